@@ -1,0 +1,2 @@
+//! The `truechimer` command.
+fn main() {}

@@ -1,0 +1,7 @@
+//! The clock.
+
+pub mod status;
+pub mod truetime;
+
+pub use status::{Reason, Status};
+pub use truetime::{ClockError, TrueTime};

@@ -1,0 +1,11 @@
+//! A clock that knows its error.
+
+pub mod clock;
+pub mod interval;
+pub mod scale;
+pub mod timestamp;
+
+pub use clock::{ClockError, Reason, Status, TrueTime};
+pub use interval::Interval;
+pub use scale::LeapTable;
+pub use timestamp::Timestamp;
