@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod interval;
 pub mod scale;
+mod sync;
 pub mod timestamp;
 
 pub use clock::{ClockError, Reason, Status, TrueTime};

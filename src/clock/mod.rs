@@ -1,5 +1,7 @@
 //! The clock.
 
+mod bound;
+mod publish;
 pub mod status;
 pub mod truetime;
 
