@@ -8,5 +8,7 @@ pub mod timestamp;
 
 pub use clock::{ClockError, Reason, Status, TrueTime};
 pub use interval::Interval;
-pub use scale::LeapTable;
+pub use scale::{
+    LeapTable, ParseIntervalError, ParseTimestampError, ParseUtcError, ScaleError, UnixTime, Utc,
+};
 pub use timestamp::Timestamp;

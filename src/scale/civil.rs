@@ -1,0 +1,82 @@
+//! Days since 1970-01-01 and the Gregorian calendar, both ways.
+//!
+//! The calendar repeats every 400 years, which are 146 097 days. Counting years
+//! from March puts the leap day last, where it disturbs no other month; then
+//! months of 31, 30, 31, 30, 31 days repeat, and `(153 m + 2) / 5` counts the
+//! days before month `m`.
+
+/// Days of one cycle of 400 years.
+const CYCLE: i64 = 146_097;
+/// Days from 0000-03-01 to 1970-01-01.
+const EPOCH: i64 = 719_468;
+/// Seconds of a day without a leap second.
+pub(super) const DAY: i64 = 86_400;
+/// Nanoseconds of a second.
+pub(super) const SECOND: i64 = 1_000_000_000;
+
+/// Days from 1970-01-01 to the date, which must be one of the calendar.
+pub(super) const fn days_from_date(year: i64, month: u8, day: u8) -> i64 {
+    let (year, month) =
+        if month > 2 { (year, month as i64 - 3) } else { (year - 1, month as i64 + 9) };
+    let (cycle, of_cycle) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * month + 2) / 5 + day as i64 - 1;
+    cycle * CYCLE + of_cycle * 365 + of_cycle / 4 - of_cycle / 100 + of_year - EPOCH
+}
+
+/// Year, month and day of the date `days` after 1970-01-01.
+pub(super) const fn date_from_days(days: i64) -> (i64, u8, u8) {
+    let days = days + EPOCH;
+    let (cycle, of_cycle) = (days.div_euclid(CYCLE), days.rem_euclid(CYCLE));
+    // Take out the leap days, so that every year has 365.
+    let year = (of_cycle - of_cycle / 1_460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
+    let of_year = of_cycle - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let (carry, month) = if month < 10 { (0, month + 3) } else { (1, month - 9) };
+    (cycle * 400 + year + carry, month as u8, day as u8)
+}
+
+/// Days of the month, 1 to 12.
+pub(super) const fn days_in_month(year: i64, month: u8) -> u8 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_day_from_year_0_to_9999_comes_after_the_one_before() {
+        let mut days = days_from_date(0, 1, 1);
+        for year in 0..=9999 {
+            for month in 1..=12 {
+                for day in 1..=days_in_month(year, month) {
+                    assert_eq!(days_from_date(year, month, day), days);
+                    assert_eq!(date_from_days(days), (year, month, day));
+                    days += 1;
+                }
+            }
+        }
+        assert_eq!(days, days_from_date(10_000, 1, 1));
+    }
+
+    #[test]
+    fn dates_known_from_elsewhere() {
+        let cases = [
+            ((1970, 1, 1), 0),
+            ((1972, 1, 1), 730),
+            ((2000, 2, 29), 11_016),
+            ((2017, 1, 1), 17_167),
+            ((1677, 9, 21), -106_752),
+            ((2262, 4, 11), 106_751),
+        ];
+        for ((year, month, day), days) in cases {
+            assert_eq!(days_from_date(year, month, day), days, "{year}-{month}-{day}");
+        }
+    }
+}

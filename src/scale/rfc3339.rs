@@ -1,0 +1,278 @@
+//! The text of dates and times: RFC 3339, read and written without allocating.
+//!
+//! Reading is strict where laxness loses seconds. Common parsers take
+//! `12:34:60Z` and give the next minute, take `24:00:00`, or cut the tenth
+//! digit of a fraction in silence. Here a second 60 is read only where UTC can
+//! have one, 23:59 UTC whatever the offset says, and everything that would not
+//! be kept is an error that names it.
+//!
+//! Read: RFC 3339, section 5.6 for the grammar, 5.7 for second 60.
+
+use std::fmt::{self, Write as _};
+
+use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+
+/// Why a text is not a date and time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseUtcError {
+    /// Something else stands where the grammar wants this.
+    #[error(
+        "expected {expected} at byte {at}: write it as in 2016-12-31T23:59:60.5Z \
+         or 2017-01-01T00:59:60.5+01:00 (RFC 3339)"
+    )]
+    Malformed {
+        /// What the grammar wants there.
+        expected: &'static str,
+        /// Where, in bytes from the start.
+        at: usize,
+    },
+    /// A number is larger or smaller than the calendar allows.
+    #[error("the {field} is {value}, and must be {least} to {most} here")]
+    OutOfRange {
+        /// Which number.
+        field: &'static str,
+        /// What the text says.
+        value: u32,
+        /// The least that is allowed.
+        least: u32,
+        /// The most that is allowed.
+        most: u32,
+    },
+    /// More digits than nanoseconds have.
+    #[error(
+        "the fraction of the second has {digits} digits, and at most 9 (nanoseconds) are kept: cut or round it"
+    )]
+    TooPrecise {
+        /// How many digits the text has.
+        digits: usize,
+    },
+    /// A second 60 where UTC never had one and cannot have one.
+    #[error(
+        "there is no second 60 there: UTC inserts one only as 23:59:60 UTC at the end of a month, \
+         and the past ones are known; write 00 of the next minute"
+    )]
+    NotALeapSecond,
+    /// Text in TAI where UTC is wanted.
+    #[error("this is TAI, and UTC is wanted: read it as a `Timestamp` and convert it")]
+    Tai,
+}
+
+/// What a text names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Civil {
+    /// Since 1970-01-01.
+    pub days: i64,
+    /// Of the day; 86 400 is the second 60 of 23:59.
+    pub second: u32,
+    /// Of the second.
+    pub nanos: u32,
+    pub scale: Scale,
+}
+
+/// Which scale a text says it is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scale {
+    Utc,
+    Tai,
+}
+
+/// Reads one date and time, all of the text, with `Z`, an offset or ` TAI` behind it.
+pub(super) fn read(text: &str) -> Result<Civil, ParseUtcError> {
+    let mut at = Cursor { text: text.as_bytes(), at: 0 };
+    let days = at.date()?;
+    at.one_of(b"Tt ", "`T` between date and time")?;
+    let hour = at.number("hour", 2, 0, 23)?;
+    at.one_of(b":", "`:`")?;
+    let minute = at.number("minute", 2, 0, 59)?;
+    at.one_of(b":", "`:`")?;
+    let second = at.number("second", 2, 0, 60)?;
+    let nanos = at.fraction()?;
+    let (scale, offset) = at.zone()?;
+    if at.at != text.len() {
+        return Err(at.expected("the end of the text"));
+    }
+
+    // The minute decides the date; its seconds follow it unchanged, 60 included.
+    let minutes = days * (DAY / 60) + i64::from(hour * 60 + minute) - offset;
+    let (days, minute) = (minutes.div_euclid(DAY / 60), minutes.rem_euclid(DAY / 60));
+    let (year, ..) = date_from_days(days);
+    if !(0..=9999).contains(&year) {
+        let value = if year < 0 { 0 } else { 10_000 };
+        return Err(ParseUtcError::OutOfRange {
+            field: "year in UTC",
+            value,
+            least: 0,
+            most: 9999,
+        });
+    }
+    if second == 60 && (scale == Scale::Tai || minute != DAY / 60 - 1) {
+        return Err(ParseUtcError::NotALeapSecond);
+    }
+    Ok(Civil { days, second: minute as u32 * 60 + second, nanos, scale })
+}
+
+struct Cursor<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+impl Cursor<'_> {
+    fn expected(&self, expected: &'static str) -> ParseUtcError {
+        ParseUtcError::Malformed { expected, at: self.at }
+    }
+
+    fn one_of(&mut self, bytes: &[u8], name: &'static str) -> Result<u8, ParseUtcError> {
+        match self.text.get(self.at) {
+            Some(byte) if bytes.contains(byte) => {
+                self.at += 1;
+                Ok(*byte)
+            }
+            _ => Err(self.expected(name)),
+        }
+    }
+
+    /// How many digits stand here.
+    fn digits(&self) -> usize {
+        self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
+    }
+
+    fn number(
+        &mut self,
+        field: &'static str,
+        digits: usize,
+        least: u32,
+        most: u32,
+    ) -> Result<u32, ParseUtcError> {
+        if self.digits() < digits {
+            return Err(self.expected(match digits {
+                4 => "a year of four digits",
+                _ => "two digits",
+            }));
+        }
+        let figures = &self.text[self.at..self.at + digits];
+        let value = figures.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+        if !(least..=most).contains(&value) {
+            return Err(ParseUtcError::OutOfRange { field, value, least, most });
+        }
+        self.at += digits;
+        Ok(value)
+    }
+
+    fn date(&mut self) -> Result<i64, ParseUtcError> {
+        let year = i64::from(self.number("year", 4, 0, 9999)?);
+        self.one_of(b"-", "`-`")?;
+        let month = self.number("month", 2, 1, 12)? as u8;
+        self.one_of(b"-", "`-`")?;
+        let last = u32::from(days_in_month(year, month));
+        let day = self.number("day of that month", 2, 1, last)? as u8;
+        Ok(days_from_date(year, month, day))
+    }
+
+    /// Nanoseconds.
+    fn fraction(&mut self) -> Result<u32, ParseUtcError> {
+        if self.text.get(self.at) != Some(&b'.') {
+            return Ok(0);
+        }
+        self.at += 1;
+        match self.digits() {
+            0 => Err(self.expected("a digit of the fraction")),
+            digits @ 1..=9 => {
+                let value = self.number("fraction", digits, 0, u32::MAX)?;
+                Ok(value * 10u32.pow(9 - digits as u32))
+            }
+            digits => Err(ParseUtcError::TooPrecise { digits }),
+        }
+    }
+
+    /// The scale, and by how many minutes the text is ahead of UTC.
+    fn zone(&mut self) -> Result<(Scale, i64), ParseUtcError> {
+        if self.text[self.at..].starts_with(b" TAI") {
+            self.at += 4;
+            return Ok((Scale::Tai, 0));
+        }
+        let sign = match self.one_of(b"Zz+-", "`Z`, an offset such as +01:00, or ` TAI`")? {
+            b'+' => 1,
+            b'-' => -1,
+            _ => return Ok((Scale::Utc, 0)),
+        };
+        let hours = self.number("hour of the offset", 2, 0, 23)?;
+        self.one_of(b":", "`:` in the offset")?;
+        let minutes = self.number("minute of the offset", 2, 0, 59)?;
+        Ok((Scale::Utc, sign * i64::from(hours * 60 + minutes)))
+    }
+}
+
+/// A text of at most `N` bytes, on the stack.
+pub(super) struct Line<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Line<N> {
+    pub fn new() -> Line<N> {
+        Line { bytes: [0; N], len: 0 }
+    }
+
+    pub fn as_str(&self) -> &str {
+        // Only whole `str`s are ever put in.
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+
+    /// The civil time with `digits` digits of fraction (0 to 9), the rest cut off.
+    pub fn civil(&mut self, civil: Civil, digits: usize) -> fmt::Result {
+        let (year, month, day) = date_from_days(civil.days);
+        let leap = civil.second == DAY as u32;
+        let minutes = if leap { DAY as u32 / 60 - 1 } else { civil.second / 60 };
+        let second = civil.second - minutes * 60;
+        let (hour, minute) = (minutes / 60, minutes % 60);
+        write!(self, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if digits > 0 {
+            let kept = civil.nanos / 10u32.pow(9 - digits as u32);
+            write!(self, ".{kept:0digits$}")?;
+        }
+        self.write_str(match civil.scale {
+            Scale::Utc => "Z",
+            Scale::Tai => " TAI",
+        })
+    }
+}
+
+impl<const N: usize> fmt::Write for Line<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.get_mut(self.len..self.len + text.len()).ok_or(fmt::Error)?;
+        room.copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
+    }
+}
+
+/// How many digits of fraction a caller wants: nine, or the precision of `{:.3}`.
+pub(super) fn fraction_digits(f: &fmt::Formatter<'_>) -> usize {
+    f.precision().unwrap_or(9).min(9)
+}
+
+/// What `Formatter::pad` does, but a precision does not cut the text.
+pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let missing = f.width().unwrap_or(0).saturating_sub(text.len());
+    let before = match f.align() {
+        Some(fmt::Alignment::Right) => missing,
+        Some(fmt::Alignment::Center) => missing / 2,
+        Some(fmt::Alignment::Left) | None => 0,
+    };
+    let fill = f.fill();
+    (0..before).try_for_each(|_| f.write_char(fill))?;
+    f.write_str(text)?;
+    (before..missing).try_for_each(|_| f.write_char(fill))
+}
+
+/// Civil time of a count of nanoseconds since 1970-01-01T00:00:00 on the scale.
+pub(super) fn civil_from_nanos(nanos: i64, scale: Scale) -> Civil {
+    let seconds = nanos.div_euclid(SECOND);
+    Civil {
+        days: seconds.div_euclid(DAY),
+        second: seconds.rem_euclid(DAY) as u32,
+        nanos: nanos.rem_euclid(SECOND) as u32,
+        scale,
+    }
+}

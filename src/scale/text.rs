@@ -1,0 +1,260 @@
+//! The text of [`Timestamp`] and [`Interval`]: UTC by the built-in table, TAI before 1972.
+//!
+//! `timestamp` and `interval` know nothing of leap seconds, so their text is
+//! here. What is written is read back to the same nanosecond, whatever the
+//! moment: inside a leap second as second 60, before 1972 as civil TAI with the
+//! suffix ` TAI`, since UTC had no whole seconds then.
+
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
+
+use super::civil::{DAY, SECOND};
+use super::error::ScaleError;
+use super::leap::BUILTIN_TABLE;
+use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
+use super::utc::Utc;
+use crate::interval::Interval;
+use crate::timestamp::Timestamp;
+
+/// Why a text is not a [`Timestamp`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseTimestampError {
+    /// It is not a date and time.
+    #[error(transparent)]
+    Text(#[from] ParseUtcError),
+    /// It is one that no `Timestamp` stands for.
+    #[error(transparent)]
+    Scale(#[from] ScaleError),
+}
+
+/// Why a text is not an [`Interval`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseIntervalError {
+    /// The brackets or the comma are missing.
+    #[error(
+        "expected `[earliest, latest]`, as in \
+         [2026-11-24T20:35:16.123456789Z, 2026-11-24T20:35:16.133456789Z]"
+    )]
+    Malformed,
+    /// The first end cannot be read.
+    #[error("the earliest end: {0}")]
+    Earliest(#[source] ParseTimestampError),
+    /// The second end cannot be read.
+    #[error("the latest end: {0}")]
+    Latest(#[source] ParseTimestampError),
+    /// The ends are the wrong way round.
+    #[error("the interval ends before it begins: {latest} is before {earliest}; swap the two")]
+    Reversed {
+        /// The first end.
+        earliest: Timestamp,
+        /// The second end.
+        latest: Timestamp,
+    },
+}
+
+/// The longest text of a `Timestamp`.
+const LONGEST: usize = "1677-09-21T00:12:43.145224192 TAI".len();
+
+fn write_moment<const N: usize>(line: &mut Line<N>, t: Timestamp, digits: usize) -> fmt::Result {
+    let civil = match BUILTIN_TABLE.tai_to_utc(t) {
+        Ok(utc) => utc.civil(),
+        Err(_) => rfc3339::civil_from_nanos(t.tai_nanos(), Scale::Tai),
+    };
+    line.civil(civil, digits)
+}
+
+/// UTC with nine digits of fraction; civil TAI before 1972. `{:.3}` cuts the fraction to three.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line::<LONGEST>::new();
+        write_moment(&mut line, *self, rfc3339::fraction_digits(f))?;
+        rfc3339::pad(f, line.as_str())
+    }
+}
+
+/// RFC 3339, or civil time with the suffix ` TAI`. The built-in table says which seconds 60 exist.
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    fn from_str(text: &str) -> Result<Timestamp, ParseTimestampError> {
+        let civil = rfc3339::read(text)?;
+        match civil.scale {
+            Scale::Utc => Ok(BUILTIN_TABLE.utc_to_tai(Utc::from_civil(civil))?),
+            Scale::Tai => Ok(tai_from_civil(civil)?),
+        }
+    }
+}
+
+fn tai_from_civil(civil: Civil) -> Result<Timestamp, ScaleError> {
+    let seconds = i128::from(civil.days * DAY + i64::from(civil.second));
+    let nanos = seconds * i128::from(SECOND) + i128::from(civil.nanos);
+    let nanos = i64::try_from(nanos).map_err(|_| ScaleError::OutOfRange)?;
+    Ok(Timestamp::from_tai_nanos(nanos))
+}
+
+/// `[earliest, latest]`. Fewer digits, as with `{:.3}`, round the ends outward.
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let digits = rfc3339::fraction_digits(f);
+        let cut = 10i64.pow(9 - digits as u32) - 1;
+        let latest = self.latest().tai_nanos().saturating_add(cut);
+        let mut line = Line::<{ 2 * LONGEST + "[, ]".len() }>::new();
+        line.write_char('[')?;
+        write_moment(&mut line, self.earliest(), digits)?;
+        line.write_str(", ")?;
+        write_moment(&mut line, Timestamp::from_tai_nanos(latest), digits)?;
+        line.write_char(']')?;
+        rfc3339::pad(f, line.as_str())
+    }
+}
+
+/// Reads what `Display` writes; spaces around the ends do not matter.
+impl FromStr for Interval {
+    type Err = ParseIntervalError;
+
+    fn from_str(text: &str) -> Result<Interval, ParseIntervalError> {
+        let ends = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+        let (earliest, latest) =
+            ends.and_then(|ends| ends.split_once(',')).ok_or(ParseIntervalError::Malformed)?;
+        let earliest = earliest.trim().parse().map_err(ParseIntervalError::Earliest)?;
+        let latest = latest.trim().parse().map_err(ParseIntervalError::Latest)?;
+        Interval::new(earliest, latest).ok_or(ParseIntervalError::Reversed { earliest, latest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_tai_nanos(nanos)
+    }
+
+    #[test]
+    fn moments_and_their_text() {
+        let cases = [
+            (i64::MIN, "1677-09-21T00:12:43.145224192 TAI"),
+            (-1, "1969-12-31T23:59:59.999999999 TAI"),
+            (0, "1970-01-01T00:00:00.000000000 TAI"),
+            (63_072_009_999_999_999, "1972-01-01T00:00:09.999999999 TAI"),
+            (63_072_010_000_000_000, "1972-01-01T00:00:00.000000000Z"),
+            (1_483_228_835_999_999_999, "2016-12-31T23:59:59.999999999Z"),
+            (1_483_228_836_000_000_000, "2016-12-31T23:59:60.000000000Z"),
+            (1_483_228_836_999_999_999, "2016-12-31T23:59:60.999999999Z"),
+            (1_483_228_837_000_000_000, "2017-01-01T00:00:00.000000000Z"),
+            (i64::MAX, "2262-04-11T23:46:39.854775807Z"),
+        ];
+        for (nanos, text) in cases {
+            assert_eq!(at(nanos).to_string(), text);
+            assert_eq!(text.parse(), Ok(at(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_texts_that_are_read() {
+        let cases = [
+            ("2017-01-01T01:00:00+01:00", 1_483_228_837_000_000_000),
+            ("2016-12-31T19:29:60.5-04:30", 1_483_228_836_500_000_000),
+            ("2016-12-31t23:59:60z", 1_483_228_836_000_000_000),
+            ("2017-01-01 00:00:00.000000001Z", 1_483_228_837_000_000_001),
+            ("2017-01-01T00:00:37 TAI", 1_483_228_837_000_000_000),
+            ("2017-01-01T00:00:00-00:00", 1_483_228_837_000_000_000),
+        ];
+        for (text, nanos) in cases {
+            assert_eq!(text.parse(), Ok(at(nanos)), "{text}");
+        }
+    }
+
+    #[test]
+    fn texts_that_are_refused_say_why() {
+        let cases = [
+            ("", "expected a year of four digits at byte 0"),
+            ("2017-02-30T00:00:00Z", "the day of that month is 30, and must be 1 to 28"),
+            ("2017-01-01T24:00:00Z", "the hour is 24, and must be 0 to 23"),
+            ("2017-01-01T12:34:60Z", "no second 60"),
+            ("2015-12-31T23:59:60Z", "no second 60"),
+            ("2016-12-31T23:59:60+01:00", "no second 60"),
+            ("2016-12-31T23:59:60 TAI", "no second 60"),
+            ("2017-01-01T00:00:00.1234567890Z", "10 digits, and at most 9"),
+            ("2017-01-01T00:00:00.Z", "expected a digit of the fraction at byte 20"),
+            ("2017-01-01T00:00:00", "expected `Z`, an offset"),
+            ("2017-01-01T00:00:00Zé", "expected the end of the text at byte 20"),
+            ("2017-01-01T00:00:00+01:00 TAI", "expected the end of the text at byte 25"),
+            ("１017-01-01T00:00:00Z", "expected a year"),
+            ("1971-12-31T23:59:59Z", "before 1972"),
+            ("1972-01-01T00:00:00+00:01", "before 1972"),
+            ("2262-04-11T23:46:40Z", "64 bits"),
+            ("9999-12-31T23:59:59 TAI", "64 bits"),
+            ("0000-01-01T00:00:00+00:01", "year in UTC"),
+            ("9999-12-31T23:59:59-00:01", "year in UTC"),
+        ];
+        for (text, reason) in cases {
+            let error = text.parse::<Timestamp>().expect_err(text).to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn width_fill_and_precision_are_honoured() {
+        let t = at(1_483_228_837_123_999_999);
+        assert_eq!(format!("{t:.3}"), "2017-01-01T00:00:00.123Z");
+        assert_eq!(format!("{t:.0}"), "2017-01-01T00:00:00Z");
+        assert_eq!(format!("{t:.40}"), "2017-01-01T00:00:00.123999999Z");
+        assert_eq!(format!("{t:>26.3}"), "  2017-01-01T00:00:00.123Z");
+        assert_eq!(format!("{t:-^27.3}"), "-2017-01-01T00:00:00.123Z--");
+        assert_eq!(format!("{t:26.3}|"), "2017-01-01T00:00:00.123Z  |");
+        let i = Interval::from(t);
+        assert_eq!(format!("{i:.3}"), "[2017-01-01T00:00:00.123Z, 2017-01-01T00:00:00.124Z]");
+        assert_eq!(format!("{i:.0}"), "[2017-01-01T00:00:00Z, 2017-01-01T00:00:01Z]");
+        assert_eq!(format!("{:>75}", Interval::EVERYTHING).len(), 75);
+    }
+
+    #[test]
+    fn intervals_that_are_refused_say_why() {
+        let cases = [
+            ("", "expected `[earliest"),
+            ("[2017-01-01T00:00:00Z]", "expected `[earliest"),
+            ("2017-01-01T00:00:00Z, 2017-01-01T00:00:00Z", "expected `[earliest"),
+            ("[2017-13-01T00:00:00Z, 2017-01-01T00:00:00Z]", "the earliest end: the month is 13"),
+            ("[2017-01-01T00:00:00Z, x]", "the latest end: expected a year"),
+            ("[2017-01-01T00:00:01Z, 2017-01-01T00:00:00Z]", "ends before it begins"),
+        ];
+        for (text, reason) in cases {
+            let error = text.parse::<Interval>().expect_err(text).to_string();
+            assert!(error.contains(reason), "{text}: {error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(a: i64, b: i64) {
+            prop_assert_eq!(at(a).to_string().parse(), Ok(at(a)));
+            let interval = Interval::new(at(a.min(b)), at(a.max(b))).expect("in order");
+            prop_assert_eq!(interval.to_string().parse(), Ok(interval));
+        }
+
+        #[test]
+        fn fewer_digits_never_narrow_an_interval(a: i64, width in 0..5_000_000_000i64, digits in 0usize..9) {
+            let interval = Interval::new(at(a), at(a.saturating_add(width))).expect("in order");
+            let Ok(read) = format!("{interval:.digits$}").parse::<Interval>() else {
+                // Only within a second of the ends of the range, where the outer value has no text.
+                prop_assert!(interval.widen(std::time::Duration::from_secs(1)).contains(Timestamp::MIN));
+                return Ok(());
+            };
+            prop_assert_eq!(read.hull(&interval), read);
+        }
+
+        #[test]
+        fn no_text_makes_the_parsers_panic(text in "\\PC{0,40}", cut in 0usize..40) {
+            let _ = text.parse::<Timestamp>();
+            let _ = text.parse::<Interval>();
+            let valid = "[2016-12-31T23:59:60.123456789+01:00, 1677-09-21T00:12:43.145224192 TAI]";
+            let mangled: String = valid.chars().take(cut).chain(text.chars()).collect();
+            let _ = mangled.parse::<Interval>();
+            let _ = mangled.trim_start_matches('[').parse::<Timestamp>();
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! [`Utc`]: a civil date and time that can hold 23:59:60.
+//!
+//! Most date types cannot: they refuse second 60, clamp it to 59, or take it as
+//! 00 of the next minute, and each of these loses or doubles a second. Here it is
+//! the day's 86 401st second, counted like the others, so order and text are right.
+//!
+//! A label alone does not say whether its second exists: that is for a
+//! [`LeapTable`] to know. So [`Utc::new`] takes second 60 at any 23:59, and
+//! [`LeapTable::utc_to_tai`] refuses those that are not in the table. Text comes
+//! from outside and is checked at once: `FromStr` takes a second 60 only where the
+//! built-in table has one, or, after that table's expiry, where UTC may still get
+//! one (the end of a month). For another table's leap seconds there is
+//! [`LeapTable::parse_utc`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use super::leap::LeapTable;
+use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
+use super::unix::UnixTime;
+
+/// A date and time of UTC, years 0000 to 9999, to the nanosecond.
+///
+/// Order is that of time. `Display` and `FromStr` are RFC 3339:
+///
+/// ```
+/// use truechimer::{LeapTable, Utc};
+///
+/// let utc: Utc = "2017-01-01T00:59:60.25+01:00".parse()?;
+/// assert_eq!(utc.to_string(), "2016-12-31T23:59:60.250000000Z");
+/// assert_eq!((utc.hour(), utc.minute(), utc.second()), (23, 59, 60));
+///
+/// let table = LeapTable::builtin();
+/// let t = table.utc_to_tai(utc)?;
+/// assert_eq!(table.tai_to_utc(t)?, utc);
+/// assert!("2015-12-31T23:59:60Z".parse::<Utc>().is_err()); // never was
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Utc {
+    /// Since 1970-01-01.
+    days: i32,
+    /// Of the day, 0 to 86 400.
+    second: u32,
+    nanos: u32,
+}
+
+impl Utc {
+    /// The date and time, or which of its numbers the calendar does not have.
+    ///
+    /// # Errors
+    ///
+    /// [`ParseUtcError::OutOfRange`] names the number; [`ParseUtcError::NotALeapSecond`]
+    /// is a second 60 elsewhere than at 23:59.
+    pub fn new(
+        (year, month, day): (u16, u8, u8),
+        (hour, minute, second): (u8, u8, u8),
+        nanosecond: u32,
+    ) -> Result<Utc, ParseUtcError> {
+        let check = |field, value: u32, least, most| match value {
+            value if (least..=most).contains(&value) => Ok(()),
+            value => Err(ParseUtcError::OutOfRange { field, value, least, most }),
+        };
+        check("year", year.into(), 0, 9999)?;
+        check("month", month.into(), 1, 12)?;
+        let last = days_in_month(year.into(), month);
+        check("day of that month", day.into(), 1, last.into())?;
+        check("hour", hour.into(), 0, 23)?;
+        check("minute", minute.into(), 0, 59)?;
+        check("second", second.into(), 0, 60)?;
+        check("nanosecond", nanosecond, 0, SECOND as u32 - 1)?;
+        if second == 60 && (hour, minute) != (23, 59) {
+            return Err(ParseUtcError::NotALeapSecond);
+        }
+        Ok(Utc {
+            days: days_from_date(year.into(), month, day) as i32,
+            second: (u32::from(hour) * 60 + u32::from(minute)) * 60 + u32::from(second),
+            nanos: nanosecond,
+        })
+    }
+
+    /// The label of a reading of a Unix clock.
+    pub(super) fn from_unix(time: UnixTime, in_leap_second: bool) -> Utc {
+        let mut civil = rfc3339::civil_from_nanos(time.nanos(), Scale::Utc);
+        civil.second += u32::from(in_leap_second);
+        Utc::from_civil(civil)
+    }
+
+    /// Unix seconds, and whether the label is the second 60, which repeats those of 59.
+    pub(super) fn unix_seconds(self) -> (i64, bool) {
+        let is_leap = self.is_leap_second();
+        (i64::from(self.days) * DAY + i64::from(self.second) - i64::from(is_leap), is_leap)
+    }
+
+    /// What a text names, second 60 unchecked but for the time of day.
+    pub(super) fn read(text: &str) -> Result<Utc, ParseUtcError> {
+        let civil = rfc3339::read(text)?;
+        match civil.scale {
+            Scale::Utc => Ok(Utc::from_civil(civil)),
+            Scale::Tai => Err(ParseUtcError::Tai),
+        }
+    }
+
+    /// The label of a civil time of UTC.
+    pub(super) fn from_civil(civil: Civil) -> Utc {
+        // Years 0 to 9999, so the days fit.
+        Utc { days: civil.days as i32, second: civil.second, nanos: civil.nanos }
+    }
+
+    pub(super) fn civil(self) -> Civil {
+        let Utc { days, second, nanos } = self;
+        Civil { days: days.into(), second, nanos, scale: Scale::Utc }
+    }
+
+    /// The year, 0 to 9999.
+    pub const fn year(self) -> u16 {
+        date_from_days(self.days as i64).0 as u16
+    }
+
+    /// The month, 1 to 12.
+    pub const fn month(self) -> u8 {
+        date_from_days(self.days as i64).1
+    }
+
+    /// The day of the month, 1 to 31.
+    pub const fn day(self) -> u8 {
+        date_from_days(self.days as i64).2
+    }
+
+    /// The hour, 0 to 23.
+    pub const fn hour(self) -> u8 {
+        (self.minute_of_day() / 60) as u8
+    }
+
+    /// The minute, 0 to 59.
+    pub const fn minute(self) -> u8 {
+        (self.minute_of_day() % 60) as u8
+    }
+
+    /// The second, 0 to 60.
+    pub const fn second(self) -> u8 {
+        (self.second - self.minute_of_day() * 60) as u8
+    }
+
+    const fn minute_of_day(self) -> u32 {
+        if self.is_leap_second() { DAY as u32 / 60 - 1 } else { self.second / 60 }
+    }
+
+    /// Whether this is a second 60.
+    pub const fn is_leap_second(self) -> bool {
+        self.second == DAY as u32
+    }
+
+    /// Whether the date is the last of its month, where UTC may get a leap second.
+    pub(super) const fn is_last_of_month(self) -> bool {
+        let (year, month, day) = date_from_days(self.days as i64);
+        day == days_in_month(year, month)
+    }
+
+    /// The part of the second, 0 to 999 999 999.
+    pub const fn nanosecond(self) -> u32 {
+        self.nanos
+    }
+}
+
+/// RFC 3339 with nine digits of fraction and `Z`; `{:.3}` cuts the fraction to three.
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line::<30>::new();
+        line.civil(self.civil(), rfc3339::fraction_digits(f))?;
+        rfc3339::pad(f, line.as_str())
+    }
+}
+
+/// RFC 3339, with `Z` or an offset, and 0 to 9 digits of fraction.
+impl FromStr for Utc {
+    type Err = ParseUtcError;
+
+    fn from_str(text: &str) -> Result<Utc, ParseUtcError> {
+        let utc = Utc::read(text)?;
+        if utc.is_leap_second() && !LeapTable::builtin_may_have(utc) {
+            return Err(ParseUtcError::NotALeapSecond);
+        }
+        Ok(utc)
+    }
+}
