@@ -52,6 +52,13 @@ impl Interval {
         Some(Interval { earliest, latest })
     }
 
+    /// `[earliest, latest]` for ends that are in order by construction.
+    #[inline]
+    pub(crate) const fn from_ordered(earliest: Timestamp, latest: Timestamp) -> Interval {
+        debug_assert!(earliest.tai_nanos() <= latest.tai_nanos());
+        Interval { earliest, latest }
+    }
+
     /// No true time within it is before this moment.
     #[inline]
     pub const fn earliest(&self) -> Timestamp {

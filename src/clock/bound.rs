@@ -62,24 +62,32 @@ impl Pace {
     /// One tick is one nanosecond, as on the kernel's own clocks.
     pub(crate) const NANOSECONDS: Pace = Pace { shift: 1, slowest: 1 << 63, fastest: 1 << 63 };
 
+    /// The shift for a counter of which at least `ticks` pass in at most `nanos`.
+    ///
+    /// `None` if it stood still or is slower than 1 kHz.
+    pub(crate) fn shift_for(ticks: u64, nanos: u64) -> Option<u32> {
+        // Room for a drift of 25 %, so that adding the allowed 10 % stays below one.
+        let ceiling = u128::from(nanos) + u128::from(nanos) / 4 + 1;
+        (0..=MAX_SHIFT).find(|shift| u128::from(ticks) << shift > ceiling)
+    }
+
     /// The pace of a counter that went at least `ticks.0` and at most `ticks.1`
     /// ticks while at least `nanos.0` and at most `nanos.1` nanoseconds passed.
     ///
-    /// `None` if the counter stood still or is slower than 1 kHz.
-    pub(crate) fn measured(ticks: (u64, u64), nanos: (u64, u64)) -> Option<Pace> {
-        if ticks.0 == 0 || ticks.0 > ticks.1 || nanos.0 > nanos.1 {
+    /// `None` if that cannot be, or is too slow for `shift`.
+    pub(crate) fn measured(shift: u32, ticks: (u64, u64), nanos: (u64, u64)) -> Option<Pace> {
+        if ticks.0 == 0 || ticks.0 > ticks.1 || nanos.0 > nanos.1 || shift > MAX_SHIFT {
             return None;
         }
-        // Room for a drift of 25 %, so that adding the allowed 10 % stays below one.
-        let ceiling = u128::from(nanos.1) + u128::from(nanos.1) / 4 + 1;
-        let shift = (0..=MAX_SHIFT).find(|s| u128::from(ticks.0) << s > ceiling)?;
         let scaled = |nanos: u64| u128::from(nanos) << (64 - shift);
         let slowest = scaled(nanos.0) / u128::from(ticks.1);
         let fastest = scaled(nanos.1).div_ceil(u128::from(ticks.0));
         Some(Pace {
             shift,
             slowest: u64::try_from(slowest).ok()?,
-            fastest: u64::try_from(fastest).ok()?,
+            // After a moment too short to exclude a rate of one or more, this
+            // end is open; the format's last value stands for that.
+            fastest: u64::try_from(fastest).unwrap_or(u64::MAX),
         })
     }
 

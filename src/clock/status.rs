@@ -4,6 +4,8 @@ use std::fmt;
 
 /// How far the clock is to be believed at this moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Status {
     /// A source vouches for the time; readings rest on evidence.
@@ -67,6 +69,22 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The reason that was stored `as u8`.
+    #[inline]
+    pub(crate) fn from_u8(byte: u8) -> Reason {
+        match byte {
+            1 => Reason::KernelUnsynchronized,
+            2 => Reason::NoBoundStated,
+            3 => Reason::Slewing,
+            4 => Reason::Denied,
+            5 => Reason::Suspended,
+            6 => Reason::AssumptionEnded,
+            7 => Reason::SourceFailed,
+            8 => Reason::TooOld,
+            _ => Reason::NotSampled,
+        }
+    }
+
     /// What happened.
     pub fn what(&self) -> &'static str {
         match self {

@@ -78,6 +78,8 @@ forward!(&C, Box<C>, Arc<C>);
 
 /// Why a clock does not answer. Small and `Copy`: making one allocates nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum ClockError {
     /// No source vouches for the time, and nothing is left of an earlier one's word.

@@ -1,0 +1,257 @@
+//! [`ClockBuilder`]: the two assumptions, who is asked, and how often.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Clock;
+use crate::clock::block::{Block, Label};
+use crate::clock::counter::{Calibration, CounterKind, Untrusted};
+use crate::clock::driver::{Driver, Limits, Witness};
+use crate::clock::publish::Ring;
+use crate::clock::sampler::{Life, Shared};
+use crate::clock::status::{Reason, Status};
+use crate::scale::LeapTable;
+use crate::source::Source;
+use crate::source::assume::Assumed;
+use crate::source::kernel::Kernel;
+use crate::sys;
+
+/// Builds a [`Clock`].
+///
+/// ```
+/// use std::time::Duration;
+/// use truechimer::Clock;
+///
+/// let clock = Clock::builder()
+///     .assume_error(Duration::from_millis(250)) // "I know that this clock is that good"
+///     .max_drift_ppm(100)
+///     .build()?;
+/// println!("{}", clock.now()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use = "a builder does nothing until `build()`"]
+pub struct ClockBuilder {
+    sources: Vec<Box<dyn Source>>,
+    with_kernel: bool,
+    assume_error: Option<Duration>,
+    counter: CounterKind,
+    leaps: LeapTable,
+    manual: bool,
+    limits: Limits,
+}
+
+/// Why a clock cannot be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A drift of nothing, or of more than a tenth.
+    #[error(
+        "max_drift_ppm is {0}: it must be from 1 to {MAX_DRIFT_PPM}. No oscillator is perfect; 200 \
+         is Spanner's figure, and few are worse than 100"
+    )]
+    MaxDrift(u32),
+    /// A poll interval of nothing, or so long that steps and suspends go unnoticed.
+    #[error("poll_interval is {0:?}: it must be more than 0 and at most {MAX_POLL_INTERVAL:?}")]
+    PollInterval(Duration),
+    /// A width that no interval has, or that no interval exceeds.
+    #[error("max_width is {0:?}: it must be from {MIN_MAX_WIDTH:?} to {MAX_MAX_WIDTH:?}")]
+    MaxWidth(Duration),
+    /// The operator cannot vouch for a perfect clock, nor for one that is off by days.
+    #[error("assume_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
+    AssumeError(Duration),
+    /// The interval would be wider than is allowed from the start.
+    #[error(
+        "assume_error of {error:?} gives an interval of twice that, which is wider than max_width \
+         ({limit:?}): raise max_width, or vouch for less"
+    )]
+    AssumeTooWide {
+        /// What the operator vouches for.
+        error: Duration,
+        /// The clock's `max_width`.
+        limit: Duration,
+    },
+    /// Nobody would ever be asked.
+    #[error("the clock has no source: leave out `without_kernel()`, or add one with `source()`")]
+    NoSource,
+    /// The counter that was asked for may not be trusted.
+    #[error("the counter {kind} may not be trusted: {why}")]
+    CounterUntrusted {
+        /// Which was asked for.
+        kind: CounterKind,
+        /// What is wrong with it.
+        #[source]
+        why: Untrusted,
+    },
+    /// This thread is killed if it reads the counter, in the kernel's vDSO too.
+    #[error(
+        "this thread may not read the time-stamp counter (prctl PR_SET_TSC is PR_TSC_SIGSEGV): \
+         clock_gettime would kill it as well. Allow it with PR_TSC_ENABLE, or build the clock in \
+         another process"
+    )]
+    CounterForbidden,
+    /// The clock's thread could not be started.
+    #[error("the clock's thread cannot be started: {0}. Use `manual()` to do without one")]
+    Thread(#[from] std::io::Error),
+}
+
+const MAX_DRIFT_PPM: u32 = 100_000;
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(3600);
+const MIN_MAX_WIDTH: Duration = Duration::from_micros(1);
+const MAX_MAX_WIDTH: Duration = Duration::from_secs(7 * 86_400);
+const MAX_ASSUMED_ERROR: Duration = Duration::from_secs(86_400);
+
+/// How long `build()` waits for the first answers, on top of the 10 ms of calibration.
+const BUILD_PATIENCE: Duration = Duration::from_millis(5);
+
+impl Default for ClockBuilder {
+    fn default() -> ClockBuilder {
+        ClockBuilder {
+            sources: Vec::new(),
+            with_kernel: true,
+            assume_error: None,
+            counter: CounterKind::Auto,
+            leaps: LeapTable::builtin(),
+            manual: false,
+            limits: Limits {
+                max_drift_ppm: 200,
+                max_width: Duration::from_secs(10),
+                poll_interval: Duration::from_millis(100),
+            },
+        }
+    }
+}
+
+impl ClockBuilder {
+    /// Asks this source too. May be called repeatedly; they are asked in this
+    /// order, after the kernel.
+    pub fn source(mut self, source: impl Source + 'static) -> ClockBuilder {
+        self.sources.push(Box::new(source));
+        self
+    }
+
+    /// Does not ask the kernel for its error bound.
+    pub fn without_kernel(mut self) -> ClockBuilder {
+        self.with_kernel = false;
+        self
+    }
+
+    /// The operator vouches that `CLOCK_REALTIME` is within `error` of UTC.
+    ///
+    /// This is an assumption, and the clock says so: its status is
+    /// [`Status::Assumed`] while no other source vouches. A step of the wall
+    /// clock or a suspend ends it, until [`Clock::reassume`].
+    pub fn assume_error(mut self, error: Duration) -> ClockBuilder {
+        self.assume_error = Some(error);
+        self
+    }
+
+    /// Assumption A2: the counter's rate is within this many parts per million of
+    /// nominal. Default 200, from 1 to 100 000.
+    pub fn max_drift_ppm(mut self, ppm: u32) -> ClockBuilder {
+        self.limits.max_drift_ppm = ppm;
+        self
+    }
+
+    /// A reading that would be wider is an error. Default 10 s.
+    pub fn max_width(mut self, width: Duration) -> ClockBuilder {
+        self.limits.max_width = width;
+        self
+    }
+
+    /// How often sources are asked. Default 100 ms, at most an hour.
+    pub fn poll_interval(mut self, interval: Duration) -> ClockBuilder {
+        self.limits.poll_interval = interval;
+        self
+    }
+
+    /// Which counter to read. Default [`CounterKind::Auto`].
+    pub fn counter(mut self, kind: CounterKind) -> ClockBuilder {
+        self.counter = kind;
+        self
+    }
+
+    /// The leap seconds by which the kernel's UTC becomes TAI. Default
+    /// [`LeapTable::builtin`].
+    pub fn leap_table(mut self, leaps: LeapTable) -> ClockBuilder {
+        self.leaps = leaps;
+        self
+    }
+
+    /// Starts no thread: [`Clock::refresh`] asks the sources, whenever it is called.
+    pub fn manual(mut self) -> ClockBuilder {
+        self.manual = true;
+        self
+    }
+
+    /// Chooses and calibrates the counter, asks the sources once, and starts the thread.
+    ///
+    /// It takes about 11 ms, and at most 20 ms even if a source blocks (except
+    /// with [`manual`](Self::manual), where they are asked in this thread). A host
+    /// without evidence is not an error here: its clock says so when it is read.
+    ///
+    /// # Errors
+    ///
+    /// If a setting is out of its range, the counter that was asked for may not
+    /// be trusted, or the thread cannot be started.
+    pub fn build(self) -> Result<Clock, BuildError> {
+        self.check()?;
+        let calibration = Calibration::new(self.counter)
+            .map_err(|why| BuildError::CounterUntrusted { kind: self.counter, why })?;
+        let pace = calibration.pace(self.limits.max_drift_ppm);
+        let status = Status::Unsynchronized(Reason::NotSampled);
+        let nothing = Block::empty(pace, Label::new(calibration.counter, status, 0));
+        let (ring, publisher) = Ring::new(nothing.to_words());
+
+        let (with_kernel, leaps) = (self.with_kernel, self.leaps.clone());
+        let kernel = move || {
+            let kernel =
+                with_kernel.then(|| Box::new(Kernel::new(leaps.clone())) as Box<dyn Source>);
+            kernel.map(Witness::Source).into_iter().collect::<Vec<_>>()
+        };
+        let operator = self.assume_error.map(|error| Assumed::new(error, self.leaps));
+        let witnesses = operator
+            .map(Witness::Operator)
+            .into_iter()
+            .chain(kernel())
+            .chain(self.sources.into_iter().map(Witness::Source))
+            .collect();
+        let driver = Driver::new(witnesses, calibration, self.limits, publisher);
+        let shared =
+            Arc::new(Shared::new(ring, driver, self.limits, self.counter, Box::new(kernel)));
+        if self.manual {
+            shared.round();
+            return Ok(Clock::new_from(shared, None));
+        }
+        let life = Life::start(shared.clone(), BUILD_PATIENCE)?;
+        Ok(Clock::new_from(shared, Some(life)))
+    }
+
+    fn check(&self) -> Result<(), BuildError> {
+        let Limits { max_drift_ppm, max_width, poll_interval } = self.limits;
+        if !(1..=MAX_DRIFT_PPM).contains(&max_drift_ppm) {
+            return Err(BuildError::MaxDrift(max_drift_ppm));
+        }
+        if poll_interval.is_zero() || poll_interval > MAX_POLL_INTERVAL {
+            return Err(BuildError::PollInterval(poll_interval));
+        }
+        if !(MIN_MAX_WIDTH..=MAX_MAX_WIDTH).contains(&max_width) {
+            return Err(BuildError::MaxWidth(max_width));
+        }
+        if let Some(error) = self.assume_error {
+            if error.is_zero() || error > MAX_ASSUMED_ERROR {
+                return Err(BuildError::AssumeError(error));
+            }
+            if error * 2 >= max_width {
+                return Err(BuildError::AssumeTooWide { error, limit: max_width });
+            }
+        }
+        if !self.with_kernel && self.sources.is_empty() && self.assume_error.is_none() {
+            return Err(BuildError::NoSource);
+        }
+        // Before the first reading of any clock: the vDSO reads the counter too.
+        if !sys::counter_is_allowed() {
+            return Err(BuildError::CounterForbidden);
+        }
+        Ok(())
+    }
+}
