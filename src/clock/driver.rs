@@ -20,7 +20,7 @@ use crate::clock::publish::{Publisher, Ring};
 use crate::clock::report::Record;
 use crate::clock::status::{Reason, Status};
 use crate::source::assume::Assumed;
-use crate::source::kernel::{SUSPEND_NOISE_NS, suspended_ns};
+use crate::source::realtime::{SUSPEND_NOISE_NS, suspended_ns};
 use crate::source::{Source, SourceError};
 
 /// What the user has set, and nothing changes.
