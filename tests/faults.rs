@@ -155,7 +155,8 @@ fn a_source_that_blocks_from_the_start_does_not_block_build() {
 
 #[test]
 fn nonsense_from_a_source_is_named_and_changes_nothing() {
-    let nonsense: [fn(&Counter) -> Result<Sample, SourceError>; 4] = [
+    type Answer = fn(&Counter) -> Result<Sample, SourceError>;
+    let nonsense: [Answer; 4] = [
         |c| say(c, 5, 4),
         |c| Ok(Sample::new(c.read(), 0, Interval::EVERYTHING)),
         |c| Ok(Sample::new(c.read(), u64::MAX, Interval::EVERYTHING)),
