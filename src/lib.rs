@@ -1,5 +1,6 @@
 //! A clock that knows its error.
 
+pub mod agreement;
 pub mod clock;
 pub mod interval;
 pub mod scale;
