@@ -271,6 +271,11 @@ pub fn examine(inputs: &[Interval], faulty: usize) -> Result<Agreement, Disagree
     Ok(agreement)
 }
 
+/// The most inputs that any one moment is in.
+pub(crate) fn most_at_once(inputs: &[Interval]) -> usize {
+    sweep(inputs, usize::MAX).1
+}
+
 /// The longest runs of moments in at least `needed` inputs, and the most inputs at any moment.
 fn sweep(inputs: &[Interval], needed: usize) -> (Vec<Interval>, usize) {
     // `false` sorts first: at one moment inputs start before others end, since ends are included.

@@ -3,6 +3,8 @@
 pub mod agreement;
 pub mod clock;
 pub mod interval;
+pub mod peers;
+pub mod quorum;
 pub mod scale;
 mod sync;
 pub mod timestamp;
