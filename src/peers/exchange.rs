@@ -100,8 +100,8 @@ impl Exchange {
 
     /// True time when the counter shows `at`, if the peer was right. `at` may be earlier, too.
     pub fn at(&self, at: Duration, counter: &CounterLimits) -> Interval {
-        let earliest = counter.no_later(self.theirs.earliest(), self.received, at);
-        let latest = counter.no_earlier(self.theirs.latest(), self.sent, at);
+        let earliest = counter.not_before(self.theirs.earliest(), self.received, at);
+        let latest = counter.not_after(self.theirs.latest(), self.sent, at);
         // The ends move apart, so they stay in order; if not, nothing is known.
         Interval::new(earliest, latest).unwrap_or(Interval::EVERYTHING)
     }
@@ -109,7 +109,7 @@ impl Exchange {
 
 impl CounterLimits {
     /// True time at counter `to` is not before this, if at `from` it was not before `t`.
-    fn no_later(&self, t: Timestamp, from: Duration, to: Duration) -> Timestamp {
+    fn not_before(&self, t: Timestamp, from: Duration, to: Duration) -> Timestamp {
         if t == Timestamp::MIN {
             return t; // "this or anything before": it cannot be moved forward
         }
@@ -120,7 +120,7 @@ impl CounterLimits {
     }
 
     /// True time at counter `to` is not after this, if at `from` it was not after `t`.
-    fn no_earlier(&self, t: Timestamp, from: Duration, to: Duration) -> Timestamp {
+    fn not_after(&self, t: Timestamp, from: Duration, to: Duration) -> Timestamp {
         if t == Timestamp::MAX {
             return t;
         }
