@@ -7,6 +7,7 @@ pub mod peers;
 pub mod quorum;
 pub mod scale;
 mod sync;
+pub mod timeout;
 pub mod timestamp;
 
 pub use clock::{ClockError, Reason, Status, TrueTime};
