@@ -283,6 +283,19 @@ mod wire {
         assert_eq!(IdempotencyKey::deserialize(text), Ok(IdempotencyKey::from_bits(77)));
     }
 
+    #[test]
+    fn machines_read_numbers_and_bytes() {
+        use serde_test::{Configure, Token, assert_tokens};
+        let deadline = Deadline::at(Timestamp::from_tai_nanos(-5));
+        assert_tokens(&deadline.compact(), &[Token::I64(-5)]);
+        assert_tokens(&deadline.readable(), &[Token::BorrowedStr("tai:-5")]);
+        let key = IdempotencyKey::from_bits(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
+        let bytes = (1..=16).map(Token::U8);
+        let tokens: Vec<Token> =
+            [Token::Tuple { len: 16 }].into_iter().chain(bytes).chain([Token::TupleEnd]).collect();
+        assert_tokens(&key.compact(), &tokens);
+    }
+
     #[cfg(feature = "cli")]
     #[test]
     fn json_reads_back_what_it_wrote() {

@@ -7,9 +7,12 @@
 //! Cassandra averages the last 1000 gaps; an exponentially weighted average
 //! needs no window, and follows a change sooner.
 //!
-//! It knows nothing of the spread. A steady delay gets a timeout far too long,
-//! a delay with rare great outliers one too short. (`cargo test --test
-//! timeout_shapes -- --nocapture` prints a table.) Prefer [`Rto`](super::Rto) for requests.
+//! It knows nothing of the spread, and makes up for it by patience: a steady
+//! delay of 20 ms gets a timeout of 370 ms, where [`Rto`](super::Rto) waits for 24.
+//! With a heavy tail that patience is the better choice: 11 of 4000 attempts
+//! are given up too early, against 473. (`cargo test --test timeout_shapes --
+//! --nocapture` prints the tables.) So: `Rto` where a needless retry is cheap and
+//! waiting is not, this where it is the other way round.
 //!
 //! A timeout is itself a measurement: the delay was *at least* so long. If it
 //! were not counted, a delay that has jumped beyond the timeout would never be

@@ -25,6 +25,11 @@
 //! - **The far tail**, where the obvious program returns infinity: see
 //!   [`phi`](super::phi).
 //!
+//! Its limit is the model: gaps are taken to be normally distributed. With a
+//! heavy tail, long gaps are commoner than phi says, and the threshold convicts
+//! about as often as a fixed timeout of the same length would (`cargo test --test
+//! timeout_shapes` has both). Then raise `acceptable_pause` rather than the threshold.
+//!
 //! What to read: N. Hayashibara, X. Défago, R. Yared, T. Katayama, "The φ accrual
 //! failure detector" (SRDS 2004).
 

@@ -10,6 +10,12 @@
 //! integers: `8 × SRTT` and `4 × RTTVAR`, so that the gains of 1/8 and 1/4 and
 //! the factor of 4 cost a shift each and lose no remainder.
 //!
+//! Its limit is the heavy tail. Four mean deviations are far out for a normal
+//! delay and near by for one without a variance: one attempt in nine is then given
+//! up while its answer is on the way (`cargo test --test timeout_shapes`).
+//! RFC 6298 hides that under a minimum of a second. Where attempts are dear,
+//! raise `min` above the tail, or take [`EwmaTimeout`](super::EwmaTimeout).
+//!
 //! What to read: RFC 6298; V. Jacobson, M. Karels, "Congestion avoidance and
 //! control" (SIGCOMM 1988), appendix A; P. Karn, C. Partridge, "Improving
 //! round-trip time estimates in reliable transport protocols" (SIGCOMM 1987).
@@ -80,12 +86,13 @@ impl RtoLimits {
 
     /// For requests between hosts of one region: 1 s at first, at least 10 ms (a
     /// few time slices of a busy scheduler; Linux keeps 200 ms for TCP because of
-    /// delayed acknowledgements, which requests do not have), at most 10 s.
+    /// delayed acknowledgements, which requests do not have), at most 10 s. Its
+    /// granularity is 4 ms, a scheduler's tick: a wake-up may come so much late.
     pub const DATACENTER: RtoLimits = RtoLimits {
         initial: Duration::from_secs(1),
         min: Duration::from_millis(10),
         max: Duration::from_secs(10),
-        granularity: Duration::from_millis(1),
+        granularity: Duration::from_millis(4),
     };
 }
 
