@@ -92,10 +92,12 @@ fn verdict(c: &mut Criterion) {
 }
 
 /// Nanoseconds a call: the least and the median of 21 runs.
-fn time(calls: u32, mut call: impl FnMut()) -> (f64, f64) {
+fn time<T>(calls: u32, mut call: impl FnMut() -> T) -> (f64, f64) {
     let mut run = || {
         let start = Instant::now();
-        (0..calls).for_each(|_| call());
+        for _ in 0..calls {
+            black_box(call());
+        }
         start.elapsed().as_nanos() as f64 / f64::from(calls)
     };
     let mut runs: Vec<f64> = (0..21).map(|_| run()).collect();
@@ -112,24 +114,24 @@ fn ratios(_: &mut Criterion) {
             median / m_median,
         );
     };
-    let now = time(20_000, || drop(black_box(Instant::now())));
+    let now = time(20_000, Instant::now);
     let mut rto = Rto::new(RtoLimits::DATACENTER).expect("its own limits");
     let rtt = Duration::from_millis(20);
-    let observe = time(20_000, || drop(black_box(rto.observe(black_box(rtt), 1))));
+    let observe = time(20_000, || rto.observe(black_box(rtt), 1));
     line("observe an RTT", observe, "Instant::now()", now);
     let peer = detector();
     let silence = Duration::from_millis(2_001_300);
-    let phi = time(20_000, || drop(black_box(peer.phi(black_box(silence)))));
+    let phi = time(20_000, || peer.phi(black_box(silence)));
     line("phi", phi, "Instant::now()", now);
     for count in COUNTS {
         let inputs = intervals(count);
         let calls = (200_000 / count).clamp(10, 20_000) as u32;
-        let agreed = time(calls, || drop(black_box(agree(black_box(&inputs), (count - 1) / 3))));
+        let agreed = time(calls, || agree(black_box(&inputs), (count - 1) / 3));
         let starts: Vec<i64> = inputs.iter().map(|i| i.earliest().tai_nanos()).collect();
         let sort = time(calls, || {
             let mut starts = black_box(&starts).clone();
             starts.sort_unstable();
-            black_box(starts);
+            starts
         });
         line(&format!("agree, {count} intervals"), agreed, "one sort of as many i64", sort);
     }

@@ -12,5 +12,7 @@ pub mod timestamp;
 
 pub use clock::{ClockError, Reason, Status, TrueTime};
 pub use interval::Interval;
+pub use peers::PeerClocks;
 pub use scale::LeapTable;
+pub use timeout::Deadline;
 pub use timestamp::Timestamp;

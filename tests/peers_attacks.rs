@@ -231,6 +231,24 @@ fn a_clock_that_was_mended_is_believed_again_and_a_late_lie_is_not() {
 }
 
 #[test]
+fn a_suspend_that_the_counter_missed_is_not_held_against_us() {
+    let mut peers = PeerClocks::new(["b", "c"], 1).expect("3 > 2");
+    peers.observe(&"b", at_once(1_000, 0)).expect("a member");
+    peers.observe(&"c", at_once(1_000, 0)).expect("a member");
+    let open = peers.ask(&"b", ms(1_500)).expect("a member");
+    // A minute asleep. Our clock was right again at once, the counter stood still.
+    let ours = Exchange::new(ms(2_000), span(61_995, 62_005), ms(2_000)).expect("in order");
+    // Broken variant: evidence from before the suspend is kept.
+    assert!(matches!(peers.verdict(&ours), Verdict::StepDown(_)));
+    peers.forget();
+    let reason = NoQuorum::TooFewHeard { heard: 1, needed: 2 };
+    assert_eq!(peers.verdict(&ours), Verdict::NoQuorum(reason));
+    // Nor does a question from before say how long its answer was under way.
+    let late = peers.answer(&"b", open, span(1_499, 1_501), ms(2_000));
+    assert_eq!(late, Err(PeerError::NotAsked));
+}
+
+#[test]
 fn members_are_counted_once_and_strangers_not_at_all() {
     assert_eq!(PeerClocks::new(["b", "b"], 1).err(), Some(PeerError::NamedTwice));
     let mut peers = PeerClocks::new(["b", "c"], 1).expect("3 > 2");

@@ -36,10 +36,15 @@ use super::PeerError;
 
 /// A peer's answer, between two readings of our own counter.
 ///
-/// The counter is any clock of this host that is never set and that goes on
-/// while the host is suspended, read as the time since a fixed moment:
-/// `CLOCK_BOOTTIME`. (`CLOCK_MONOTONIC`, and so `std::time::Instant`, stands
-/// still through a suspend; evidence would seem younger than it is.)
+/// The counter is a clock of this host that nobody sets or slews, read as the
+/// time since a fixed moment. `CLOCK_MONOTONIC_RAW` is the bare oscillator, but
+/// stands still in a suspend; add the time that was slept, which is
+/// `CLOCK_BOOTTIME - CLOCK_MONOTONIC`, or call
+/// [`PeerClocks::forget`](super::PeerClocks::forget) after one. `CLOCK_MONOTONIC`
+/// (and so `std::time::Instant`) and `CLOCK_BOOTTIME` are slewed by the time
+/// daemon, by 500 ppm as a rule and by up to 10 % with chrony: with these,
+/// `max_drift_ppm` must be so much. Where a counter is itself known only to
+/// lie between two values, give the lower for `sent` and the upper for `received`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Exchange {
     sent: Duration,

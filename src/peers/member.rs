@@ -77,6 +77,11 @@ impl<P> Member<P> {
         self.open.remove(place).map(|(_, sent)| sent)
     }
 
+    pub(super) fn forget(&mut self) {
+        self.open.clear();
+        self.exchanges.clear();
+    }
+
     /// Keeps `exchange`. Where it contradicts the others, the one received last stands.
     ///
     /// At least one of the two was wrong then. The newer one is what the peer

@@ -68,6 +68,9 @@
 //! - *Die while right*, and go on as a vote. Evidence older than `max_age` is
 //!   no vote.
 //! - *Be counted twice.* The members are named once, at the start.
+//! - *Stop our machine.* A virtual machine that is stopped and continued finds its
+//!   counter behind, and all peers ahead of what they said. See
+//!   [`PeerClocks::forget`], and use a counter that sees it if there is one.
 //! - *Be right for long, then lie.* A lie that contradicts the peer's own
 //!   earlier answers replaces them, and is counted in its report.
 //!
@@ -76,6 +79,7 @@
 //! problem; K. Marzullo (see [`agreement`](crate::agreement)) for the count.
 
 mod exchange;
+mod limits;
 mod member;
 mod verdict;
 
@@ -84,9 +88,10 @@ use std::time::Duration;
 
 use crate::clock::{ClockError, TrueTime};
 use crate::interval::Interval;
-use crate::quorum::{Quorum, QuorumError};
+use crate::quorum::Quorum;
 
 pub use exchange::{CounterLimits, Exchange, Relation, compare};
+pub use limits::{Limits, PeerError};
 pub use member::Nonce;
 pub use verdict::{Correction, NoQuorum, PeerReport, Verdict};
 
@@ -96,7 +101,7 @@ use verdict::{Judgement, Ruling, judge};
 /// What is kept about the other members' clocks, and the verdict that follows.
 ///
 /// `P` names a peer. Counter readings are a [`Duration`] since a fixed moment,
-/// by a clock that counts suspends (see [`Exchange`]).
+/// by a clock that nobody sets or slews (see [`Exchange`]).
 ///
 /// ```
 /// use std::time::Duration;
@@ -132,87 +137,6 @@ pub struct PeerClocks<P> {
     limits: Limits,
     seed: u64,
     asked: u64,
-}
-
-/// What evidence is accepted, and how it ages.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Our own counter. Default: 200 ppm.
-    pub counter: CounterLimits,
-    /// Evidence received longer ago than this is no longer a vote. Default 30 s:
-    /// a few polls, and 6 ms of widening at 200 ppm.
-    pub max_age: Duration,
-    /// An answer that is wider than this, or was so long under way, is refused:
-    /// it would support anybody. Default 10 s.
-    pub max_width: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            counter: CounterLimits::default(),
-            max_age: Duration::from_secs(30),
-            max_width: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Why evidence was not accepted, or the members not.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeerError {
-    /// The same name twice: its word would count twice.
-    #[error("a peer is named twice: name each other member once, and not yourself")]
-    NamedTwice,
-    /// So many cannot be borne.
-    #[error(transparent)]
-    Quorum(#[from] QuorumError),
-    /// Not one of the members.
-    #[error(
-        "this peer is not one of the members: make a new `PeerClocks` when the membership changes"
-    )]
-    Unknown,
-    /// No open question has this nonce.
-    #[error(
-        "no open question to this peer has this nonce: the answer is a replay, a duplicate, or too \
-         late; ask again"
-    )]
-    NotAsked,
-    /// The counter ran backwards, or the readings are of two different counters.
-    #[error(
-        "the counter showed {received:?} on receiving and {sent:?} on sending: read both from one \
-         clock that is never set, such as CLOCK_BOOTTIME"
-    )]
-    ReceivedBeforeSent {
-        /// The counter when the question was sent.
-        sent: Duration,
-        /// The counter when the answer was received.
-        received: Duration,
-    },
-    /// The answer says too little to be a vote.
-    #[error(
-        "the peer's interval and the time it was under way leave {width:?} open, the limit is \
-         {limit:?}: wait until its clock knows better or the network is faster, or raise `max_width`"
-    )]
-    TooWide {
-        /// How wide the answer is, with its round trip.
-        width: Duration,
-        /// The limit, `max_width`.
-        limit: Duration,
-    },
-}
-
-impl PeerError {
-    /// Whether asking the peer again can succeed.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            PeerError::NotAsked | PeerError::TooWide { .. } => true,
-            PeerError::NamedTwice
-            | PeerError::Quorum(_)
-            | PeerError::Unknown
-            | PeerError::ReceivedBeforeSent { .. } => false,
-        }
-    }
 }
 
 impl<P: Clone + Eq> PeerClocks<P> {
@@ -312,6 +236,17 @@ impl<P: Clone + Eq> PeerClocks<P> {
         }
         member.observe(exchange, &limits);
         Ok(())
+    }
+
+    /// Forgets all evidence and all open questions.
+    ///
+    /// Call it when the counter cannot be trusted across this moment: after a
+    /// suspend that it did not count, or after a virtual machine was stopped and
+    /// continued. Else every peer seems to have jumped ahead, and the verdict
+    /// would be against us. Until the peers are heard again it is
+    /// [`NoQuorum`].
+    pub fn forget(&mut self) {
+        self.members.iter_mut().for_each(Member::forget);
     }
 
     /// The verdict at the moment of `ours`, which is our own clock read between two counter reads.
