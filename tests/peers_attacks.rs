@@ -81,6 +81,27 @@ fn two_members_see_that_they_disagree_and_not_who_is_wrong() {
 }
 
 #[test]
+fn contradicted_by_more_than_may_be_wrong_but_not_by_a_majority_is_no_reason_to_stop() {
+    // Of five one may be wrong, two contradict us, two are silent: `f` may have been too small.
+    let mut peers = PeerClocks::new(["b", "c", "d", "e"], 1).expect("5 > 2");
+    for peer in ["b", "c"] {
+        peers.observe(&peer, at_once(100_000, 50_000)).expect("a member");
+    }
+    let reason = NoQuorum::Split { with_us: 1, needed: 3 };
+    assert_eq!(peers.verdict(&at_once(100_000, 0)), Verdict::NoQuorum(reason));
+    // A third makes the majority, and the word final.
+    let mut majority = peers.clone();
+    majority.observe(&"d", at_once(100_000, 50_001)).expect("a member");
+    assert!(matches!(majority.verdict(&at_once(100_000, 0)), Verdict::StepDown(_)));
+    // Two on our side show that `f` was too small indeed.
+    for peer in ["d", "e"] {
+        peers.observe(&peer, at_once(100_000, 1)).expect("a member");
+    }
+    let reason = NoQuorum::TooManyWrong { wrong: 2, faulty: 1 };
+    assert_eq!(peers.verdict(&at_once(100_000, 0)), Verdict::NoQuorum(reason));
+}
+
+#[test]
 fn three_clocks_apart_prove_nothing_but_that_two_are_wrong() {
     let mut peers = PeerClocks::new(["b", "c"], 1).expect("3 > 2");
     peers.observe(&"b", at_once(100_000, 50_000)).expect("a member");
@@ -228,6 +249,18 @@ fn a_clock_that_was_mended_is_believed_again_and_a_late_lie_is_not() {
     peers.observe(&"b", at_once(1_500, 90_000)).expect("a member");
     assert_eq!(peers.verdict(&at_once(2_001, 0)), Verdict::Agree);
     assert_eq!(peers.report(&at_once(2_001, 0))[0].contradicted_itself, 2);
+}
+
+#[test]
+fn what_a_peer_has_contradicted_is_gone_for_good() {
+    let mut peers = PeerClocks::new(["b", "c"], 1).expect("3 > 2");
+    peers.observe(&"b", at_once(1_000, 9_000)).expect("a member");
+    peers.observe(&"b", at_once(2_000, 0)).expect("a member");
+    // Wide, and around the first lie, but not around the second answer.
+    let wide = Exchange::new(ms(3_000), span(7_000, 13_000), ms(3_000)).expect("in order");
+    peers.observe(&"b", wide).expect("a member");
+    let says = peers.report(&at_once(3_000, 0))[0].says.expect("heard");
+    assert!(says.width() >= ms(6_000), "only its last word counts: {says:?}");
 }
 
 #[test]

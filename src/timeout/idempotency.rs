@@ -13,7 +13,7 @@
 //! Two requests with one key are worse than none: the second is silently not
 //! applied. So a key is 128 bits from the kernel, read anew for each key: 2^64 keys
 //! before two are likely to meet. The standard library's own source, the
-//! seed of its hash maps, was tried on paper and rejected. It is cached in the
+//! seed of its hash maps, will not do. It is cached in the
 //! thread, so a process and its `fork` would go on with the *same* keys. A crate
 //! for random numbers is not needed to read 16 bytes from `/dev/urandom`, and
 //! those that keep a generator in the process need care at a fork, too.
