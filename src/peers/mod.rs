@@ -55,7 +55,7 @@
 //!   is in the majority, so it is wrong by no more than the width of that one's
 //!   evidence.
 //!
-//! The limit is sharp: `f + 1` that conspire against one right node will stop
+//! The limit is sharp: `f + 1` that conspire against one right node may stop
 //! it, and with `n = 2` a disagreement shows, but not who is wrong. Allow for
 //! as many as you can ([`PeerClocks::new`] takes `f`; the most is `(n - 1) / 2`).
 //!
@@ -86,7 +86,7 @@ mod verdict;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use crate::clock::{ClockError, TrueTime};
+use crate::clock::truetime::{ClockError, TrueTime};
 use crate::interval::Interval;
 use crate::quorum::Quorum;
 

@@ -21,7 +21,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::{ClockError, TrueTime};
+use crate::clock::truetime::{ClockError, TrueTime};
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 

@@ -21,7 +21,7 @@
 
 use std::time::Duration;
 
-use crate::clock::{ClockError, TrueTime};
+use crate::clock::truetime::{ClockError, TrueTime};
 
 use super::{Deadline, DeadlineError, LimitError, in_order, not_zero};
 
