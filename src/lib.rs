@@ -1,11 +1,15 @@
 //! A clock that knows its error.
 
+pub mod agreement;
 pub mod clock;
 pub mod interval;
+pub mod peers;
+pub mod quorum;
 pub mod scale;
 pub mod source;
 mod sync;
 mod sys;
+pub mod timeout;
 pub mod timestamp;
 
 pub use clock::{
@@ -13,8 +17,10 @@ pub use clock::{
     Sample, Status, TrueTime, Untrusted,
 };
 pub use interval::Interval;
+pub use peers::PeerClocks;
 pub use scale::{
     LeapTable, ParseIntervalError, ParseTimestampError, ParseUtcError, ScaleError, UnixTime, Utc,
 };
 pub use source::{Source, SourceError};
+pub use timeout::Deadline;
 pub use timestamp::Timestamp;
