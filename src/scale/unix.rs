@@ -1,6 +1,8 @@
 //! [`UnixTime`]: the count that Unix clocks show, which has no leap seconds and so lies at each.
 
 use super::civil::SECOND;
+use super::error::ScaleError;
+use super::leap::LeapTable;
 use crate::timestamp::Timestamp;
 
 /// POSIX time: nanoseconds since 1970-01-01T00:00:00Z, not counting leap seconds.
@@ -69,4 +71,60 @@ pub enum UnixToTai {
     Ambiguous(Timestamp, Timestamp),
     /// None: a negative leap second took the value away.
     Skipped,
+}
+
+impl LeapTable {
+    /// What a Unix clock that follows the table shows at `t`, and whether it is repeating a second.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BeforeUtc`] before 1972, [`ScaleError::Expired`] as the table's
+    /// [`Expiry`](super::Expiry) says.
+    #[inline]
+    pub fn tai_to_unix(&self, t: Timestamp) -> Result<UnixReading, ScaleError> {
+        let (offset, in_leap_second) = self.at_tai(t.tai_nanos())?;
+        let nanos = t.tai_nanos().checked_sub(offset).ok_or(ScaleError::OutOfRange)?;
+        Ok(UnixReading { time: UnixTime(nanos), in_leap_second })
+    }
+
+    /// The moment, or the moments, at which a Unix clock that follows the table shows `unix`.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BeforeUtc`] before 1972, [`ScaleError::OutOfRange`] within
+    /// the last minute before [`Timestamp::MAX`], [`ScaleError::Expired`] as the
+    /// table's [`Expiry`](super::Expiry) says.
+    #[inline]
+    pub fn unix_to_tai(&self, unix: UnixTime) -> Result<UnixToTai, ScaleError> {
+        match self.settled_at_unix(unix.0) {
+            Some(offset) => Ok(UnixToTai::Unique(moment(unix, offset)?)),
+            None if self.stops_at_unix().is_some_and(|end| unix.0 >= end) => Err(self.expired()),
+            None => self.unix_to_tai_unlimited(unix),
+        }
+    }
+
+    /// As `unix_to_tai`, whatever the expiry.
+    #[inline]
+    pub(super) fn unix_to_tai_unlimited(&self, unix: UnixTime) -> Result<UnixToTai, ScaleError> {
+        let at = self.position(unix.0, |step| step.unix).ok_or(ScaleError::BeforeUtc)?;
+        let here = moment(unix, self.steps[at].offset)?;
+        Ok(match self.steps.get(at + 1) {
+            Some(next) if unix.0 >= next.unix - SECOND => {
+                if next.skips() {
+                    UnixToTai::Skipped
+                } else {
+                    UnixToTai::Ambiguous(here, moment(unix, next.offset)?)
+                }
+            }
+            _ => UnixToTai::Unique(here),
+        })
+    }
+}
+
+#[inline]
+fn moment(unix: UnixTime, offset: i64) -> Result<Timestamp, ScaleError> {
+    match unix.0.checked_add(offset) {
+        Some(tai) => Ok(Timestamp::from_tai_nanos(tai)),
+        None => Err(ScaleError::OutOfRange),
+    }
 }

@@ -15,10 +15,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::builtin;
 use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use super::error::ScaleError;
 use super::leap::LeapTable;
 use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
-use super::unix::UnixTime;
+use super::unix::{UnixReading, UnixTime, UnixToTai};
+use crate::timestamp::Timestamp;
 
 /// A date and time of UTC, years 0000 to 9999, to the nanosecond.
 ///
@@ -179,7 +182,55 @@ impl FromStr for Utc {
 
     fn from_str(text: &str) -> Result<Utc, ParseUtcError> {
         let utc = Utc::read(text)?;
-        if utc.is_leap_second() && !LeapTable::builtin_may_have(utc) {
+        if utc.is_leap_second() && !builtin::may_have_leap_second(utc) {
+            return Err(ParseUtcError::NotALeapSecond);
+        }
+        Ok(utc)
+    }
+}
+
+impl LeapTable {
+    /// The civil date and time of `t`, with second 60 within a leap second.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BeforeUtc`] before 1972.
+    pub fn tai_to_utc(&self, t: Timestamp) -> Result<Utc, ScaleError> {
+        let UnixReading { time, in_leap_second } = self.tai_to_unix(t)?;
+        Ok(Utc::from_unix(time, in_leap_second))
+    }
+
+    /// The moment that a civil date and time names.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BeforeUtc`] before 1972; [`ScaleError::NoSuchLeapSecond`]
+    /// for a second 60 that the table does not have; [`ScaleError::Skipped`] for
+    /// a second 59 that it takes away; [`ScaleError::OutOfRange`] after 2262-04-11.
+    pub fn utc_to_tai(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
+        let (seconds, is_leap) = utc.unix_seconds();
+        let count = seconds
+            .checked_mul(SECOND)
+            .and_then(|nanos| nanos.checked_add(i64::from(utc.nanosecond())));
+        let Some(count) = count else {
+            return Err(if seconds < 0 { ScaleError::BeforeUtc } else { ScaleError::OutOfRange });
+        };
+        match (self.unix_to_tai(UnixTime::from_nanos(count))?, is_leap) {
+            (UnixToTai::Ambiguous(_, second), true) => Ok(second),
+            (_, true) => Err(ScaleError::NoSuchLeapSecond),
+            (UnixToTai::Unique(t) | UnixToTai::Ambiguous(t, _), false) => Ok(t),
+            (UnixToTai::Skipped, false) => Err(ScaleError::Skipped),
+        }
+    }
+
+    /// Reads RFC 3339 as `Utc::from_str` does, with this table's leap seconds and no others.
+    ///
+    /// # Errors
+    ///
+    /// As `Utc::from_str`.
+    pub fn parse_utc(&self, text: &str) -> Result<Utc, ParseUtcError> {
+        let utc = Utc::read(text)?;
+        if utc.is_leap_second() && self.utc_to_tai(utc).is_err() {
             return Err(ParseUtcError::NotALeapSecond);
         }
         Ok(utc)
