@@ -9,6 +9,7 @@ pub mod timestamp;
 pub use clock::{ClockError, Reason, Status, TrueTime};
 pub use interval::Interval;
 pub use scale::{
-    LeapTable, ParseIntervalError, ParseTimestampError, ParseUtcError, ScaleError, UnixTime, Utc,
+    GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError, ParseTimestampError,
+    ParseUtcError, PtpTime, ScaleError, Smear, Smeared, Span, UnixTime, Utc,
 };
 pub use timestamp::Timestamp;

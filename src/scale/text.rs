@@ -82,7 +82,7 @@ impl FromStr for Timestamp {
         let civil = rfc3339::read(text)?;
         match civil.scale {
             Scale::Utc => Ok(builtin::TABLE.utc_to_tai(Utc::from_civil(civil))?),
-            Scale::Tai => Ok(tai_from_civil(civil)?),
+            Scale::Tai | Scale::Unnamed => Ok(tai_from_civil(civil)?),
         }
     }
 }

@@ -1,8 +1,13 @@
 //! [`UnixTime`]: the count that Unix clocks show, which has no leap seconds and so lies at each.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::civil::SECOND;
+use super::decimal::{ParseScaleError, read_seconds, write_seconds};
 use super::error::ScaleError;
 use super::leap::LeapTable;
+use super::rfc3339::{Line, pad};
 use crate::timestamp::Timestamp;
 
 /// POSIX time: nanoseconds since 1970-01-01T00:00:00Z, not counting leap seconds.
@@ -50,6 +55,27 @@ impl UnixTime {
     /// The nanoseconds after [`seconds`](Self::seconds), 0 to 999 999 999.
     pub const fn subsec_nanos(self) -> u32 {
         self.0.rem_euclid(SECOND) as u32
+    }
+}
+
+/// Seconds with nine digits of fraction, as `date +%s.%N` prints it.
+impl fmt::Display for UnixTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line::<24>::new();
+        write_seconds(&mut line, self.0.into())?;
+        pad(f, line.as_str())
+    }
+}
+
+/// Seconds with 0 to 9 digits of fraction.
+impl FromStr for UnixTime {
+    type Err = ParseScaleError;
+
+    fn from_str(text: &str) -> Result<UnixTime, ParseScaleError> {
+        let nanos = read_seconds(text, "seconds of Unix time, as in 1483228799.5")?;
+        let limit = "1677-09-21 to 2262-04-11 (64 bits of nanoseconds)";
+        let nanos = i64::try_from(nanos).map_err(|_| ParseScaleError::OutOfRange { limit })?;
+        Ok(UnixTime(nanos))
     }
 }
 

@@ -90,6 +90,13 @@ impl Utc {
         Utc::from_civil(civil)
     }
 
+    /// The Unix count; that of second 59 for a second 60.
+    pub(super) fn unix(self) -> Result<UnixTime, ScaleError> {
+        let (seconds, _) = self.unix_seconds();
+        let before = if seconds < 0 { ScaleError::BeforeUtc } else { ScaleError::OutOfRange };
+        UnixTime::new(seconds, self.nanos).ok_or(before)
+    }
+
     /// Unix seconds, and whether the label is the second 60, which repeats those of 59.
     pub(super) fn unix_seconds(self) -> (i64, bool) {
         let is_leap = self.is_leap_second();
@@ -101,7 +108,7 @@ impl Utc {
         let civil = rfc3339::read(text)?;
         match civil.scale {
             Scale::Utc => Ok(Utc::from_civil(civil)),
-            Scale::Tai => Err(ParseUtcError::Tai),
+            Scale::Tai | Scale::Unnamed => Err(ParseUtcError::Tai),
         }
     }
 
@@ -208,14 +215,16 @@ impl LeapTable {
     /// for a second 60 that the table does not have; [`ScaleError::Skipped`] for
     /// a second 59 that it takes away; [`ScaleError::OutOfRange`] after 2262-04-11.
     pub fn utc_to_tai(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
-        let (seconds, is_leap) = utc.unix_seconds();
-        let count = seconds
-            .checked_mul(SECOND)
-            .and_then(|nanos| nanos.checked_add(i64::from(utc.nanosecond())));
-        let Some(count) = count else {
-            return Err(if seconds < 0 { ScaleError::BeforeUtc } else { ScaleError::OutOfRange });
-        };
-        match (self.unix_to_tai(UnixTime::from_nanos(count))?, is_leap) {
+        let unix = utc.unix()?;
+        match self.stops_at_unix() {
+            Some(end) if unix.nanos() >= end => Err(self.expired()),
+            _ => self.utc_to_tai_unlimited(utc),
+        }
+    }
+
+    /// As `utc_to_tai`, whatever the expiry.
+    pub(super) fn utc_to_tai_unlimited(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
+        match (self.unix_to_tai_unlimited(utc.unix()?)?, utc.is_leap_second()) {
             (UnixToTai::Ambiguous(_, second), true) => Ok(second),
             (_, true) => Err(ScaleError::NoSuchLeapSecond),
             (UnixToTai::Unique(t) | UnixToTai::Ambiguous(t, _), false) => Ok(t),
@@ -230,7 +239,7 @@ impl LeapTable {
     /// As `Utc::from_str`.
     pub fn parse_utc(&self, text: &str) -> Result<Utc, ParseUtcError> {
         let utc = Utc::read(text)?;
-        if utc.is_leap_second() && self.utc_to_tai(utc).is_err() {
+        if utc.is_leap_second() && self.utc_to_tai_unlimited(utc).is_err() {
             return Err(ParseUtcError::NotALeapSecond);
         }
         Ok(utc)
