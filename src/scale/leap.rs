@@ -164,14 +164,13 @@ impl LeapTable {
     /// others later midnights, each a second more or less than the one before.
     pub fn from_entries(entries: &[(i64, i32)]) -> Result<LeapTable, LeapTableError> {
         let lines = entries.iter().enumerate().map(|(i, &entry)| (i + 1, entry));
-        LeapTable::from_lines(lines, None, HashState::NotApplicable)
+        LeapTable::from_lines(lines, None)
     }
 
     /// As `from_entries`, with the number of the line that each entry is from.
     pub(super) fn from_lines(
         lines: impl IntoIterator<Item = (usize, (i64, i32))>,
         expires: Option<i64>,
-        hash: HashState,
     ) -> Result<LeapTable, LeapTableError> {
         let steps = LeapTableError::check_lines(lines)?;
         let last = *steps.last().ok_or(LeapTableError::Empty)?;
@@ -187,7 +186,7 @@ impl LeapTable {
             expires,
             expiry: Expiry::Ignore,
             source: TableSource::Given,
-            hash,
+            hash: HashState::NotApplicable,
         };
         Ok(table.on_expiry(Expiry::Ignore))
     }
@@ -204,6 +203,11 @@ impl LeapTable {
         let length = |from: i64, to: i64| to.max(from).abs_diff(from) + open;
         self.window_tai = length(self.settled_tai, end_tai);
         self.window_unix = length(self.settled_unix, end_unix);
+        self
+    }
+
+    pub(super) fn with_hash(mut self, hash: HashState) -> LeapTable {
+        self.hash = hash;
         self
     }
 

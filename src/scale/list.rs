@@ -32,7 +32,7 @@ impl LeapTable {
             return Err(LeapTableError::TooLarge { bytes, limit });
         }
         let mut updated: Option<&[u8]> = None;
-        let mut expires: Option<&[u8]> = None;
+        let mut expires: Option<(usize, &[u8])> = None;
         let mut stated: Option<[u32; 5]> = None;
         let mut data = Vec::new();
         let mut digits = Vec::new();
@@ -40,7 +40,9 @@ impl LeapTable {
             let (line, text) = (line + 1, text.trim_ascii());
             match text {
                 [b'#', b'$', rest @ ..] => only_once(&mut updated, rest.trim_ascii(), line)?,
-                [b'#', b'@', rest @ ..] => only_once(&mut expires, rest.trim_ascii(), line)?,
+                [b'#', b'@', rest @ ..] => {
+                    only_once(&mut expires, (line, rest.trim_ascii()), line)?
+                }
                 [b'#', b'h', rest @ ..] => only_once(&mut stated, hash(rest, line)?, line)?,
                 [b'#', ..] | [] => {}
                 _ => {
@@ -54,20 +56,19 @@ impl LeapTable {
                 }
             }
         }
-        // What looks cut off is said to be cut off, before the hash is blamed.
-        if data.is_empty() {
-            return Err(LeapTableError::Empty);
-        }
-        let expiry = expires.map(|text| number(text, 0)).transpose()?;
-        let state = match (stated, updated) {
+        // Order and steps before the hash: what is out of order fails both, and "out
+        // of order" says more.
+        let expiry = expires.map(|(line, text)| number(text, line)).transpose()?;
+        let table = LeapTable::from_lines(data, expiry.map(|ntp| ntp - NTP_TO_UNIX))?;
+        let hash = match (stated, updated) {
             (Some(stated), _) => {
-                let head = [updated.unwrap_or_default(), expires.unwrap_or_default()].concat();
+                let head = [updated.unwrap_or_default(), expires.unwrap_or_default().1].concat();
                 verify(stated, &[head, digits].concat())?
             }
             (None, Some(_)) => return Err(LeapTableError::HashMissing),
             (None, None) => HashState::Absent,
         };
-        LeapTable::from_lines(data, expiry.map(|ntp| ntp - NTP_TO_UNIX), state)
+        Ok(table.with_hash(hash))
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! Read: RFC 9636, sections 3.1 and 3.2 (RFC 8536 before it).
 
-use super::leap::{HashState, LeapTable};
+use super::leap::LeapTable;
 use super::table_error::LeapTableError;
 
 /// Real `right/UTC` files are below 1 kB, zones with rules a few kB.
@@ -86,7 +86,7 @@ fn from_corrections(
         entries.push((i + 1, (unix, offset.ok_or(damaged("a correction is out of range"))?)));
         before = correction;
     }
-    LeapTable::from_lines(entries, expires, HashState::NotApplicable)
+    LeapTable::from_lines(entries, expires)
 }
 
 fn damaged(what: &'static str) -> LeapTableError {
