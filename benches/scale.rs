@@ -111,11 +111,12 @@ fn civil_cases() -> Vec<Case> {
         .collect();
     let civil: Vec<jiff::civil::DateTime> =
         stamps.iter().map(|&stamp| jiff::tz::Offset::UTC.to_datetime(stamp)).collect();
-    let (to_utc, to_tai) = (table.clone(), table);
+    let (to_label, to_utc, to_tai) = (table.clone(), table.clone(), table);
     vec![
-        case("TAI → civil UTC, any date", tai, move |t| {
+        case("TAI → Utc, any date", tai.clone(), move |t| to_label.tai_to_utc(t)),
+        case("TAI → Utc → year … second, any date", tai, move |t| {
             let utc = to_utc.tai_to_utc(t).expect("after 1972");
-            (utc.year(), utc.month(), utc.day(), utc.hour(), utc.minute(), utc.second())
+            (utc.date(), utc.time())
         }),
         case("  chrono: Unix → civil (no TAI)", nanos.clone(), |n| {
             let date = chrono::DateTime::from_timestamp_nanos(n);

@@ -65,14 +65,10 @@ pub enum ScaleError {
     /// Ends that are the wrong way round.
     #[error("the second end is before the first: swap the two")]
     Reversed,
-    /// Smeared time of one smear where another is wanted.
+    /// A leap second for a type that cannot hold it.
     #[error(
-        "the reading is smeared in another way ({is}) than asked for ({wanted}): the two cannot be mixed"
+        "the moment is in a leap second (23:59:60), which the other type cannot hold: \
+         keep it as `Utc` or `Timestamp`"
     )]
-    OtherSmear {
-        /// How it is smeared.
-        is: super::smear::Smear,
-        /// How it should be.
-        wanted: super::smear::Smear,
-    },
+    LeapSecondNotHeld,
 }

@@ -3,8 +3,10 @@
 mod builtin;
 mod civil;
 mod decimal;
+mod describe;
 mod error;
 mod gps;
+mod interop;
 pub mod leap;
 mod list;
 mod ntp;
@@ -22,6 +24,7 @@ mod unix;
 mod utc;
 
 pub use decimal::ParseScaleError;
+pub use describe::Names;
 pub use error::ScaleError;
 pub use gps::GpsTime;
 pub use leap::{Entry, Expiry, HashState, Leap, LeapTable, TableSource};

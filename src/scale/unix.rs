@@ -33,12 +33,16 @@ impl UnixTime {
         if subsec_nanos as i64 >= SECOND {
             return None;
         }
-        // Wider than i64, as the lowest second begins below the range.
-        let nanos = seconds as i128 * SECOND as i128 + subsec_nanos as i128;
-        if nanos < i64::MIN as i128 || nanos > i64::MAX as i128 {
-            return None;
+        // The lowest second begins below the range, so negative ones count back from their end.
+        let (whole, below) = match seconds < 0 {
+            true => (seconds + 1, subsec_nanos as i64 - SECOND),
+            false => (seconds, subsec_nanos as i64),
+        };
+        let Some(nanos) = whole.checked_mul(SECOND) else { return None };
+        match nanos.checked_add(below) {
+            Some(nanos) => Some(UnixTime(nanos)),
+            None => None,
         }
-        Some(UnixTime(nanos as i64))
     }
 
     /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -148,7 +152,7 @@ impl LeapTable {
 }
 
 #[inline]
-fn moment(unix: UnixTime, offset: i64) -> Result<Timestamp, ScaleError> {
+pub(super) fn moment(unix: UnixTime, offset: i64) -> Result<Timestamp, ScaleError> {
     match unix.0.checked_add(offset) {
         Some(tai) => Ok(Timestamp::from_tai_nanos(tai)),
         None => Err(ScaleError::OutOfRange),
