@@ -211,7 +211,7 @@ impl LeapTable {
         self
     }
 
-    pub(super) fn from_file(mut self, path: &Path) -> LeapTable {
+    pub(super) fn read_from(mut self, path: &Path) -> LeapTable {
         self.source = TableSource::File(path.to_owned());
         self
     }

@@ -66,7 +66,7 @@ impl LeapTable {
             false => LeapTable::from_list(&bytes),
         };
         match table {
-            Ok(table) => Ok(table.from_file(path)),
+            Ok(table) => Ok(table.read_from(path)),
             Err(error) => {
                 Err(LeapTableError::File { path: path.to_owned(), error: Box::new(error) })
             }

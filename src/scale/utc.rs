@@ -185,6 +185,13 @@ impl Utc {
     }
 }
 
+/// The label of a Unix count, read as POSIX defines it; never a second 60, which shares its count.
+impl From<UnixTime> for Utc {
+    fn from(unix: UnixTime) -> Utc {
+        Utc::from_unix(unix, false)
+    }
+}
+
 /// RFC 3339 with nine digits of fraction and `Z`; `{:.3}` cuts the fraction to three.
 impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
