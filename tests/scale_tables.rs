@@ -59,7 +59,10 @@ fn a_damaged_list_is_refused_and_the_error_says_how() {
     let start = "2272060800 10\n";
     let many: String =
         (0..300u64).map(|i| format!("{} {}\n", 2_272_060_800 + i * 31 * 86_400, 10 + i)).collect();
+    let ever_fewer: String =
+        (0..12i64).map(|i| format!("{} {}\n", 2_272_060_800 + i * 31 * 86_400, 10 - i)).collect();
     let cases = [
+        (ever_fewer, "line 12: TAI − UTC falls to -1 s"),
         (String::new(), "no entries"),
         (LIST[..LIST.find("\n2272060800").expect("a line")].to_owned(), "no entries"),
         (without_hash, "cut off before its hash"),

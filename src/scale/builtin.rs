@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::leap::{Expiry, HashState, LeapTable, TableSource};
+use super::leap::{LeapTable, TableSource};
 use super::step::{Step, bucket_count, last_step_in_force};
 use super::utc::Utc;
 
@@ -70,12 +70,11 @@ impl LeapTable {
     /// Its announcements reach to 2027-06-28 ([`expires`](Self::expires)).
     pub const fn builtin() -> LeapTable {
         LeapTable::lay_out(
+            (STEPS[0], STEPS[STEPS.len() - 1]),
             Cow::Borrowed(&STEPS),
             Cow::Borrowed(&BUCKETS),
             Some(EXPIRES),
-            Expiry::Ignore,
             TableSource::BuiltIn,
-            HashState::NotApplicable,
         )
     }
 }

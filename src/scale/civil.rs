@@ -31,6 +31,7 @@ const SHIFT: i64 = 30;
 /// All quotients are by constants and of 32 bits without a sign, which the compiler makes
 /// multiplications of. Days counted four to one let each leap day fall into its quotient's
 /// rounding (Neri and Schneider, "Euclidean affine functions", 2022).
+#[inline]
 pub(super) const fn date_from_days(days: i64) -> (i64, u8, u8) {
     let quarters = 4 * (days + EPOCH + SHIFT * CYCLE) as u32 + 3;
     let (century, of_century) = (quarters / CYCLE as u32, quarters % CYCLE as u32 / 4);

@@ -57,6 +57,13 @@ pub struct LeapTable {
     window_tai: u64,
     window_unix: u64,
     offset: i64,
+    /// Where the first line begins, and where single moments begin to be refused
+    /// (`i64::MAX` for nowhere): beside the windows, so that most of the rest is
+    /// found without following a pointer.
+    first_tai: i64,
+    first_unix: i64,
+    stops_tai: i64,
+    stops_unix: i64,
     pub(super) steps: Cow<'static, [Step]>,
     buckets: Cow<'static, [u8]>,
     /// Unix seconds.
@@ -128,31 +135,30 @@ pub struct Leap {
 }
 
 impl LeapTable {
-    /// `steps` are in order, and there is at least one.
+    /// `steps` are in order; `first` and `last` are its ends.
     pub(super) const fn lay_out(
+        (first, last): (Step, Step),
         steps: Cow<'static, [Step]>,
         buckets: Cow<'static, [u8]>,
         expires: Option<i64>,
-        expiry: Expiry,
         source: TableSource,
-        hash: HashState,
     ) -> LeapTable {
-        let last = match &steps {
-            Cow::Borrowed(steps) => steps[steps.len() - 1],
-            Cow::Owned(_) => panic!("owned steps are laid out by `from_entries`"),
-        };
         LeapTable {
             settled_tai: last.settled,
             settled_unix: last.unix,
             window_tai: i64::MAX.abs_diff(last.settled) + 1,
             window_unix: i64::MAX.abs_diff(last.unix) + 1,
             offset: last.offset,
+            first_tai: first.tai,
+            first_unix: first.unix,
+            stops_tai: i64::MAX,
+            stops_unix: i64::MAX,
             steps,
             buckets,
             expires,
-            expiry,
+            expiry: Expiry::Ignore,
             source,
-            hash,
+            hash: HashState::NotApplicable,
         }
     }
 
@@ -173,36 +179,29 @@ impl LeapTable {
         expires: Option<i64>,
     ) -> Result<LeapTable, LeapTableError> {
         let steps = LeapTableError::check_lines(lines)?;
-        let last = *steps.last().ok_or(LeapTableError::Empty)?;
-        let buckets = (0..bucket_count(&steps)).map(|i| last_step_in_force(&steps, i)).collect();
-        let table = LeapTable {
-            settled_tai: last.settled,
-            settled_unix: last.unix,
-            window_tai: 0,
-            window_unix: 0,
-            offset: last.offset,
-            steps: Cow::Owned(steps),
-            buckets: Cow::Owned(buckets),
-            expires,
-            expiry: Expiry::Ignore,
-            source: TableSource::Given,
-            hash: HashState::NotApplicable,
+        let ends = match (steps.first(), steps.last()) {
+            (Some(&first), Some(&last)) => (first, last),
+            _ => return Err(LeapTableError::Empty),
         };
-        Ok(table.on_expiry(Expiry::Ignore))
+        let buckets = (0..bucket_count(&steps)).map(|i| last_step_in_force(&steps, i)).collect();
+        let (steps, buckets) = (Cow::Owned(steps), Cow::Owned(buckets));
+        Ok(LeapTable::lay_out(ends, steps, buckets, expires, TableSource::Given))
     }
 
     /// The same table with another answer to moments after its expiry.
     pub fn on_expiry(mut self, expiry: Expiry) -> LeapTable {
         self.expiry = expiry;
-        // The windows end before the expiry, so that the quick path needs no second comparison.
-        let (end_tai, end_unix) = match self.stops_at_unix() {
-            Some(end) => (end.saturating_add(self.offset), end),
-            None => (i64::MAX, i64::MAX),
+        self.stops_unix = match (expiry, self.expires()) {
+            (Expiry::Widen | Expiry::Error, Some(expires)) => expires.nanos(),
+            _ => i64::MAX,
         };
-        let open = u64::from(end_unix == i64::MAX);
+        self.stops_tai = self.stops_unix.saturating_add(self.offset);
+        // The windows end where the table stops, so that the quick path needs no second
+        // comparison. One that does not stop includes the last count.
+        let open = u64::from(self.stops_unix == i64::MAX);
         let length = |from: i64, to: i64| to.max(from).abs_diff(from) + open;
-        self.window_tai = length(self.settled_tai, end_tai);
-        self.window_unix = length(self.settled_unix, end_unix);
+        self.window_tai = length(self.settled_tai, self.stops_tai);
+        self.window_unix = length(self.settled_unix, self.stops_unix);
         self
     }
 
@@ -277,7 +276,7 @@ impl LeapTable {
     /// anywhere within `slack` seconds of `unix` on the POSIX scale; `None` if that
     /// reaches before 1972, when UTC did not have whole seconds yet.
     pub fn offsets_near(&self, unix: i64, slack: i64) -> Option<(i32, i32)> {
-        let in_force = |at: i64| self.position(at.saturating_mul(SECOND), |step| step.unix);
+        let in_force = |at: i64| self.position_unix(at.saturating_mul(SECOND));
         let first = in_force(unix.saturating_sub(slack))?;
         let last = in_force(unix.saturating_add(slack))?;
         let offsets = self.steps[first..=last].iter().map(|step| (step.offset / SECOND) as i32);
@@ -292,7 +291,7 @@ impl LeapTable {
         if (tai.wrapping_sub(self.settled_tai) as u64) < self.window_tai {
             return Ok((self.offset, false));
         }
-        if self.stops_at_unix().is_some_and(|end| tai >= end.saturating_add(self.offset)) {
+        if tai >= self.stops_tai {
             return Err(self.expired());
         }
         self.at_tai_unlimited(tai)
@@ -301,7 +300,7 @@ impl LeapTable {
     /// As `at_tai`, whatever the expiry.
     #[inline]
     pub(super) fn at_tai_unlimited(&self, tai: i64) -> Result<(i64, bool), ScaleError> {
-        let at = self.position(tai, |step| step.tai).ok_or(ScaleError::BeforeUtc)?;
+        let at = self.position_tai(tai).ok_or(ScaleError::BeforeUtc)?;
         let step = &self.steps[at];
         Ok((step.offset, tai < step.settled))
     }
@@ -312,30 +311,39 @@ impl LeapTable {
         ((unix.wrapping_sub(self.settled_unix) as u64) < self.window_unix).then_some(self.offset)
     }
 
-    /// The last step whose `key` is not after `count`.
+    /// The last step that is in force at a count of TAI.
     #[inline]
-    pub(super) fn position(&self, count: i64, key: impl Fn(&Step) -> i64) -> Option<usize> {
-        let first = self.steps.first()?;
-        if count < key(first) {
+    pub(super) fn position_tai(&self, tai: i64) -> Option<usize> {
+        self.position(tai, self.first_tai, |step| step.tai)
+    }
+
+    /// The last step whose midnight is not after a Unix count.
+    #[inline]
+    pub(super) fn position_unix(&self, unix: i64) -> Option<usize> {
+        self.position(unix, self.first_unix, |step| step.unix)
+    }
+
+    #[inline]
+    fn position(&self, count: i64, first: i64, key: impl Fn(&Step) -> i64) -> Option<usize> {
+        if count < first {
             return None;
         }
-        let bucket = (count.saturating_sub(first.unix) >> BUCKET_BITS) as usize;
+        let bucket = (count.wrapping_sub(self.first_unix) >> BUCKET_BITS) as usize;
+        let steps = &*self.steps;
         let mut at = match self.buckets.get(bucket) {
             Some(&at) => usize::from(at),
-            None => return self.steps.len().checked_sub(1),
+            None => return steps.len().checked_sub(1),
         };
-        while self.steps.get(at + 1).is_some_and(|next| key(next) <= count) {
+        while steps.get(at + 1).is_some_and(|next| key(next) <= count) {
             at += 1;
         }
         Some(at)
     }
 
-    /// The Unix count at which single moments begin to be refused.
-    pub(super) fn stops_at_unix(&self) -> Option<i64> {
-        match self.expiry {
-            Expiry::Ignore => None,
-            Expiry::Widen | Expiry::Error => self.expires().map(UnixTime::nanos),
-        }
+    /// Whether single moments from this Unix count on are refused.
+    #[inline]
+    pub(super) fn stops_before(&self, unix: i64) -> bool {
+        self.stops_unix != i64::MAX && unix >= self.stops_unix
     }
 
     #[cold]

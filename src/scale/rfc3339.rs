@@ -282,7 +282,16 @@ pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 }
 
 /// Civil time of a count of nanoseconds since 1970-01-01T00:00:00 on the scale.
+#[inline]
 pub(super) fn civil_from_nanos(nanos: i64, scale: Scale) -> Civil {
+    if let Ok(nanos) = u64::try_from(nanos) {
+        // Nearly all: without a sign the divisions are a multiplication each.
+        let (seconds, below) = (nanos / SECOND as u64, nanos % SECOND as u64);
+        // A day is 675 × 2^7 s, and 2^63 ns are below 2^34 s: the quotient fits 32 bits.
+        let days = (seconds >> 7) as u32 / 675;
+        let second = seconds - u64::from(days) * DAY as u64;
+        return Civil { days: days.into(), second: second as u32, nanos: below as u32, scale };
+    }
     let seconds = nanos.div_euclid(SECOND);
     Civil {
         days: seconds.div_euclid(DAY),

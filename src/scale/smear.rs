@@ -293,9 +293,9 @@ impl LeapTable {
     ///
     /// As [`unix_to_tai`](Self::unix_to_tai).
     pub fn smeared_to_tai(&self, reading: Smeared) -> Result<Timestamp, ScaleError> {
-        match self.stops_at_unix() {
-            Some(end) if reading.nanos >= end => Err(self.expired()),
-            _ => self.unsmeared(reading, Round::Up),
+        match self.stops_before(reading.nanos) {
+            true => Err(self.expired()),
+            false => self.unsmeared(reading, Round::Up),
         }
     }
 
@@ -368,7 +368,7 @@ impl LeapTable {
     }
 
     fn window_at(&self, tai: i64, smear: Smear) -> Option<Window> {
-        let at = self.position(tai, |step| step.tai)?;
+        let at = self.position_tai(tai)?;
         self.windows(at, smear).find(|window| window.start <= tai && tai < window.end)
     }
 
@@ -383,7 +383,7 @@ impl LeapTable {
 
     fn unsmeared(&self, reading: Smeared, round: Round) -> Result<Timestamp, ScaleError> {
         let Smeared { nanos, smear } = reading;
-        let at = self.position(nanos, |step| step.unix).ok_or(ScaleError::BeforeUtc)?;
+        let at = self.position_unix(nanos).ok_or(ScaleError::BeforeUtc)?;
         let window = self.windows(at, smear).find(|window| window.shows(nanos));
         let tai = match window {
             Some(window) => Some(window.moment(nanos, round)),

@@ -85,7 +85,7 @@ impl LeapTable {
         let (first, last) = (earliest.tai_nanos(), latest.tai_nanos());
         let shown = |tai: i64| Ok(tai - self.at_tai_unlimited(tai)?.0);
         let (mut least, mut most) = (shown(first)?, shown(last)?);
-        let position = |tai| self.position(tai, |step| step.tai).ok_or(ScaleError::BeforeUtc);
+        let position = |tai| self.position_tai(tai).ok_or(ScaleError::BeforeUtc);
         for step in &self.steps[position(first)? + 1..=position(last)?] {
             least = least.min(step.tai - step.offset);
             most = most.max(step.tai - 1 - step.before);
@@ -165,7 +165,7 @@ impl LeapTable {
     /// The moment at which the second that `unix` is in was skipped.
     fn jump_at(&self, unix: UnixTime) -> Result<Timestamp, ScaleError> {
         let after = UnixTime::from_nanos(unix.nanos() + SECOND);
-        let at = self.position(after.nanos(), |step| step.unix).ok_or(ScaleError::BeforeUtc)?;
+        let at = self.position_unix(after.nanos()).ok_or(ScaleError::BeforeUtc)?;
         Ok(Timestamp::from_tai_nanos(self.steps[at].tai))
     }
 }

@@ -74,6 +74,16 @@ pub enum LeapTableError {
         /// After, in seconds.
         to: i32,
     },
+    /// More skipped seconds than inserted ones and the ten that UTC began with.
+    #[error(
+        "line {line}: TAI − UTC falls to {offset} s, and UTC has never been ahead of TAI: the table is wrong"
+    )]
+    NegativeOffset {
+        /// Where.
+        line: usize,
+        /// What it falls to, in seconds.
+        offset: i32,
+    },
     /// Beyond what 64 bits of nanoseconds hold.
     #[error("line {line}: the time is after 2262-04-11, beyond what 64 bits of nanoseconds hold")]
     OutOfRange {
@@ -167,6 +177,8 @@ impl LeapTableError {
                 Some((_, from)) if from.abs_diff(offset) != 1 => {
                     return Err(LeapTableError::BadStep { line, from, to: offset });
                 }
+                // So no difference with an offset can pass the upper end of the range.
+                _ if offset < 0 => return Err(LeapTableError::NegativeOffset { line, offset }),
                 _ => {}
             }
             steps.push(Step::new(unix, before.map(|(_, offset)| offset), offset));

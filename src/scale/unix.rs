@@ -29,6 +29,7 @@ impl UnixTime {
 
     /// From whole seconds and the nanoseconds that follow them; `None` beyond 64 bits of
     /// nanoseconds, or where `subsec_nanos` is a second or more.
+    #[inline]
     pub const fn new(seconds: i64, subsec_nanos: u32) -> Option<UnixTime> {
         if subsec_nanos as i64 >= SECOND {
             return None;
@@ -128,7 +129,7 @@ impl LeapTable {
     pub fn unix_to_tai(&self, unix: UnixTime) -> Result<UnixToTai, ScaleError> {
         match self.settled_at_unix(unix.0) {
             Some(offset) => Ok(UnixToTai::Unique(moment(unix, offset)?)),
-            None if self.stops_at_unix().is_some_and(|end| unix.0 >= end) => Err(self.expired()),
+            None if self.stops_before(unix.0) => Err(self.expired()),
             None => self.unix_to_tai_unlimited(unix),
         }
     }
@@ -136,7 +137,7 @@ impl LeapTable {
     /// As `unix_to_tai`, whatever the expiry.
     #[inline]
     pub(super) fn unix_to_tai_unlimited(&self, unix: UnixTime) -> Result<UnixToTai, ScaleError> {
-        let at = self.position(unix.0, |step| step.unix).ok_or(ScaleError::BeforeUtc)?;
+        let at = self.position_unix(unix.0).ok_or(ScaleError::BeforeUtc)?;
         let here = moment(unix, self.steps[at].offset)?;
         Ok(match self.steps.get(at + 1) {
             Some(next) if unix.0 >= next.unix - SECOND => {

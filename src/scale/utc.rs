@@ -20,7 +20,7 @@ use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
 use super::error::ScaleError;
 use super::leap::LeapTable;
 use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
-use super::unix::{UnixReading, UnixTime, UnixToTai, moment};
+use super::unix::{UnixTime, UnixToTai, moment};
 use crate::timestamp::Timestamp;
 
 /// A date and time of UTC, years 0000 to 9999, to the nanosecond.
@@ -84,6 +84,7 @@ impl Utc {
     }
 
     /// The label of a reading of a Unix clock.
+    #[inline]
     pub(super) fn from_unix(time: UnixTime, in_leap_second: bool) -> Utc {
         let mut civil = rfc3339::civil_from_nanos(time.nanos(), Scale::Utc);
         civil.second += u32::from(in_leap_second);
@@ -91,6 +92,7 @@ impl Utc {
     }
 
     /// The Unix count; that of second 59 for a second 60.
+    #[inline]
     pub(super) fn unix(self) -> Result<UnixTime, ScaleError> {
         let (seconds, _) = self.unix_seconds();
         let before = if seconds < 0 { ScaleError::BeforeUtc } else { ScaleError::OutOfRange };
@@ -98,6 +100,7 @@ impl Utc {
     }
 
     /// Unix seconds, and whether the label is the second 60, which repeats those of 59.
+    #[inline]
     pub(super) fn unix_seconds(self) -> (i64, bool) {
         let is_leap = self.is_leap_second();
         (i64::from(self.days) * DAY + i64::from(self.second) - i64::from(is_leap), is_leap)
@@ -113,6 +116,7 @@ impl Utc {
     }
 
     /// The label of a civil time of UTC.
+    #[inline]
     pub(super) fn from_civil(civil: Civil) -> Utc {
         // Years 0 to 9999, so the days fit.
         Utc { days: civil.days as i32, second: civil.second, nanos: civil.nanos }
@@ -124,51 +128,62 @@ impl Utc {
     }
 
     /// Year, month and day at once: cheaper than one by one.
+    #[inline]
     pub const fn date(self) -> (u16, u8, u8) {
         let (year, month, day) = date_from_days(self.days as i64);
         (year as u16, month, day)
     }
 
     /// Hour, minute and second at once.
+    #[inline]
     pub const fn time(self) -> (u8, u8, u8) {
-        (self.hour(), self.minute(), self.second())
+        let minutes = self.minute_of_day();
+        ((minutes / 60) as u8, (minutes % 60) as u8, (self.second - minutes * 60) as u8)
     }
 
     /// The year, 0 to 9999.
+    #[inline]
     pub const fn year(self) -> u16 {
         self.date().0
     }
 
     /// The month, 1 to 12.
+    #[inline]
     pub const fn month(self) -> u8 {
         self.date().1
     }
 
     /// The day of the month, 1 to 31.
+    #[inline]
     pub const fn day(self) -> u8 {
         self.date().2
     }
 
     /// The hour, 0 to 23.
+    #[inline]
     pub const fn hour(self) -> u8 {
-        (self.minute_of_day() / 60) as u8
+        self.time().0
     }
 
     /// The minute, 0 to 59.
+    #[inline]
     pub const fn minute(self) -> u8 {
-        (self.minute_of_day() % 60) as u8
+        self.time().1
     }
 
     /// The second, 0 to 60.
+    #[inline]
     pub const fn second(self) -> u8 {
-        (self.second - self.minute_of_day() * 60) as u8
+        self.time().2
     }
 
+    #[inline]
     const fn minute_of_day(self) -> u32 {
         if self.is_leap_second() { DAY as u32 / 60 - 1 } else { self.second / 60 }
     }
 
     /// Whether this is a second 60.
+    #[inline]
     pub const fn is_leap_second(self) -> bool {
         self.second == DAY as u32
     }
@@ -180,6 +195,7 @@ impl Utc {
     }
 
     /// The part of the second, 0 to 999 999 999.
+    #[inline]
     pub const fn nanosecond(self) -> u32 {
         self.nanos
     }
@@ -220,9 +236,11 @@ impl LeapTable {
     /// # Errors
     ///
     /// [`ScaleError::BeforeUtc`] before 1972.
+    #[inline]
     pub fn tai_to_utc(&self, t: Timestamp) -> Result<Utc, ScaleError> {
-        let UnixReading { time, in_leap_second } = self.tai_to_unix(t)?;
-        Ok(Utc::from_unix(time, in_leap_second))
+        let (offset, in_leap_second) = self.at_tai(t.tai_nanos())?;
+        // Not before 1972, so the difference cannot pass the lower end.
+        Ok(Utc::from_unix(UnixTime::from_nanos(t.tai_nanos() - offset), in_leap_second))
     }
 
     /// The moment that a civil date and time names.
@@ -232,11 +250,12 @@ impl LeapTable {
     /// [`ScaleError::BeforeUtc`] before 1972; [`ScaleError::NoSuchLeapSecond`]
     /// for a second 60 that the table does not have; [`ScaleError::Skipped`] for
     /// a second 59 that it takes away; [`ScaleError::OutOfRange`] after 2262-04-11.
+    #[inline]
     pub fn utc_to_tai(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
         let unix = utc.unix()?;
         match self.settled_at_unix(unix.nanos()) {
             Some(offset) if !utc.is_leap_second() => moment(unix, offset),
-            _ if self.stops_at_unix().is_some_and(|end| unix.nanos() >= end) => Err(self.expired()),
+            _ if self.stops_before(unix.nanos()) => Err(self.expired()),
             _ => self.utc_to_tai_unlimited(utc),
         }
     }
