@@ -101,7 +101,12 @@ impl NtpTime {
     fn rounded(unix: UnixTime, round: Round) -> NtpTime {
         let nanos = i128::from(unix.nanos()) + UNIX_EPOCH * NANOS;
         let bits = divide(nanos << 32, NANOS, round) as u64;
-        NtpTime(bits.max(1))
+        // All zero is taken by "not known". Outward is into the era before, or on.
+        NtpTime(match (bits, round) {
+            (0, Round::Down) => u64::MAX,
+            (0, Round::Nearest | Round::Up) => 1,
+            (bits, _) => bits,
+        })
     }
 
     /// The Unix time in the given era, to the nearest nanosecond.
