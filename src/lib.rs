@@ -19,7 +19,8 @@ pub use clock::{
 pub use interval::Interval;
 pub use peers::PeerClocks;
 pub use scale::{
-    LeapTable, ParseIntervalError, ParseTimestampError, ParseUtcError, ScaleError, UnixTime, Utc,
+    GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError, ParseTimestampError,
+    ParseUtcError, PtpTime, ScaleError, Smear, Smeared, Span, UnixTime, Utc,
 };
 pub use source::{Source, SourceError};
 pub use timeout::Deadline;
