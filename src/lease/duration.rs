@@ -1,0 +1,341 @@
+//! Duration leases: for clocks that nobody has synchronised.
+//!
+//! Two stopwatches that were never set against each other can still agree on
+//! "not for longer than a term", if each of them drifts by at most ρ:
+//!
+//! ```text
+//! holder    send ├──────────── term × (1 − ρ) ───────┤ stops
+//!                 ╲
+//! grantor          receive ├──────────── term × (1 + ρ) ───────────┤ grants anew
+//! ```
+//!
+//! The holder counts from *sending* its request, which came first, and stops
+//! early. The grantor counts from *receiving* it, and waits longer. In true time
+//! the holder has stopped before `send + term`, and the grantor grants after
+//! `receive + term`. No message delay enters, and no time of day.
+//!
+//! To count from the *answer*, as clients of lock services often do, is the
+//! mistake to avoid: the answer may have lain in a buffer for longer than a term.
+//!
+//! The readings of a stopwatch mean nothing on another machine. So there is no
+//! handing on to a third (release, and let it acquire), no grantor's state to
+//! replicate, and each new grantor is quiet for one term.
+
+use std::time::Duration;
+
+use super::book::{Book, Entered, Now};
+use super::holder::{Held, Ran};
+use super::message::{Command, HolderId, Refusal};
+use super::stopwatch::{Reading, Stopwatch};
+use crate::fence::FencingToken;
+use crate::sync::atomic::{AtomicU64, Ordering};
+
+const MILLION: u128 = 1_000_000;
+
+/// The moment at which a request was sent. Take it *before* sending.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Request {
+    sent: Duration,
+    max_drift_ppm: u32,
+}
+
+impl Request {
+    /// Notes the time. Send the request afterwards, and keep this until the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`DurationLost::NoClock`]: without a reading no lease could be held.
+    pub fn begin<S: Stopwatch + ?Sized>(watch: &S) -> Result<Request, DurationLost> {
+        let now = watch.read().ok_or(DurationLost::NoClock)?;
+        Ok(Request { sent: now.earliest, max_drift_ppm: watch.max_drift_ppm() })
+    }
+
+    /// Where the holder's stopwatch has to be below, if the answer grants `term`.
+    fn until(&self, term: Duration) -> u64 {
+        nanos(self.sent.saturating_add(shrink(term, self.max_drift_ppm)))
+    }
+}
+
+/// A lease that the holder counts on its own stopwatch.
+///
+/// It is used as a [`Lease`](super::Lease) is, with a [`Stopwatch`] for a clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use truechimer::fence::FencingToken;
+/// use truechimer::lease::{BootClock, DurationLease, Request};
+///
+/// let watch = BootClock::new().expect("Linux");
+/// let request = Request::begin(&watch)?;
+/// // ... send it; the answer grants 10 s under token 7 ...
+/// let lease = DurationLease::new(request, FencingToken(7), Duration::from_secs(10));
+/// assert!(lease.check(&watch)?.at_least < Duration::from_secs(10));
+/// # Ok::<(), truechimer::lease::DurationLost>(())
+/// ```
+#[derive(Debug)]
+pub struct DurationLease {
+    token: FencingToken,
+    /// Nanoseconds on the holder's stopwatch; only ever rises. Relaxed, as in `Lease`.
+    until: AtomicU64,
+}
+
+impl DurationLease {
+    /// A lease of `term`, granted in answer to `request`.
+    pub fn new(request: Request, token: FencingToken, term: Duration) -> DurationLease {
+        DurationLease { token, until: AtomicU64::new(request.until(term)) }
+    }
+
+    /// The number that the resource is to see with every request.
+    pub fn token(&self) -> FencingToken {
+        self.token
+    }
+
+    /// Whether the lease is held, and for how long at least.
+    ///
+    /// `watch` is the one that the request was begun with.
+    ///
+    /// # Errors
+    ///
+    /// [`DurationLost`]: stop acting.
+    pub fn check<S: Stopwatch + ?Sized>(&self, watch: &S) -> Result<Held, DurationLost> {
+        let now = watch.read().ok_or(DurationLost::NoClock)?;
+        let left = Duration::from_nanos(self.until.load(Ordering::Relaxed))
+            .checked_sub(now.latest)
+            .filter(|left| !left.is_zero());
+        match left {
+            // The watch may run fast: then a part of what it shows as left is not.
+            Some(left) => Ok(Held {
+                token: self.token,
+                at_least: shrink(left, watch.max_drift_ppm()),
+            }),
+            None => {
+                let until = Duration::from_nanos(self.until.load(Ordering::Relaxed));
+                Err(DurationLost::Over { by_at_most: now.latest.saturating_sub(until) })
+            }
+        }
+    }
+
+    /// Runs `section` if the lease is held, and checks again when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`DurationLost`] from the check before: `section` was not run.
+    pub fn run<S: Stopwatch + ?Sized, T>(
+        &self,
+        watch: &S,
+        section: impl FnOnce(FencingToken) -> T,
+    ) -> Result<Ran<T, DurationLost>, DurationLost> {
+        self.check(watch)?;
+        let result = section(self.token);
+        Ok(match self.check(watch) {
+            Ok(_) => Ran::Trusted(result),
+            Err(lost) => Ran::Doubtful { result, lost },
+        })
+    }
+
+    /// The request for a longer lease; see [`Lease::renewal`](super::Lease::renewal).
+    /// [Begin](Request::begin) it first.
+    pub fn renewal(&self, progress: u64) -> Command {
+        Command::Renew { token: self.token, progress }
+    }
+
+    /// Takes the answer to the renewal that was begun with `request`.
+    /// Gives back whether it moved the end forward: a late one does not.
+    pub fn renewed(&self, request: Request, grant: &DurationGrant) -> bool {
+        if grant.token != self.token {
+            return false;
+        }
+        let until = request.until(grant.term);
+        self.until.fetch_max(until, Ordering::Relaxed) < until
+    }
+
+    /// Ends the lease here, and gives the message that ends it at the grantor.
+    pub fn release(self) -> Command {
+        Command::Release { token: self.token }
+    }
+}
+
+/// The holder of a duration lease may not act.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DurationLost {
+    /// A term may have passed since the request was sent.
+    #[error(
+        "the lease may be over, by up to {by_at_most:?}: another may have it, so stop, and renew \
+         or acquire anew"
+    )]
+    Over {
+        /// How far the stopwatch may be beyond the end.
+        by_at_most: Duration,
+    },
+    /// The stopwatch cannot be read, so a term may have passed.
+    #[error("the stopwatch cannot be read, so the lease counts as over: choose another clock")]
+    NoClock,
+}
+
+impl DurationLost {
+    /// Whether the same lease can be held again later, after a renewal.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, DurationLost::Over { .. })
+    }
+}
+
+/// The grantor's word: this holder has the lease for `term`, from when it sent its request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct DurationGrant {
+    /// Who has it.
+    pub holder: HolderId,
+    /// What the resource is to see with every request.
+    pub token: FencingToken,
+    /// For how long, in true time.
+    pub term: Duration,
+}
+
+/// The state machine that grants duration leases: one lease, one holder at a time.
+///
+/// Pure: it is handed the readings of one machine's stopwatch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DurationGrantor {
+    term: Duration,
+    max_drift_ppm: u32,
+    book: Book<Duration>,
+}
+
+impl DurationGrantor {
+    /// A grantor that is quiet for one term, counted from `now`.
+    ///
+    /// `term` is the longest that any earlier grantor may have granted.
+    /// `last_token` must not be below any token granted before: without a time
+    /// of day there is nothing else to take it from. Keep
+    /// [`last_token`](Self::last_token) durably before each grant is sent.
+    pub fn after_restart(
+        term: Duration,
+        max_drift_ppm: u32,
+        last_token: FencingToken,
+        now: Reading,
+    ) -> DurationGrantor {
+        let quiet_until = now.latest.saturating_add(stretch(term, max_drift_ppm));
+        DurationGrantor { term, max_drift_ppm, book: Book::new(last_token, Some(quiet_until)) }
+    }
+
+    /// Grants the lease to `holder`, whose request was received before `now` was read.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: the state is as it was.
+    pub fn acquire(
+        &mut self,
+        now: Option<Reading>,
+        holder: HolderId,
+    ) -> Result<DurationGrant, Refusal> {
+        let (now, expires) = self.line(now);
+        let entered = self.book.acquire(now, holder, expires, FencingToken::MIN)?;
+        Ok(self.grant(entered))
+    }
+
+    /// Renews the lease of `token`: counted anew, from when this request was sent.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`]: the state is as it was.
+    pub fn renew(
+        &mut self,
+        now: Option<Reading>,
+        token: FencingToken,
+        progress: u64,
+    ) -> Result<DurationGrant, Refusal> {
+        let (now, expires) = self.line(now);
+        let entered = self.book.renew(now, token, progress, expires)?;
+        Ok(self.grant(entered))
+    }
+
+    /// Takes the lease back before its end.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NotCurrent`].
+    pub fn release(&mut self, token: FencingToken) -> Result<(), Refusal> {
+        self.book.release(token)
+    }
+
+    /// The largest token that was granted.
+    pub fn last_token(&self) -> FencingToken {
+        self.book.last_token()
+    }
+
+    /// Now, and when a grant made now would be over, both on the stopwatch.
+    fn line(&self, now: Option<Reading>) -> (Option<Now<Duration>>, Option<Duration>) {
+        let expires =
+            now.and_then(|now| now.latest.checked_add(stretch(self.term, self.max_drift_ppm)));
+        (now.map(|Reading { earliest, latest }| Now { earliest, latest }), expires)
+    }
+
+    fn grant(&self, entered: Entered<Duration>) -> DurationGrant {
+        DurationGrant { holder: entered.holder, token: entered.token, term: self.term }
+    }
+}
+
+/// `duration × (1 − ppm / 10⁶)`, rounded down: nothing where the drift has no bound.
+fn shrink(duration: Duration, ppm: u32) -> Duration {
+    let kept = MILLION.saturating_sub(u128::from(ppm));
+    from_nanos(scale(duration, kept, 0))
+}
+
+/// `duration × (1 + ppm / 10⁶)`, rounded up.
+fn stretch(duration: Duration, ppm: u32) -> Duration {
+    from_nanos(scale(duration, MILLION + u128::from(ppm), MILLION - 1))
+}
+
+/// `duration × parts / 10⁶` in nanoseconds; a duration of 2⁹⁴ ns times 2³³ does not overflow.
+fn scale(duration: Duration, parts: u128, round: u128) -> u128 {
+    (duration.as_nanos() * parts + round) / MILLION
+}
+
+fn from_nanos(nanos: u128) -> Duration {
+    let second = 1_000_000_000;
+    match u64::try_from(nanos / second) {
+        Ok(seconds) => Duration::new(seconds, (nanos % second) as u32),
+        Err(_) => Duration::MAX,
+    }
+}
+
+/// Whole nanoseconds, at most what 64 bits hold: an end that comes early is harmless.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn drift_is_rounded_so_that_the_holder_stops_early_and_the_grantor_late() {
+        let ns = Duration::from_nanos;
+        let cases = [
+            (ns(1_000_000), 200, ns(999_800), ns(1_000_200)),
+            (ns(1), 1, ns(0), ns(2)),
+            (ns(0), 200, ns(0), ns(0)),
+            (ns(5), 0, ns(5), ns(5)),
+            (ns(5), 1_000_000, ns(0), ns(10)),
+            (ns(5), u32::MAX, ns(0), ns(21_480)),
+        ];
+        for (term, ppm, shrunk, stretched) in cases {
+            assert_eq!(shrink(term, ppm), shrunk, "{term:?} less {ppm} ppm");
+            assert_eq!(stretch(term, ppm), stretched, "{term:?} and {ppm} ppm");
+        }
+        assert_eq!(stretch(Duration::MAX, u32::MAX), Duration::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn a_drift_never_lengthens_the_holders_term_nor_shortens_the_grantors(
+            seconds: u64, nanos in 0u32..1_000_000_000, ppm: u32,
+        ) {
+            let term = Duration::new(seconds, nanos);
+            prop_assert!(shrink(term, ppm) <= term);
+            prop_assert!(stretch(term, ppm) >= term);
+        }
+    }
+}
