@@ -214,7 +214,8 @@ mod loom_models {
             let first = fence.newest();
             let second = fence.newest();
             assert!(first <= second, "went back from {first} to {second}");
-            let admitted: Vec<_> = racers.into_iter().map(|r| r.join().expect("no panic")).collect();
+            let admitted: Vec<_> =
+                racers.into_iter().map(|r| r.join().expect("no panic")).collect();
             assert!(admitted[1], "the largest was refused");
             assert_eq!(fence.newest(), FencingToken(3));
         });

@@ -62,12 +62,15 @@ impl Holder {
     ///
     /// # Errors
     ///
-    /// As [`accept`](Self::accept).
+    /// As [`accept`](Self::accept), and if the grant answers another request.
     pub fn accept_duration(
         &mut self,
         request: Request,
         grant: &DurationGrant,
     ) -> Result<DurationLease, AcceptError> {
+        if grant.answers != request.id() {
+            return Err(AcceptError::OtherRequest);
+        }
         self.take(grant.holder, grant.token)?;
         Ok(DurationLease::new(request, grant.token, grant.term))
     }
@@ -107,10 +110,16 @@ pub enum AcceptError {
         /// The largest accepted before.
         accepted: FencingToken,
     },
+    /// The grant answers an earlier or later request than the one it was offered with.
+    #[error(
+        "the grant answers another request: a lease has to be counted from the sending of the \
+         request that it answers, so look that one up"
+    )]
+    OtherRequest,
 }
 
 impl AcceptError {
-    /// Whether the same grant can be accepted later. It cannot.
+    /// Whether the same grant can be accepted later: only with the request that it answers.
     pub fn is_transient(&self) -> bool {
         false
     }

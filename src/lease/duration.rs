@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use super::book::{Book, Entered, Now};
 use super::holder::{Held, Ran};
-use super::message::{Command, HolderId, Refusal};
+use super::message::{HolderId, Refusal};
 use super::stopwatch::{Reading, Stopwatch};
 use crate::fence::FencingToken;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -33,11 +33,22 @@ use crate::sync::atomic::{AtomicU64, Ordering};
 const MILLION: u128 = 1_000_000;
 
 /// The moment at which a request was sent. Take it *before* sending.
+///
+/// Begin another for each attempt: a grant that answers the first attempt, counted
+/// from the second, would be held for too long. So a request carries its
+/// [`id`](Self::id), and a grant says which one it answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
+    id: RequestId,
     sent: Duration,
     max_drift_ppm: u32,
 }
+
+/// Which request a grant answers. Only the holder that made it compares it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
+pub struct RequestId(pub u64);
 
 impl Request {
     /// Notes the time. Send the request afterwards, and keep this until the answer.
@@ -47,7 +58,15 @@ impl Request {
     /// [`DurationLost::NoClock`]: without a reading no lease could be held.
     pub fn begin<S: Stopwatch + ?Sized>(watch: &S) -> Result<Request, DurationLost> {
         let now = watch.read().ok_or(DurationLost::NoClock)?;
-        Ok(Request { sent: now.earliest, max_drift_ppm: watch.max_drift_ppm() })
+        // Of two requests with one id, both were sent at the same nanosecond of
+        // the same stopwatch: either answer then serves for either.
+        let id = RequestId(nanos(now.earliest));
+        Ok(Request { id, sent: now.earliest, max_drift_ppm: watch.max_drift_ppm() })
+    }
+
+    /// What to send along, for the grant to repeat.
+    pub fn id(&self) -> RequestId {
+        self.id
     }
 
     /// Where the holder's stopwatch has to be below, if the answer grants `term`.
@@ -80,7 +99,10 @@ pub struct DurationLease {
 }
 
 impl DurationLease {
-    /// A lease of `term`, granted in answer to `request`.
+    /// A lease of `term`, granted in answer to `request` and to no other.
+    ///
+    /// For a [`DurationGrant`], prefer [`Holder::accept_duration`](super::Holder::accept_duration),
+    /// which looks at both.
     pub fn new(request: Request, token: FencingToken, term: Duration) -> DurationLease {
         DurationLease { token, until: AtomicU64::new(request.until(term)) }
     }
@@ -104,10 +126,9 @@ impl DurationLease {
             .filter(|left| !left.is_zero());
         match left {
             // The watch may run fast: then a part of what it shows as left is not.
-            Some(left) => Ok(Held {
-                token: self.token,
-                at_least: shrink(left, watch.max_drift_ppm()),
-            }),
+            Some(left) => {
+                Ok(Held { token: self.token, at_least: shrink(left, watch.max_drift_ppm()) })
+            }
             None => {
                 let until = Duration::from_nanos(self.until.load(Ordering::Relaxed));
                 Err(DurationLost::Over { by_at_most: now.latest.saturating_sub(until) })
@@ -133,25 +154,21 @@ impl DurationLease {
         })
     }
 
-    /// The request for a longer lease; see [`Lease::renewal`](super::Lease::renewal).
-    /// [Begin](Request::begin) it first.
-    pub fn renewal(&self, progress: u64) -> Command {
-        Command::Renew { token: self.token, progress }
-    }
-
     /// Takes the answer to the renewal that was begun with `request`.
-    /// Gives back whether it moved the end forward: a late one does not.
+    ///
+    /// Gives back whether it moved the end forward. The answer to another
+    /// request, or one that is overtaken by a later one, moves nothing.
     pub fn renewed(&self, request: Request, grant: &DurationGrant) -> bool {
-        if grant.token != self.token {
+        if grant.token != self.token || grant.answers != request.id {
             return false;
         }
         let until = request.until(grant.term);
         self.until.fetch_max(until, Ordering::Relaxed) < until
     }
 
-    /// Ends the lease here, and gives the message that ends it at the grantor.
-    pub fn release(self) -> Command {
-        Command::Release { token: self.token }
+    /// Ends the lease here. The token is for the message that ends it at the grantor.
+    pub fn release(self) -> FencingToken {
+        self.token
     }
 }
 
@@ -186,6 +203,8 @@ impl DurationLost {
 pub struct DurationGrant {
     /// Who has it.
     pub holder: HolderId,
+    /// The request that this answers: the lease is counted from its sending.
+    pub answers: RequestId,
     /// What the resource is to see with every request.
     pub token: FencingToken,
     /// For how long, in true time.
@@ -228,10 +247,11 @@ impl DurationGrantor {
         &mut self,
         now: Option<Reading>,
         holder: HolderId,
+        request: RequestId,
     ) -> Result<DurationGrant, Refusal> {
         let (now, expires) = self.line(now);
         let entered = self.book.acquire(now, holder, expires, FencingToken::MIN)?;
-        Ok(self.grant(entered))
+        Ok(self.grant(entered, request))
     }
 
     /// Renews the lease of `token`: counted anew, from when this request was sent.
@@ -244,10 +264,11 @@ impl DurationGrantor {
         now: Option<Reading>,
         token: FencingToken,
         progress: u64,
+        request: RequestId,
     ) -> Result<DurationGrant, Refusal> {
         let (now, expires) = self.line(now);
         let entered = self.book.renew(now, token, progress, expires)?;
-        Ok(self.grant(entered))
+        Ok(self.grant(entered, request))
     }
 
     /// Takes the lease back before its end.
@@ -271,8 +292,9 @@ impl DurationGrantor {
         (now.map(|Reading { earliest, latest }| Now { earliest, latest }), expires)
     }
 
-    fn grant(&self, entered: Entered<Duration>) -> DurationGrant {
-        DurationGrant { holder: entered.holder, token: entered.token, term: self.term }
+    fn grant(&self, entered: Entered<Duration>, answers: RequestId) -> DurationGrant {
+        let Entered { holder, token, .. } = entered;
+        DurationGrant { holder, answers, token, term: self.term }
     }
 }
 

@@ -103,11 +103,7 @@ impl Grantor {
     /// # Errors
     ///
     /// [`Refusal`]: the state is as it was.
-    pub fn apply(
-        &mut self,
-        now: Option<Interval>,
-        command: Command,
-    ) -> Result<Decision, Refusal> {
+    pub fn apply(&mut self, now: Option<Interval>, command: Command) -> Result<Decision, Refusal> {
         let expires = now.and_then(|now| now.earliest().checked_add(self.term));
         let least_token = now.map_or(FencingToken::MIN, |now| token_of(now.earliest()));
         let now = now.map(|now| Now { earliest: now.earliest(), latest: now.latest() });

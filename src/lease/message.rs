@@ -156,7 +156,9 @@ pub enum Refusal {
     )]
     NoGain,
     /// The expiry would be beyond what can be counted.
-    #[error("the lease would end after the year 2262, which cannot be counted: choose a shorter term")]
+    #[error(
+        "the lease would end after the year 2262, which cannot be counted: choose a shorter term"
+    )]
     OutOfRange,
     /// There is no larger token.
     #[error("the last fencing token has been granted: start a resource with a new fence")]

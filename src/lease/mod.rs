@@ -71,7 +71,9 @@ mod message;
 mod stopwatch;
 
 pub use accept::{AcceptError, Holder};
-pub use duration::{DurationGrant, DurationGrantor, DurationLease, DurationLost, Request};
+pub use duration::{
+    DurationGrant, DurationGrantor, DurationLease, DurationLost, Request, RequestId,
+};
 pub use grantor::Grantor;
 pub use holder::{Held, Lease, LeaseLost, Ran, RenewError};
 pub use message::{Command, Decision, Grant, HolderId, Refusal};
