@@ -65,7 +65,8 @@ impl Guard {
         let suspended = self.suspended(now_slept, now);
         let stalled = self.stalled(now_queued, now);
         let threshold = record.threshold();
-        let own = suspended.into_iter().chain(stalled).filter(|pause| pause.at_least >= threshold);
+        let own = suspended.into_iter().chain(stalled);
+        let own = own.filter(|own| own.at_least >= threshold && !own.at_least.is_zero());
         noticed.chain(own).max_by_key(|pause| pause.at_most)
     }
 

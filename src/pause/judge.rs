@@ -42,7 +42,8 @@ fn late(before: &Look, after: &Look, plan: &Plan) -> Option<Pause> {
 
 fn suspended(before: &Look, after: &Look, plan: &Plan) -> Option<Pause> {
     let (at_least, at_most) = slept_between(&before.slept?, &after.slept?);
-    (at_least >= plan.threshold).then_some(Pause {
+    // Even where every lateness counts: no suspend is not a short one.
+    (at_least >= plan.threshold && !at_least.is_zero()).then_some(Pause {
         kind: PauseKind::Suspended,
         at_least,
         at_most,
