@@ -30,7 +30,7 @@ pub const MAX_RAFT_INDEX: u64 = (1 << RAFT_INDEX_BITS) - 1;
 /// assert!(FencingToken::from_kafka_epoch(-1).is_err()); // Kafka's "no epoch"
 /// # Ok::<(), truechimer::fence::TokenError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
 pub struct FencingToken(pub u64);
