@@ -1,6 +1,7 @@
 //! A clock that knows its error.
 
 pub mod clock;
+mod durable;
 pub mod fence;
 pub mod interval;
 pub mod lease;
@@ -10,6 +11,7 @@ mod sync;
 pub mod timestamp;
 
 pub use clock::{ClockError, Reason, Status, TrueTime};
+pub use durable::RecordError;
 pub use fence::{Fence, FencingToken};
 pub use interval::Interval;
 pub use lease::{Grantor, Lease};
