@@ -27,6 +27,8 @@
 //! | [`Fence`] | in memory, lock-free | one resource, a gate in front of other checks |
 //! | [`Fenced`] | in memory, with the thing it guards | state that lives in this process |
 //! | [`KeyedFence`] | in memory, by key | many resources |
+//! | [`DurableFence`] | in a file, one process | a server that restarts |
+//! | [`SharedFence`] | in a file, any processes of a machine | a resource without a server |
 //!
 //! # What the resource must see to
 //!
@@ -35,7 +37,8 @@
 //!   lock or the transaction that does the write. [`Fenced`] does so.
 //! - **The largest token outlives a restart** of the resource, or the first
 //!   request after the restart may be a stale one. Keep it with the data, in the
-//!   same transaction, and begin with [`Fence::starting_at`].
+//!   same transaction, and begin with [`Fence::starting_at`]; or keep it in a
+//!   file of its own, with [`DurableFence`].
 //! - **Reads** by a stale holder are harmless only if nothing is decided by them.
 //! - Assumed is crash-recovery, not Byzantine: a client that makes up a token of
 //!   `u64::MAX` shuts everybody else out. Where clients may lie, the lock
@@ -45,10 +48,12 @@
 //! service", OSDI 2006, section 2.4 (sequencers); Kleppmann, "Designing
 //! Data-Intensive Applications", chapter 9.
 
+mod durable;
 mod fenced;
 mod keyed;
 mod token;
 
+pub use durable::{AdmitError, DurableFence, SharedFence};
 pub use fenced::Fenced;
 pub use keyed::KeyedFence;
 pub use token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM, TokenError};
