@@ -58,6 +58,8 @@ impl Guard {
         let pending = record.pending(now);
         let noticed = record
             .pauses()
+            .rev()
+            .take_while(|pause| pause.noticed > self.began)
             // A suspend is judged below, from the guard's own beginning.
             .filter(|pause| pause.kind != PauseKind::Suspended)
             .chain(&pending)
