@@ -97,12 +97,12 @@ fn print_ratios() {
     let (clock, lease) = (VdsoClock, lease_for_long());
     let fence = Fence::starting_at(FencingToken(7));
     let (now, check) = in_turns(
-        || drop(black_box(black_box(&clock).now())),
-        || drop(black_box(black_box(&lease).check(black_box(&clock)))),
+        || _ = black_box(black_box(&clock).now()),
+        || _ = black_box(black_box(&lease).check(black_box(&clock))),
     );
     let (nothing, admit) = in_turns(
-        || drop(black_box(black_box(FencingToken(7)))),
-        || drop(black_box(black_box(&fence).admit(black_box(FencingToken(7))))),
+        || _ = black_box(FencingToken(7)),
+        || _ = black_box(black_box(&fence).admit(black_box(FencingToken(7)))),
     );
     println!(
         "check / now: min {:.3}, median {:.3} (target 1.2)",

@@ -30,9 +30,9 @@ use truechimer::{ClockError, Interval, Reason, Timestamp, TrueTime};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
-pub const TERM: Duration = Duration::from_millis(300);
+pub(crate) const TERM: Duration = Duration::from_millis(300);
 /// How often the holder's pause monitor looks.
-pub const LOOK: Duration = Duration::from_millis(10);
+pub(crate) const LOOK: Duration = Duration::from_millis(10);
 const PART: &str = "TRUECHIMER_ZOMBIE";
 
 /// True time for the processes of one machine: the time since boot, and a
@@ -66,28 +66,29 @@ fn main() -> Result<(), Failure> {
 
 /// How the story ended.
 #[derive(Debug)]
-pub struct End {
-    pub account: Account,
+#[allow(dead_code, reason = "the test reads all of it")]
+pub(crate) struct End {
+    pub(crate) account: Account,
     /// How long the first holder was stopped, at least.
-    pub stopped: Duration,
+    pub(crate) stopped: Duration,
     /// What it said of its write: `wrote` or `refused`, and the numbers.
-    pub write: Vec<String>,
+    pub(crate) write: Vec<String>,
     /// What it said of its pause: the kind, at least and at most in nanoseconds.
-    pub pause: Vec<String>,
+    pub(crate) pause: Vec<String>,
     /// What it said of its lease afterwards.
-    pub lease: Vec<String>,
+    pub(crate) lease: Vec<String>,
     /// The tokens of the first and of the second.
-    pub tokens: [FencingToken; 2],
+    pub(crate) tokens: [FencingToken; 2],
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub struct Account {
-    pub balance: i64,
-    pub entries: i64,
+pub(crate) struct Account {
+    pub(crate) balance: i64,
+    pub(crate) entries: i64,
 }
 
 /// The lock service and the director: stops, continues, and tells what happens.
-pub fn tell(fenced: bool, aloud: bool) -> Result<End, Failure> {
+pub(crate) fn tell(fenced: bool, aloud: bool) -> Result<End, Failure> {
     let place = tempfile::tempdir()?;
     let file = place.path().join("account.sqlite");
     open_account(&file)?;
@@ -214,7 +215,7 @@ impl Drop for Actor {
 }
 
 /// Plays the part that the environment gives to this process, if it gives one.
-pub fn play_a_part() -> Result<bool, Failure> {
+pub(crate) fn play_a_part() -> Result<bool, Failure> {
     let Ok(part) = std::env::var(PART) else { return Ok(false) };
     let mut words = part.splitn(3, ' ');
     let mut word = || words.next().ok_or("a part has three words");

@@ -130,15 +130,15 @@ impl World {
                 if let Some(command) = self.command(holder, what) {
                     self.sent.push(Message::ToGrantor(command));
                     if !lost {
-                        self.to_grantor(command, reach)?;
+                        self.at_grantor(command, reach)?;
                     }
                 }
             }
             Step::Repeat { ref which, reach } => {
                 if !self.sent.is_empty() {
                     match self.sent[which.index(self.sent.len())] {
-                        Message::ToGrantor(command) => self.to_grantor(command, reach)?,
-                        Message::ToHolder(grant) => self.to_holder(grant),
+                        Message::ToGrantor(command) => self.at_grantor(command, reach)?,
+                        Message::ToHolder(grant) => self.at_holder(grant),
                     }
                 }
             }
@@ -167,7 +167,7 @@ impl World {
         self.leases[holder].take()
     }
 
-    fn to_grantor(&mut self, command: Command, reach: Reach) -> TestCaseResult {
+    fn at_grantor(&mut self, command: Command, reach: Reach) -> TestCaseResult {
         let now = match (reach.map(|reach| self.reading(reach)), self.broken) {
             (Some(now), Broken::GrantorTakesTheMidpoint) => Some(Interval::from(now.midpoint())),
             (None, Broken::GrantorTakesNoClockForOver) => {
@@ -206,11 +206,11 @@ impl World {
             );
         }
         self.sent.push(Message::ToHolder(grant));
-        self.to_holder(grant);
+        self.at_holder(grant);
         Ok(())
     }
 
-    fn to_holder(&mut self, grant: Grant) {
+    fn at_holder(&mut self, grant: Grant) {
         let holder = grant.holder.0 as usize;
         if let Some(lease) = self.leases[holder].as_ref().filter(|l| l.token() == grant.token) {
             let before = lease.expires();

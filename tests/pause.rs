@@ -83,7 +83,9 @@ fn the_child() {
     let monitor = PauseMonitor::builder()
         .interval(INTERVAL)
         .threshold(THRESHOLD)
-        .on_pause(move |&pause| drop(tell.send(pause)))
+        .on_pause(move |&pause| {
+            let _ = tell.send(pause);
+        })
         .start()
         .expect("a thread can be had");
     let mut guard = monitor.guard();

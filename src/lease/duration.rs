@@ -23,14 +23,12 @@
 
 use std::time::Duration;
 
-use super::book::{Book, Entered, Now};
+use super::drift::shrink;
 use super::holder::{Held, Ran};
-use super::message::{HolderId, Refusal};
-use super::stopwatch::{Reading, Stopwatch};
+use super::message::HolderId;
+use super::stopwatch::Stopwatch;
 use crate::fence::FencingToken;
 use crate::sync::atomic::{AtomicU64, Ordering};
-
-const MILLION: u128 = 1_000_000;
 
 /// The moment at which a request was sent. Take it *before* sending.
 ///
@@ -211,153 +209,7 @@ pub struct DurationGrant {
     pub term: Duration,
 }
 
-/// The state machine that grants duration leases: one lease, one holder at a time.
-///
-/// Pure: it is handed the readings of one machine's stopwatch.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DurationGrantor {
-    term: Duration,
-    max_drift_ppm: u32,
-    book: Book<Duration>,
-}
-
-impl DurationGrantor {
-    /// A grantor that is quiet for one term, counted from `now`.
-    ///
-    /// `term` is the longest that any earlier grantor may have granted.
-    /// `last_token` must not be below any token granted before: without a time
-    /// of day there is nothing else to take it from. Keep
-    /// [`last_token`](Self::last_token) durably before each grant is sent.
-    pub fn after_restart(
-        term: Duration,
-        max_drift_ppm: u32,
-        last_token: FencingToken,
-        now: Reading,
-    ) -> DurationGrantor {
-        let quiet_until = now.latest.saturating_add(stretch(term, max_drift_ppm));
-        DurationGrantor { term, max_drift_ppm, book: Book::new(last_token, Some(quiet_until)) }
-    }
-
-    /// Grants the lease to `holder`, whose request was received before `now` was read.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`]: the state is as it was.
-    pub fn acquire(
-        &mut self,
-        now: Option<Reading>,
-        holder: HolderId,
-        request: RequestId,
-    ) -> Result<DurationGrant, Refusal> {
-        let (now, expires) = self.line(now);
-        let entered = self.book.acquire(now, holder, expires, FencingToken::MIN)?;
-        Ok(self.grant(entered, request))
-    }
-
-    /// Renews the lease of `token`: counted anew, from when this request was sent.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal`]: the state is as it was.
-    pub fn renew(
-        &mut self,
-        now: Option<Reading>,
-        token: FencingToken,
-        progress: u64,
-        request: RequestId,
-    ) -> Result<DurationGrant, Refusal> {
-        let (now, expires) = self.line(now);
-        let entered = self.book.renew(now, token, progress, expires)?;
-        Ok(self.grant(entered, request))
-    }
-
-    /// Takes the lease back before its end.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NotCurrent`].
-    pub fn release(&mut self, token: FencingToken) -> Result<(), Refusal> {
-        self.book.release(token)
-    }
-
-    /// The largest token that was granted.
-    pub fn last_token(&self) -> FencingToken {
-        self.book.last_token()
-    }
-
-    /// Now, and when a grant made now would be over, both on the stopwatch.
-    fn line(&self, now: Option<Reading>) -> (Option<Now<Duration>>, Option<Duration>) {
-        let expires =
-            now.and_then(|now| now.latest.checked_add(stretch(self.term, self.max_drift_ppm)));
-        (now.map(|Reading { earliest, latest }| Now { earliest, latest }), expires)
-    }
-
-    fn grant(&self, entered: Entered<Duration>, answers: RequestId) -> DurationGrant {
-        let Entered { holder, token, .. } = entered;
-        DurationGrant { holder, answers, token, term: self.term }
-    }
-}
-
-/// `duration × (1 − ppm / 10⁶)`, rounded down: nothing where the drift has no bound.
-fn shrink(duration: Duration, ppm: u32) -> Duration {
-    let kept = MILLION.saturating_sub(u128::from(ppm));
-    from_nanos(scale(duration, kept, 0))
-}
-
-/// `duration × (1 + ppm / 10⁶)`, rounded up.
-fn stretch(duration: Duration, ppm: u32) -> Duration {
-    from_nanos(scale(duration, MILLION + u128::from(ppm), MILLION - 1))
-}
-
-/// `duration × parts / 10⁶` in nanoseconds; a duration of 2⁹⁴ ns times 2³³ does not overflow.
-fn scale(duration: Duration, parts: u128, round: u128) -> u128 {
-    (duration.as_nanos() * parts + round) / MILLION
-}
-
-fn from_nanos(nanos: u128) -> Duration {
-    let second = 1_000_000_000;
-    match u64::try_from(nanos / second) {
-        Ok(seconds) => Duration::new(seconds, (nanos % second) as u32),
-        Err(_) => Duration::MAX,
-    }
-}
-
 /// Whole nanoseconds, at most what 64 bits hold: an end that comes early is harmless.
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn drift_is_rounded_so_that_the_holder_stops_early_and_the_grantor_late() {
-        let ns = Duration::from_nanos;
-        let cases = [
-            (ns(1_000_000), 200, ns(999_800), ns(1_000_200)),
-            (ns(1), 1, ns(0), ns(2)),
-            (ns(0), 200, ns(0), ns(0)),
-            (ns(5), 0, ns(5), ns(5)),
-            (ns(5), 1_000_000, ns(0), ns(10)),
-            (ns(5), u32::MAX, ns(0), ns(21_480)),
-        ];
-        for (term, ppm, shrunk, stretched) in cases {
-            assert_eq!(shrink(term, ppm), shrunk, "{term:?} less {ppm} ppm");
-            assert_eq!(stretch(term, ppm), stretched, "{term:?} and {ppm} ppm");
-        }
-        assert_eq!(stretch(Duration::MAX, u32::MAX), Duration::MAX);
-    }
-
-    proptest! {
-        #[test]
-        fn a_drift_never_lengthens_the_holders_term_nor_shortens_the_grantors(
-            seconds: u64, nanos in 0u32..1_000_000_000, ppm: u32,
-        ) {
-            let term = Duration::new(seconds, nanos);
-            prop_assert!(shrink(term, ppm) <= term);
-            prop_assert!(stretch(term, ppm) >= term);
-        }
-    }
 }

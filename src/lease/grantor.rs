@@ -50,7 +50,7 @@ use crate::timestamp::Timestamp;
 /// use truechimer::lease::{Command, Decision, Grantor, HolderId, Refusal};
 ///
 /// let at = |ms: i64| Timestamp::from_tai_nanos(ms * 1_000_000);
-/// let now = |ms| Interval::new(at(ms - 1), at(ms + 1));
+/// let now = |ms: i64| Interval::new(at(ms - 1), at(ms + 1));
 /// let mut grantor = Grantor::durable(Duration::from_millis(300));
 ///
 /// let Decision::Granted(grant) =

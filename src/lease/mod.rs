@@ -64,16 +64,17 @@
 
 mod accept;
 mod book;
+mod drift;
 mod duration;
+mod duration_grantor;
 mod grantor;
 mod holder;
 mod message;
 mod stopwatch;
 
 pub use accept::{AcceptError, Holder};
-pub use duration::{
-    DurationGrant, DurationGrantor, DurationLease, DurationLost, Request, RequestId,
-};
+pub use duration::{DurationGrant, DurationLease, DurationLost, Request, RequestId};
+pub use duration_grantor::DurationGrantor;
 pub use grantor::Grantor;
 pub use holder::{Held, Lease, LeaseLost, Ran, RenewError};
 pub use message::{Command, Decision, Grant, HolderId, Refusal};
