@@ -192,11 +192,11 @@ mod loom_models {
             });
             if told.load(Ordering::Acquire) {
                 let stale = StaleToken { offered: OLD, newest: NEW };
-                assert_eq!(admit(&fence, OLD), Err(stale), "let in after its successor");
+                assert_eq!(admit(&fence, OLD), Err(stale), "the old one came in after the new one");
             }
             successor.join().expect("the successor does not panic");
             old_in_time.join().expect("the old holder does not panic").ok();
-            assert_eq!(fence.newest(), NEW, "went back");
+            assert_eq!(fence.newest(), NEW, "the old one took the place of the new one");
         });
     }
 
@@ -237,7 +237,7 @@ mod loom_models {
     }
 
     #[test]
-    #[should_panic]
+    #[should_panic(expected = "the old one")]
     fn loom_a_fence_of_two_steps_lets_the_old_one_in() {
         the_old_after_the_new(admit_in_two_steps);
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Standing;
 use super::message::{Command, Grant, HolderId};
-use crate::clock::{ClockError, TrueTime};
+use crate::clock::truetime::{ClockError, TrueTime};
 use crate::fence::FencingToken;
 use crate::interval::Interval;
 use crate::sync::atomic::{AtomicI64, Ordering};
@@ -291,5 +291,48 @@ impl RenewError {
     /// Whether the same answer can be taken later. It cannot; another renewal can.
     pub fn is_transient(&self) -> bool {
         false
+    }
+}
+
+/// Run by `RUSTFLAGS="--cfg loom" cargo test --release --lib loom_`.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    type Renew = fn(&Lease, &Grant) -> Result<(), RenewError>;
+
+    /// Two answers race, the later one and one that it overtakes, while a third thread looks.
+    fn two_answers(renew: Renew) {
+        loom::model(move || {
+            let at = Timestamp::from_tai_nanos;
+            let lease = Arc::new(Lease::new(FencingToken(7), at(1)));
+            let answers = [2, 3].map(|expires| {
+                let (lease, token) = (lease.clone(), lease.token());
+                let grant = Grant { holder: HolderId(1), token, expires: at(expires) };
+                thread::spawn(move || renew(&lease, &grant).is_ok())
+            });
+            let (first, second) = (lease.expires(), lease.expires());
+            assert!(first <= second, "the expiry went back");
+            let [_, later] = answers.map(|answer| answer.join().expect("no panic"));
+            assert!(later && lease.expires() == at(3), "the expiry went back");
+        });
+    }
+
+    #[test]
+    fn loom_of_two_racing_renewals_the_later_one_stays() {
+        two_answers(Lease::renewed);
+    }
+
+    #[test]
+    #[should_panic(expected = "went back")]
+    fn loom_a_renewal_of_two_steps_moves_the_expiry_back() {
+        two_answers(|lease, grant| {
+            if grant.expires > lease.expires() {
+                lease.expires.store(grant.expires.tai_nanos(), Ordering::SeqCst);
+            }
+            Ok(())
+        });
     }
 }
