@@ -271,7 +271,7 @@ impl World {
             let perfect = Watch { error: Duration::ZERO, ..self.watch(holder) };
             if let Ok(says) = lease.check(&perfect) {
                 held.push(holder);
-                let within = self.truth + says.at_least <= self.ends[holder];
+                let within = self.truth + says.at_least() <= self.ends[holder];
                 prop_assert!(within || self.broken != Broken::Nothing, "{says:?} is too long");
             }
             let none = Watch { stands: None, ..perfect };

@@ -255,7 +255,7 @@ impl World {
             prop_assert!(lease.check(&Says(None)).is_err(), "held without a clock");
             if let Ok(says) = lease.check(&asked) {
                 held.push(id);
-                let end = truth.saturating_add(says.at_least);
+                let end = truth.saturating_add(says.at_least());
                 let honest = self.broken != Broken::HolderTakesTheEarliest;
                 prop_assert!(!honest || end <= lease.expires(), "{says:?} is beyond E");
             }

@@ -86,7 +86,7 @@ impl Request {
 /// let request = Request::begin(&watch)?;
 /// // ... send it; the answer grants 10 s under token 7 ...
 /// let lease = DurationLease::new(request, FencingToken(7), Duration::from_secs(10));
-/// assert!(lease.check(&watch)?.at_least < Duration::from_secs(10));
+/// assert!(lease.check(&watch)?.at_least() < Duration::from_secs(10));
 /// # Ok::<(), truechimer::lease::DurationLost>(())
 /// ```
 #[derive(Debug)]
@@ -119,18 +119,11 @@ impl DurationLease {
     /// [`DurationLost`]: stop acting.
     pub fn check<S: Stopwatch + ?Sized>(&self, watch: &S) -> Result<Held, DurationLost> {
         let now = watch.read().ok_or(DurationLost::NoClock)?;
-        let left = Duration::from_nanos(self.until.load(Ordering::Relaxed))
-            .checked_sub(now.latest)
-            .filter(|left| !left.is_zero());
-        match left {
+        let until = Duration::from_nanos(self.until.load(Ordering::Relaxed));
+        match until.checked_sub(now.latest).filter(|left| !left.is_zero()) {
             // The watch may run fast: then a part of what it shows as left is not.
-            Some(left) => {
-                Ok(Held { token: self.token, at_least: shrink(left, watch.max_drift_ppm()) })
-            }
-            None => {
-                let until = Duration::from_nanos(self.until.load(Ordering::Relaxed));
-                Err(DurationLost::Over { by_at_most: now.latest.saturating_sub(until) })
-            }
+            Some(left) => Ok(Held::new(self.token, nanos(shrink(left, watch.max_drift_ppm())))),
+            None => Err(DurationLost::Over { by_at_most: now.latest.saturating_sub(until) }),
         }
     }
 

@@ -45,12 +45,30 @@ pub struct Lease {
 /// The holder had the lease when it asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Held {
+    token: FencingToken,
+    // Not a `Duration`: its division by 10⁹ is a good part of what a check costs.
+    nanos: u64,
+}
+
+impl Held {
+    #[inline]
+    pub(super) fn new(token: FencingToken, nanos: u64) -> Held {
+        Held { token, nanos }
+    }
+
     /// For the resource to check: send it along with every request.
-    pub token: FencingToken,
+    #[inline]
+    pub fn token(&self) -> FencingToken {
+        self.token
+    }
+
     /// The lease lasts at least so long, counted from the reading of the clock.
     ///
     /// Not a licence to act for so long unasked: a pause takes no account of it.
-    pub at_least: Duration,
+    #[inline]
+    pub fn at_least(&self) -> Duration {
+        Duration::from_nanos(self.nanos)
+    }
 }
 
 impl Lease {
@@ -84,10 +102,11 @@ impl Lease {
         let now = clock.now()?;
         // After the clock: an expiry that was moved meanwhile counts already.
         let expires = self.expires();
-        match expires.duration_since(now.latest()) {
-            Some(at_least) if !at_least.is_zero() => Ok(Held { token: self.token, at_least }),
-            _ => Err(LeaseLost::at(expires, now)),
+        let (end, latest) = (expires.tai_nanos(), now.latest().tai_nanos());
+        if latest < end {
+            return Ok(Held::new(self.token, end.abs_diff(latest)));
         }
+        Err(LeaseLost::at(expires, now))
     }
 
     /// Runs `section` if the lease is held, and checks again when it has ended.

@@ -16,7 +16,11 @@ use super::{Pause, PauseKind};
 /// It does not rely on the monitor's thread having run since: after a pause the
 /// guarded thread may be the first to wake, and finds then that the monitor
 /// is overdue. It asks the suspend clock itself, and, if it is asked in the
-/// thread that made it, that thread's run queue.
+/// thread that made it, that thread's run queue. Waits in the queue add up, so a
+/// guard is for one section, and not for hours.
+///
+/// The stop of a whole machine is the exception: the chip that shows it is looked at
+/// once a second, so a guard that is asked earlier does not know of it.
 ///
 /// A few microseconds to make, and to ask.
 #[derive(Clone)]

@@ -33,6 +33,7 @@ pub struct PauseMonitor {
     shared: Arc<Shared>,
     witnesses: Witnesses,
     thread: Option<JoinHandle<()>>,
+    owner: u32,
 }
 
 /// What the thread, the monitor and its guards see.
@@ -118,6 +119,10 @@ impl Drop for PauseMonitor {
         // Relaxed: the flag carries nothing along. The thread also looks after each sleep.
         self.shared.stop.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return };
+        // In a forked child there is no such thread to wait for.
+        if std::process::id() != self.owner {
+            return std::mem::forget(thread);
+        }
         thread.thread().unpark();
         // A callback may own the monitor, and a thread cannot wait for itself.
         if thread.thread().id() != thread::current().id() {
@@ -186,7 +191,7 @@ impl PauseMonitorBuilder {
         let witnesses = told.recv().map_err(|_| {
             PauseError::Spawn(io::Error::other("the monitor's thread ended at once"))
         })?;
-        Ok(PauseMonitor { shared, witnesses, thread: Some(thread) })
+        Ok(PauseMonitor { shared, witnesses, thread: Some(thread), owner: std::process::id() })
     }
 }
 
