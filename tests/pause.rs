@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use truechimer::pause::{PauseError, PauseKind, PauseMonitor};
+use truechimer::pause::{Guard, PauseError, PauseKind, PauseMonitor};
 
 const CHILD: &str = "TRUECHIMER_PAUSE_TEST_CHILD";
 const INTERVAL: Duration = Duration::from_millis(10);
@@ -211,6 +211,13 @@ fn a_callback_that_panics_or_drops_the_monitor_does_no_harm() {
         .expect("a thread can be had");
     give.send(monitor).expect("the callback waits for it");
     told.recv_timeout(ms(20_000)).expect("a thread does not wait for itself");
+}
+
+#[test]
+fn a_monitor_and_its_guards_go_wherever_threads_and_tasks_go() {
+    fn goes<T: Send + Sync + 'static>() {}
+    goes::<PauseMonitor>();
+    goes::<Guard>();
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Held {
 impl Lease {
     /// A lease that some lock service granted until `expires`.
     ///
-    /// For a [`Grant`], prefer [`Holder::accept`], which takes each grant once.
+    /// For a [`Grant`], prefer [`Holder::accept`](super::Holder::accept), which takes each grant once.
     pub fn new(token: FencingToken, expires: Timestamp) -> Lease {
         Lease { token, expires: AtomicI64::new(expires.tai_nanos()) }
     }
