@@ -23,6 +23,13 @@
 //! granted, as long as a grant takes more than a nanosecond, and after the quiet
 //! term `earliest` is past that. Without the second rule the tokens would
 //! begin again at 1, and every fence would shut out the new holders.
+//!
+//! # What it takes for granted
+//!
+//! That there is one. A grantor that was paused, and replaced meanwhile, is a
+//! zombie itself: it grants what its successor grants too. A replicated log rules
+//! that out, since the entry of the old leader is not accepted. A single
+//! grantor must be started again only where the old process is known to be gone.
 
 use std::time::Duration;
 
