@@ -2,7 +2,11 @@
 
 pub mod agreement;
 pub mod clock;
+mod durable;
+pub mod fence;
 pub mod interval;
+pub mod lease;
+pub mod pause;
 pub mod peers;
 pub mod quorum;
 pub mod scale;
@@ -16,7 +20,11 @@ pub use clock::{
     BuildError, Clock, ClockBuilder, ClockError, Counter, CounterKind, Limits, Reason, Report,
     Sample, Status, TrueTime, Untrusted,
 };
+pub use durable::RecordError;
+pub use fence::{Fence, FencingToken};
 pub use interval::Interval;
+pub use lease::{Grantor, Lease};
+pub use pause::PauseMonitor;
 pub use peers::PeerClocks;
 pub use scale::{
     GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError, ParseTimestampError,
