@@ -15,7 +15,7 @@
 //! interval. A *sandwich* reads counter, raw clock, counter: the raw clock's
 //! reading belongs to some tick between the two. Two sandwiches bound the ticks
 //! from both sides and the nanoseconds to within the clock's granularity; the
-//! quotient is a [`Pace`] that certainly holds the ratio of the two. It
+//! quotient is a pace that certainly holds the ratio of the two. It
 //! narrows as the baseline grows: 12 ppm after 10 ms, 10 ppb after 10 s.
 //!
 //! It is fitted to the raw clock and never to `CLOCK_REALTIME`, which slews.
