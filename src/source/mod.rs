@@ -13,6 +13,7 @@
 pub mod assume;
 pub mod daemon;
 pub mod kernel;
+pub mod timex;
 
 use crate::clock::bound::Sample;
 use crate::clock::counter::Counter;
