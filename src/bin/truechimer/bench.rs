@@ -25,25 +25,26 @@ const MOST_ROUNDS: usize = 1000;
 const BATCH: Duration = Duration::from_micros(10);
 /// What is vouched for where nobody vouches: without it there is no `now()` to measure.
 const ASSUMED: Duration = Duration::from_millis(250);
+const WIDE: Duration = Duration::from_secs(10);
 /// What all others are compared with.
 const STANDARD: &str = "SystemTime::now()";
 
 pub fn run(args: &BenchArgs) -> Result<Verdict, CommandError> {
     let mut clock = args.clock.builder().build()?;
-    let assumed = clock.now().is_err().then_some(ASSUMED);
+    // By now its thread has asked, or this does: `build()` does not wait long on a busy host.
+    let assumed = clock.refresh().is_err().then_some(ASSUMED);
     if let Some(error) = assumed {
-        let mut args = args.clock.builder().assume_error(error);
         // A limit of the user's own may be narrower than what is assumed here.
-        args = args.max_width(Duration::from_secs(10));
-        clock = args.build()?;
+        clock = args.clock.builder().assume_error(error).max_width(WIDE).build()?;
+        let _ = clock.refresh();
     }
     let raw = args.clock.builder().counter(CounterKind::MonotonicRaw).assume_error(ASSUMED);
-    let raw = raw.max_width(Duration::from_secs(10)).build()?;
+    let raw = raw.max_width(WIDE).build()?;
+    let _ = raw.refresh();
 
     let mut ways = ways(&clock, &raw);
     measure(&mut ways);
-    let report = clock.report();
-    let table = Table::new(&ways, report.counter.kind, assumed);
+    let table = Table::new(&ways, &clock, assumed);
     if args.json {
         output::write_json(&table)?;
     } else {
@@ -73,16 +74,16 @@ fn ways(clock: &Clock, on_raw: &Clock) -> Vec<Way> {
     let mut ways: Vec<Way> = raw.collect();
     ways.push(Way::new(STANDARD, |n| time_of(n, std::time::SystemTime::now)));
     ways.push(Way::new("Instant::now()", |n| time_of(n, Instant::now)));
-    let with = |clock: &Clock| clock.clone();
-    let c = with(clock);
+    let t = Timestamp::MIN;
+    let c = clock.clone();
     ways.push(Way::new("Clock::now()", move |n| time_of(n, || c.now())));
-    let c = with(clock);
+    let c = clock.clone();
     ways.push(Way::new("Clock::earliest()", move |n| time_of(n, || c.earliest())));
-    let c = with(clock);
-    ways.push(Way::new("Clock::after(t)", move |n| time_of(n, || c.after(Timestamp::MIN))));
-    let c = with(clock);
-    ways.push(Way::new("Clock::before(t)", move |n| time_of(n, || c.before(Timestamp::MIN))));
-    let c = with(on_raw);
+    let c = clock.clone();
+    ways.push(Way::new("Clock::after(t)", move |n| time_of(n, || c.after(t))));
+    let c = clock.clone();
+    ways.push(Way::new("Clock::before(t)", move |n| time_of(n, || c.before(t))));
+    let c = on_raw.clone();
     ways.push(Way::new("Clock::now(), counter monotonic-raw", move |n| time_of(n, || c.now())));
     ways
 }
@@ -113,6 +114,10 @@ fn measure(ways: &mut [Way]) {
 struct Table {
     /// The counter under the clock that was measured.
     counter: CounterKind,
+    /// Whether this is a build whose figures mean anything.
+    optimized: bool,
+    /// Why the clock gives no time, if it does not: then its rows are the cost of being told so.
+    clock_error: Option<String>,
     /// What was vouched for so that there was a clock to measure, if nobody else does.
     assumed_error_ns: Option<u64>,
     rounds: usize,
@@ -130,7 +135,7 @@ struct Row {
 }
 
 impl Table {
-    fn new(ways: &[Way], counter: CounterKind, assumed: Option<Duration>) -> Table {
+    fn new(ways: &[Way], clock: &Clock, assumed: Option<Duration>) -> Table {
         let found: Vec<(f64, f64)> = ways.iter().map(|way| min_and_median(&way.costs)).collect();
         let standard = ways.iter().position(|way| way.name == STANDARD).map(|i| found[i].1);
         let standard = standard.unwrap_or(f64::NAN);
@@ -141,7 +146,9 @@ impl Table {
             ratio_to_system_time: (median_ns / standard * 1000.0).round() / 1000.0,
         });
         Table {
-            counter,
+            counter: clock.report().counter.kind,
+            optimized: !cfg!(debug_assertions),
+            clock_error: clock.now().err().map(|error| error.to_string()),
             assumed_error_ns: assumed.map(|error| error.as_nanos().try_into().unwrap_or(u64::MAX)),
             rounds: ways.iter().map(|way| way.costs.len()).min().unwrap_or(0),
             rows: rows.collect(),
@@ -169,6 +176,18 @@ impl Table {
                 "Nothing vouches for the time on this host: the clock that was measured\n\
                  assumes an error of {ASSUMED:?}, which changes nothing about what a read costs."
             );
+        }
+        if let Some(error) = &self.clock_error {
+            let _ = writeln!(
+                text,
+                "{}",
+                output::filled(&format!(
+                    "The clock gives no time, and its rows are the cost of being told so: {error}"
+                ))
+            );
+        }
+        if !self.optimized {
+            text += "This build is not optimized: its figures mean nothing. Use `--release`.\n";
         }
         text
     }

@@ -72,10 +72,15 @@ const EXIT_USAGE: u8 = 64;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Where not even this can be written there is nobody left to tell.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        Err(error) if error.use_stderr() => {
+            // Clap wraps its help, and not its errors.
+            output::complain(error.render().to_string().trim_end());
+            return ExitCode::from(EXIT_USAGE);
+        }
+        Err(help) => {
+            // Where it cannot be written there is nobody who asked for it.
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     let outcome = match cli.command {

@@ -41,7 +41,7 @@ fn in_words(interval: &Interval, reading: &Reading) -> String {
 /// Why it may not be believed, and what to do; nothing if it may.
 fn explain(reading: &Reading, report: &Report) {
     let (Some(reason), Some(remedy)) = (&reading.reason, &reading.remedy) else { return };
-    let prefix = if report.now.is_err() { "not synchronized: " } else { "not to be believed: " };
-    output::complain(&format!("{prefix}{reason}"));
-    output::complain(&format!("what to do: {remedy}"));
+    let prefix = if report.now.is_err() { "unsynchronized" } else { "not to be believed" };
+    output::complain(&format!("{prefix}: {reason}"));
+    output::complain(&format!("to do: {remedy}"));
 }

@@ -39,9 +39,19 @@ pub fn write_json(value: &impl Serialize) -> Result<Reader, CommandError> {
     write(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
+/// `words`, broken into lines.
+pub fn filled(words: &str) -> String {
+    textwrap::fill(words, wrapping())
+}
+
 /// Writes to standard error, if anybody listens there.
 pub fn complain(words: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", textwrap::fill(words, COLUMNS));
+    let _ = writeln!(io::stderr().lock(), "{}", filled(words));
+}
+
+/// Lines of [`COLUMNS`], broken at spaces alone: an option broken at its hyphens cannot be copied.
+fn wrapping<'a>() -> textwrap::Options<'a> {
+    textwrap::Options::new(COLUMNS).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
 /// Colour, where a terminal shows it and the user does not mind.
@@ -99,17 +109,17 @@ impl Page {
 
     /// A paragraph from the margin on.
     pub fn paragraph(&mut self, tone: Option<Tone>, words: &str) {
-        let words = textwrap::fill(words, COLUMNS);
+        let words = filled(words);
         let words = tone.map_or(words.clone(), |tone| self.paint.paint(tone, &words));
         let _ = writeln!(self.text, "{words}");
     }
 
     /// A name, and what is to be said about it.
     pub fn line(&mut self, name: &str, words: &str) {
-        let first = format!("  {name:<width$}", width = INDENT - 2);
+        // A name that is too long keeps a space after it.
+        let first = format!("  {name:<width$} ", width = INDENT - 3);
         let rest = " ".repeat(INDENT);
-        let options =
-            textwrap::Options::new(COLUMNS).initial_indent(&first).subsequent_indent(&rest);
+        let options = wrapping().initial_indent(&first).subsequent_indent(&rest);
         let _ = writeln!(self.text, "{}", textwrap::fill(words, options));
     }
 
@@ -117,8 +127,7 @@ impl Page {
     pub fn item(&mut self, number: usize, words: &str) {
         let first = format!("  {number}. ");
         let rest = " ".repeat(first.len());
-        let options =
-            textwrap::Options::new(COLUMNS).initial_indent(&first).subsequent_indent(&rest);
+        let options = wrapping().initial_indent(&first).subsequent_indent(&rest);
         let _ = writeln!(self.text, "{}", textwrap::fill(words, options));
     }
 

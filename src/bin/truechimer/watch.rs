@@ -26,6 +26,8 @@ use crate::{CommandError, Verdict};
 pub fn run(args: &WatchArgs) -> Result<Verdict, CommandError> {
     let ending = Ending::new();
     let clock = args.clock.builder().build()?;
+    // The thread's first answers may take longer than `build()` waits for them.
+    let _ = clock.refresh();
     let mut screen = Screen::new(args.json);
     let start = Instant::now();
     let mut lines = 0u32;

@@ -169,7 +169,7 @@ impl ContainerView {
         let environment = text_of(root, "/proc/1/environ");
         let set = environment.split('\0').find_map(|entry| entry.strip_prefix("container="));
         if let Some(word) = set.filter(|word| !word.is_empty()) {
-            found(word.to_owned(), "the variable `container` of process 1");
+            found(word.escape_debug().to_string(), "the variable `container` of process 1");
         }
         ContainerView { inside: !evidence.is_empty(), kind, evidence }
     }

@@ -61,6 +61,8 @@ pub fn run(args: &DoctorArgs) -> Result<Verdict, CommandError> {
         }
         built => built?,
     };
+    // `build()` does not wait long for the thread's first answers, and a busy host needs longer.
+    let _ = clock.refresh();
     let report = clock.report();
     let diagnosis = Diagnosis::gather(&report, Path::new("/"));
     if args.json {
@@ -145,11 +147,13 @@ fn verdict(report: &Report, reading: &Reading) -> String {
     }
 }
 
-/// The first line of a file below `root`, without the space around it; `None` if it says nothing.
+/// The first line of a file below `root`, without the space around it or anything that
+/// a terminal would obey; `None` if it says nothing.
 fn word_of(root: &Path, path: &str) -> Option<String> {
     let bytes = std::fs::read(root.join(path.trim_start_matches('/'))).ok()?;
     let text = String::from_utf8_lossy(&bytes);
-    let word = text.lines().next()?.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+    let word: String = text.lines().next()?.chars().filter(|c| !c.is_control()).collect();
+    let word = word.trim();
     (!word.is_empty()).then(|| word.to_owned())
 }
 

@@ -124,7 +124,7 @@ pub fn lines(sources: &[SourceView], sampler: &SamplerView, limits: &LimitsView,
     page.line("polling", &format!("every {poll}; {step}"));
     let width = rounded_up(Duration::from_nanos(limits.max_width_ns));
     page.line(
-        "assumed",
+        "limits",
         &format!(
             "the counter's rate is within {} ppm of nominal; wider than {width} is an error",
             limits.max_drift_ppm
