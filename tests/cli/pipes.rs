@@ -68,7 +68,8 @@ fn a_pipe_that_is_closed_after_the_first_line_ends_the_watch() {
     let output = child.wait_with_output().expect("it has ended");
     let out = String::from_utf8_lossy(&output.stdout);
     assert_eq!(out.lines().count(), 2, "a line and the exit code: {out}");
-    assert_eq!(out.lines().last(), Some("0"), "{out}");
+    // Which of the two writes first is not ours to say.
+    assert!(out.lines().any(|line| line == "0"), "{out}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 

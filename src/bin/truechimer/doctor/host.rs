@@ -240,7 +240,7 @@ fn namespace_offset_ns(offsets: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::Host;
+    use super::super::made_up::{Files, Host};
     use super::*;
 
     const FLAG: (&str, &str) = ("/proc/cpuinfo", "processor: 0\nflags\t\t: fpu hypervisor sse\n");
@@ -251,7 +251,7 @@ mod tests {
     fn virtual_machines_and_bare_ones() {
         let vendor = |name| ("/sys/class/dmi/id/sys_vendor", name);
         let product = |name| ("/sys/class/dmi/id/product_name", name);
-        let cases: &[(&[(&str, &str)], bool, Option<&str>)] = &[
+        let cases: &[(Files, bool, Option<&str>)] = &[
             (&[], false, None),
             (&[NO_FLAG], false, None),
             (&[FLAG], true, None),
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn containers_and_their_traces() {
-        let cases: &[(&[(&str, &str)], Option<&str>)] = &[
+        let cases: &[(Files, Option<&str>)] = &[
             (&[], None),
             (&[("/proc/1/cgroup", "0::/init.scope\n")], None),
             (&[("/proc/1/cgroup", "0::/kubepods.slice/pod1\n")], Some("Kubernetes")),

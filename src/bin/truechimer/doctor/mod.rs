@@ -184,10 +184,13 @@ mod made_up {
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU32, Ordering};
 
+    /// Paths, and what they hold.
+    pub type Files<'a> = &'a [(&'a str, &'a str)];
+
     pub struct Host(PathBuf);
 
     impl Host {
-        pub fn with(files: &[(&str, &str)]) -> Host {
+        pub fn with(files: Files) -> Host {
             static COUNT: AtomicU32 = AtomicU32::new(0);
             let unique = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("truechimer-doctor-{}-{unique}", std::process::id());
