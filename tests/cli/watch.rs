@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
+use std::time::Duration;
 use std::{fs, thread};
 
 use nix::pty::{Winsize, openpty};
@@ -58,6 +59,18 @@ fn a_signal_does_not_wait_for_the_interval_to_end() {
         .expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     lines.next().expect("the first line comes at once").expect("UTF-8");
+    send(Signal::SIGTERM, &child);
+    assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_does_not_read_keeps_no_signal_waiting() {
+    let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "1ms", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // Many times as long as it takes to fill the 64 KiB of a pipe.
+    thread::sleep(Duration::from_secs(2));
     send(Signal::SIGTERM, &child);
     assert_eq!(wait(&mut child).code(), Some(0));
 }

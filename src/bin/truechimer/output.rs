@@ -186,16 +186,31 @@ mod tests {
         assert!(!text.contains('\x1b'));
     }
 
+    /// Whether `text` says at least so many nanoseconds.
+    fn says_at_least(text: &str, nanos: u64) -> bool {
+        let (number, unit) = text.split_once(' ').expect("number and unit");
+        let unit = match unit {
+            "ns" => 1u128,
+            "µs" => 1_000,
+            "ms" => 1_000_000,
+            _ => 1_000_000_000,
+        };
+        let (whole, part) = number.split_once('.').unwrap_or((number, "000"));
+        let digits = |text: &str| text.parse::<u128>().expect("digits");
+        digits(whole) * unit + digits(part) * unit / 1000 >= u128::from(nanos)
+    }
+
     proptest! {
         #[test]
         fn a_length_is_never_shown_shorter_than_it_is(nanos: u64) {
-            let text = rounded_up(Duration::from_nanos(nanos));
-            let (number, unit) = text.split_once(' ').expect("number and unit");
-            let unit = match unit { "ns" => 1u128, "µs" => 1_000, "ms" => 1_000_000, _ => 1_000_000_000 };
-            let (whole, part) = number.split_once('.').unwrap_or((number, "000"));
-            let whole: u128 = whole.parse().expect("digits");
-            let part: u128 = part.parse().expect("digits");
-            prop_assert!(whole * unit + part * unit / 1000 >= u128::from(nanos));
+            prop_assert!(says_at_least(&rounded_up(Duration::from_nanos(nanos)), nanos));
         }
+    }
+
+    #[test]
+    fn a_length_that_is_rounded_to_the_nearest_would_be_caught() {
+        let nanos = 250_000_001;
+        let to_the_nearest = format!("{:.3} ms", nanos as f64 / 1e6);
+        assert!(!says_at_least(&to_the_nearest, nanos), "{to_the_nearest}");
     }
 }

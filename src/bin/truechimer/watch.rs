@@ -32,14 +32,19 @@ pub fn run(args: &WatchArgs) -> Result<Verdict, CommandError> {
     let start = Instant::now();
     let mut lines = 0u32;
     loop {
+        // A reader that is there and does not read must not keep a signal waiting.
+        if ending.wait(PollFlags::POLLOUT, None) == Woken::Ended {
+            return Ok(Verdict::Good);
+        }
         if screen.show(&clock)? == Reader::Gone {
             return Ok(Verdict::Good);
         }
         // By the count of lines, so that printing does not make the interval longer.
         lines = lines.saturating_add(1);
         let next = args.interval.saturating_mul(lines);
-        if ending.comes_within(next.saturating_sub(start.elapsed())) {
-            screen.close()?;
+        let left = next.saturating_sub(start.elapsed());
+        if ending.wait(PollFlags::empty(), Some(left)) == Woken::Ended {
+            screen.close();
             return Ok(Verdict::Good);
         }
     }
@@ -60,29 +65,45 @@ impl Ending {
         Ending { signals: signals.filter(|_| mask.thread_block().is_ok()) }
     }
 
-    /// Waits for `patience`, or until the end has come.
-    fn comes_within(&self, patience: Duration) -> bool {
+    /// Waits until standard output is ready for `events`, for `patience` at the most, or
+    /// until the end has come.
+    fn wait(&self, events: PollFlags, patience: Option<Duration>) -> Woken {
         let start = Instant::now();
         let stdout = io::stdout();
         loop {
-            // Without events of its own: an error or a hang-up is told in any case.
-            let mut fds = vec![PollFd::new(stdout.as_fd(), PollFlags::empty())];
+            // An error or a hang-up of standard output is told whatever is asked for.
+            let mut fds = vec![PollFd::new(stdout.as_fd(), events)];
             if let Some(signals) = &self.signals {
                 fds.push(PollFd::new(signals.as_fd(), PollFlags::POLLIN));
             }
-            let left = patience.saturating_sub(start.elapsed());
-            match ppoll(&mut fds, Some(TimeSpec::from_duration(left)), None) {
-                Ok(0) => return false,
-                Ok(_) => return true,
+            let left = patience.map(|patience| patience.saturating_sub(start.elapsed()));
+            match ppoll(&mut fds, left.map(TimeSpec::from_duration), None) {
+                Ok(0) => return Woken::InTime,
+                Ok(_) => {
+                    let has =
+                        |fd: &PollFd, flags| fd.revents().is_some_and(|f| f.intersects(flags));
+                    let signalled = fds.get(1).is_some_and(|fd| has(fd, PollFlags::all()));
+                    let gone = has(&fds[0], PollFlags::all() - PollFlags::POLLOUT);
+                    return if signalled || gone { Woken::Ended } else { Woken::InTime };
+                }
                 Err(Errno::EINTR) => {}
                 // ppoll is forbidden: sleep, and let writing notice what has ended.
                 Err(_) => {
-                    std::thread::sleep(left);
-                    return false;
+                    std::thread::sleep(left.unwrap_or_default());
+                    return Woken::InTime;
                 }
             }
         }
     }
+}
+
+/// How a wait has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Woken {
+    /// Somebody has seen enough.
+    Ended,
+    /// The time is over, or standard output is ready.
+    InTime,
 }
 
 /// Where the lines go: over each other on a terminal, else below each other.
@@ -113,9 +134,11 @@ impl Screen {
         output::write(&format!("\r{:<width$}", shortened(&line, width)))
     }
 
-    /// Leaves the cursor on a line of its own.
-    fn close(&mut self) -> Result<Reader, CommandError> {
-        if self.rewrites { output::write("\n") } else { Ok(Reader::Present) }
+    /// Leaves the cursor on a line of its own, if there is a terminal still.
+    fn close(&mut self) {
+        if self.rewrites {
+            let _ = output::write("\n");
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use truechimer::source::timex::Timex;
 use super::scales::utc_of_unix;
 use crate::output::{Page, rounded_up};
 
-/// The kernel's answer, or why there is none.
+/// The kernel's answer, or why there is none: then the fields of `timex` are missing.
 #[derive(Serialize)]
 pub struct KernelView {
     /// Why the kernel cannot be asked; `null` if it can.

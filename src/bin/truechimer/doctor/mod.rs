@@ -11,12 +11,14 @@
 
 mod advice;
 mod clocksource;
+mod container;
 mod daemons;
 mod devices;
-mod host;
 mod kernel;
+mod machine;
 mod scales;
 mod sources;
+mod suspend;
 
 use std::path::Path;
 
@@ -40,9 +42,9 @@ struct Diagnosis {
     daemons: Vec<daemons::DaemonView>,
     tai: scales::TaiView,
     leap: scales::LeapView,
-    virtual_machine: host::MachineView,
-    container: host::ContainerView,
-    suspend: host::SuspendView,
+    virtual_machine: machine::MachineView,
+    container: container::ContainerView,
+    suspend: suspend::SuspendView,
     devices: devices::Devices,
     sources: Vec<sources::SourceView>,
     sampler: sources::SamplerView,
@@ -83,9 +85,9 @@ impl Diagnosis {
             daemons: daemons::DaemonView::gather(),
             tai: scales::TaiView::new(kernel.timex.as_ref()),
             leap: scales::LeapView::new(kernel.timex.as_ref()),
-            virtual_machine: host::MachineView::gather(root),
-            container: host::ContainerView::gather(root, &|name| std::env::var(name).ok()),
-            suspend: host::SuspendView::gather(report.suspended, root),
+            virtual_machine: machine::MachineView::gather(root),
+            container: container::ContainerView::gather(root, &|name| std::env::var(name).ok()),
+            suspend: suspend::SuspendView::gather(report.suspended, root),
             devices: devices::Devices::gather(root, kernel.timex.as_ref()),
             sources: report.sources.iter().map(sources::SourceView::from).collect(),
             sampler: sources::SamplerView::from(&report.sampler),

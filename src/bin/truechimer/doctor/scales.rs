@@ -77,7 +77,7 @@ impl LeapView {
             Some("delete") => "the kernel will delete one at the end of this UTC day",
             Some("in_progress") => "one is in progress",
             Some("passed") => "one has passed just now",
-            Some(_) => "the kernel has none before it",
+            Some(_) => "the kernel has not been told of one",
         };
         let listed = if self.listed_within_a_day { "has one" } else { "has none" };
         page.line("leap second", &format!("{words}; the table {listed} within a day of now"));
