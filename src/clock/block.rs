@@ -251,3 +251,138 @@ fn unpack_status(status: u8, reason: u8) -> Status {
         _ => Status::Unsynchronized(Reason::from_u8(reason)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_tai_nanos(nanos)
+    }
+
+    fn label() -> Label {
+        Label::new(Counter::MONOTONIC_RAW, Status::Synchronized, 7)
+    }
+
+    /// A bound anywhere, the ends of time included, and a pace of up to 10 % drift.
+    fn any_block() -> impl Strategy<Value = (Bound, Pace, Duration)> {
+        let start = prop_oneof![
+            any::<i64>(),
+            (0i64..1 << 40).prop_map(|d| i64::MAX - d),
+            (0i64..1 << 40).prop_map(|d| i64::MIN + d),
+        ];
+        let width = 0u64..20_000_000_000;
+        let limit = 1_000u64..20_000_000_000;
+        (any::<u64>(), start, width, limit, 1u32..100_000).prop_map(
+            |(origin, start, width, limit, ppm)| {
+                let earliest = at(start);
+                let latest = earliest.saturating_add(Duration::from_nanos(width));
+                let time = Interval::new(earliest, latest).expect("in order");
+                (
+                    Bound { origin, time },
+                    Pace::NANOSECONDS.with_drift(ppm),
+                    Duration::from_nanos(limit),
+                )
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit(
+            (bound, pace, limit) in any_block(), part in 0.0..1.0f64, step in 0u64..3,
+        ) {
+            let block = Block::new(bound, pace, limit, label());
+            let ticks = ((block.horizon as f64 * part) as u64).saturating_add(step);
+            let reading = block.interval_at(bound.origin.wrapping_add(ticks));
+            prop_assert_eq!(reading.is_some(), ticks < block.horizon);
+            if let Some(reading) = reading {
+                prop_assert!(reading.width() <= limit, "{reading:?} {limit:?}");
+                // In i128, where nothing can wrap.
+                let scaled = |rate: u64| u128::from(ticks << pace.shift) * u128::from(rate);
+                let earliest = i128::from(bound.time.earliest().tai_nanos()) + (scaled(pace.slowest) >> 64) as i128;
+                let latest = i128::from(bound.time.latest().tai_nanos()) + scaled(pace.fastest).div_ceil(1 << 64) as i128;
+                prop_assert!(i128::from(reading.earliest().tai_nanos()) <= earliest);
+                prop_assert!(i128::from(reading.latest().tai_nanos()) >= latest);
+                prop_assert_eq!(block.earliest_at(bound.origin.wrapping_add(ticks)), Some(reading.earliest()));
+            }
+        }
+
+        #[test]
+        fn the_horizon_is_not_much_short_of_the_limit(
+            (bound, pace, limit) in any_block(),
+        ) {
+            let block = Block::new(bound, pace, limit, label());
+            let far_from_the_end = bound.time.latest().tai_nanos() < i64::MAX - (1 << 62)
+                && bound.time.earliest() > Timestamp::MIN;
+            if block.horizon > 0 && far_from_the_end {
+                let last = block.interval_at(bound.origin.wrapping_add(block.horizon - 1)).expect("within");
+                let room = limit - last.width();
+                prop_assert!(room <= Duration::from_micros(1), "{room:?} to spare");
+            }
+        }
+
+        #[test]
+        fn words_read_back_as_what_was_written((bound, pace, limit) in any_block(), epoch: u32) {
+            let statuses = [
+                Status::Synchronized, Status::Holdover, Status::Assumed, Status::Contradicted,
+                Status::Unsynchronized(Reason::Slewing), Status::Unsynchronized(Reason::TooOld),
+            ];
+            for status in statuses {
+                let label = Label::new(Counter::DIRECT, status, epoch);
+                let block = Block::new(bound, pace, limit, label);
+                let read = Block::from_words(block.to_words());
+                prop_assert_eq!(read, block);
+                prop_assert_eq!((read.status(), read.epoch(), read.counter()), (status, epoch, Counter::DIRECT));
+                prop_assert_eq!(Block::from_words(Block::empty(pace, label).to_words()).status(), status);
+            }
+        }
+
+        #[test]
+        fn a_counter_that_went_backwards_reads_nothing((bound, pace, limit) in any_block(), back in 1u64..1 << 40) {
+            let block = Block::new(bound, pace, limit, label());
+            let tick = bound.origin.wrapping_sub(back);
+            prop_assert_eq!(block.interval_at(tick), None);
+            prop_assert_eq!(block.earliest_at(tick), None);
+            prop_assert!(block.is_before(tick));
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_from_no_evidence() {
+        let block = Block::empty(Pace::NANOSECONDS, label());
+        for tick in [0, 1, u64::MAX / 2, u64::MAX] {
+            assert_eq!(block.interval_at(tick), None);
+        }
+        assert_eq!(block.bound(), None);
+    }
+
+    #[test]
+    fn every_reason_fits_its_byte() {
+        for byte in 0..=8 {
+            assert_eq!(Reason::from_u8(byte) as u8, byte);
+        }
+    }
+
+    #[test]
+    fn a_newer_block_inside_the_older_one_contradicts_nothing() {
+        let pace = Pace::NANOSECONDS.with_drift(200);
+        let block = |origin, a, b| {
+            let time = Interval::new(at(a), at(b)).expect("in order");
+            Block::new(Bound { origin, time }, pace, Duration::from_secs(1), label())
+        };
+        let old = block(1_000, 500, 700);
+        let cases = [
+            (block(2_000, 1_500, 1_700), true),
+            (block(2_000, 1_600, 1_600), true),
+            (block(2_000, 1_498, 1_700), false), // a little too early
+            (block(2_000, 1_500, 1_703), false), // a little too late
+            (block(2_000, 9_000, 9_001), false),
+            (Block::empty(pace, label()), true),
+        ];
+        for (newer, inside) in cases {
+            assert_eq!(old.contains(&newer), inside, "{newer:?}");
+        }
+    }
+}

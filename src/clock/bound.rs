@@ -55,7 +55,7 @@ pub(crate) struct Pace {
     pub(crate) fastest: u64,
 }
 
-/// A counter slower than this is no clock: 2²⁰ ns a tick is 1 kHz.
+/// A counter slower than this is no clock: 2²⁰ ns a tick, with its room for drift, is 1.2 kHz.
 const MAX_SHIFT: u32 = 20;
 
 impl Pace {
@@ -64,7 +64,7 @@ impl Pace {
 
     /// The shift for a counter of which at least `ticks` pass in at most `nanos`.
     ///
-    /// `None` if it stood still or is slower than 1 kHz.
+    /// `None` if it stood still or is slower than 1.2 kHz.
     pub(crate) fn shift_for(ticks: u64, nanos: u64) -> Option<u32> {
         // Room for a drift of 25 %, so that adding the allowed 10 % stays below one.
         let ceiling = u128::from(nanos) + u128::from(nanos) / 4 + 1;
@@ -203,4 +203,136 @@ fn advance_earliest(t: Timestamp, nanos: u64) -> Timestamp {
 /// `t - nanos` as the earlier end of an interval.
 fn retreat(t: Timestamp, nanos: u64) -> Timestamp {
     Timestamp::from_tai_nanos(t.tai_nanos().saturating_sub_unsigned(nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_tai_nanos(nanos)
+    }
+
+    fn span(a: i64, b: i64) -> Interval {
+        Interval::new(at(a), at(b)).expect("written in order")
+    }
+
+    /// A counter whose ticks last `numerator / 1000` picoseconds: 0.2 ns to 0.8 ms.
+    fn any_rate_ps() -> impl Strategy<Value = u64> {
+        prop_oneof![200u64..2_000, 1_000u64..100_000, 1_000_000u64..800_000_000]
+    }
+
+    /// `ticks` of `ps` picoseconds each, in nanoseconds, rounded down and up.
+    fn nanos_of(ticks: u64, ps: u64) -> (u64, u64) {
+        let product = u128::from(ticks) * u128::from(ps);
+        ((product / 1000) as u64, product.div_ceil(1000) as u64)
+    }
+
+    /// The pace that is measured for such a counter over `ticks`, to the nanosecond.
+    fn pace_of(ps: u64, ticks: u64) -> Pace {
+        let nanos = nanos_of(ticks, ps);
+        let shift = Pace::shift_for(ticks, nanos.1).expect("faster than 1 kHz");
+        Pace::measured(shift, (ticks, ticks), nanos).expect("measurable")
+    }
+
+    proptest! {
+        #[test]
+        fn a_measured_pace_holds_the_true_rate(
+            ps in any_rate_ps(), baseline in 1_000u64..1 << 40, ticks in 0u64..1 << 40, ppm in 0u32..100_000,
+        ) {
+            let pace = pace_of(ps, baseline);
+            let truth = nanos_of(ticks, ps);
+            prop_assert!(pace.least_nanos(ticks) <= truth.0);
+            prop_assert!(pace.most_nanos(ticks) >= truth.1);
+            // With drift it holds a rate that is off by that much, too.
+            let drifting = pace.with_drift(ppm);
+            let part = u128::from(truth.0) * u128::from(ppm) / 1_000_000;
+            prop_assert!(u128::from(drifting.least_nanos(ticks)) <= u128::from(truth.0) - part);
+            prop_assert!(u128::from(drifting.most_nanos(ticks)) >= u128::from(truth.1) + part);
+        }
+
+        #[test]
+        fn a_longer_baseline_narrows_the_pace_and_never_excludes_it(ps in any_rate_ps()) {
+            let (short, long) = (pace_of(ps, 100_000), pace_of(ps, 100_000_000));
+            let both = short.intersect(long).expect("the same counter");
+            prop_assert_eq!(both, long);
+        }
+
+        #[test]
+        fn ticks_and_nanoseconds_convert_back_outward(ps in any_rate_ps(), nanos in 0u64..1 << 50) {
+            let pace = pace_of(ps, 1_000_000);
+            prop_assert!(pace.least_nanos(pace.most_ticks(nanos)) >= nanos);
+        }
+
+        /// Truth runs anywhere within the pace, the sample is taken anywhere between its ticks.
+        #[test]
+        fn truth_stays_between_the_lines(
+            start in -1i64 << 60..1 << 60,
+            (before, held, later) in (0u64..1 << 40, 0u64..1 << 20, 0u64..1 << 40),
+            sampled_at in 0.0..=1.0f64,
+            (below, above) in (0u64..1 << 30, 0u64..1 << 30),
+            ppm in 0i64..=200,
+            sign in prop_oneof![Just(-1i64), Just(1)],
+        ) {
+            let pace = Pace::NANOSECONDS.with_drift(200);
+            let truth_at = |tick: u64| {
+                let tick = i128::from(tick);
+                i128::from(start) + tick + tick * i128::from(sign * ppm) / 1_000_000
+            };
+            let moment = before + (held as f64 * sampled_at) as u64;
+            let said = span(
+                (truth_at(moment) - i128::from(below)) as i64,
+                (truth_at(moment) + i128::from(above)) as i64,
+            );
+            let sample = Sample::new(before, before + held, said);
+            let bound = Bound::from_sample(&sample, &pace, 1).expect("in order");
+            let tick = before + held + later;
+            let time = bound.carried_to(tick, &pace).expect("later").time;
+            prop_assert!(i128::from(time.earliest().tai_nanos()) <= truth_at(tick));
+            prop_assert!(i128::from(time.latest().tai_nanos()) >= truth_at(tick));
+        }
+    }
+
+    #[test]
+    fn a_counter_that_is_no_clock_has_no_pace() {
+        let cases = [
+            // ticks, nanoseconds
+            ((0, 10), (1, 1)),                  // stood still
+            ((10, 9), (1, 1)),                  // the wrong way round
+            ((10, 10), (2, 1)),                 // the wrong way round
+            ((1, 1), (1 << 30, (1 << 30) + 1)), // a tick a second
+        ];
+        for (ticks, nanos) in cases {
+            assert_eq!(Pace::measured(0, ticks, nanos), None, "{ticks:?} in {nanos:?}");
+        }
+        assert_eq!(Pace::shift_for(1, 1 << 30), None);
+        assert_eq!(Pace::shift_for(0, 5), None);
+    }
+
+    #[test]
+    fn a_moment_too_short_to_measure_excludes_no_rate() {
+        let known = pace_of(400, 1_000_000);
+        let glance = Pace::measured(known.shift, (1, 300), (0, 1_000)).expect("not a fault");
+        assert_eq!(known.intersect(glance), Some(known));
+    }
+
+    #[test]
+    fn the_ends_of_time_are_not_knowledge_and_do_not_wrap() {
+        let pace = Pace::NANOSECONDS;
+        let whole = Bound { origin: 0, time: Interval::EVERYTHING };
+        assert_eq!(whole.carried_to(u64::MAX, &pace).expect("later").time, Interval::EVERYTHING);
+        let late = Bound { origin: 0, time: span(i64::MAX - 5, i64::MAX - 5) };
+        assert_eq!(late.carried_to(9, &pace).expect("later").time, span(i64::MAX, i64::MAX));
+        let early = Sample::new(0, 0, span(i64::MIN, i64::MIN + 1));
+        let bound = Bound::from_sample(&early, &pace, 10).expect("in order");
+        assert_eq!(bound.time.earliest(), Timestamp::MIN);
+    }
+
+    #[test]
+    fn a_bound_is_not_carried_back() {
+        let bound = Bound { origin: 10, time: span(0, 1) };
+        assert_eq!(bound.carried_to(9, &Pace::NANOSECONDS), None);
+        assert_eq!(Bound::from_sample(&Sample::new(1, 0, span(0, 1)), &Pace::NANOSECONDS, 0), None);
+    }
 }

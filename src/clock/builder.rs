@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::clock::block::{Block, Label};
 use crate::clock::counter::{Calibration, CounterKind, Untrusted};
-use crate::clock::driver::{Driver, Limits, Witness};
+use crate::clock::driver::{Driver, Witness};
 use crate::clock::publish::Ring;
+use crate::clock::report::Limits;
 use crate::clock::sampler::{Life, Shared};
 use crate::clock::status::{Reason, Status};
 use crate::scale::LeapTable;
@@ -101,7 +102,8 @@ const MAX_MAX_WIDTH: Duration = Duration::from_secs(7 * 86_400);
 const MAX_ASSUMED_ERROR: Duration = Duration::from_secs(86_400);
 
 /// How long `build()` waits for the first answers, on top of the 10 ms of calibration.
-const BUILD_PATIENCE: Duration = Duration::from_millis(5);
+/// They take microseconds; a busy host may let the new thread wait for tens of ms.
+const BUILD_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Default for ClockBuilder {
     fn default() -> ClockBuilder {
@@ -185,8 +187,9 @@ impl ClockBuilder {
 
     /// Chooses and calibrates the counter, asks the sources once, and starts the thread.
     ///
-    /// It takes about 11 ms, and at most 20 ms even if a source blocks (except
-    /// with [`manual`](Self::manual), where they are asked in this thread). A host
+    /// It takes about 11 ms, nearly all of them to measure the counter's rate. If
+    /// a source blocks it is not waited for longer than 100 ms (except with
+    /// [`manual`](Self::manual), where sources are asked in this thread). A host
     /// without evidence is not an error here: its clock says so when it is read.
     ///
     /// # Errors

@@ -381,6 +381,12 @@ impl Calibration {
         Ok(())
     }
 
+    /// As if the raw clock had gone faster since the anchor than it did at first.
+    #[cfg(test)]
+    pub(crate) fn break_for_test(&mut self) {
+        self.anchor.raw -= 1_000_000;
+    }
+
     /// Compares from now on only: the two clocks were not counting together lately
     /// (`CLOCK_MONOTONIC_RAW` stands still in a suspend, the counter may not).
     pub(crate) fn restart_comparison(&mut self) {
@@ -411,4 +417,114 @@ fn elapsed(from: &Sandwich, to: &Sandwich) -> Option<((u64, u64), (u64, u64))> {
     let ticks = (to.before.checked_sub(from.after)?, to.after.checked_sub(from.before)?);
     let raw = to.raw.checked_sub(from.raw)?;
     (ticks.0 > 0).then_some((ticks, (raw.saturating_sub(GRANULARITY_NS), raw + GRANULARITY_NS)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2.5 GHz, and the raw clock beside it.
+    fn sandwich(ticks: u64) -> Sandwich {
+        Sandwich { before: ticks, raw: ticks * 2 / 5, after: ticks + 50 }
+    }
+
+    fn calibrated() -> Calibration {
+        let (anchor, now) = (sandwich(0), sandwich(25_000_000));
+        let (ticks, nanos) = elapsed(&anchor, &now).expect("apart");
+        let shift = Pace::shift_for(ticks.0, nanos.1).expect("fast");
+        Calibration {
+            counter: Counter::DIRECT,
+            ratio: Pace::measured(shift, ticks, nanos).expect("measurable"),
+            anchor,
+            last_good: now,
+            why_not_hardware: None,
+        }
+    }
+
+    #[test]
+    fn the_rate_is_known_better_the_longer_it_is_watched() {
+        let mut c = calibrated();
+        let mut last = c.ratio().uncertainty_ppb();
+        assert!(last < 5_000.0, "{last} ppb after 10 ms");
+        for ticks in [250_000_000, 2_500_000_000, 25_000_000_000, 250_000_000_000] {
+            c.compare(sandwich(ticks)).expect("in order");
+            let now = c.ratio().uncertainty_ppb();
+            assert!(now < last / 5.0, "{now} ppb after {ticks} ticks, {last} before");
+            last = now;
+        }
+        assert!((c.ratio().hertz() - 2.5e9).abs() < 1.0, "{} Hz", c.ratio().hertz());
+    }
+
+    #[test]
+    fn a_counter_that_fails_is_noticed() {
+        let good = sandwich(2_500_000_000);
+        let cases = [
+            // what the comparison sees, and what it is called
+            (Sandwich { before: 1_000, after: 1_050, ..good }, Err(Untrusted::Backwards)),
+            (Sandwich { after: good.before - 1, ..good }, Err(Untrusted::Backwards)),
+            // 20 µs more or less in a second: another rate
+            (Sandwich { raw: good.raw + 20_000, ..good }, Err(Untrusted::RateChanged)),
+            (Sandwich { raw: good.raw - 20_000, ..good }, Err(Untrusted::RateChanged)),
+            // the raw clock stands still, or runs backwards
+            (Sandwich { raw: sandwich(25_000_000).raw, ..good }, Err(Untrusted::RateChanged)),
+            (good, Ok(())),
+        ];
+        for (seen, verdict) in cases {
+            assert_eq!(calibrated().compare(seen), verdict, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn two_comparisons_in_a_row_are_no_fault() {
+        let mut c = calibrated();
+        let mut ticks = 25_000_000;
+        for gap in [1, 10, 60, 100, 1_000] {
+            ticks += gap;
+            c.compare(sandwich(ticks)).unwrap_or_else(|why| panic!("{gap} ticks later: {why}"));
+        }
+        c.restart_comparison();
+        let just_now = c.anchor;
+        c.compare(just_now).expect("no time has passed");
+    }
+
+    #[test]
+    fn what_failed_is_not_the_last_good_comparison() {
+        let mut c = calibrated();
+        let good = c.last_good;
+        assert!(c.compare(Sandwich { before: 0, raw: 0, after: 9 }).is_err());
+        assert_eq!(c.last_good, good);
+    }
+
+    #[test]
+    fn a_counter_of_another_architecture_is_refused_by_name() {
+        let foreign = match CounterKind::HARDWARE {
+            Some(CounterKind::Tsc) => CounterKind::Cntvct,
+            _ => CounterKind::Tsc,
+        };
+        let refused = Calibration::new(foreign).map(|c| c.counter);
+        assert_eq!(refused, Err(Untrusted::Absent(foreign)));
+    }
+
+    #[test]
+    fn the_raw_clock_is_always_to_be_had() {
+        let mut c = Calibration::new(CounterKind::MonotonicRaw).expect("always");
+        assert_eq!(c.counter.kind(), CounterKind::MonotonicRaw);
+        assert!((c.ratio().hertz() - 1e9).abs() < 1e-3);
+        let before = c.counter.read();
+        c.check().expect("nothing to find fault with");
+        assert!(c.counter.read() > before);
+    }
+
+    #[test]
+    fn auto_reads_time_at_the_rate_of_the_raw_clock() {
+        let mut c = Calibration::new(CounterKind::Auto).expect("Auto never fails");
+        let pace = c.pace(200);
+        let (start, raw) = (c.counter.read(), raw_nanos());
+        thread::sleep(Duration::from_millis(5));
+        let (ticks, nanos) = (c.counter.read() - start, raw_nanos() - raw);
+        // The two stretches differ by the time between the readings: allow for a stall.
+        assert!(pace.least_nanos(ticks) <= nanos + 1_000_000, "{ticks} ticks in {nanos} ns");
+        assert!(pace.most_nanos(ticks) + 1_000_000 >= nanos, "{ticks} ticks in {nanos} ns");
+        c.check().expect("still trusted");
+    }
 }

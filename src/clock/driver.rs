@@ -10,31 +10,18 @@
 //! up those after it, and nothing that was learnt before it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::clock::block::Block;
 use crate::clock::bound::Sample;
 use crate::clock::counter::{Calibration, Untrusted};
 use crate::clock::estimator::{Estimator, Fused};
 use crate::clock::publish::{Publisher, Ring};
-use crate::clock::report::Record;
+use crate::clock::report::{Answer, Limits, Record};
 use crate::clock::status::{Reason, Status};
 use crate::source::assume::Assumed;
-use crate::source::kernel::{SUSPEND_NOISE_NS, suspended_ns};
+use crate::source::realtime::{SUSPEND_NOISE_NS, suspended_ns};
 use crate::source::{Source, SourceError};
-
-/// What the user has set, and nothing changes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct Limits {
-    /// Assumption A2: how far the counter's rate may be from nominal, in parts per million.
-    pub max_drift_ppm: u32,
-    /// A wider interval is an error.
-    pub max_width: Duration,
-    /// How often sources are asked.
-    pub poll_interval: Duration,
-}
 
 /// Somebody who is asked for the time.
 pub(crate) enum Witness {
@@ -215,13 +202,6 @@ impl Driver {
     }
 }
 
-/// A sample that was taken into account.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Answer {
-    pub(crate) sample: Sample,
-    pub(crate) contradicts: bool,
-}
-
 /// Why a sample was not taken into account.
 enum Trouble {
     Refused(SourceError),
@@ -257,4 +237,200 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::counter::{Counter, CounterKind};
+    use crate::interval::Interval;
+    use crate::timestamp::Timestamp;
+    use nix::time::ClockId;
+    use parking_lot::Mutex;
+    use std::time::Duration;
+
+    /// True time, for these tests: the raw clock, which no one steers.
+    fn truth() -> Timestamp {
+        Timestamp::from_tai_nanos(crate::sys::nanos(ClockId::CLOCK_MONOTONIC_RAW))
+    }
+
+    /// A source that knows the truth, to the microsecond.
+    struct Honest;
+
+    impl Source for Honest {
+        fn name(&self) -> &str {
+            "honest"
+        }
+
+        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+            let before = counter.read();
+            let time = Interval::from(truth()).widen(Duration::from_micros(1));
+            Ok(Sample::new(before, counter.read(), time))
+        }
+    }
+
+    /// A source that does what a script says.
+    struct Scripted<F>(F);
+
+    impl<F: FnMut(&Counter) -> Result<Sample, SourceError> + Send> Source for Scripted<F> {
+        fn name(&self) -> &str {
+            "scripted"
+        }
+
+        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+            (self.0)(counter)
+        }
+    }
+
+    struct Bench {
+        driver: Driver,
+        ring: Ring,
+        record: Mutex<Record>,
+    }
+
+    impl Bench {
+        fn new(kind: CounterKind, sources: Vec<Box<dyn Source>>) -> Bench {
+            let calibration = Calibration::new(kind).expect("trusted here");
+            let limits = Limits {
+                max_drift_ppm: 200,
+                max_width: Duration::from_secs(10),
+                poll_interval: Duration::from_millis(100),
+            };
+            let (ring, publisher) = Ring::new([0; crate::clock::publish::WORDS]);
+            let witnesses = sources.into_iter().map(Witness::Source).collect();
+            let driver = Driver::new(witnesses, calibration, limits, publisher);
+            Bench { driver, ring, record: Mutex::default() }
+        }
+
+        fn round(&mut self) -> Block {
+            self.driver.round(&self.ring, &self.record);
+            Block::from_words(self.ring.read())
+        }
+
+        /// Reads the block; `truth` is asked on both sides of it.
+        fn check(&self, block: &Block) -> Interval {
+            let before = truth();
+            let now = block.interval_at(block.counter().read_ordered()).expect("readable");
+            let after = truth();
+            assert!(now.earliest() <= after && before <= now.latest(), "{now:?} at {before:?}");
+            now
+        }
+    }
+
+    #[test]
+    fn a_source_that_errs_panics_or_talks_nonsense_takes_nothing_away() {
+        let mut turn = 0;
+        let troubled = Scripted(move |counter: &Counter| {
+            turn += 1;
+            let now = counter.read();
+            match turn {
+                1 => Err(SourceError::failed("no fix")),
+                2 => panic!("out of luck"),
+                3 => Ok(Sample::new(now, now - 1, Interval::EVERYTHING)),
+                4 => Ok(Sample::new(now, u64::MAX, Interval::EVERYTHING)),
+                _ => Ok(Sample::new(now, now, Interval::EVERYTHING)),
+            }
+        });
+        let mut bench = Bench::new(CounterKind::Auto, vec![Box::new(troubled), Box::new(Honest)]);
+        for words in ["no fix", "panicked (out of luck)", "out of order", "out of order", ""] {
+            let block = bench.round();
+            assert_eq!(block.status(), Status::Synchronized);
+            assert!(bench.check(&block).width() < Duration::from_millis(1));
+            let record = bench.record.lock();
+            let report =
+                record.report(block.status(), Ok(Interval::EVERYTHING), 0, bench.driver.limits);
+            let said = report.sources[0].to_string();
+            assert!(said.contains(words), "`{said}` should mention `{words}`");
+        }
+        assert_eq!(bench.record.lock().contradictions, 0);
+    }
+
+    #[test]
+    fn a_source_alone_that_has_nothing_to_say_is_the_reason() {
+        let silent =
+            Scripted(|_: &Counter| Err(SourceError::cannot_vouch(Reason::Slewing, "for the test")));
+        let block = Bench::new(CounterKind::Auto, vec![Box::new(silent)]).round();
+        assert_eq!(block.status(), Status::Unsynchronized(Reason::Slewing));
+        assert_eq!(block.bound(), None);
+    }
+
+    #[test]
+    fn when_a_source_falls_silent_its_last_word_widens() {
+        let mut asked = 0;
+        let once = Scripted(move |counter: &Counter| {
+            asked += 1;
+            if asked == 1 { Honest.sample(counter) } else { Err(SourceError::failed("gone")) }
+        });
+        let mut bench = Bench::new(CounterKind::Auto, vec![Box::new(once)]);
+        let block = bench.round();
+        assert_eq!(block.status(), Status::Synchronized);
+        let first = bench.check(&block);
+        std::thread::sleep(Duration::from_millis(20));
+        let block = bench.round();
+        assert_eq!(block.status(), Status::Holdover);
+        let later = bench.check(&block);
+        assert!(later.width() >= first.width() + Duration::from_micros(8), "{first:?} {later:?}");
+    }
+
+    #[test]
+    fn a_liar_shows_and_the_truth_stays_covered() {
+        let liar = Scripted(|counter: &Counter| {
+            let mut sample = Honest.sample(counter)?;
+            let ahead = |t: Timestamp| t.saturating_add(Duration::from_secs(1));
+            let (earliest, latest) = (sample.time.earliest(), sample.time.latest());
+            sample.time = Interval::new(ahead(earliest), ahead(latest)).expect("in order");
+            Ok(sample)
+        });
+        let mut bench = Bench::new(CounterKind::Auto, vec![Box::new(Honest), Box::new(liar)]);
+        for _ in 0..3 {
+            let block = bench.round();
+            assert_eq!(block.status(), Status::Contradicted);
+            assert!(bench.check(&block).width() >= Duration::from_millis(999));
+        }
+        assert!(bench.record.lock().contradictions > 0);
+    }
+
+    #[test]
+    fn a_counter_that_goes_bad_is_dropped_and_what_was_known_is_kept() {
+        let mut bench = Bench::new(CounterKind::Auto, vec![Box::new(Honest)]);
+        if bench.driver.calibration.counter == Counter::MONOTONIC_RAW {
+            return; // This host has no better one to drop.
+        }
+        bench.round();
+        let good = bench.round();
+        bench.check(&good);
+        bench.driver.seats[0].witness =
+            Witness::Source(Box::new(Scripted(|_: &Counter| Err(SourceError::failed("gone")))));
+        bench.driver.calibration.break_for_test();
+        let block = bench.round();
+        assert_eq!(block.counter(), Counter::MONOTONIC_RAW);
+        assert_eq!(block.status(), Status::Holdover, "the source is gone, the bound is not");
+        assert!(bench.check(&block).width() < Duration::from_millis(10));
+        let why = bench.driver.calibration.why_not_hardware.clone();
+        assert_eq!(why, Some(Untrusted::RateChanged));
+    }
+
+    #[test]
+    fn a_suspend_voids_what_was_known_until_a_source_vouches_again() {
+        let mut asked = 0;
+        let mut bench = Bench::new(
+            CounterKind::Auto,
+            vec![Box::new(Scripted(move |counter: &Counter| {
+                asked += 1;
+                if asked == 1 {
+                    Honest.sample(counter)
+                } else {
+                    Err(SourceError::cannot_vouch(Reason::Suspended, ""))
+                }
+            }))],
+        );
+        let before = bench.round();
+        bench.check(&before);
+        // As if the host had slept for a second since.
+        bench.driver.suspended_ns -= 1_000_000_000;
+        let block = bench.round();
+        assert_eq!(block.status(), Status::Unsynchronized(Reason::Suspended));
+        assert_eq!(block.bound(), None);
+        assert_eq!(block.epoch(), before.epoch() + 1);
+    }
 }

@@ -38,8 +38,7 @@ use std::time::{Duration, Instant};
 pub use bound::Sample;
 pub use builder::{BuildError, ClockBuilder};
 pub use counter::{Counter, CounterKind, Untrusted};
-pub use driver::Limits;
-pub use report::{CounterReport, Report, Said, SamplerReport, SourceReport};
+pub use report::{CounterReport, Limits, Report, Said, SamplerReport, SourceReport};
 pub use status::{Reason, Status};
 pub use truetime::{ClockError, TrueTime};
 

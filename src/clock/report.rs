@@ -8,13 +8,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use crate::clock::bound::Sample;
 use crate::clock::counter::{Calibration, CounterKind};
-use crate::clock::driver::{Answer, Limits};
 use crate::clock::status::Status;
 use crate::clock::truetime::ClockError;
 use crate::interval::Interval;
 use crate::source::SourceError;
-use crate::source::kernel::suspended_ns;
+use crate::source::realtime::suspended_ns;
 
 /// What a clock knows, and how.
 #[derive(Clone, Debug)]
@@ -39,6 +39,19 @@ pub struct Report {
     pub suspended: Duration,
     /// What the user has set.
     pub limits: Limits,
+}
+
+/// What the user has set, and nothing changes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Limits {
+    /// Assumption A2: how far the counter's rate may be from nominal, in parts per million.
+    pub max_drift_ppm: u32,
+    /// A wider interval is an error.
+    pub max_width: Duration,
+    /// How often sources are asked.
+    pub poll_interval: Duration,
 }
 
 /// The counter under the clock.
@@ -109,6 +122,13 @@ pub struct SamplerReport {
     pub steps: u64,
     /// Sources that were lost in a fork.
     pub lost_sources: Vec<String>,
+}
+
+/// A sample that was taken into account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Answer {
+    pub(crate) sample: Sample,
+    pub(crate) contradicts: bool,
 }
 
 /// What the sampling side writes down as it goes.

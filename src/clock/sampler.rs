@@ -32,9 +32,9 @@ use parking_lot::Mutex;
 
 use crate::clock::block::Block;
 use crate::clock::counter::{Calibration, CounterKind};
-use crate::clock::driver::{Driver, Limits, Witness};
+use crate::clock::driver::{Driver, Witness};
 use crate::clock::publish::Ring;
-use crate::clock::report::Record;
+use crate::clock::report::{Limits, Record};
 
 /// How long `refresh()` waits for a round that another thread is making.
 const PATIENCE: Duration = Duration::from_secs(1);

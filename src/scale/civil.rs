@@ -23,17 +23,25 @@ pub(super) const fn days_from_date(year: i64, month: u8, day: u8) -> i64 {
     cycle * CYCLE + of_cycle * 365 + of_cycle / 4 - of_cycle / 100 + of_year - EPOCH
 }
 
-/// Year, month and day of the date `days` after 1970-01-01.
+/// Whole cycles added before dividing, so that years from −12 000 on are counted without a sign.
+const SHIFT: i64 = 30;
+
+/// Year, month and day of the date `days` after 1970-01-01, from year −12 000 to 2 000 000.
+///
+/// All quotients are by constants and of 32 bits without a sign, which the compiler makes
+/// multiplications of. Days counted four to one let each leap day fall into its quotient's
+/// rounding (Neri and Schneider, "Euclidean affine functions", 2022).
+#[inline]
 pub(super) const fn date_from_days(days: i64) -> (i64, u8, u8) {
-    let days = days + EPOCH;
-    let (cycle, of_cycle) = (days.div_euclid(CYCLE), days.rem_euclid(CYCLE));
-    // Take out the leap days, so that every year has 365.
-    let year = (of_cycle - of_cycle / 1_460 + of_cycle / 36_524 - of_cycle / 146_096) / 365;
-    let of_year = of_cycle - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
+    let quarters = 4 * (days + EPOCH + SHIFT * CYCLE) as u32 + 3;
+    let (century, of_century) = (quarters / CYCLE as u32, quarters % CYCLE as u32 / 4);
+    let quarters = 4 * of_century + 3;
+    let (year, of_year) = (quarters / 1_461, quarters % 1_461 / 4);
+    let fifths = 5 * of_year + 2;
+    let (month, day) = (fifths / 153, fifths % 153 / 5 + 1);
     let (carry, month) = if month < 10 { (0, month + 3) } else { (1, month - 9) };
-    (cycle * 400 + year + carry, month as u8, day as u8)
+    let year = (100 * century + year + carry) as i64 - SHIFT * 400;
+    (year, month as u8, day as u8)
 }
 
 /// Days of the month, 1 to 12.
@@ -51,9 +59,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_day_from_year_0_to_9999_comes_after_the_one_before() {
-        let mut days = days_from_date(0, 1, 1);
-        for year in 0..=9999 {
+    fn every_day_from_year_minus_9999_to_9999_comes_after_the_one_before() {
+        let mut days = days_from_date(-9999, 1, 1);
+        for year in -9999..=9999 {
             for month in 1..=12 {
                 for day in 1..=days_in_month(year, month) {
                     assert_eq!(days_from_date(year, month, day), days);

@@ -39,4 +39,36 @@ pub enum ScaleError {
         /// The table's expiry, in seconds of Unix time.
         expired: i64,
     },
+    /// An interval that reaches to the end of what can be counted.
+    #[error(
+        "the interval reaches to the end of what can be counted, which stands for \"or anything \
+         beyond\", and other scales have no such end: give it finite ends"
+    )]
+    OpenEnd,
+    /// GPS begins on 1980-01-06.
+    #[error("GPS time begins at 1980-01-06T00:00:00Z, and the moment is before that")]
+    BeforeGps,
+    /// A week of the navigation message that has too many bits, or a time that no week has.
+    #[error("week {week} has more than {bits} bits, or its nanoseconds are more than a week has")]
+    BadGpsWeek {
+        /// The week as given.
+        week: u16,
+        /// How many bits it should have.
+        bits: u32,
+    },
+    /// PTP time begins with 1970.
+    #[error("PTP time begins at 1970-01-01T00:00:00 TAI, and the moment is before that")]
+    BeforePtp,
+    /// An NTP stamp of zero.
+    #[error("an NTP timestamp of zero says that the time is not known, so it is no time")]
+    UnsetNtp,
+    /// Ends that are the wrong way round.
+    #[error("the second end is before the first: swap the two")]
+    Reversed,
+    /// A leap second for a type that cannot hold it.
+    #[error(
+        "the moment is in a leap second (23:59:60), which the other type cannot hold: \
+         keep it as `Utc` or `Timestamp`"
+    )]
+    LeapSecondNotHeld,
 }

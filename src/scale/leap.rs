@@ -30,288 +30,351 @@
 //!
 //! # How a moment is found
 //!
-//! Nearly all are after the last leap: one comparison. For the others an array
-//! of buckets, 26 days each, gives the step in force at the bucket's start, and
-//! at most a few steps follow within it. No binary search, no division.
+//! Nearly all are after the last leap: one comparison. For the others see `step`.
 //!
 //! Read: IERS Bulletin C; ITU-R TF.460-6; RFC 8536, appendix A, for the format
 //! that shares this view.
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::civil::SECOND;
+use super::civil::{DAY, SECOND, date_from_days};
 use super::error::ScaleError;
-use super::rfc3339::ParseUtcError;
-use super::unix::{UnixReading, UnixTime, UnixToTai};
+use super::step::{BUCKET_BITS, Step, bucket_count, last_step_in_force};
+use super::table_error::LeapTableError;
+use super::unix::UnixTime;
 use super::utc::Utc;
+use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
 /// When TAI − UTC changed, and to what. An immutable value: share it in an `Arc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeapTable {
-    /// All nanosecond counts from `settled_tai` on, `window` of them, have the last offset.
+    /// The `window` counts of TAI from here on have the last offset, and are within the expiry.
     settled_tai: i64,
-    window: u64,
+    settled_unix: i64,
+    window_tai: u64,
+    window_unix: u64,
     offset: i64,
-    steps: Cow<'static, [Step]>,
-    /// For each bucket of both scales, the last step in force at its start.
+    /// Where the first line begins, and where single moments begin to be refused
+    /// (`i64::MAX` for nowhere): beside the windows, so that most of the rest is
+    /// found without following a pointer.
+    first_tai: i64,
+    first_unix: i64,
+    stops_tai: i64,
+    stops_unix: i64,
+    pub(super) steps: Cow<'static, [Step]>,
     buckets: Cow<'static, [u8]>,
+    /// Unix seconds.
+    expires: Option<i64>,
+    expiry: Expiry,
+    source: TableSource,
+    hash: HashState,
 }
 
-/// One line of the table, in nanoseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Step {
-    /// TAI from which the offset holds.
-    pub tai: i64,
-    /// TAI at which the inserted second is over; `tai` where none was inserted.
-    pub settled: i64,
-    /// The midnight it belongs to, on the Unix scale.
-    pub unix: i64,
-    /// TAI − Unix.
-    pub offset: i64,
+/// What a table does with moments after its expiry, of which it cannot know all leap seconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Expiry {
+    /// Goes on with the last offset: no leap second has come since 2016, and old
+    /// tables are everywhere. [`LeapTable::is_expired_at`] reports it.
+    #[default]
+    Ignore,
+    /// Widens intervals by a second either way for each half-year begun since the
+    /// expiry: leap seconds have come at the end of June and December only, one at
+    /// a time. A single moment cannot be widened, and is refused as under [`Expiry::Error`].
+    Widen,
+    /// Refuses, with [`ScaleError::Expired`].
+    Error,
 }
 
-/// A bucket is 2^51 ns, 26 days: shorter than any month, so rarely more than one step in it.
-const BUCKET_BITS: u32 = 51;
-
-impl Step {
-    /// `before` is the offset it replaces, in seconds; `None` for the first line.
-    const fn new(unix: i64, before: Option<i32>, offset: i32) -> Step {
-        let before = match before {
-            Some(before) => before,
-            None => offset,
-        };
-        let smaller = if before < offset { before } else { offset };
-        let tai = (unix + smaller as i64) * SECOND;
-        let settled = if before < offset { tai + SECOND } else { tai };
-        Step { tai, settled, unix: unix * SECOND, offset: offset as i64 * SECOND }
-    }
+/// Where a table came from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TableSource {
+    /// Built into the crate.
+    BuiltIn,
+    /// Given by the program: entries, or the bytes of a list or TZif file.
+    Given,
+    /// Read from this file.
+    File(PathBuf),
 }
 
-/// The last step of `steps` that is in force at the start of each bucket, on both scales.
-const fn last_step_in_force(steps: &[Step], bucket: usize) -> u8 {
-    let start = steps[0].unix + ((bucket as i64) << BUCKET_BITS);
-    let mut last = 0;
-    while last + 1 < steps.len() && steps[last + 1].tai <= start && steps[last + 1].unix <= start {
-        last += 1;
-    }
-    last as u8
+/// Whether a list's own hash vouches for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum HashState {
+    /// The list's `#h` line agrees with its contents. (One that disagrees is an error.)
+    Verified,
+    /// The list has no `#h` line, nor the `#$` line that published ones have.
+    Absent,
+    /// The format has no hash.
+    NotApplicable,
 }
 
-/// How many buckets reach from the first step to past the last.
-const fn bucket_count(steps: &[Step]) -> usize {
-    let last = &steps[steps.len() - 1];
-    let end = if last.settled > last.unix { last.settled } else { last.unix };
-    ((end - steps[0].unix) >> BUCKET_BITS) as usize + 1
+/// One line of a table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// From this midnight on,
+    pub since: UnixTime,
+    /// TAI − UTC is this many seconds.
+    pub tai_minus_utc: i32,
 }
 
-/// TAI − UTC since 1972, from IERS Bulletin C: (Unix time, seconds).
-const BUILTIN: [(i64, i32); 28] = [
-    (63_072_000, 10),
-    (78_796_800, 11),
-    (94_694_400, 12),
-    (126_230_400, 13),
-    (157_766_400, 14),
-    (189_302_400, 15),
-    (220_924_800, 16),
-    (252_460_800, 17),
-    (283_996_800, 18),
-    (315_532_800, 19),
-    (362_793_600, 20),
-    (394_329_600, 21),
-    (425_865_600, 22),
-    (489_024_000, 23),
-    (567_993_600, 24),
-    (631_152_000, 25),
-    (662_688_000, 26),
-    (709_948_800, 27),
-    (741_484_800, 28),
-    (773_020_800, 29),
-    (820_454_400, 30),
-    (867_715_200, 31),
-    (915_148_800, 32),
-    (1_136_073_600, 33),
-    (1_230_768_000, 34),
-    (1_341_100_800, 35),
-    (1_435_708_800, 36),
-    (1_483_228_800, 37),
-];
-
-/// Until 2027-06-28 it is announced that there is no further one: tz 2026f's `leapseconds`.
-const BUILTIN_EXPIRES: i64 = 1_814_140_800;
-
-static BUILTIN_STEPS: [Step; BUILTIN.len()] = {
-    let mut steps = [Step::new(BUILTIN[0].0, None, BUILTIN[0].1); BUILTIN.len()];
-    let mut i = 1;
-    while i < steps.len() {
-        steps[i] = Step::new(BUILTIN[i].0, Some(BUILTIN[i - 1].1), BUILTIN[i].1);
-        i += 1;
-    }
-    steps
-};
-
-static BUILTIN_BUCKETS: [u8; bucket_count(&BUILTIN_STEPS)] = {
-    let mut buckets = [0; bucket_count(&BUILTIN_STEPS)];
-    let mut i = 0;
-    while i < buckets.len() {
-        buckets[i] = last_step_in_force(&BUILTIN_STEPS, i);
-        i += 1;
-    }
-    buckets
-};
-
-/// The table this crate was built with, for texts that have no other at hand.
-pub(super) static BUILTIN_TABLE: LeapTable = LeapTable::builtin();
+/// One leap second.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leap {
+    /// When it begins: the inserted second's start, or where the skipped one would have started.
+    pub at: Timestamp,
+    /// The label that is inserted (23:59:60) or skipped (23:59:59).
+    pub label: Utc,
+    /// Whether it inserts a second, as all have done so far, or skips one.
+    pub inserts: bool,
+    /// TAI − UTC after it, in seconds.
+    pub tai_minus_utc: i32,
+}
 
 impl LeapTable {
-    /// The table this crate was built with: 27 leap seconds, 1972 to 2016.
-    pub const fn builtin() -> LeapTable {
-        let last = BUILTIN_STEPS[BUILTIN_STEPS.len() - 1];
+    /// `steps` are in order; `first` and `last` are its ends.
+    pub(super) const fn lay_out(
+        (first, last): (Step, Step),
+        steps: Cow<'static, [Step]>,
+        buckets: Cow<'static, [u8]>,
+        expires: Option<i64>,
+        source: TableSource,
+    ) -> LeapTable {
         LeapTable {
             settled_tai: last.settled,
-            window: i64::MAX.abs_diff(last.settled) + 1,
+            settled_unix: last.unix,
+            window_tai: i64::MAX.abs_diff(last.settled) + 1,
+            window_unix: i64::MAX.abs_diff(last.unix) + 1,
             offset: last.offset,
-            steps: Cow::Borrowed(&BUILTIN_STEPS),
-            buckets: Cow::Borrowed(&BUILTIN_BUCKETS),
+            first_tai: first.tai,
+            first_unix: first.unix,
+            stops_tai: i64::MAX,
+            stops_unix: i64::MAX,
+            steps,
+            buckets,
+            expires,
+            expiry: Expiry::Ignore,
+            source,
+            hash: HashState::NotApplicable,
         }
     }
 
-    /// Reads RFC 3339 as `Utc::from_str` does, with this table's leap seconds and no others.
+    /// A table of (Unix time of a midnight, TAI − UTC in seconds from then on).
     ///
     /// # Errors
     ///
-    /// As `Utc::from_str`.
-    pub fn parse_utc(&self, text: &str) -> Result<Utc, ParseUtcError> {
-        let utc = Utc::read(text)?;
-        if utc.is_leap_second() && self.utc_to_tai(utc).is_err() {
-            return Err(ParseUtcError::NotALeapSecond);
-        }
-        Ok(utc)
+    /// See [`LeapTableError`]: the first entry must be 1972-01-01 with 10 s, the
+    /// others later midnights, each a second more or less than the one before.
+    pub fn from_entries(entries: &[(i64, i32)]) -> Result<LeapTable, LeapTableError> {
+        let lines = entries.iter().enumerate().map(|(i, &entry)| (i + 1, entry));
+        LeapTable::from_lines(lines, None)
     }
 
-    /// Whether UTC had a second 60 there, or may still get it.
-    pub(super) fn builtin_may_have(utc: Utc) -> bool {
-        let (seconds, _) = utc.unix_seconds();
-        if seconds >= BUILTIN_EXPIRES {
-            return utc.is_last_of_month();
-        }
-        BUILTIN_TABLE.utc_to_tai(utc).is_ok()
-    }
-
-    /// The offset at a count of TAI, and whether the moment is within an inserted second.
-    #[inline]
-    fn at_tai(&self, tai: i64) -> Option<(i64, bool)> {
-        // After the last leap, in one comparison: what is before it wraps
-        // around to more than the window, which ends at `i64::MAX`.
-        if (tai.wrapping_sub(self.settled_tai) as u64) < self.window {
-            return Some((self.offset, false));
-        }
-        let step = self.step(tai, |step| step.tai)?;
-        Some((step.offset, tai < step.settled))
-    }
-
-    /// The last step whose `key` is not after `count`.
-    #[inline]
-    fn step(&self, count: i64, key: impl Fn(&Step) -> i64) -> Option<&Step> {
-        Some(&self.steps[self.position(count, key)?])
-    }
-
-    #[inline]
-    fn position(&self, count: i64, key: impl Fn(&Step) -> i64) -> Option<usize> {
-        let first = self.steps.first()?;
-        if count < key(first) {
-            return None;
-        }
-        let bucket = (count.saturating_sub(first.unix) >> BUCKET_BITS) as usize;
-        let mut at = match self.buckets.get(bucket) {
-            Some(&at) => usize::from(at),
-            None => return self.steps.len().checked_sub(1),
+    /// As `from_entries`, with the number of the line that each entry is from.
+    pub(super) fn from_lines(
+        lines: impl IntoIterator<Item = (usize, (i64, i32))>,
+        expires: Option<i64>,
+    ) -> Result<LeapTable, LeapTableError> {
+        let steps = LeapTableError::check_lines(lines)?;
+        let ends = match (steps.first(), steps.last()) {
+            (Some(&first), Some(&last)) => (first, last),
+            _ => return Err(LeapTableError::Empty),
         };
-        while self.steps.get(at + 1).is_some_and(|next| key(next) <= count) {
-            at += 1;
-        }
-        Some(at)
+        let buckets = (0..bucket_count(&steps)).map(|i| last_step_in_force(&steps, i)).collect();
+        let (steps, buckets) = (Cow::Owned(steps), Cow::Owned(buckets));
+        Ok(LeapTable::lay_out(ends, steps, buckets, expires, TableSource::Given))
     }
 
-    /// What a Unix clock that follows the table shows at `t`, and whether it is repeating a second.
-    ///
-    /// # Errors
-    ///
-    /// [`ScaleError::BeforeUtc`] before 1972.
-    #[inline]
-    pub fn tai_to_unix(&self, t: Timestamp) -> Result<UnixReading, ScaleError> {
-        let (offset, in_leap_second) = self.at_tai(t.tai_nanos()).ok_or(ScaleError::BeforeUtc)?;
-        let nanos = t.tai_nanos().checked_sub(offset).ok_or(ScaleError::OutOfRange)?;
-        Ok(UnixReading { time: UnixTime::from_nanos(nanos), in_leap_second })
-    }
-
-    /// The moment, or the moments, at which a Unix clock that follows the table shows `unix`.
-    ///
-    /// # Errors
-    ///
-    /// [`ScaleError::BeforeUtc`] before 1972, [`ScaleError::OutOfRange`] within
-    /// the last minute before [`Timestamp::MAX`].
-    #[inline]
-    pub fn unix_to_tai(&self, unix: UnixTime) -> Result<UnixToTai, ScaleError> {
-        let count = unix.nanos();
-        let moment = |offset: i64| {
-            let tai = count.checked_add(offset).ok_or(ScaleError::OutOfRange)?;
-            Ok(Timestamp::from_tai_nanos(tai))
+    /// The same table with another answer to moments after its expiry.
+    pub fn on_expiry(mut self, expiry: Expiry) -> LeapTable {
+        self.expiry = expiry;
+        self.stops_unix = match (expiry, self.expires()) {
+            (Expiry::Widen | Expiry::Error, Some(expires)) => expires.nanos(),
+            _ => i64::MAX,
         };
-        let at = self.position(count, |step| step.unix).ok_or(ScaleError::BeforeUtc)?;
-        let here = self.steps[at];
-        match self.steps.get(at + 1) {
-            Some(next) if count >= next.unix - SECOND && next.offset > here.offset => {
-                Ok(UnixToTai::Ambiguous(moment(here.offset)?, moment(next.offset)?))
-            }
-            Some(next) if count >= next.unix - SECOND && next.offset < here.offset => {
-                Ok(UnixToTai::Skipped)
-            }
-            _ => Ok(UnixToTai::Unique(moment(here.offset)?)),
+        self.stops_tai = self.stops_unix.saturating_add(self.offset);
+        // The windows end where the table stops, so that the quick path needs no second
+        // comparison. One that does not stop includes the last count.
+        let open = u64::from(self.stops_unix == i64::MAX);
+        let length = |from: i64, to: i64| to.max(from).abs_diff(from) + open;
+        self.window_tai = length(self.settled_tai, self.stops_tai);
+        self.window_unix = length(self.settled_unix, self.stops_unix);
+        self
+    }
+
+    pub(super) fn with_hash(mut self, hash: HashState) -> LeapTable {
+        self.hash = hash;
+        self
+    }
+
+    pub(super) fn read_from(mut self, path: &Path) -> LeapTable {
+        self.source = TableSource::File(path.to_owned());
+        self
+    }
+
+    /// Where the table came from.
+    pub fn source(&self) -> &TableSource {
+        &self.source
+    }
+
+    /// Whether the list's hash vouches for it.
+    pub fn hash_state(&self) -> HashState {
+        self.hash
+    }
+
+    /// Until when all leap seconds are known; `None` where the table does not say.
+    pub fn expires(&self) -> Option<UnixTime> {
+        self.expires.and_then(|seconds| UnixTime::new(seconds, 0))
+    }
+
+    /// What is done after the expiry.
+    pub fn expiry(&self) -> Expiry {
+        self.expiry
+    }
+
+    /// Whether the table may lack a leap second that came before `t`.
+    pub fn is_expired_at(&self, t: Timestamp) -> bool {
+        match self.expires() {
+            Some(expires) => t.tai_nanos() >= expires.nanos().saturating_add(self.offset),
+            None => false,
         }
     }
 
-    /// The civil date and time of `t`, with second 60 within a leap second.
-    ///
-    /// # Errors
-    ///
-    /// [`ScaleError::BeforeUtc`] before 1972.
-    pub fn tai_to_utc(&self, t: Timestamp) -> Result<Utc, ScaleError> {
-        let UnixReading { time, in_leap_second } = self.tai_to_unix(t)?;
-        Ok(Utc::from_unix(time, in_leap_second))
+    /// All lines, the first (1972-01-01, 10 s) included.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry> + '_ {
+        self.steps.iter().map(|step| Entry {
+            since: UnixTime::from_nanos(step.unix),
+            tai_minus_utc: (step.offset / SECOND) as i32,
+        })
     }
 
-    /// The moment that a civil date and time names.
-    ///
-    /// # Errors
-    ///
-    /// [`ScaleError::BeforeUtc`] before 1972; [`ScaleError::NoSuchLeapSecond`]
-    /// for a second 60 that the table does not have; [`ScaleError::Skipped`] for
-    /// a second 59 that it takes away; [`ScaleError::OutOfRange`] after 2262-04-11.
-    pub fn utc_to_tai(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
-        let (seconds, is_leap) = utc.unix_seconds();
-        let count = seconds
-            .checked_mul(SECOND)
-            .and_then(|nanos| nanos.checked_add(i64::from(utc.nanosecond())));
-        let Some(count) = count else {
-            return Err(if seconds < 0 { ScaleError::BeforeUtc } else { ScaleError::OutOfRange });
-        };
-        match (self.unix_to_tai(UnixTime::from_nanos(count))?, is_leap) {
-            (UnixToTai::Ambiguous(_, second), true) => Ok(second),
-            (_, true) => Err(ScaleError::NoSuchLeapSecond),
-            (UnixToTai::Unique(t) | UnixToTai::Ambiguous(t, _), false) => Ok(t),
-            (UnixToTai::Skipped, false) => Err(ScaleError::Skipped),
-        }
+    /// All leap seconds, in order.
+    pub fn leaps(&self) -> impl DoubleEndedIterator<Item = Leap> + '_ {
+        self.steps.iter().filter(|step| step.offset != step.before).map(|step| Leap {
+            at: Timestamp::from_tai_nanos(step.tai),
+            label: Utc::from_unix(UnixTime::from_nanos(step.unix - SECOND), step.inserts()),
+            inserts: step.inserts(),
+            tai_minus_utc: (step.offset / SECOND) as i32,
+        })
+    }
+
+    /// The first leap second that begins at `t` or later.
+    pub fn next_leap(&self, t: Timestamp) -> Option<Leap> {
+        self.leaps().find(|leap| leap.at >= t)
+    }
+
+    /// A leap second that begins within `within` before or after `t`, the last of them.
+    pub fn leap_near(&self, t: Timestamp, within: Duration) -> Option<Leap> {
+        let near = Interval::from(t).widen(within);
+        self.leaps().rev().find(|leap| near.contains(leap.at))
     }
 
     /// The least and the greatest TAI − UTC, in seconds, that are in force
     /// anywhere within `slack` seconds of `unix` on the POSIX scale; `None` if that
     /// reaches before 1972, when UTC did not have whole seconds yet.
     pub fn offsets_near(&self, unix: i64, slack: i64) -> Option<(i32, i32)> {
-        let in_force = |at: i64| self.position(at.saturating_mul(SECOND), |step| step.unix);
+        let in_force = |at: i64| self.position_unix(at.saturating_mul(SECOND));
         let first = in_force(unix.saturating_sub(slack))?;
         let last = in_force(unix.saturating_add(slack))?;
         let offsets = self.steps[first..=last].iter().map(|step| (step.offset / SECOND) as i32);
         Some((offsets.clone().min()?, offsets.max()?))
     }
+
+    /// The offset at a count of TAI, and whether the moment is within an inserted second.
+    #[inline]
+    pub(super) fn at_tai(&self, tai: i64) -> Result<(i64, bool), ScaleError> {
+        // After the last leap, in one comparison: what is before it wraps
+        // around to more than the window, which ends at the expiry or at `i64::MAX`.
+        if (tai.wrapping_sub(self.settled_tai) as u64) < self.window_tai {
+            return Ok((self.offset, false));
+        }
+        if tai >= self.stops_tai {
+            return Err(self.expired());
+        }
+        self.at_tai_unlimited(tai)
+    }
+
+    /// As `at_tai`, whatever the expiry.
+    #[inline]
+    pub(super) fn at_tai_unlimited(&self, tai: i64) -> Result<(i64, bool), ScaleError> {
+        let at = self.position_tai(tai).ok_or(ScaleError::BeforeUtc)?;
+        let step = &self.steps[at];
+        Ok((step.offset, tai < step.settled))
+    }
+
+    /// The offset, where a Unix count is after the last leap and before the expiry.
+    #[inline]
+    pub(super) fn settled_at_unix(&self, unix: i64) -> Option<i64> {
+        ((unix.wrapping_sub(self.settled_unix) as u64) < self.window_unix).then_some(self.offset)
+    }
+
+    /// The last step that is in force at a count of TAI.
+    #[inline]
+    pub(super) fn position_tai(&self, tai: i64) -> Option<usize> {
+        self.position(tai, self.first_tai, |step| step.tai)
+    }
+
+    /// The last step whose midnight is not after a Unix count.
+    #[inline]
+    pub(super) fn position_unix(&self, unix: i64) -> Option<usize> {
+        self.position(unix, self.first_unix, |step| step.unix)
+    }
+
+    #[inline]
+    fn position(&self, count: i64, first: i64, key: impl Fn(&Step) -> i64) -> Option<usize> {
+        if count < first {
+            return None;
+        }
+        let bucket = (count.wrapping_sub(self.first_unix) >> BUCKET_BITS) as usize;
+        let steps = &*self.steps;
+        let mut at = match self.buckets.get(bucket) {
+            Some(&at) => usize::from(at),
+            None => return steps.len().checked_sub(1),
+        };
+        while steps.get(at + 1).is_some_and(|next| key(next) <= count) {
+            at += 1;
+        }
+        Some(at)
+    }
+
+    /// Whether single moments from this Unix count on are refused.
+    #[inline]
+    pub(super) fn stops_before(&self, unix: i64) -> bool {
+        self.stops_unix != i64::MAX && unix >= self.stops_unix
+    }
+
+    #[cold]
+    pub(super) fn expired(&self) -> ScaleError {
+        ScaleError::Expired { expired: self.expires.unwrap_or(i64::MAX) }
+    }
+
+    /// By how much an interval that reaches to `unix` must be widened for leap
+    /// seconds the table may lack.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::Expired`] where the table is to refuse.
+    pub(super) fn doubt(&self, unix: i64) -> Result<Duration, ScaleError> {
+        // A day early: a smear begins before its leap.
+        let reached = (unix / SECOND).saturating_add(DAY);
+        match (self.expires, self.expiry) {
+            (Some(expires), Expiry::Error) if unix >= expires.saturating_mul(SECOND) => {
+                Err(self.expired())
+            }
+            (Some(expires), Expiry::Widen) if reached >= expires => {
+                let begun = half_years(reached) - half_years(expires);
+                Ok(Duration::from_secs(begun.unsigned_abs()))
+            }
+            _ => Ok(Duration::ZERO),
+        }
+    }
+}
+
+/// A number that grows by one on each 1 January and 1 July.
+fn half_years(unix_seconds: i64) -> i64 {
+    let (year, month, _) = date_from_days(unix_seconds.div_euclid(DAY));
+    year * 2 + i64::from(month > 6)
 }

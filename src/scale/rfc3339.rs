@@ -75,10 +75,24 @@ pub(super) struct Civil {
 pub(super) enum Scale {
     Utc,
     Tai,
+    /// Said by what stands around the text.
+    Unnamed,
 }
 
 /// Reads one date and time, all of the text, with `Z`, an offset or ` TAI` behind it.
 pub(super) fn read(text: &str) -> Result<Civil, ParseUtcError> {
+    read_with(text, |at| at.zone())
+}
+
+/// Reads one date and time that nothing stands behind.
+pub(super) fn read_unzoned(text: &str) -> Result<Civil, ParseUtcError> {
+    read_with(text, |_| Ok((Scale::Unnamed, 0)))
+}
+
+fn read_with(
+    text: &str,
+    zone: impl FnOnce(&mut Cursor<'_>) -> Result<(Scale, i64), ParseUtcError>,
+) -> Result<Civil, ParseUtcError> {
     let mut at = Cursor { text: text.as_bytes(), at: 0 };
     let days = at.date()?;
     at.one_of(b"Tt ", "`T` between date and time")?;
@@ -88,7 +102,7 @@ pub(super) fn read(text: &str) -> Result<Civil, ParseUtcError> {
     at.one_of(b":", "`:`")?;
     let second = at.number("second", 2, 0, 60)?;
     let nanos = at.fraction()?;
-    let (scale, offset) = at.zone()?;
+    let (scale, offset) = zone(&mut at)?;
     if at.at != text.len() {
         return Err(at.expected("the end of the text"));
     }
@@ -106,7 +120,7 @@ pub(super) fn read(text: &str) -> Result<Civil, ParseUtcError> {
             most: 9999,
         });
     }
-    if second == 60 && (scale == Scale::Tai || minute != DAY / 60 - 1) {
+    if second == 60 && (scale != Scale::Utc || minute != DAY / 60 - 1) {
         return Err(ParseUtcError::NotALeapSecond);
     }
     Ok(Civil { days, second: minute as u32 * 60 + second, nanos, scale })
@@ -234,6 +248,7 @@ impl<const N: usize> Line<N> {
         self.write_str(match civil.scale {
             Scale::Utc => "Z",
             Scale::Tai => " TAI",
+            Scale::Unnamed => "",
         })
     }
 }
@@ -267,7 +282,16 @@ pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 }
 
 /// Civil time of a count of nanoseconds since 1970-01-01T00:00:00 on the scale.
+#[inline]
 pub(super) fn civil_from_nanos(nanos: i64, scale: Scale) -> Civil {
+    if let Ok(nanos) = u64::try_from(nanos) {
+        // Nearly all: without a sign the divisions are a multiplication each.
+        let (seconds, below) = (nanos / SECOND as u64, nanos % SECOND as u64);
+        // A day is 675 × 2^7 s, and 2^63 ns are below 2^34 s: the quotient fits 32 bits.
+        let days = (seconds >> 7) as u32 / 675;
+        let second = seconds - u64::from(days) * DAY as u64;
+        return Civil { days: days.into(), second: second as u32, nanos: below as u32, scale };
+    }
     let seconds = nanos.div_euclid(SECOND);
     Civil {
         days: seconds.div_euclid(DAY),

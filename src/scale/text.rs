@@ -8,9 +8,9 @@
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
+use super::builtin;
 use super::civil::{DAY, SECOND};
 use super::error::ScaleError;
-use super::leap::BUILTIN_TABLE;
 use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
 use super::utc::Utc;
 use crate::interval::Interval;
@@ -58,7 +58,7 @@ pub enum ParseIntervalError {
 const LONGEST: usize = "1677-09-21T00:12:43.145224192 TAI".len();
 
 fn write_moment<const N: usize>(line: &mut Line<N>, t: Timestamp, digits: usize) -> fmt::Result {
-    let civil = match BUILTIN_TABLE.tai_to_utc(t) {
+    let civil = match builtin::TABLE.tai_to_utc(t) {
         Ok(utc) => utc.civil(),
         Err(_) => rfc3339::civil_from_nanos(t.tai_nanos(), Scale::Tai),
     };
@@ -81,8 +81,8 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Timestamp, ParseTimestampError> {
         let civil = rfc3339::read(text)?;
         match civil.scale {
-            Scale::Utc => Ok(BUILTIN_TABLE.utc_to_tai(Utc::from_civil(civil))?),
-            Scale::Tai => Ok(tai_from_civil(civil)?),
+            Scale::Utc => Ok(builtin::TABLE.utc_to_tai(Utc::from_civil(civil))?),
+            Scale::Tai | Scale::Unnamed => Ok(tai_from_civil(civil)?),
         }
     }
 }

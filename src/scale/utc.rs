@@ -15,10 +15,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use super::builtin;
 use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use super::error::ScaleError;
 use super::leap::LeapTable;
 use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
-use super::unix::UnixTime;
+use super::unix::{UnixTime, UnixToTai, moment};
+use crate::timestamp::Timestamp;
 
 /// A date and time of UTC, years 0000 to 9999, to the nanosecond.
 ///
@@ -81,13 +84,23 @@ impl Utc {
     }
 
     /// The label of a reading of a Unix clock.
+    #[inline]
     pub(super) fn from_unix(time: UnixTime, in_leap_second: bool) -> Utc {
         let mut civil = rfc3339::civil_from_nanos(time.nanos(), Scale::Utc);
         civil.second += u32::from(in_leap_second);
         Utc::from_civil(civil)
     }
 
+    /// The Unix count; that of second 59 for a second 60.
+    #[inline]
+    pub(super) fn unix(self) -> Result<UnixTime, ScaleError> {
+        let (seconds, _) = self.unix_seconds();
+        let before = if seconds < 0 { ScaleError::BeforeUtc } else { ScaleError::OutOfRange };
+        UnixTime::new(seconds, self.nanos).ok_or(before)
+    }
+
     /// Unix seconds, and whether the label is the second 60, which repeats those of 59.
+    #[inline]
     pub(super) fn unix_seconds(self) -> (i64, bool) {
         let is_leap = self.is_leap_second();
         (i64::from(self.days) * DAY + i64::from(self.second) - i64::from(is_leap), is_leap)
@@ -98,11 +111,12 @@ impl Utc {
         let civil = rfc3339::read(text)?;
         match civil.scale {
             Scale::Utc => Ok(Utc::from_civil(civil)),
-            Scale::Tai => Err(ParseUtcError::Tai),
+            Scale::Tai | Scale::Unnamed => Err(ParseUtcError::Tai),
         }
     }
 
     /// The label of a civil time of UTC.
+    #[inline]
     pub(super) fn from_civil(civil: Civil) -> Utc {
         // Years 0 to 9999, so the days fit.
         Utc { days: civil.days as i32, second: civil.second, nanos: civil.nanos }
@@ -113,41 +127,63 @@ impl Utc {
         Civil { days: days.into(), second, nanos, scale: Scale::Utc }
     }
 
+    /// Year, month and day at once: cheaper than one by one.
+    #[inline]
+    pub const fn date(self) -> (u16, u8, u8) {
+        let (year, month, day) = date_from_days(self.days as i64);
+        (year as u16, month, day)
+    }
+
+    /// Hour, minute and second at once.
+    #[inline]
+    pub const fn time(self) -> (u8, u8, u8) {
+        let minutes = self.minute_of_day();
+        ((minutes / 60) as u8, (minutes % 60) as u8, (self.second - minutes * 60) as u8)
+    }
+
     /// The year, 0 to 9999.
+    #[inline]
     pub const fn year(self) -> u16 {
-        date_from_days(self.days as i64).0 as u16
+        self.date().0
     }
 
     /// The month, 1 to 12.
+    #[inline]
     pub const fn month(self) -> u8 {
-        date_from_days(self.days as i64).1
+        self.date().1
     }
 
     /// The day of the month, 1 to 31.
+    #[inline]
     pub const fn day(self) -> u8 {
-        date_from_days(self.days as i64).2
+        self.date().2
     }
 
     /// The hour, 0 to 23.
+    #[inline]
     pub const fn hour(self) -> u8 {
-        (self.minute_of_day() / 60) as u8
+        self.time().0
     }
 
     /// The minute, 0 to 59.
+    #[inline]
     pub const fn minute(self) -> u8 {
-        (self.minute_of_day() % 60) as u8
+        self.time().1
     }
 
     /// The second, 0 to 60.
+    #[inline]
     pub const fn second(self) -> u8 {
-        (self.second - self.minute_of_day() * 60) as u8
+        self.time().2
     }
 
+    #[inline]
     const fn minute_of_day(self) -> u32 {
         if self.is_leap_second() { DAY as u32 / 60 - 1 } else { self.second / 60 }
     }
 
     /// Whether this is a second 60.
+    #[inline]
     pub const fn is_leap_second(self) -> bool {
         self.second == DAY as u32
     }
@@ -159,8 +195,16 @@ impl Utc {
     }
 
     /// The part of the second, 0 to 999 999 999.
+    #[inline]
     pub const fn nanosecond(self) -> u32 {
         self.nanos
+    }
+}
+
+/// The label of a Unix count, read as POSIX defines it; never a second 60, which shares its count.
+impl From<UnixTime> for Utc {
+    fn from(unix: UnixTime) -> Utc {
+        Utc::from_unix(unix, false)
     }
 }
 
@@ -179,7 +223,61 @@ impl FromStr for Utc {
 
     fn from_str(text: &str) -> Result<Utc, ParseUtcError> {
         let utc = Utc::read(text)?;
-        if utc.is_leap_second() && !LeapTable::builtin_may_have(utc) {
+        if utc.is_leap_second() && !builtin::may_have_leap_second(utc) {
+            return Err(ParseUtcError::NotALeapSecond);
+        }
+        Ok(utc)
+    }
+}
+
+impl LeapTable {
+    /// The civil date and time of `t`, with second 60 within a leap second.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BeforeUtc`] before 1972.
+    #[inline]
+    pub fn tai_to_utc(&self, t: Timestamp) -> Result<Utc, ScaleError> {
+        let (offset, in_leap_second) = self.at_tai(t.tai_nanos())?;
+        // Not before 1972, so the difference cannot pass the lower end.
+        Ok(Utc::from_unix(UnixTime::from_nanos(t.tai_nanos() - offset), in_leap_second))
+    }
+
+    /// The moment that a civil date and time names.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BeforeUtc`] before 1972; [`ScaleError::NoSuchLeapSecond`]
+    /// for a second 60 that the table does not have; [`ScaleError::Skipped`] for
+    /// a second 59 that it takes away; [`ScaleError::OutOfRange`] after 2262-04-11.
+    #[inline]
+    pub fn utc_to_tai(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
+        let unix = utc.unix()?;
+        match self.settled_at_unix(unix.nanos()) {
+            Some(offset) if !utc.is_leap_second() => moment(unix, offset),
+            _ if self.stops_before(unix.nanos()) => Err(self.expired()),
+            _ => self.utc_to_tai_unlimited(utc),
+        }
+    }
+
+    /// As `utc_to_tai`, whatever the expiry.
+    pub(super) fn utc_to_tai_unlimited(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
+        match (self.unix_to_tai_unlimited(utc.unix()?)?, utc.is_leap_second()) {
+            (UnixToTai::Ambiguous(_, second), true) => Ok(second),
+            (_, true) => Err(ScaleError::NoSuchLeapSecond),
+            (UnixToTai::Unique(t) | UnixToTai::Ambiguous(t, _), false) => Ok(t),
+            (UnixToTai::Skipped, false) => Err(ScaleError::Skipped),
+        }
+    }
+
+    /// Reads RFC 3339 as `Utc::from_str` does, with this table's leap seconds and no others.
+    ///
+    /// # Errors
+    ///
+    /// As `Utc::from_str`.
+    pub fn parse_utc(&self, text: &str) -> Result<Utc, ParseUtcError> {
+        let utc = Utc::read(text)?;
+        if utc.is_leap_second() && self.utc_to_tai_unlimited(utc).is_err() {
             return Err(ParseUtcError::NotALeapSecond);
         }
         Ok(utc)

@@ -15,7 +15,8 @@ use crate::clock::bound::Sample;
 use crate::clock::counter::Counter;
 use crate::clock::status::Reason;
 use crate::scale::LeapTable;
-use crate::source::kernel::{KernelState, Realtime, SUSPEND_NOISE_NS, suspended_ns};
+use crate::source::adjtimex::KernelState;
+use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns};
 use crate::source::{Source, SourceError};
 
 /// REALTIME is within an error that the operator has stated.

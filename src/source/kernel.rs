@@ -27,150 +27,18 @@
 //! - *A suspend*: afterwards REALTIME rests on the RTC, and maxerror does not show it.
 //!   Nothing is vouched for until the daemon writes again.
 
-use std::fmt;
+use std::time::Duration;
 
-use nix::errno::Errno;
 use nix::time::ClockId;
 
 use crate::clock::bound::Sample;
 use crate::clock::counter::Counter;
 use crate::clock::status::Reason;
-use crate::interval::Interval;
 use crate::scale::LeapTable;
+use crate::source::adjtimex::{GROWTH_PPM, KernelState};
+use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns, unlisted_leap};
 use crate::source::{Source, SourceError};
 use crate::sys;
-use crate::timestamp::Timestamp;
-
-/// What `adjtimex` says, decoded.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub struct KernelState {
-    /// The clock state that the call returned: 0 `TIME_OK` to 5 `TIME_ERROR`.
-    pub state: i32,
-    /// The bits of `STA_*`.
-    pub status: i32,
-    /// The maximum error, in microseconds: what was written last, and 500 a second since.
-    pub maxerror_us: i64,
-    /// The estimated error, in microseconds. Not a bound.
-    pub esterror_us: i64,
-    /// What the kernel's PLL has still to correct, in nanoseconds.
-    pub offset_ns: i64,
-    /// What is left of an `adjtime()` correction, in nanoseconds.
-    pub adjtime_ns: i64,
-    /// By how much the clock is made to run faster than its oscillator, in parts per billion:
-    /// `freq` and `tick` together.
-    pub rate_ppb: i64,
-    /// TAI − UTC in seconds as the kernel was told, or 0 if it was not.
-    pub tai: i32,
-}
-
-/// How fast `maxerror` grows, in parts per million: the kernel's MAXFREQ.
-const GROWTH_PPM: i64 = 500;
-
-impl KernelState {
-    /// Asks the kernel.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` or `ENOSYS` where a seccomp filter denies the call.
-    pub fn read() -> Result<KernelState, Errno> {
-        let answer = sys::adjtimex()?;
-        // Not every filter that lets the one form through lets the other; where
-        // it does not, nobody under the same filter has used `adjtime()` either.
-        let pending_us = sys::adjtime_pending_us().unwrap_or(0);
-        Ok(KernelState::decode(answer.state, &answer.timex, pending_us))
-    }
-
-    pub(crate) fn decode(state: i32, timex: &libc::timex, adjtime_us: i64) -> KernelState {
-        // STA_NANO changes the unit of `offset` and of nothing else used here.
-        let offset_unit = if timex.status & libc::STA_NANO != 0 { 1 } else { 1000 };
-        // `freq` is in ppm with 16 fractional bits; one `tick` is 1 µs of 10 ms.
-        let freq_ppb = timex.freq.saturating_mul(1000) >> 16;
-        let tick_ppb = (timex.tick - NOMINAL_TICK_US).saturating_mul(100_000);
-        KernelState {
-            state,
-            status: timex.status,
-            maxerror_us: timex.maxerror,
-            esterror_us: timex.esterror,
-            offset_ns: timex.offset.saturating_mul(offset_unit),
-            adjtime_ns: adjtime_us.saturating_mul(1000),
-            rate_ppb: freq_ppb.saturating_add(tick_ppb),
-            tai: timex.tai,
-        }
-    }
-
-    /// Whether the kernel says that something disciplines its clock.
-    pub fn is_synchronized(&self) -> bool {
-        self.status & libc::STA_UNSYNC == 0 && self.state != libc::TIME_ERROR
-    }
-
-    /// `maxerror mod 500`: what the writer last wrote, modulo 500 µs.
-    pub fn residue_us(&self) -> i64 {
-        self.maxerror_us.rem_euclid(GROWTH_PPM)
-    }
-
-    /// Whether the last write bears the mark of a writer that states no bound.
-    pub fn states_no_bound(&self) -> bool {
-        let residue = self.residue_us();
-        let ntpd_startup = residue == NTPD_STARTUP_US && self.status & libc::STA_PLL != 0;
-        self.maxerror_us < 0 || residue == 0 || ntpd_startup
-    }
-
-    /// The names of the bits that are set in `status`, as in `<sys/timex.h>`.
-    pub fn status_names(&self) -> Vec<&'static str> {
-        const NAMES: [(i32, &str); 16] = [
-            (libc::STA_PLL, "PLL"),
-            (libc::STA_PPSFREQ, "PPSFREQ"),
-            (libc::STA_PPSTIME, "PPSTIME"),
-            (libc::STA_FLL, "FLL"),
-            (libc::STA_INS, "INS"),
-            (libc::STA_DEL, "DEL"),
-            (libc::STA_UNSYNC, "UNSYNC"),
-            (libc::STA_FREQHOLD, "FREQHOLD"),
-            (libc::STA_PPSSIGNAL, "PPSSIGNAL"),
-            (libc::STA_PPSJITTER, "PPSJITTER"),
-            (libc::STA_PPSWANDER, "PPSWANDER"),
-            (libc::STA_PPSERROR, "PPSERROR"),
-            (libc::STA_CLOCKERR, "CLOCKERR"),
-            (libc::STA_NANO, "NANO"),
-            (libc::STA_MODE, "MODE"),
-            (libc::STA_CLK, "CLK"),
-        ];
-        NAMES.iter().filter(|(bit, _)| self.status & bit != 0).map(|&(_, name)| name).collect()
-    }
-
-    /// The clock state in words.
-    pub fn state_name(&self) -> &'static str {
-        match self.state {
-            libc::TIME_OK => "OK",
-            libc::TIME_INS => "INS (a leap second will be inserted at the end of the UTC day)",
-            libc::TIME_DEL => "DEL (a leap second will be deleted at the end of the UTC day)",
-            libc::TIME_OOP => "OOP (a leap second is in progress)",
-            libc::TIME_WAIT => "WAIT (a leap second has passed)",
-            libc::TIME_ERROR => "ERROR (not synchronized)",
-            _ => "unknown",
-        }
-    }
-}
-
-impl fmt::Display for KernelState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}, maxerror {} µs, {}",
-            self.state_name(),
-            self.maxerror_us,
-            self.status_names().join("|")
-        )
-    }
-}
-
-/// A tick of USER_HZ, 10 ms.
-const NOMINAL_TICK_US: i64 = 10_000;
-
-/// What ntpsec writes before it has heard from any server, in µs, with STA_PLL.
-const NTPD_STARTUP_US: i64 = 16;
 
 /// The kernel's clock and its bound, if it has an honest one.
 #[derive(Debug)]
@@ -204,7 +72,7 @@ impl Source for Kernel {
         self.unlisted_leap =
             self.unlisted_leap.or_else(|| unlisted_leap(&self.leaps, &evidence.realtime, kernel));
         let tai = evidence.realtime.tai(&self.leaps, Some(kernel), self.unlisted_leap)?;
-        let time = tai.widen(std::time::Duration::from_nanos(error_ns));
+        let time = tai.widen(Duration::from_nanos(error_ns));
         Ok(Sample::new(evidence.realtime.before, evidence.realtime.after, time))
     }
 }
@@ -220,139 +88,6 @@ impl Kernel {
             self.since_suspend = None;
         }
     }
-}
-
-/// Two clocks are not read at one moment: a shorter suspend than this is not one.
-pub(crate) const SUSPEND_NOISE_NS: i64 = 1_000_000;
-
-/// One look at `CLOCK_REALTIME`, with the counter on both sides.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Realtime {
-    pub(crate) before: u64,
-    /// Nanoseconds on the POSIX scale.
-    pub(crate) unix_ns: i64,
-    pub(crate) after: u64,
-    /// REALTIME − MONOTONIC is within these two.
-    offset: (i64, i64),
-}
-
-impl Realtime {
-    pub(crate) fn look(counter: &Counter) -> Realtime {
-        let mono_before = sys::nanos(ClockId::CLOCK_MONOTONIC);
-        let before = counter.read();
-        let unix_ns = sys::nanos(ClockId::CLOCK_REALTIME);
-        let after = counter.read();
-        let mono_after = sys::nanos(ClockId::CLOCK_MONOTONIC);
-        let offset = (unix_ns.saturating_sub(mono_after), unix_ns.saturating_sub(mono_before));
-        Realtime { before, unix_ns, after, offset }
-    }
-
-    /// Whether the clock was stepped between two looks: REALTIME − MONOTONIC
-    /// changes by nothing else, except a resume and a leap second.
-    pub(crate) fn was_stepped_since(&self, earlier: &Realtime) -> bool {
-        self.offset.0 > earlier.offset.1 || self.offset.1 < earlier.offset.0
-    }
-
-    /// The same on the scale of TAI, where a leap second of the table is no step.
-    pub(crate) fn was_stepped_on_tai_since(&self, earlier: &Realtime, leaps: &LeapTable) -> bool {
-        let on_tai = |look: &Realtime| {
-            let (least, most) = offsets(leaps, look.unix_seconds(), None, None)?;
-            let shift = |ns: i64, offset: i32| ns.saturating_add(i64::from(offset) * 1_000_000_000);
-            Some((shift(look.offset.0, least), shift(look.offset.1, most)))
-        };
-        match (on_tai(self), on_tai(earlier)) {
-            (Some(now), Some(then)) => now.0 > then.1 || now.1 < then.0,
-            _ => self.was_stepped_since(earlier),
-        }
-    }
-
-    pub(crate) fn unix_seconds(&self) -> i64 {
-        self.unix_ns.div_euclid(1_000_000_000)
-    }
-
-    /// What the clock showed, in TAI, by every offset that may be in force.
-    pub(crate) fn tai(
-        &self,
-        leaps: &LeapTable,
-        kernel: Option<&KernelState>,
-        unlisted_leap: Option<i32>,
-    ) -> Result<Interval, SourceError> {
-        let seconds = self.unix_seconds();
-        let (least, most) = offsets(leaps, seconds, kernel, unlisted_leap).ok_or_else(|| {
-            SourceError::failed(format_args!(
-                "the wall clock shows a time before 1972 (Unix time {seconds}), for which UTC has \
-                 no leap table: set the clock"
-            ))
-        })?;
-        let at = |offset: i32, step: i64| {
-            let tai = self.unix_ns.saturating_add(i64::from(offset) * 1_000_000_000);
-            Timestamp::from_tai_nanos(tai.saturating_add(step))
-        };
-        // The clock shows its last step, and may stand just before the next.
-        Ok(Interval::from_ordered(at(least, 0), at(most, READING_STEP_NS)))
-    }
-}
-
-/// The kernel's clocks advance in steps of the counter's 10 ns, and show whole nanoseconds.
-const READING_STEP_NS: i64 = 11;
-
-/// From how long before a leap to how long after it both offsets are covered, in seconds.
-///
-/// REALTIME runs past midnight for up to two ticks, and repeats one second; a
-/// bound of up to 16 s does not matter here, since it is added on top.
-const LEAP_SLACK_S: i64 = 2;
-
-/// The least and the greatest TAI − UTC that may be in force when the kernel shows `unix`.
-fn offsets(
-    leaps: &LeapTable,
-    unix: i64,
-    kernel: Option<&KernelState>,
-    unlisted_leap: Option<i32>,
-) -> Option<(i32, i32)> {
-    let (mut least, mut most) = leaps.offsets_near(unix, LEAP_SLACK_S)?;
-    let (_, in_table) = leaps.offsets_near(unix, 0)?;
-    let mut cover = |offset: i32| {
-        least = least.min(offset);
-        most = most.max(offset);
-    };
-    if let Some(leap) = unlisted_leap {
-        cover(in_table + leap);
-    }
-    if let Some(kernel) = kernel {
-        let day = unix.rem_euclid(86_400);
-        if !(LEAP_SLACK_S..86_400 - LEAP_SLACK_S).contains(&day) {
-            if let Some(leap) = announced_leap(kernel).filter(|_| !leap_is_listed(leaps, unix)) {
-                cover(in_table + leap);
-            }
-        }
-        // A kernel that was told TAI − UTC and says something else may know of a leap
-        // that the table does not, or be wrong. Where nobody told it, it says 0, or
-        // counts leaps from there.
-        if (kernel.tai - in_table).abs() == 1 {
-            cover(kernel.tai);
-        }
-    }
-    Some((least, most))
-}
-
-/// The leap second that the kernel has been told to make, or has made just now.
-fn announced_leap(kernel: &KernelState) -> Option<i32> {
-    match kernel.status & (libc::STA_INS | libc::STA_DEL) {
-        libc::STA_INS => Some(1),
-        libc::STA_DEL => Some(-1),
-        _ => None,
-    }
-}
-
-/// Whether the table has a leap second within a day.
-fn leap_is_listed(leaps: &LeapTable, unix: i64) -> bool {
-    leaps.offsets_near(unix, 86_400).is_some_and(|(least, most)| least != most)
-}
-
-/// A leap second that the kernel has made and the table does not have.
-fn unlisted_leap(leaps: &LeapTable, look: &Realtime, kernel: &KernelState) -> Option<i32> {
-    let has_passed = matches!(kernel.state, libc::TIME_OOP | libc::TIME_WAIT);
-    announced_leap(kernel).filter(|_| has_passed && !leap_is_listed(leaps, look.unix_seconds()))
 }
 
 /// All that is read for one sample.
@@ -400,18 +135,6 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
         Reason::KernelUnsynchronized,
         format_args!("the kernel's time state changed during each of {TRIES} attempts to read it"),
     ))
-}
-
-/// How long this host has been suspended since it booted, in ns, to within [`SUSPEND_NOISE_NS`].
-pub(crate) fn suspended_ns() -> i64 {
-    let once = || {
-        let before = sys::nanos(ClockId::CLOCK_MONOTONIC);
-        let boot = sys::nanos(ClockId::CLOCK_BOOTTIME);
-        let after = sys::nanos(ClockId::CLOCK_MONOTONIC);
-        (after.saturating_sub(before), boot.saturating_sub(after))
-    };
-    // An interruption between the reads looks like a suspend: take the quickest.
-    (0..4).map(|_| once()).min().map_or(0, |(_, suspended)| suspended)
 }
 
 /// How far from UTC the clock may have been, in nanoseconds, if anybody vouches for it.
@@ -462,4 +185,155 @@ fn stale_ns(counted_until_ns: i64, unix_ns: i64) -> u64 {
     // A slew of 12 % either way makes these seconds longer by as much.
     let since = since.saturating_add(since / 8);
     (i128::from(since) * i128::from(GROWTH_PPM) / 1_000_000 + 1) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: i64 = 1_000_000_000;
+
+    /// A kernel under an honest chronyd.
+    fn healthy() -> KernelState {
+        KernelState {
+            state: libc::TIME_OK,
+            status: libc::STA_NANO,
+            maxerror_us: 1_234,
+            esterror_us: 10,
+            offset_ns: 0,
+            adjtime_ns: 0,
+            rate_ppb: 12_345,
+            tai: 37,
+        }
+    }
+
+    fn evidence(before: KernelState, after: KernelState) -> Evidence {
+        let unix_ns = 1_700_000_000 * SECOND + 250_000_000;
+        Evidence {
+            kernel: (before, after),
+            realtime: Realtime { before: 1, unix_ns, after: 2, offset: (0, 0) },
+            counted_until_ns: 1_700_000_000 * SECOND,
+            suspended_ns: 0,
+        }
+    }
+
+    fn judge(state: KernelState) -> Result<u64, Reason> {
+        vouched_error_ns(&evidence(state, state), None).map_err(|error| error.reason())
+    }
+
+    #[test]
+    fn who_is_believed_and_by_how_much() {
+        let h = healthy();
+        // 1 235 µs, and 250 ms of growth at 500 ppm, longer by the slew.
+        let plain = 1_235_000 + 140_626;
+        let pll = libc::STA_PLL | libc::STA_NANO;
+        let cases = [
+            ("honest", h, Ok(plain)),
+            (
+                "unsync",
+                KernelState { status: libc::STA_UNSYNC, ..h },
+                Err(Reason::KernelUnsynchronized),
+            ),
+            (
+                "error state",
+                KernelState { state: libc::TIME_ERROR, ..h },
+                Err(Reason::KernelUnsynchronized),
+            ),
+            (
+                "timesyncd, just now",
+                KernelState { maxerror_us: 0, ..h },
+                Err(Reason::NoBoundStated),
+            ),
+            (
+                "timesyncd, a minute ago",
+                KernelState { maxerror_us: 30_000, ..h },
+                Err(Reason::NoBoundStated),
+            ),
+            (
+                "ntpd at its start",
+                KernelState { maxerror_us: 16, status: pll, ..h },
+                Err(Reason::NoBoundStated),
+            ),
+            (
+                "ntpd at its start, later",
+                KernelState { maxerror_us: 5_016, status: pll, ..h },
+                Err(Reason::NoBoundStated),
+            ),
+            ("16 µs without a PLL", KernelState { maxerror_us: 16, ..h }, Ok(17_000 + 140_626)),
+            ("nonsense", KernelState { maxerror_us: -1, ..h }, Err(Reason::NoBoundStated)),
+            (
+                "PLL with an offset",
+                KernelState { status: pll, offset_ns: -70_000, ..h },
+                Ok(plain + 70_000),
+            ),
+            ("an offset without a PLL", KernelState { offset_ns: 70_000, ..h }, Ok(plain)),
+            ("adjtime()", KernelState { adjtime_ns: -9_000, ..h }, Ok(plain + 9_000)),
+            ("slew at the limit", KernelState { rate_ppb: -500_000, ..h }, Ok(plain)),
+            ("slew beyond it", KernelState { rate_ppb: 501_000, ..h }, Err(Reason::Slewing)),
+            (
+                "slew the other way",
+                KernelState { rate_ppb: -100_000_000, ..h },
+                Err(Reason::Slewing),
+            ),
+            ("absurd", KernelState { maxerror_us: i64::MAX, ..h }, Ok(u64::MAX)),
+        ];
+        for (who, state, verdict) in cases {
+            let got = judge(state);
+            if verdict == Ok(u64::MAX) {
+                assert!(got.is_ok_and(|ns| ns >= i64::MAX as u64), "{who}: {got:?}");
+            } else {
+                assert_eq!(got, verdict, "{who}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_the_two_looks_the_worse_counts() {
+        let small = healthy();
+        let large = KernelState { maxerror_us: 1_734, ..small };
+        let both = [(small, large), (large, small)];
+        let errors = both.map(|(a, b)| vouched_error_ns(&evidence(a, b), None).expect("honest"));
+        assert_eq!(errors[0], errors[1]);
+        assert!(errors[0] > 1_734_000);
+        let lost = KernelState { status: libc::STA_UNSYNC, ..small };
+        assert!(vouched_error_ns(&evidence(small, lost), None).is_err());
+        assert!(vouched_error_ns(&evidence(lost, small), None).is_err());
+    }
+
+    #[test]
+    fn maxerror_ages_until_the_second_is_counted() {
+        let cases = [
+            // counted until, now, ns of error added: 500 ppm and an eighth
+            (0, 0, 1),
+            (0, 999_999_999, 562_500),
+            // a tick is late: the last second is not counted yet
+            (0, SECOND + 8_000_000, 567_001),
+            (SECOND, SECOND + 8_000_000, 4_501),
+            // the clock was stepped back meanwhile
+            (SECOND, 0, 1),
+            (0, i64::MAX, 4_611_686_018_427_388),
+        ];
+        for (counted, now, added) in cases {
+            assert_eq!(stale_ns(counted, now), added, "counted until {counted}, now {now}");
+        }
+    }
+
+    #[test]
+    fn after_a_suspend_nothing_is_vouched_for_until_the_daemon_writes() {
+        let mut kernel = Kernel::new(LeapTable::builtin());
+        let at = |suspended_ns, maxerror_us| {
+            let state = KernelState { maxerror_us, ..healthy() };
+            Evidence { suspended_ns, ..evidence(state, state) }
+        };
+        let mut judge = |e: Evidence| {
+            kernel.notice_suspend(&e);
+            vouched_error_ns(&e, kernel.since_suspend).map_err(|error| error.reason())
+        };
+        assert!(judge(at(500, 1_234)).is_ok(), "suspended long before anybody looked");
+        assert!(judge(at(500_900, 1_234)).is_ok(), "noise of reading two clocks");
+        assert_eq!(judge(at(9 * SECOND, 1_234)), Err(Reason::Suspended));
+        assert_eq!(judge(at(9 * SECOND, 1_734)), Err(Reason::Suspended), "only growth");
+        assert!(judge(at(9 * SECOND, 801)).is_ok(), "the daemon has written");
+        assert!(judge(at(9 * SECOND, 1_301)).is_ok());
+    }
 }

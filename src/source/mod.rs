@@ -10,10 +10,14 @@
 //! well (`maxerror` of 0), one that has not learned anything yet, a kernel clock
 //! that runs away under a slew, a suspend that the daemon has not noticed.
 
+mod adjtimex;
 pub mod assume;
 pub mod daemon;
 pub mod kernel;
+pub(crate) mod realtime;
 pub mod timex;
+
+pub use adjtimex::KernelState;
 
 use crate::clock::bound::Sample;
 use crate::clock::counter::Counter;

@@ -10,7 +10,7 @@
 
 use nix::errno::Errno;
 
-use crate::source::kernel::KernelState;
+use crate::source::KernelState;
 use crate::sys;
 
 /// The answer of `adjtimex`, every field of it, in units that its names say.

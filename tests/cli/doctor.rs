@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use nix::pty::{Winsize, openpty};
-use truechimer::source::kernel::KernelState;
+use truechimer::source::KernelState;
 
 use crate::{fits, nothing_vouches_here, run, truechimer, wait};
 

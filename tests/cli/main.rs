@@ -18,7 +18,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use truechimer::source::kernel::KernelState;
+use truechimer::source::KernelState;
 
 /// Longer than any of it takes on a busy machine: against hanging only.
 const PATIENCE: Duration = Duration::from_secs(60);

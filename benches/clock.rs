@@ -1,0 +1,236 @@
+//! What a reading costs, beside what a user would read instead.
+//!
+//! `cargo bench --bench clock` prints the ratios of DESIGN section 5, rows 1 to 4, taken
+//! in turns within one run, and then criterion's own measurements.
+//!
+//! The peers do not answer the same question. `SystemTime`, quanta and minstant give one
+//! number without an error; clock-bound's client gives an interval from a segment
+//! that its daemon writes, here a file of the right layout.
+
+mod support;
+
+use std::arch::asm;
+use std::fs;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use criterion::Criterion;
+use nix::time::{ClockId, clock_gettime};
+use support::{print_table, turns};
+use truechimer::{Clock, ClockBuilder, CounterKind, Timestamp};
+
+/// The counter, whenever the processor gets round to it.
+fn bare_unordered() -> u64 {
+    let ticks: u64;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: no clock of this bench could be built if this thread might not.
+    unsafe {
+        asm!("rdtsc", "shl rdx, 32", "or rax, rdx", out("rax") ticks, out("rdx") _);
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: Linux lets user space read it.
+    unsafe {
+        asm!("mrs {}, cntvct_el0", out(reg) ticks);
+    }
+    ticks
+}
+
+/// The counter, after everything before it.
+fn bare_ordered() -> u64 {
+    let ticks: u64;
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        asm!("rdtscp", "shl rdx, 32", "or rax, rdx", out("rax") ticks, out("rdx") _, out("rcx") _);
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: as above.
+    unsafe {
+        asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks);
+    }
+    ticks
+}
+
+fn raw() -> i64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC_RAW).map_or(0, |t| t.tv_nsec())
+}
+
+fn assumed() -> ClockBuilder {
+    Clock::builder().assume_error(Duration::from_millis(250))
+}
+
+/// A segment as ClockBound's daemon writes it (version 3), good for a day, for a
+/// counter of this frequency.
+fn clockbound_segment(hertz: f64) -> PathBuf {
+    // A period is a fraction of 2^(64 + shift) seconds.
+    const SHIFT: u8 = 29;
+    let fraction = |seconds: f64| (seconds * 2f64.powi(64 + i32::from(SHIFT))) as u64;
+    let now = clock_gettime(ClockId::CLOCK_REALTIME).expect("every Linux has it");
+    let mut bytes = Vec::new();
+    for word in [0x414d_5a4e_u32, 0x4342_0200, 104] {
+        bytes.extend(word.to_ne_bytes());
+    }
+    for half in [0x0303_u16, 2] {
+        bytes.extend(half.to_ne_bytes()); // versions, generation
+    }
+    bytes.extend(bare_ordered().to_ne_bytes()); // as_of in ticks
+    for word in [now.tv_sec(), now.tv_nsec(), now.tv_sec() + 86_400, 0] {
+        bytes.extend(word.to_ne_bytes()); // as_of, void_after
+    }
+    bytes.extend(fraction(1.0 / hertz).to_ne_bytes());
+    bytes.extend(fraction(1e-6 / hertz).to_ne_bytes());
+    for word in [250_000_i64, 0] {
+        bytes.extend(word.to_ne_bytes()); // bound in ns, disruption marker
+    }
+    bytes.extend(50_000_u32.to_ne_bytes()); // drift in ppb
+    bytes.extend(1_i32.to_ne_bytes()); // synchronized
+    bytes.extend([0, SHIFT, SHIFT, 0, 0, 0, 0, 0]); // no disruption support; the shifts
+    let path = std::env::temp_dir().join(format!("truechimer-bench-{}.shm", std::process::id()));
+    fs::write(&path, bytes).expect("the temporary folder is writable");
+    path
+}
+
+fn clockbound(path: &std::path::Path) -> clock_bound::Client {
+    let path = path.to_str().expect("UTF-8");
+    let mut client = clock_bound::Client::new_with_path(path).expect("the segment is well-formed");
+    client.now().expect("and readable");
+    client
+}
+
+fn print_ratios() {
+    let clock = assumed().build().expect("a clock");
+    let slow = assumed().counter(CounterKind::MonotonicRaw).build().expect("a clock");
+    println!("counter: {}", clock.report().counter.kind);
+    let segment = clockbound_segment(clock.report().counter.hertz);
+    let mut client = clockbound(&segment);
+    let quanta = quanta::Clock::new();
+    let long_ago = Timestamp::from_tai_nanos(0);
+    let owned = || (clock.clone(), clock.clone());
+    let ((now, before), (earliest, after)) = (owned(), owned());
+    let (slow_now, slow_earliest) = (slow.clone(), slow);
+
+    print_table(
+        "ordered",
+        vec![
+            case!("counter, ordered", bare_ordered()),
+            case!("SystemTime::now", SystemTime::now()),
+            case!("Instant::now", Instant::now()),
+            case!("truechimer now()", now.now()),
+            case!("truechimer before()", before.before(long_ago)),
+            case!("quanta now()", quanta.now()),
+            case!("minstant now()", minstant::Instant::now()),
+            case!("clock-bound now()", client.now()),
+        ],
+        &["counter, ordered", "SystemTime::now"],
+        turns(400),
+    );
+    print_table(
+        "unordered",
+        vec![
+            case!("counter, unordered", bare_unordered()),
+            case!("truechimer earliest()", earliest.earliest()),
+            case!("truechimer after()", after.after(long_ago)),
+        ],
+        &["counter, unordered"],
+        turns(400),
+    );
+    print_table(
+        "without a trusted counter",
+        vec![
+            case!("clock_gettime(MONOTONIC_RAW)", raw()),
+            case!("truechimer now()", slow_now.now()),
+            case!("truechimer earliest()", slow_earliest.earliest()),
+        ],
+        &["clock_gettime(MONOTONIC_RAW)"],
+        turns(400),
+    );
+    let _ = fs::remove_file(segment);
+}
+
+/// What one reading costs while others read too and a sampler publishes as fast as it can.
+fn print_scaling() {
+    let quiet = assumed().build().expect("a clock");
+    let busy = assumed().poll_interval(Duration::from_nanos(1)).build().expect("a clock");
+    let alone = mean_cost(&quiet, 1);
+    let two = mean_cost(&quiet, 2);
+    let beside_a_writer = mean_cost(&busy, 1);
+    println!("\nscaling: ns a reading, mean of 200 ms");
+    println!("  one reader                       {alone:8.2}");
+    println!("  two readers                      {two:8.2}   {:5.2} x one reader", two / alone);
+    println!(
+        "  one reader, writer at full speed {beside_a_writer:8.2}   {:5.2} x one reader",
+        beside_a_writer / alone
+    );
+}
+
+/// The mean cost of a reading in each of `readers` threads that run for a while.
+fn mean_cost(clock: &Clock, readers: u32) -> f64 {
+    let done = AtomicBool::new(false);
+    let time = Duration::from_millis(if support::is_trial() { 5 } else { 200 });
+    let count = || {
+        let (start, mut calls) = (Instant::now(), 0u64);
+        while !done.load(Ordering::Relaxed) {
+            for _ in 0..1_000 {
+                let _ = black_box(clock.now());
+            }
+            calls += 1_000;
+        }
+        start.elapsed().as_nanos() as f64 / calls as f64
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..readers).map(|_| scope.spawn(count)).collect();
+        thread::sleep(time);
+        done.store(true, Ordering::Relaxed);
+        let costs = threads.into_iter().map(|t| t.join().expect("no reader panics"));
+        costs.sum::<f64>() / f64::from(readers)
+    })
+}
+
+/// What a clock and its thread keep in memory.
+fn print_memory() {
+    let resident = || {
+        let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        pages.unwrap_or(0) * 4
+    };
+    let count = if support::is_trial() { 2 } else { 200 };
+    let _warm = assumed().build().expect("a clock");
+    let before = resident();
+    let clocks: Vec<Clock> = (0..count).map(|_| assumed().build().expect("a clock")).collect();
+    let each = resident().saturating_sub(before) / count;
+    println!("\nmemory: {each} KiB resident for a clock and its thread, mean of {}", clocks.len());
+}
+
+fn criterion_groups(c: &mut Criterion) {
+    let clock = assumed().build().expect("a clock");
+    let mut group = c.benchmark_group("read");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    group.bench_function("counter_ordered", |b| b.iter(bare_ordered));
+    group.bench_function("counter_unordered", |b| b.iter(bare_unordered));
+    group.bench_function("system_time", |b| b.iter(SystemTime::now));
+    group.bench_function("now", |b| b.iter(|| clock.now()));
+    group.bench_function("earliest", |b| b.iter(|| clock.earliest()));
+    group.bench_function("status", |b| b.iter(|| clock.status()));
+    group.finish();
+    let mut group = c.benchmark_group("sample");
+    group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+    let manual = assumed().manual().build().expect("a clock");
+    group.bench_function("refresh", |b| b.iter(|| manual.refresh()));
+    group.finish();
+    let mut group = c.benchmark_group("build");
+    group.sample_size(10).measurement_time(Duration::from_secs(1));
+    group.bench_function("clock_new", |b| b.iter(|| assumed().build()));
+    group.finish();
+}
+
+fn main() {
+    print_ratios();
+    print_scaling();
+    print_memory();
+    let mut criterion = Criterion::default().configure_from_args();
+    criterion_groups(&mut criterion);
+    criterion.final_summary();
+}

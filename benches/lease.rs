@@ -1,0 +1,146 @@
+//! What a check costs beside the reading of the clock, and a fence beside nothing.
+//!
+//! ```text
+//! cargo bench --bench lease
+//! ```
+//!
+//! The ratio lines at the end are taken in alternating rounds of one run, so that
+//! what else the machine does falls on both sides alike.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group};
+use nix::time::{ClockId, clock_gettime};
+use truechimer::fence::{Fence, FencingToken, KeyedFence};
+use truechimer::lease::Lease;
+use truechimer::pause::PauseMonitor;
+use truechimer::{ClockError, Interval, Reason, Timestamp, TrueTime};
+
+/// A clock that costs what one vDSO reading costs: about as much as the fastest
+/// honest clock there is, so that the check has nowhere to hide.
+struct VdsoClock;
+
+impl TrueTime for VdsoClock {
+    #[inline]
+    fn now(&self) -> Result<Interval, ClockError> {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
+            .map_err(|_| ClockError::Unsynchronized(Reason::SourceFailed))?;
+        let earliest = Timestamp::from_tai_nanos(now.tv_sec() * 1_000_000_000 + now.tv_nsec());
+        let latest = earliest.saturating_add(Duration::from_micros(50));
+        Interval::new(earliest, latest).ok_or(ClockError::Contradicted)
+    }
+}
+
+fn lease_for_long() -> Lease {
+    Lease::new(FencingToken(7), Timestamp::MAX)
+}
+
+fn benches(c: &mut Criterion) {
+    let (clock, lease) = (VdsoClock, lease_for_long());
+    c.bench_function("now", |b| b.iter(|| black_box(&clock).now()));
+    c.bench_function("check", |b| b.iter(|| black_box(&lease).check(black_box(&clock))));
+
+    let fence = Fence::starting_at(FencingToken(7));
+    c.bench_function("admit, seen before", |b| {
+        b.iter(|| black_box(&fence).admit(black_box(FencingToken(7))))
+    });
+    c.bench_function("admit, stale", |b| {
+        b.iter(|| black_box(&fence).admit(black_box(FencingToken(6))))
+    });
+    let mut next = 7;
+    c.bench_function("admit, newer each time", |b| {
+        b.iter(|| {
+            next += 1;
+            black_box(&fence).admit(black_box(FencingToken(next)))
+        })
+    });
+    let keyed: KeyedFence<u64> = (0..1_000).map(|key| (key, FencingToken(7))).collect();
+    c.bench_function("admit, one key of a thousand", |b| {
+        b.iter(|| black_box(&keyed).admit(black_box(&500), black_box(FencingToken(7))))
+    });
+
+    if let Ok(monitor) = PauseMonitor::start() {
+        let guard = monitor.guard();
+        c.bench_function("guard, check", |b| b.iter(|| black_box(&guard).was_paused()));
+    }
+}
+
+/// Nanoseconds a call, the least and the middle of many rounds.
+struct Cost {
+    min: f64,
+    median: f64,
+}
+
+/// Times `a` and `b` in turns.
+fn in_turns(mut a: impl FnMut(), mut b: impl FnMut()) -> (Cost, Cost) {
+    const ROUNDS: usize = 301;
+    const CALLS: u32 = 10_000;
+    let round = |work: &mut dyn FnMut()| {
+        let began = Instant::now();
+        work();
+        began.elapsed().as_nanos() as f64 / f64::from(CALLS)
+    };
+    let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        of_a.push(round(&mut || (0..CALLS).for_each(|_| a())));
+        of_b.push(round(&mut || (0..CALLS).for_each(|_| b())));
+    }
+    let cost = |mut all: Vec<f64>| {
+        all.sort_by(f64::total_cmp);
+        Cost { min: all[0], median: all[ROUNDS / 2] }
+    };
+    (cost(of_a), cost(of_b))
+}
+
+fn print_ratios() {
+    let (clock, lease) = (VdsoClock, lease_for_long());
+    let fence = Fence::starting_at(FencingToken(7));
+    let (now, check) = in_turns(
+        || _ = black_box(black_box(&clock).now()),
+        || _ = black_box(black_box(&lease).check(black_box(&clock))),
+    );
+    let (nothing, admit) = in_turns(
+        || _ = black_box(FencingToken(7)),
+        || _ = black_box(black_box(&fence).admit(black_box(FencingToken(7)))),
+    );
+    println!(
+        "check / now: min {:.3}, median {:.3} (target 1.2)",
+        check.min / now.min,
+        check.median / now.median
+    );
+    println!(
+        "  now: min {:.2} ns, median {:.2}; check: min {:.2} ns, median {:.2}",
+        now.min, now.median, check.min, check.median
+    );
+    println!(
+        "admit: min {:.2} ns, median {:.2} (target 10), of which the loop {:.2}",
+        admit.min, admit.median, nothing.median
+    );
+}
+
+/// What a pause monitor costs this process for each of its wakes, in processor time.
+fn print_cost_of_a_wake() {
+    let used = || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).ok();
+    let interval = Duration::from_millis(2);
+    let Ok(_monitor) = PauseMonitor::builder().interval(interval).start() else { return };
+    let (before, began) = (used(), Instant::now());
+    std::thread::sleep(Duration::from_secs(1));
+    let wakes = began.elapsed().as_secs_f64() / interval.as_secs_f64();
+    if let (Some(before), Some(after)) = (before, used()) {
+        let micros = (after - before).as_secs_f64() * 1e6 / wakes;
+        println!(
+            "pause monitor: {micros:.1} µs of processor time a wake, so 20 wakes a second take {:.3} %",
+            micros * 20.0 / 1e4
+        );
+    }
+}
+
+criterion_group!(group, benches);
+
+fn main() {
+    group();
+    Criterion::default().configure_from_args().final_summary();
+    print_ratios();
+    print_cost_of_a_wake();
+}

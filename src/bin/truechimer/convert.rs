@@ -1,0 +1,186 @@
+//! `truechimer convert`: a moment, or an interval, on every scale.
+
+use std::io::{self, Write};
+
+use truechimer::scale::{ParseScaleError, ParseSmearedError, Smear, UnixToTai};
+use truechimer::{
+    GpsTime, Interval, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError,
+    ParseTimestampError, ParseUtcError, PtpTime, ScaleError, Smeared, Timestamp, UnixTime,
+};
+
+use crate::leaps::TableChoice;
+
+/// What `truechimer convert` is told.
+#[derive(clap::Args, Debug)]
+pub struct ConvertArgs {
+    /// Moments: 2016-12-31T23:59:60.5Z, "2017-01-01T00:00:36.5 TAI", unix:1483228799.5,
+    /// "gps:1930 17.5", ntp:dc12c4ff.80000000, ntp:0:dc12c4ff.8000000000000000,
+    /// ptp:1483228836.5, "2016-12-31T18:00:00 smear:google"; or an interval:
+    /// "[2016-12-31T23:59:60Z, 2017-01-01T00:00:00Z]"
+    #[arg(required = true, value_name = "MOMENT")]
+    pub moments: Vec<String>,
+    /// The leap table: builtin, system (tzdata's), or the path of a leap-seconds.list or a TZif file
+    #[arg(long, value_name = "TABLE", default_value = "builtin")]
+    pub table: TableChoice,
+    /// Print JSON, one object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Why a text was not converted.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvertError {
+    /// The leap table cannot be used.
+    #[error(transparent)]
+    Table(#[from] LeapTableError),
+    /// The output cannot be written.
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+    /// The text is no moment.
+    #[error("{text}: {reason}")]
+    Input {
+        /// As given.
+        text: String,
+        /// What is wrong with it.
+        reason: InputError,
+    },
+}
+
+/// Why a text is not a moment.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+#[allow(missing_docs)]
+pub enum InputError {
+    Utc(#[from] ParseUtcError),
+    Timestamp(#[from] ParseTimestampError),
+    Interval(#[from] ParseIntervalError),
+    Number(#[from] ParseScaleError),
+    Smeared(#[from] ParseSmearedError),
+    Scale(#[from] ScaleError),
+}
+
+/// What a text names.
+enum Input {
+    /// One moment, or the two that a repeated Unix count may mean.
+    Moments(Vec<Timestamp>),
+    Interval(Interval),
+}
+
+type Rows = Vec<(String, Result<String, ScaleError>)>;
+
+/// Prints every scale of every moment. `near` settles the era of 64-bit NTP stamps.
+pub fn run(args: &ConvertArgs, near: UnixTime, out: &mut impl Write) -> Result<(), ConvertError> {
+    let table = args.table.load()?;
+    for (i, text) in args.moments.iter().enumerate() {
+        let input = read(text, &table, near);
+        let input = input.map_err(|reason| ConvertError::Input { text: text.clone(), reason })?;
+        if i > 0 && !args.json {
+            writeln!(out)?;
+        }
+        match input {
+            Input::Moments(moments) => {
+                let several = moments.len() > 1;
+                for (k, &t) in moments.iter().enumerate() {
+                    if several && !args.json {
+                        let which = ["the first of two moments", "the second of two moments"];
+                        let space = if k > 0 { "\n" } else { "" };
+                        writeln!(out, "{space}{text} is {}:", which[k.min(1)])?;
+                    }
+                    let names = table.names_of(t);
+                    write_rows(out, args.json, &names.rows())?;
+                    if names.table_expired && !args.json {
+                        writeln!(out, "note: the leap table had expired by then")?;
+                    }
+                }
+            }
+            Input::Interval(interval) => {
+                write_rows(out, args.json, &interval_rows(&table, &interval))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// By what it begins or ends with; RFC 3339 otherwise.
+fn read(text: &str, table: &LeapTable, near: UnixTime) -> Result<Input, InputError> {
+    let one = |t: Timestamp| Ok(Input::Moments(vec![t]));
+    if text.starts_with('[') {
+        return Ok(Input::Interval(text.parse()?));
+    }
+    if let Some(unix) = text.strip_prefix("unix:") {
+        return unix_moments(unix.parse()?, table);
+    }
+    if let Some(gps) = text.strip_prefix("gps:") {
+        return one(gps.parse::<GpsTime>()?.to_tai()?);
+    }
+    if let Some(ptp) = text.strip_prefix("ptp:") {
+        return one(ptp.parse::<PtpTime>()?.to_tai()?);
+    }
+    if let Some(ntp) = text.strip_prefix("ntp:") {
+        let unix = match ntp.contains(':') {
+            true => ntp.parse::<NtpDate>()?.to_unix()?,
+            false => ntp.parse::<NtpTime>()?.near(near)?,
+        };
+        return unix_moments(unix, table);
+    }
+    if text.contains(" smear:") {
+        return one(table.smeared_to_tai(text.parse::<Smeared>()?)?);
+    }
+    if text.ends_with(" TAI") {
+        return one(text.parse::<Timestamp>()?);
+    }
+    one(table.utc_to_tai(table.parse_utc(text)?)?)
+}
+
+fn unix_moments(unix: UnixTime, table: &LeapTable) -> Result<Input, InputError> {
+    match table.unix_to_tai(unix)? {
+        UnixToTai::Unique(t) => Ok(Input::Moments(vec![t])),
+        UnixToTai::Ambiguous(a, b) => Ok(Input::Moments(vec![a, b])),
+        UnixToTai::Skipped => Err(ScaleError::Skipped.into()),
+    }
+}
+
+fn interval_rows(table: &LeapTable, interval: &Interval) -> Rows {
+    fn text<T: std::fmt::Display>(span: Result<T, ScaleError>) -> Result<String, ScaleError> {
+        span.map(|span| span.to_string())
+    }
+    let width = format!("{} ns", interval.width().as_nanos());
+    let mut rows = vec![
+        ("utc".to_owned(), text(table.interval_to_utc(interval))),
+        ("width".to_owned(), Ok(width)),
+        ("unix".to_owned(), text(table.interval_to_unix(interval))),
+        ("gps week, second".to_owned(), text(GpsTime::from_interval(interval))),
+        ("ntp date".to_owned(), text(table.interval_to_ntp(interval))),
+        ("ptp".to_owned(), text(PtpTime::from_interval(interval))),
+    ];
+    rows.extend(
+        Smear::ALL.map(|smear| {
+            (format!("smear {smear}"), text(table.interval_to_smeared(interval, smear)))
+        }),
+    );
+    rows
+}
+
+fn write_rows(out: &mut impl Write, json: bool, rows: &Rows) -> io::Result<()> {
+    if json {
+        let object: serde_json::Map<String, serde_json::Value> = rows
+            .iter()
+            .map(|(scale, text)| {
+                let value = match text {
+                    Ok(text) => serde_json::json!(text),
+                    Err(reason) => serde_json::json!({ "none": reason.to_string() }),
+                };
+                (scale.clone(), value)
+            })
+            .collect();
+        serde_json::to_writer(&mut *out, &object)?;
+        return writeln!(out);
+    }
+    for (scale, text) in rows {
+        match text {
+            Ok(text) => writeln!(out, "{scale:<17} {text}")?,
+            Err(reason) => writeln!(out, "{scale:<17} none: {reason}")?,
+        }
+    }
+    Ok(())
+}

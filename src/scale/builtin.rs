@@ -1,0 +1,89 @@
+//! The table this crate is built with, laid out at compile time.
+
+use std::borrow::Cow;
+
+use super::leap::{LeapTable, TableSource};
+use super::step::{Step, bucket_count, last_step_in_force};
+use super::utc::Utc;
+
+/// TAI − UTC since 1972, from IERS Bulletin C: (Unix time, seconds).
+const BUILTIN: [(i64, i32); 28] = [
+    (63_072_000, 10),
+    (78_796_800, 11),
+    (94_694_400, 12),
+    (126_230_400, 13),
+    (157_766_400, 14),
+    (189_302_400, 15),
+    (220_924_800, 16),
+    (252_460_800, 17),
+    (283_996_800, 18),
+    (315_532_800, 19),
+    (362_793_600, 20),
+    (394_329_600, 21),
+    (425_865_600, 22),
+    (489_024_000, 23),
+    (567_993_600, 24),
+    (631_152_000, 25),
+    (662_688_000, 26),
+    (709_948_800, 27),
+    (741_484_800, 28),
+    (773_020_800, 29),
+    (820_454_400, 30),
+    (867_715_200, 31),
+    (915_148_800, 32),
+    (1_136_073_600, 33),
+    (1_230_768_000, 34),
+    (1_341_100_800, 35),
+    (1_435_708_800, 36),
+    (1_483_228_800, 37),
+];
+
+/// Until 2027-06-28 it is announced that there is no further one: tz 2026f's `leapseconds`.
+const EXPIRES: i64 = 1_814_140_800;
+
+static STEPS: [Step; BUILTIN.len()] = {
+    let mut steps = [Step::new(BUILTIN[0].0, None, BUILTIN[0].1); BUILTIN.len()];
+    let mut i = 1;
+    while i < steps.len() {
+        steps[i] = Step::new(BUILTIN[i].0, Some(BUILTIN[i - 1].1), BUILTIN[i].1);
+        i += 1;
+    }
+    steps
+};
+
+static BUCKETS: [u8; bucket_count(&STEPS)] = {
+    let mut buckets = [0; bucket_count(&STEPS)];
+    let mut i = 0;
+    while i < buckets.len() {
+        buckets[i] = last_step_in_force(&STEPS, i);
+        i += 1;
+    }
+    buckets
+};
+
+/// For texts that have no other table at hand.
+pub(super) static TABLE: LeapTable = LeapTable::builtin();
+
+impl LeapTable {
+    /// The table this crate was built with: 27 leap seconds, 1972 to 2016.
+    ///
+    /// Its announcements reach to 2027-06-28 ([`expires`](Self::expires)).
+    pub const fn builtin() -> LeapTable {
+        LeapTable::lay_out(
+            (STEPS[0], STEPS[STEPS.len() - 1]),
+            Cow::Borrowed(&STEPS),
+            Cow::Borrowed(&BUCKETS),
+            Some(EXPIRES),
+            TableSource::BuiltIn,
+        )
+    }
+}
+
+/// Whether UTC had a second 60 there, or may still get it.
+pub(super) fn may_have_leap_second(utc: Utc) -> bool {
+    let (seconds, _) = utc.unix_seconds();
+    if seconds >= EXPIRES {
+        return utc.is_last_of_month();
+    }
+    TABLE.utc_to_tai(utc).is_ok()
+}

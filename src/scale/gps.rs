@@ -1,0 +1,194 @@
+//! [`GpsTime`]: week and time of week. GPS counts no leap seconds: it is TAI less 19 s, always.
+//!
+//! What satellites send is the week without its upper bits: 10 bits in the old
+//! message, 13 in the new, so it begins again at 0 after 1024 or 8192 weeks.
+//! Receivers that took it for the whole week have thrown hosts back 19.6 years
+//! (2019-04-07 was the last such day). The missing bits are not in the message:
+//! they have to come from a time that is known to be near.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::civil::{DAY, SECOND};
+use super::decimal::{ParseScaleError, read_seconds, write_seconds};
+use super::error::ScaleError;
+use super::rfc3339::{Line, pad};
+use super::span::{Span, ends};
+use crate::interval::Interval;
+use crate::timestamp::Timestamp;
+
+/// TAI of 1980-01-06T00:00:00Z, where GPS begins: 315 964 800 s of Unix time, and 19 s.
+const EPOCH_TAI: i64 = (315_964_800 + 19) * SECOND;
+const WEEK: i64 = 7 * DAY * SECOND;
+
+/// GPS time: the whole week since 1980-01-06, and the nanosecond of the week.
+///
+/// ```
+/// use truechimer::{GpsTime, Timestamp};
+///
+/// let t: Timestamp = "2019-04-06T23:59:42Z".parse()?;
+/// let gps = GpsTime::from_tai(t)?;
+/// assert_eq!(gps.to_string(), "2048 0.000000000");
+/// assert_eq!((gps.week(), gps.week_10(), gps.week_13()), (2048, 0, 2048));
+///
+/// // A satellite said "week 0", and the host's clock is right to a few years.
+/// let near: Timestamp = "2021-01-01T00:00:00Z".parse()?;
+/// assert_eq!(GpsTime::from_week_10(0, 0, near)?.to_tai()?, t);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct GpsTime {
+    week: u32,
+    nanos: u64,
+}
+
+impl GpsTime {
+    /// The week since 1980-01-06 and the nanosecond of the week; `None` for a
+    /// nanosecond that no week has.
+    pub const fn new(week: u32, nanos_of_week: u64) -> Option<GpsTime> {
+        if nanos_of_week < WEEK as u64 {
+            Some(GpsTime { week, nanos: nanos_of_week })
+        } else {
+            None
+        }
+    }
+
+    /// GPS time at `t`, exactly.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BeforeGps`] before 1980-01-06.
+    pub const fn from_tai(t: Timestamp) -> Result<GpsTime, ScaleError> {
+        if t.tai_nanos() < EPOCH_TAI {
+            return Err(ScaleError::BeforeGps);
+        }
+        let count = t.tai_nanos() - EPOCH_TAI;
+        Ok(GpsTime { week: (count / WEEK) as u32, nanos: (count % WEEK) as u64 })
+    }
+
+    /// The moment, exactly.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::OutOfRange`] after 2262-04-11.
+    pub fn to_tai(self) -> Result<Timestamp, ScaleError> {
+        let nanos = i128::from(self.week) * i128::from(WEEK) + i128::from(self.nanos);
+        let tai = i64::try_from(nanos + i128::from(EPOCH_TAI));
+        tai.map(Timestamp::from_tai_nanos).map_err(|_| ScaleError::OutOfRange)
+    }
+
+    /// The time that a week of 10 bits names, nearest to `near` (which must be
+    /// right to 9.8 years).
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BadGpsWeek`] for more than 10 bits, or a nanosecond that no week has.
+    pub fn from_week_10(
+        week: u16,
+        nanos_of_week: u64,
+        near: Timestamp,
+    ) -> Result<GpsTime, ScaleError> {
+        GpsTime::from_short_week(week, 10, nanos_of_week, near)
+    }
+
+    /// The time that a week of 13 bits names, nearest to `near` (which must be
+    /// right to 78 years).
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::BadGpsWeek`] for more than 13 bits, or a nanosecond that no week has.
+    pub fn from_week_13(
+        week: u16,
+        nanos_of_week: u64,
+        near: Timestamp,
+    ) -> Result<GpsTime, ScaleError> {
+        GpsTime::from_short_week(week, 13, nanos_of_week, near)
+    }
+
+    fn from_short_week(
+        week: u16,
+        bits: u32,
+        nanos: u64,
+        near: Timestamp,
+    ) -> Result<GpsTime, ScaleError> {
+        if week >> bits != 0 || nanos >= WEEK as u64 {
+            return Err(ScaleError::BadGpsWeek { week, bits });
+        }
+        let cycle = i128::from(WEEK) << bits;
+        let within = i128::from(week) * i128::from(WEEK) + i128::from(nanos);
+        let reference = i128::from(near.tai_nanos()) - i128::from(EPOCH_TAI);
+        // Half a cycle around the reference; GPS has no cycle before its first.
+        let cycles = (reference - within + cycle / 2).div_euclid(cycle).max(0);
+        let week = u32::from(week) + ((cycles as u32) << bits);
+        Ok(GpsTime { week, nanos })
+    }
+
+    /// The whole week since 1980-01-06.
+    pub const fn week(self) -> u32 {
+        self.week
+    }
+
+    /// The week's lower 10 bits, as the old navigation message has them.
+    pub const fn week_10(self) -> u16 {
+        (self.week % 1024) as u16
+    }
+
+    /// The week's lower 13 bits, as the new navigation message has them.
+    pub const fn week_13(self) -> u16 {
+        (self.week % 8192) as u16
+    }
+
+    /// The nanosecond of the week, 0 to 604 799 999 999 999.
+    pub const fn nanos_of_week(self) -> u64 {
+        self.nanos
+    }
+
+    /// GPS time at both ends of `interval`, exactly.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_tai`](Self::from_tai); [`ScaleError::OpenEnd`] for an end at
+    /// `Timestamp::MIN` or `MAX`.
+    pub fn from_interval(interval: &Interval) -> Result<Span<GpsTime>, ScaleError> {
+        ends(interval)?.try_map(GpsTime::from_tai)
+    }
+
+    /// The moments between two GPS times, exactly.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_tai`](Self::to_tai).
+    pub fn to_interval(span: Span<GpsTime>) -> Result<Interval, ScaleError> {
+        let (earliest, latest) = (span.earliest().to_tai()?, span.latest().to_tai()?);
+        Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)
+    }
+}
+
+/// `week seconds-of-week`, as receivers print it: `1930 518417.500000000`.
+impl fmt::Display for GpsTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line::<32>::new();
+        fmt::Write::write_fmt(&mut line, format_args!("{} ", self.week))?;
+        write_seconds(&mut line, self.nanos.into())?;
+        pad(f, line.as_str())
+    }
+}
+
+/// Reads what `Display` writes.
+impl FromStr for GpsTime {
+    type Err = ParseScaleError;
+
+    fn from_str(text: &str) -> Result<GpsTime, ParseScaleError> {
+        const FORM: &str = "a GPS week and the seconds of the week, as in 1930 518417.5";
+        let malformed = ParseScaleError::Malformed { expected: FORM };
+        let (week, seconds) = text.split_once(' ').ok_or(malformed)?;
+        if week.is_empty() || !week.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(malformed);
+        }
+        let limit = "weeks of 32 bits, and seconds of the week below 604800";
+        let out_of_range = ParseScaleError::OutOfRange { limit };
+        let week = week.parse().map_err(|_| out_of_range)?;
+        let nanos = u64::try_from(read_seconds(seconds.trim_start(), FORM)?);
+        GpsTime::new(week, nanos.map_err(|_| out_of_range)?).ok_or(out_of_range)
+    }
+}

@@ -1,0 +1,216 @@
+//! From and to the types of std, and with features those of chrono, jiff and serde.
+//!
+//! Each of them has another hole, and a conversion that fell into it would lose
+//! or invent a second in silence. So:
+//!
+//! - `SystemTime` is a Unix count: it becomes a [`UnixTime`], and a table says
+//!   which moments that may be.
+//! - chrono's `DateTime` holds a leap second as second 59 with a second or more of
+//!   nanoseconds. It accepts one in any minute; only those that UTC had are taken.
+//!   Its `timestamp_nanos` gives a leap second and the second after it the same
+//!   number, so it is never used: seconds and sub-seconds are.
+//! - jiff's `Timestamp` cannot hold one, and takes :60 for :59. Giving a leap
+//!   second to it is an error.
+
+use std::time::{Duration, SystemTime};
+
+use super::error::ScaleError;
+use super::unix::UnixTime;
+
+impl From<UnixTime> for SystemTime {
+    fn from(unix: UnixTime) -> SystemTime {
+        let distance = Duration::from_nanos(unix.nanos().unsigned_abs());
+        // On Linux `SystemTime` has 64 bits of seconds, so neither sum can overflow.
+        match unix.nanos() < 0 {
+            true => SystemTime::UNIX_EPOCH - distance,
+            false => SystemTime::UNIX_EPOCH + distance,
+        }
+    }
+}
+
+/// Refuses what is outside of 1677 to 2262.
+impl TryFrom<SystemTime> for UnixTime {
+    type Error = ScaleError;
+
+    fn try_from(time: SystemTime) -> Result<UnixTime, ScaleError> {
+        let nanos = match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => i128::try_from(after.as_nanos()),
+            Err(before) => i128::try_from(before.duration().as_nanos()).map(|nanos| -nanos),
+        };
+        let nanos = nanos.ok().and_then(|nanos| i64::try_from(nanos).ok());
+        nanos.map(UnixTime::from_nanos).ok_or(ScaleError::OutOfRange)
+    }
+}
+
+#[cfg(feature = "chrono")]
+mod chrono_types {
+    use chrono::{DateTime, Datelike as _, Timelike as _, Utc as ChronoUtc};
+
+    use crate::scale::builtin;
+    use crate::scale::civil::SECOND;
+    use crate::scale::error::ScaleError;
+    use crate::scale::utc::Utc;
+    use crate::timestamp::Timestamp;
+
+    /// A second 60 becomes chrono's way of writing it: second 59 and more than 10⁹ nanoseconds.
+    impl From<Utc> for DateTime<ChronoUtc> {
+        fn from(utc: Utc) -> DateTime<ChronoUtc> {
+            let (seconds, is_leap) = utc.unix_seconds();
+            let below = utc.nanosecond() + if is_leap { SECOND as u32 } else { 0 };
+            // Years 0 to 9999 are all within chrono's, and it accepts this at any second 59.
+            DateTime::from_timestamp(seconds, below).unwrap_or_default()
+        }
+    }
+
+    /// Refuses a second 60 that UTC never had, and years before 0 or after 9999.
+    impl TryFrom<DateTime<ChronoUtc>> for Utc {
+        type Error = ScaleError;
+
+        fn try_from(date: DateTime<ChronoUtc>) -> Result<Utc, ScaleError> {
+            let year = u16::try_from(date.year()).map_err(|_| ScaleError::OutOfRange)?;
+            let is_leap = date.nanosecond() >= SECOND as u32;
+            if is_leap && (date.hour(), date.minute(), date.second()) != (23, 59, 59) {
+                return Err(ScaleError::NoSuchLeapSecond);
+            }
+            let second = date.second() as u8 + u8::from(is_leap);
+            let nanos = date.nanosecond() % SECOND as u32;
+            let utc = Utc::new(
+                (year, date.month() as u8, date.day() as u8),
+                (date.hour() as u8, date.minute() as u8, second),
+                nanos,
+            );
+            let utc = utc.map_err(|_| ScaleError::OutOfRange)?;
+            if is_leap && !builtin::may_have_leap_second(utc) {
+                return Err(ScaleError::NoSuchLeapSecond);
+            }
+            Ok(utc)
+        }
+    }
+
+    /// By the built-in table; refuses moments before 1972.
+    impl TryFrom<Timestamp> for DateTime<ChronoUtc> {
+        type Error = ScaleError;
+
+        fn try_from(t: Timestamp) -> Result<DateTime<ChronoUtc>, ScaleError> {
+            Ok(builtin::TABLE.tai_to_utc(t)?.into())
+        }
+    }
+
+    /// By the built-in table; refuses what [`LeapTable::utc_to_tai`](crate::LeapTable::utc_to_tai) does.
+    impl TryFrom<DateTime<ChronoUtc>> for Timestamp {
+        type Error = ScaleError;
+
+        fn try_from(date: DateTime<ChronoUtc>) -> Result<Timestamp, ScaleError> {
+            builtin::TABLE.utc_to_tai(date.try_into()?)
+        }
+    }
+}
+
+#[cfg(feature = "jiff")]
+mod jiff_types {
+    use crate::scale::builtin;
+    use crate::scale::civil::SECOND;
+    use crate::scale::error::ScaleError;
+    use crate::scale::rfc3339::{Civil, Scale};
+    use crate::scale::utc::Utc;
+    use crate::timestamp::Timestamp;
+
+    /// Refuses a second 60, which jiff cannot hold, and years at the end of jiff's range.
+    impl TryFrom<Utc> for jiff::Timestamp {
+        type Error = ScaleError;
+
+        fn try_from(utc: Utc) -> Result<jiff::Timestamp, ScaleError> {
+            let (seconds, is_leap) = utc.unix_seconds();
+            if is_leap {
+                return Err(ScaleError::LeapSecondNotHeld);
+            }
+            // The civil type has no sign of its own here: jiff counts nanoseconds as 128 bits.
+            let nanos = i128::from(seconds) * i128::from(SECOND) + i128::from(utc.nanosecond());
+            jiff::Timestamp::from_nanosecond(nanos).map_err(|_| ScaleError::OutOfRange)
+        }
+    }
+
+    /// Refuses years before 0.
+    impl TryFrom<jiff::Timestamp> for Utc {
+        type Error = ScaleError;
+
+        fn try_from(stamp: jiff::Timestamp) -> Result<Utc, ScaleError> {
+            let nanos = stamp.as_nanosecond();
+            let seconds = nanos.div_euclid(i128::from(SECOND)) as i64;
+            let civil = Civil {
+                days: seconds.div_euclid(86_400),
+                second: seconds.rem_euclid(86_400) as u32,
+                nanos: nanos.rem_euclid(i128::from(SECOND)) as u32,
+                scale: Scale::Utc,
+            };
+            let (year, ..) = crate::scale::civil::date_from_days(civil.days);
+            if !(0..=9999).contains(&year) {
+                return Err(ScaleError::OutOfRange);
+            }
+            Ok(Utc::from_civil(civil))
+        }
+    }
+
+    /// By the built-in table; refuses moments before 1972, and those in a leap second.
+    impl TryFrom<Timestamp> for jiff::Timestamp {
+        type Error = ScaleError;
+
+        fn try_from(t: Timestamp) -> Result<jiff::Timestamp, ScaleError> {
+            builtin::TABLE.tai_to_utc(t)?.try_into()
+        }
+    }
+
+    /// By the built-in table; refuses what [`LeapTable::utc_to_tai`](crate::LeapTable::utc_to_tai) does.
+    impl TryFrom<jiff::Timestamp> for Timestamp {
+        type Error = ScaleError;
+
+        fn try_from(stamp: jiff::Timestamp) -> Result<Timestamp, ScaleError> {
+            builtin::TABLE.utc_to_tai(stamp.try_into()?)
+        }
+    }
+}
+
+/// Those with a customary text are that text in every format.
+#[cfg(feature = "serde")]
+mod serde_types {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    use crate::scale::gps::GpsTime;
+    use crate::scale::ntp::{NtpDate, NtpTime};
+    use crate::scale::ptp::PtpTime;
+    use crate::scale::smear::Smeared;
+    use crate::scale::span::Span;
+    use crate::scale::utc::Utc;
+
+    macro_rules! as_text {
+        ($($type:ty),*) => {$(
+            impl Serialize for $type {
+                fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+                    out.collect_str(self)
+                }
+            }
+
+            impl<'de> Deserialize<'de> for $type {
+                fn deserialize<D: Deserializer<'de>>(input: D) -> Result<$type, D::Error> {
+                    let text = std::borrow::Cow::<'de, str>::deserialize(input)?;
+                    text.parse().map_err(de::Error::custom)
+                }
+            }
+        )*};
+    }
+    as_text!(Utc, GpsTime, NtpTime, NtpDate, PtpTime, Smeared);
+
+    impl<T: Serialize + Copy + PartialOrd> Serialize for Span<T> {
+        fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
+            (self.earliest(), self.latest()).serialize(out)
+        }
+    }
+
+    impl<'de, T: Deserialize<'de> + Copy + PartialOrd> Deserialize<'de> for Span<T> {
+        fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Span<T>, D::Error> {
+            let (earliest, latest) = <(T, T)>::deserialize(input)?;
+            Span::new(earliest, latest)
+                .ok_or_else(|| de::Error::custom("a span must not end before it begins"))
+        }
+    }
+}

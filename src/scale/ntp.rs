@@ -1,0 +1,301 @@
+//! [`NtpTime`] and [`NtpDate`]: seconds since 1900 with a binary fraction.
+//!
+//! The 64-bit stamp on the wire has 32 bits of seconds and so begins again
+//! every 136 years: the first such moment is 2036-02-07T06:28:16Z. It does not say
+//! which era it is in, so a time that is known to be near has to. The 128-bit
+//! date has the era and 64 bits of fraction.
+//!
+//! A fraction is not a whole number of nanoseconds. Cutting it, both ways, loses
+//! a nanosecond a time; so single readings are rounded to the nearest (and then
+//! come back exactly), and intervals are rounded outward.
+//!
+//! NTP counts as Unix does: no leap seconds, so an inserted second repeats the
+//! one before. Zero stands for "not known" (RFC 5905, section 6), and is refused
+//! as a time.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::civil::SECOND;
+use super::decimal::ParseScaleError;
+use super::error::ScaleError;
+use super::leap::LeapTable;
+use super::rfc3339::{Line, pad};
+use super::span::Span;
+use super::unix::UnixTime;
+use crate::interval::Interval;
+
+/// Seconds from 1900-01-01 to 1970-01-01.
+const UNIX_EPOCH: i128 = 2_208_988_800;
+const NANOS: i128 = SECOND as i128;
+
+/// The 64-bit stamp of NTP packets: 32 bits of seconds since the era began, 32 of fraction.
+///
+/// It has no order: without its era it cannot be compared. Make it a [`UnixTime`] or an
+/// [`NtpDate`] first.
+///
+/// ```
+/// use truechimer::{NtpTime, UnixTime};
+///
+/// let now = UnixTime::new(1_483_228_799, 500_000_000).expect("in range");
+/// let stamp = NtpTime::from_unix(now);
+/// assert_eq!(stamp.to_string(), "dc12c4ff.80000000");
+/// let last_week = UnixTime::new(1_482_624_000, 0).expect("in range");
+/// assert_eq!(stamp.near(last_week)?, now);
+/// # Ok::<(), truechimer::ScaleError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct NtpTime(u64);
+
+/// The 128-bit date of NTP: the era, the second of the era, and 64 bits of fraction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NtpDate {
+    /// Which 2^32 s since 1900; negative before.
+    pub era: i32,
+    /// The second of the era.
+    pub seconds: u32,
+    /// In units of 2^-64 s.
+    pub fraction: u64,
+}
+
+#[derive(Clone, Copy)]
+enum Round {
+    Down,
+    Nearest,
+    Up,
+}
+
+/// `n / d`, for `d > 0`.
+fn divide(n: i128, d: i128, round: Round) -> i128 {
+    match round {
+        Round::Down => n.div_euclid(d),
+        Round::Nearest => (n + d / 2).div_euclid(d),
+        Round::Up => -(-n).div_euclid(d),
+    }
+}
+
+impl NtpTime {
+    /// From the bits on the wire, in host order.
+    pub const fn from_bits(bits: u64) -> NtpTime {
+        NtpTime(bits)
+    }
+
+    /// The bits on the wire, in host order.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// Whether it is all zero, which says "not known".
+    pub const fn is_unset(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The stamp of a Unix time, to the nearest 2^-32 s. Its era is lost.
+    ///
+    /// An era's very first moment would be all zero, "not known"; it gets the next stamp,
+    /// 0.23 ns later, which comes back as the same nanosecond.
+    pub fn from_unix(unix: UnixTime) -> NtpTime {
+        NtpTime::rounded(unix, Round::Nearest)
+    }
+
+    fn rounded(unix: UnixTime, round: Round) -> NtpTime {
+        let nanos = i128::from(unix.nanos()) + UNIX_EPOCH * NANOS;
+        let bits = divide(nanos << 32, NANOS, round) as u64;
+        // All zero is taken by "not known". Outward is into the era before, or on.
+        NtpTime(match (bits, round) {
+            (0, Round::Down) => u64::MAX,
+            (0, Round::Nearest | Round::Up) => 1,
+            (bits, _) => bits,
+        })
+    }
+
+    /// The Unix time in the given era, to the nearest nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::UnsetNtp`] for zero, [`ScaleError::OutOfRange`] beyond 1677 to 2262.
+    pub fn in_era(self, era: i32) -> Result<UnixTime, ScaleError> {
+        self.unix(i128::from(era), Round::Nearest)
+    }
+
+    /// The Unix time nearest to `near`, which must be right to 68 years.
+    ///
+    /// # Errors
+    ///
+    /// As [`in_era`](Self::in_era).
+    pub fn near(self, near: UnixTime) -> Result<UnixTime, ScaleError> {
+        self.unix(self.era_near(near), Round::Nearest)
+    }
+
+    fn era_near(self, near: UnixTime) -> i128 {
+        let near = i128::from(near.seconds()) + UNIX_EPOCH;
+        (near - i128::from(self.0 >> 32) + (1 << 31)).div_euclid(1 << 32)
+    }
+
+    fn unix(self, era: i128, round: Round) -> Result<UnixTime, ScaleError> {
+        if self.is_unset() {
+            return Err(ScaleError::UnsetNtp);
+        }
+        let count = (era << 64) + i128::from(self.0);
+        let nanos = divide(count * NANOS, 1 << 32, round) - UNIX_EPOCH * NANOS;
+        i64::try_from(nanos).map(UnixTime::from_nanos).map_err(|_| ScaleError::OutOfRange)
+    }
+
+    /// Stamps around a span of Unix time, each rounded outward.
+    pub fn from_span(span: Span<UnixTime>) -> [NtpTime; 2] {
+        let up = NtpTime::rounded(span.latest(), Round::Up);
+        let down = NtpTime::rounded(span.earliest(), Round::Down);
+        [down, up]
+    }
+
+    /// The Unix time between two stamps, rounded outward, the first of them nearest to `near`.
+    ///
+    /// # Errors
+    ///
+    /// As [`in_era`](Self::in_era); [`ScaleError::Reversed`] where the second stamp is
+    /// the earlier one.
+    pub fn to_span(
+        [earliest, latest]: [NtpTime; 2],
+        near: UnixTime,
+    ) -> Result<Span<UnixTime>, ScaleError> {
+        let first = earliest.unix(earliest.era_near(near), Round::Down)?;
+        let last = latest.unix(latest.era_near(first), Round::Up)?;
+        Span::new(first, last).ok_or(ScaleError::Reversed)
+    }
+}
+
+impl NtpDate {
+    /// The date of a Unix time, to the nearest 2^-64 s.
+    pub fn from_unix(unix: UnixTime) -> NtpDate {
+        NtpDate::rounded(unix, Round::Nearest)
+    }
+
+    fn rounded(unix: UnixTime, round: Round) -> NtpDate {
+        let seconds = i128::from(unix.seconds()) + UNIX_EPOCH;
+        // Below 10^9 × 2^64, and the quotient below 2^64: a second is never reached.
+        let fraction = divide(i128::from(unix.subsec_nanos()) << 64, NANOS, round);
+        NtpDate {
+            era: seconds.div_euclid(1 << 32) as i32,
+            seconds: seconds.rem_euclid(1 << 32) as u32,
+            fraction: fraction as u64,
+        }
+    }
+
+    /// The Unix time, to the nearest nanosecond.
+    ///
+    /// # Errors
+    ///
+    /// [`ScaleError::OutOfRange`] beyond 1677 to 2262.
+    pub fn to_unix(self) -> Result<UnixTime, ScaleError> {
+        self.unix(Round::Nearest)
+    }
+
+    fn unix(self, round: Round) -> Result<UnixTime, ScaleError> {
+        let seconds = (i128::from(self.era) << 32) + i128::from(self.seconds) - UNIX_EPOCH;
+        let below = divide(i128::from(self.fraction) * NANOS, 1 << 64, round);
+        let nanos = i64::try_from(seconds * NANOS + below);
+        nanos.map(UnixTime::from_nanos).map_err(|_| ScaleError::OutOfRange)
+    }
+
+    /// The 64-bit stamp: the era is lost, and the fraction cut to 32 bits.
+    pub const fn to_stamp(self) -> NtpTime {
+        NtpTime((self.seconds as u64) << 32 | self.fraction >> 32)
+    }
+
+    /// Dates around a span of Unix time, each rounded outward.
+    pub fn from_span(span: Span<UnixTime>) -> Span<NtpDate> {
+        let up = NtpDate::rounded(span.latest(), Round::Up);
+        let down = NtpDate::rounded(span.earliest(), Round::Down);
+        Span::new(down, up).unwrap_or(Span::from(down))
+    }
+
+    /// The Unix time between two dates, rounded outward.
+    ///
+    /// # Errors
+    ///
+    /// As [`to_unix`](Self::to_unix).
+    pub fn to_span(span: Span<NtpDate>) -> Result<Span<UnixTime>, ScaleError> {
+        let (first, last) = (span.earliest().unix(Round::Down)?, span.latest().unix(Round::Up)?);
+        Span::new(first, last).ok_or(ScaleError::Reversed)
+    }
+}
+
+impl LeapTable {
+    /// All that an NTP clock may show during `interval`, rounded outward.
+    ///
+    /// # Errors
+    ///
+    /// As [`interval_to_unix`](Self::interval_to_unix).
+    pub fn interval_to_ntp(&self, interval: &Interval) -> Result<Span<NtpDate>, ScaleError> {
+        self.interval_to_unix(interval).map(NtpDate::from_span)
+    }
+
+    /// All moments at which an NTP clock may show something in `span`, rounded outward.
+    ///
+    /// # Errors
+    ///
+    /// As [`unix_to_interval`](Self::unix_to_interval).
+    pub fn ntp_to_interval(&self, span: Span<NtpDate>) -> Result<Interval, ScaleError> {
+        self.unix_to_interval(NtpDate::to_span(span)?)
+    }
+}
+
+/// Hexadecimal seconds and fraction, as `ntpq` prints it: `dc12c4ff.80000000`.
+impl fmt::Display for NtpTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line::<17>::new();
+        let (seconds, fraction) = (self.0 >> 32, self.0 as u32);
+        fmt::Write::write_fmt(&mut line, format_args!("{seconds:08x}.{fraction:08x}"))?;
+        pad(f, line.as_str())
+    }
+}
+
+/// The era, then hexadecimal seconds and fraction: `0:dc12c4ff.8000000000000000`.
+impl fmt::Display for NtpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = Line::<37>::new();
+        let NtpDate { era, seconds, fraction } = self;
+        fmt::Write::write_fmt(&mut line, format_args!("{era}:{seconds:08x}.{fraction:016x}"))?;
+        pad(f, line.as_str())
+    }
+}
+
+/// Exactly `digits` hexadecimal digits.
+fn hexadecimal(text: &str, digits: usize) -> Option<u64> {
+    let all = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if all { u64::from_str_radix(text, 16).ok() } else { None }
+}
+
+/// Reads what `Display` writes.
+impl FromStr for NtpTime {
+    type Err = ParseScaleError;
+
+    fn from_str(text: &str) -> Result<NtpTime, ParseScaleError> {
+        let parts = text.split_once('.');
+        let both = parts.and_then(|(s, f)| Some((hexadecimal(s, 8)?, hexadecimal(f, 8)?)));
+        let expected = "8 and 8 hexadecimal digits, as in dc12c4ff.80000000";
+        let (seconds, fraction) = both.ok_or(ParseScaleError::Malformed { expected })?;
+        Ok(NtpTime(seconds << 32 | fraction))
+    }
+}
+
+/// Reads what `Display` writes.
+impl FromStr for NtpDate {
+    type Err = ParseScaleError;
+
+    fn from_str(text: &str) -> Result<NtpDate, ParseScaleError> {
+        let expected = "an era, 8 and 16 hexadecimal digits, as in 0:dc12c4ff.8000000000000000";
+        let malformed = ParseScaleError::Malformed { expected };
+        let (era, rest) = text.split_once(':').ok_or(malformed)?;
+        let (seconds, fraction) = rest.split_once('.').ok_or(malformed)?;
+        let digits = era.strip_prefix('-').unwrap_or(era);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(malformed);
+        }
+        let limit = "eras of 32 bits";
+        let era = era.parse().map_err(|_| ParseScaleError::OutOfRange { limit })?;
+        let seconds = hexadecimal(seconds, 8).ok_or(malformed)? as u32;
+        let fraction = hexadecimal(fraction, 16).ok_or(malformed)?;
+        Ok(NtpDate { era, seconds, fraction })
+    }
+}

@@ -1,0 +1,332 @@
+//! The rules of leases one by one, as tables.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use truechimer::fence::FencingToken;
+use truechimer::lease::{
+    AcceptError, Command, Decision, Grant, Grantor, Holder, HolderId, Lease, LeaseLost, Ran,
+    Refusal, RenewError, Standing,
+};
+use truechimer::{ClockError, Interval, Timestamp, TrueTime};
+
+const TERM: Duration = Duration::from_nanos(100);
+
+fn at(nanos: i64) -> Timestamp {
+    Timestamp::from_tai_nanos(nanos)
+}
+
+fn span(earliest: i64, latest: i64) -> Interval {
+    Interval::new(at(earliest), at(latest)).expect("written in order")
+}
+
+fn ns(nanos: u64) -> Duration {
+    Duration::from_nanos(nanos)
+}
+
+/// A clock that is set by hand.
+struct ByHand(Cell<Option<Interval>>);
+
+impl ByHand {
+    fn at(earliest: i64, latest: i64) -> ByHand {
+        ByHand(Cell::new(Some(span(earliest, latest))))
+    }
+}
+
+impl TrueTime for ByHand {
+    fn now(&self) -> Result<Interval, ClockError> {
+        self.0.get().ok_or(ClockError::Contradicted)
+    }
+}
+
+fn acquire(holder: u64) -> Command {
+    Command::Acquire { holder: HolderId(holder) }
+}
+
+fn granted(decision: Result<Decision, Refusal>) -> Grant {
+    match decision {
+        Ok(Decision::Granted(grant) | Decision::Renewed(grant) | Decision::Transferred(grant)) => {
+            grant
+        }
+        other => panic!("nothing was granted: {other:?}"),
+    }
+}
+
+#[test]
+fn the_holder_acts_only_while_the_latest_is_before_the_expiry() {
+    let expires = at(1_000);
+    let lease = Lease::new(FencingToken(7), expires);
+    let held = |nanos| Ok((FencingToken(7), ns(nanos)));
+    let uncertain = |now| Err(LeaseLost::Uncertain { expires, now });
+    let expired = |nanos| Err(LeaseLost::Expired { expires, ago: ns(nanos) });
+    let cases = [
+        (span(900, 950), held(50), Standing::Held(ns(50))),
+        (span(0, 999), held(1), Standing::Held(ns(1))),
+        (span(0, 1_000), uncertain(span(0, 1_000)), Standing::Uncertain),
+        (span(1_000, 1_000), uncertain(span(1_000, 1_000)), Standing::Uncertain),
+        (span(1_000, 2_000), uncertain(span(1_000, 2_000)), Standing::Uncertain),
+        (span(1_001, 1_001), expired(1), Standing::Over(ns(1))),
+        (span(5_000, 9_000), expired(4_000), Standing::Over(ns(4_000))),
+        (Interval::EVERYTHING, uncertain(Interval::EVERYTHING), Standing::Uncertain),
+    ];
+    for (now, expected, standing) in cases {
+        let clock = ByHand(Cell::new(Some(now)));
+        let says = lease.check(&clock).map(|held| (held.token(), held.at_least()));
+        assert_eq!(says, expected, "{now:?}");
+        assert_eq!(Standing::of(expires, &now), standing, "{now:?}");
+    }
+}
+
+#[test]
+fn without_a_clock_the_holder_has_nothing_and_the_grantor_frees_nothing() {
+    let none = ByHand(Cell::new(None));
+    let lease = Lease::new(FencingToken(7), Timestamp::MAX);
+    assert_eq!(lease.check(&none), Err(LeaseLost::NoClock(ClockError::Contradicted)));
+
+    let mut grantor = Grantor::durable(TERM);
+    assert_eq!(grantor.decide(&none, acquire(1)), Err(Refusal::NoClock));
+    let grant = granted(grantor.apply(Some(span(0, 0)), acquire(1)));
+    for command in [acquire(2), Command::Renew { token: grant.token, progress: 1 }, Command::Expire]
+    {
+        assert_eq!(grantor.decide(&none, command), Err(Refusal::NoClock), "{command:?}");
+    }
+    // Handing on and giving back need no clock: the expiry is known, the holder has stopped.
+    let handed = Command::Transfer { token: grant.token, to: HolderId(2) };
+    let handed = granted(grantor.decide(&none, handed));
+    assert_eq!((handed.holder, handed.expires), (HolderId(2), grant.expires));
+    assert!(handed.token > grant.token);
+    let back = Command::Release { token: handed.token };
+    assert_eq!(grantor.decide(&none, back), Ok(Decision::Released(handed.token)));
+}
+
+#[test]
+fn a_section_is_not_run_without_a_lease_and_not_trusted_if_it_outlives_it() {
+    let lease = Lease::new(FencingToken(7), at(1_000));
+    let clock = ByHand::at(900, 950);
+    let ran = lease.run(&clock, |token| token.get() + 1);
+    assert_eq!(ran, Ok(Ran::Trusted(8)));
+
+    let outlived = lease.run(&clock, |_| clock.0.set(Some(span(960, 1_010))));
+    let lost = LeaseLost::Uncertain { expires: at(1_000), now: span(960, 1_010) };
+    assert_eq!(outlived, Ok(Ran::Doubtful { result: (), lost }));
+    assert_eq!(outlived.expect("it ran").trusted(), Err(lost));
+
+    clock.0.set(Some(span(900, 950)));
+    let unclocked = lease.run(&clock, |_| clock.0.set(None)).expect("it ran");
+    assert_eq!(unclocked.trusted(), Err(LeaseLost::NoClock(ClockError::Contradicted)));
+
+    clock.0.set(Some(span(1_001, 1_002)));
+    let mut ran = false;
+    let refused = lease.run(&clock, |_| ran = true);
+    assert_eq!(refused, Err(LeaseLost::Expired { expires: at(1_000), ago: ns(1) }));
+    assert!(!ran);
+}
+
+#[test]
+fn a_section_during_which_the_lease_is_renewed_is_trusted() {
+    let lease = Lease::new(FencingToken(7), at(1_000));
+    let clock = ByHand::at(900, 950);
+    let renewed = Grant { holder: HolderId(1), token: FencingToken(7), expires: at(2_000) };
+    let ran = lease.run(&clock, |_| {
+        lease.renewed(&renewed).expect("later");
+        clock.0.set(Some(span(1_500, 1_600)));
+    });
+    assert_eq!(ran, Ok(Ran::Trusted(())));
+}
+
+#[test]
+fn the_answer_to_a_renewal_moves_the_expiry_forward_or_not_at_all() {
+    let token = FencingToken(7);
+    let lease = Lease::new(token, at(1_000));
+    let answer = |token, expires| Grant { holder: HolderId(1), token, expires: at(expires) };
+    let other = FencingToken(8);
+    let late =
+        |present, offered| Err(RenewError::NotLater { present: at(present), offered: at(offered) });
+    let cases = [
+        (answer(token, 1_500), Ok(()), 1_500),
+        (answer(token, 1_500), late(1_500, 1_500), 1_500),
+        (answer(token, 1_200), late(1_500, 1_200), 1_500),
+        (answer(other, 9_000), Err(RenewError::OtherLease { token, offered: other }), 1_500),
+        (answer(token, 1_501), Ok(()), 1_501),
+    ];
+    for (grant, expected, expires) in cases {
+        assert_eq!(lease.renewed(&grant), expected, "{grant:?}");
+        assert_eq!(lease.expires(), at(expires), "{grant:?}");
+    }
+}
+
+#[test]
+fn a_taker_is_granted_only_when_the_earliest_is_after_the_expiry() {
+    let mut grantor = Grantor::durable(TERM);
+    let first = granted(grantor.apply(Some(span(1_000, 1_020)), acquire(1)));
+    assert_eq!(first.expires, at(1_100));
+    let taken = |nanos| {
+        let (holder, token) = (HolderId(1), first.token);
+        Err(Refusal::Taken { holder, token, retry_after: ns(nanos) })
+    };
+    let cases = [
+        (span(1_030, 1_050), taken(50)),
+        (span(1_080, 1_120), taken(0)),
+        (span(1_100, 1_100), taken(0)),
+        (span(0, 5_000), taken(0)), // the middle is long past
+    ];
+    for (now, expected) in cases {
+        // Not even its own holder: it may be a later life of a paused one.
+        for asks in [1, 2] {
+            assert_eq!(grantor.apply(Some(now), acquire(asks)), expected, "{now:?}");
+        }
+        assert_eq!(grantor.apply(Some(now), Command::Expire), expected, "{now:?}");
+    }
+    let second = granted(grantor.apply(Some(span(1_101, 1_150)), acquire(2)));
+    assert!(second.token > first.token);
+    assert_eq!(grantor.current(), Some(second));
+}
+
+#[test]
+fn a_renewal_must_show_progress_and_come_in_time() {
+    let mut grantor = Grantor::durable(TERM);
+    let grant = granted(grantor.apply(Some(span(1_000, 1_020)), acquire(1)));
+    let token = grant.token;
+    let mut renew = |now, progress| grantor.apply(now, Command::Renew { token, progress });
+    let no_progress = |offered, last| Err(Refusal::NoProgress { offered, last });
+    assert_eq!(renew(Some(span(1_010, 1_030)), 0), no_progress(0, 0), "nothing done yet");
+    assert_eq!(granted(renew(Some(span(1_010, 1_030)), 5)).expires, at(1_110));
+    assert_eq!(renew(Some(span(1_050, 1_070)), 5), no_progress(5, 5), "the work is stuck");
+    assert_eq!(renew(Some(span(1_050, 1_070)), 4), no_progress(4, 5), "an old message");
+    assert_eq!(renew(Some(span(0, 1_070)), 6), Err(Refusal::NoGain), "a worse clock");
+    // Uncertain, and still renewed: nobody else can have been granted it.
+    assert_eq!(granted(renew(Some(span(1_105, 1_130)), 6)).expires, at(1_205));
+    let over = Err(Refusal::Over { token, ago: ns(1) });
+    assert_eq!(renew(Some(span(1_206, 1_206)), 7), over, "what is over stays over");
+    let stale = FencingToken(token.get() - 1);
+    let not_current = Err(Refusal::NotCurrent { offered: stale, newest: token });
+    let renewal = Command::Renew { token: stale, progress: 9 };
+    assert_eq!(grantor.apply(Some(span(1_100, 1_100)), renewal), not_current);
+}
+
+#[test]
+fn what_was_given_back_does_not_come_back() {
+    let mut grantor = Grantor::durable(TERM);
+    let mut holder = Holder::new(HolderId(1));
+    let now = Some(span(1_000, 1_020));
+    let grant = granted(grantor.apply(now, holder.acquire()));
+    let lease = holder.accept(&grant).expect("the first time");
+    let late_renewal = lease.renewal(1);
+    let release = lease.release();
+    assert_eq!(grantor.apply(now, release), Ok(Decision::Released(grant.token)));
+    // At the grantor: neither a renewal that was overtaken, nor a second release.
+    let gone = Err(Refusal::NotCurrent { offered: grant.token, newest: grant.token });
+    for late in [late_renewal, release, Command::Transfer { token: grant.token, to: HolderId(1) }] {
+        assert_eq!(grantor.apply(now, late), gone, "{late:?}");
+    }
+    // At the holder: the grant that comes again makes no lease.
+    let repeated = AcceptError::Repeated { offered: grant.token, accepted: grant.token };
+    assert_eq!(holder.accept(&grant).err(), Some(repeated));
+    let astray = Grant { holder: HolderId(2), ..grant };
+    let not_mine = AcceptError::NotMine { id: HolderId(1), granted_to: HolderId(2) };
+    assert_eq!(holder.accept(&astray).err(), Some(not_mine));
+    // And the next one need not wait for the expiry.
+    let next = granted(grantor.apply(now, acquire(2)));
+    assert!(next.token > grant.token);
+    // A release by the earlier holder, come late, does not end the next one's lease.
+    assert!(grantor.apply(now, release).is_err());
+    assert_eq!(grantor.current(), Some(next));
+}
+
+#[test]
+fn a_transfer_keeps_the_expiry_or_moves_it_forward_and_fences_the_giver() {
+    let cases = [
+        // now, the new expiry
+        (Some(span(1_010, 1_030)), at(1_110)),
+        (Some(span(900, 1_030)), at(1_100)),
+        (None, at(1_100)),
+    ];
+    for (now, expires) in cases {
+        let mut grantor = Grantor::durable(TERM);
+        let mut giver = Holder::new(HolderId(1));
+        let grant = granted(grantor.apply(Some(span(1_000, 1_020)), giver.acquire()));
+        let message = giver.accept(&grant).expect("fresh").transfer(HolderId(2));
+        let handed = granted(grantor.apply(now, message));
+        assert_eq!((handed.holder, handed.expires), (HolderId(2), expires), "{now:?}");
+        assert!(handed.token > grant.token, "{now:?}");
+    }
+}
+
+#[test]
+fn a_restart_without_memory_is_quiet_until_all_that_was_granted_is_over() {
+    let mut grantor = Grantor::after_restart(TERM, &span(1_000, 1_040));
+    let quiet = |nanos| Err(Refusal::Quiet { retry_after: ns(nanos) });
+    assert_eq!(grantor.apply(Some(span(1_000, 1_040)), acquire(1)), quiet(100));
+    assert_eq!(grantor.apply(Some(span(1_140, 1_180)), acquire(1)), quiet(0));
+    assert_eq!(grantor.apply(None, acquire(1)), Err(Refusal::NoClock));
+    let grant = granted(grantor.apply(Some(span(1_141, 1_181)), acquire(1)));
+    // No grant before true time 1 040 can have had a token above that.
+    assert!(grant.token.get() > 1_040);
+
+    // A state that may lack later decisions keeps its tokens, and is quiet too.
+    let now = span(1_150, 1_190);
+    let mut stale = grantor.clone().forgetting(&now);
+    assert_eq!(stale.apply(Some(now), acquire(2)), quiet(100));
+    assert!(granted(stale.apply(Some(span(1_291, 1_300)), acquire(2))).token > grant.token);
+}
+
+#[test]
+fn at_the_ends_of_time_and_of_tokens_nothing_wraps() {
+    let mut grantor = Grantor::durable(TERM);
+    let end = Interval::from(Timestamp::MAX);
+    assert_eq!(grantor.apply(Some(end), acquire(1)), Err(Refusal::OutOfRange));
+    assert_eq!(
+        Grantor::durable(Duration::MAX).apply(Some(span(0, 0)), acquire(1)),
+        Err(Refusal::OutOfRange)
+    );
+    // A quiet term that cannot be counted lasts for good.
+    let mut quiet = Grantor::after_restart(Duration::MAX, &span(0, 0));
+    assert!(matches!(quiet.apply(Some(end), acquire(1)), Err(Refusal::Quiet { .. })));
+    let long_ago = granted(grantor.apply(Some(Interval::from(Timestamp::MIN)), acquire(1)));
+    assert_eq!(long_ago.token, FencingToken(1), "before 1970 tokens are only counted");
+}
+
+#[cfg(feature = "serde")]
+mod written_down {
+    use super::*;
+
+    #[test]
+    fn a_grantor_that_is_read_back_decides_as_before() {
+        let mut grantor = Grantor::after_restart(TERM, &span(1_000, 1_040));
+        let commands = [
+            (Some(span(1_050, 1_060)), acquire(1)),
+            (Some(span(1_141, 1_150)), acquire(1)),
+            (Some(span(1_145, 1_150)), Command::Renew { token: FencingToken(1_141), progress: 3 }),
+            (Some(span(1_146, 1_150)), acquire(2)),
+            (None, Command::Transfer { token: FencingToken(1_141), to: HolderId(3) }),
+            (Some(span(1_400, 1_450)), Command::Expire),
+            (Some(span(1_400, 1_450)), acquire(2)),
+            (Some(span(1_410, 1_450)), Command::Release { token: FencingToken(1_400) }),
+        ];
+        let mut accepted = 0;
+        for (now, command) in commands {
+            // Each entry goes through a log, and each replica starts from a snapshot.
+            let entry = serde_json::to_string(&(now, command)).expect("plain data");
+            let (now, command): (Option<Interval>, Command) =
+                serde_json::from_str(&entry).expect("as it was written");
+            let snapshot = serde_json::to_string(&grantor).expect("plain data");
+            let mut replica: Grantor = serde_json::from_str(&snapshot).expect("as it was written");
+            assert_eq!(replica, grantor);
+            let decision = grantor.apply(now, command);
+            assert_eq!(replica.apply(now, command), decision, "{command:?}");
+            assert_eq!(replica, grantor, "{command:?}");
+            accepted += u32::from(decision.is_ok());
+            let answer = serde_json::to_string(&decision).expect("plain data");
+            let read: Result<Decision, Refusal> = serde_json::from_str(&answer).expect("the same");
+            assert_eq!(read, decision);
+        }
+        assert_eq!(accepted, 6);
+    }
+
+    #[test]
+    fn nonsense_is_no_grantor() {
+        for text in ["{}", "null", r#"{"term":-1,"book":null}"#] {
+            assert!(serde_json::from_str::<Grantor>(text).is_err(), "{text}");
+        }
+    }
+}

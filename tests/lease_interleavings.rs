@@ -1,0 +1,339 @@
+//! Leases under real interleavings, against a scripted true time.
+//!
+//! The world knows the true time. Each clock reading is an interval around it, as
+//! wide and as lopsided as the draw says, or missing. The network delays, repeats,
+//! reorders and loses. Grantors restart with and without memory. After every
+//! step a perfect clock, the most permissive that is honest, is put to each holder:
+//!
+//! 1. At most one holder is `Held`.
+//! 2. `Held` never promises beyond E.
+//! 3. Tokens are strictly increasing, across restarts too.
+//! 4. Whoever is `Held` is let through by the fence, whatever the others did.
+//! 5. No expiry moves backwards, and a refusal changes nothing.
+//!
+//! Each way of breaking the rules is kept, and has to be caught.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestCaseResult, TestError, TestRunner};
+use std::time::Duration;
+
+use truechimer::fence::{Fence, FencingToken};
+use truechimer::lease::{Command, Decision, Grant, Grantor, Holder, HolderId, Lease};
+use truechimer::{ClockError, Interval, Timestamp, TrueTime};
+
+const HOLDERS: usize = 3;
+const TERM: i64 = 100_000;
+/// The most that a reading lies to either side of the truth.
+const ERROR: i64 = 30_000;
+
+/// A rule left out, for the test to catch.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Broken {
+    Nothing,
+    GrantorTakesTheMidpoint,
+    GrantorTakesNoClockForOver,
+    HolderTakesTheEarliest,
+    HolderKeepsWhatItReleases,
+    HolderTakesAGrantTwice,
+    RestartIsNotQuiet,
+    RestartIsQuietFromTheEarliest,
+    TokensBeginAgain,
+}
+
+/// A clock that says one thing.
+struct Says(Option<Interval>);
+
+impl TrueTime for Says {
+    fn now(&self) -> Result<Interval, ClockError> {
+        self.0.ok_or(ClockError::Contradicted)
+    }
+}
+
+/// How far a reading reaches to either side of the truth; `None` is no reading.
+type Reach = Option<(i64, i64)>;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Wait(i64),
+    Ask {
+        holder: usize,
+        what: What,
+        reach: Reach,
+        lost: bool,
+    },
+    /// A message of the past comes again, or a lost one comes late.
+    Repeat {
+        which: prop::sample::Index,
+        reach: Reach,
+    },
+    Restart {
+        forgets: bool,
+        reach: (i64, i64),
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Acquire,
+    Renew,
+    Release,
+    Transfer(usize),
+    Expire,
+}
+
+#[derive(Clone, Copy)]
+enum Message {
+    ToGrantor(Command),
+    ToHolder(Grant),
+}
+
+struct World {
+    broken: Broken,
+    truth: i64,
+    grantor: Grantor,
+    granted_since_restart: u64,
+    holders: Vec<Holder>,
+    leases: Vec<Option<Lease>>,
+    sent: Vec<Message>,
+    newest: Option<FencingToken>,
+    fence: Fence,
+    progress: u64,
+}
+
+impl World {
+    fn new(broken: Broken) -> World {
+        World {
+            broken,
+            truth: 1_000_000,
+            grantor: Grantor::durable(Duration::from_nanos(TERM as u64)),
+            granted_since_restart: 0,
+            holders: (0..HOLDERS).map(|id| Holder::new(HolderId(id as u64))).collect(),
+            leases: (0..HOLDERS).map(|_| None).collect(),
+            sent: Vec::new(),
+            newest: None,
+            fence: Fence::new(),
+            progress: 0,
+        }
+    }
+
+    fn reading(&self, (before, after): (i64, i64)) -> Interval {
+        let at = Timestamp::from_tai_nanos;
+        Interval::new(at(self.truth - before), at(self.truth + after)).expect("around the truth")
+    }
+
+    fn step(&mut self, step: &Step) -> TestCaseResult {
+        // Every step takes a while, as it does anywhere.
+        self.truth += 10;
+        match *step {
+            Step::Wait(nanos) => self.truth += nanos,
+            Step::Ask { holder, what, reach, lost } => {
+                if let Some(command) = self.command(holder, what) {
+                    self.sent.push(Message::ToGrantor(command));
+                    if !lost {
+                        self.at_grantor(command, reach)?;
+                    }
+                }
+            }
+            Step::Repeat { ref which, reach } => {
+                if !self.sent.is_empty() {
+                    match self.sent[which.index(self.sent.len())] {
+                        Message::ToGrantor(command) => self.at_grantor(command, reach)?,
+                        Message::ToHolder(grant) => self.at_holder(grant),
+                    }
+                }
+            }
+            Step::Restart { forgets: false, .. } => self.grantor = self.grantor.clone(),
+            Step::Restart { forgets: true, reach } => self.restart(reach),
+        }
+        self.look()
+    }
+
+    fn command(&mut self, holder: usize, what: What) -> Option<Command> {
+        self.progress += 1;
+        Some(match what {
+            What::Acquire => self.holders[holder].acquire(),
+            What::Expire => Command::Expire,
+            What::Renew => self.leases[holder].as_ref()?.renewal(self.progress),
+            What::Release => self.give_back(holder)?.release(),
+            What::Transfer(to) => self.give_back(holder)?.transfer(HolderId(to as u64)),
+        })
+    }
+
+    fn give_back(&mut self, holder: usize) -> Option<Lease> {
+        if self.broken == Broken::HolderKeepsWhatItReleases {
+            let lease = self.leases[holder].as_ref()?;
+            return Some(Lease::new(lease.token(), lease.expires()));
+        }
+        self.leases[holder].take()
+    }
+
+    fn at_grantor(&mut self, command: Command, reach: Reach) -> TestCaseResult {
+        let now = match (reach.map(|reach| self.reading(reach)), self.broken) {
+            (Some(now), Broken::GrantorTakesTheMidpoint) => Some(Interval::from(now.midpoint())),
+            (None, Broken::GrantorTakesNoClockForOver) => {
+                Some(Interval::from(Timestamp::from_tai_nanos(self.truth + 2 * TERM)))
+            }
+            (now, _) => now,
+        };
+        let before = self.grantor.clone();
+        let answer = self.grantor.decide(&Says(now), command);
+        let (mut grant, renewed) = match answer {
+            Ok(Decision::Granted(grant) | Decision::Transferred(grant)) => (grant, false),
+            Ok(Decision::Renewed(grant)) => (grant, true),
+            Ok(_) => return Ok(()),
+            Err(refusal) => {
+                prop_assert_eq!(&before, &self.grantor, "{} changed the state", refusal);
+                return Ok(());
+            }
+        };
+        if !matches!(command, Command::Acquire { .. }) {
+            let held = before.current().expect("there was one to renew or to hand on");
+            prop_assert!(grant.expires >= held.expires, "{held:?} went back to {grant:?}");
+            prop_assert_eq!(grant.token == held.token, renewed);
+        }
+        if !renewed {
+            self.granted_since_restart += 1;
+            if self.broken == Broken::TokensBeginAgain {
+                grant.token = FencingToken(self.granted_since_restart);
+            }
+            let newest = self.newest.replace(grant.token);
+            // Without the quiet term tokens go back as well. Here it is to be caught by its harm.
+            let looked_at = self.broken != Broken::RestartIsNotQuiet;
+            prop_assert!(
+                newest < Some(grant.token) || !looked_at,
+                "token {} after {newest:?}",
+                grant.token
+            );
+        }
+        self.sent.push(Message::ToHolder(grant));
+        self.at_holder(grant);
+        Ok(())
+    }
+
+    fn at_holder(&mut self, grant: Grant) {
+        let holder = grant.holder.0 as usize;
+        if let Some(lease) = self.leases[holder].as_ref().filter(|l| l.token() == grant.token) {
+            let before = lease.expires();
+            let moved = lease.renewed(&grant).is_ok();
+            assert_eq!(lease.expires() > before, moved);
+            assert!(lease.expires() >= before);
+            return;
+        }
+        let lease = if self.broken == Broken::HolderTakesAGrantTwice {
+            Some(Lease::new(grant.token, grant.expires))
+        } else {
+            self.holders[holder].accept(&grant).ok()
+        };
+        if lease.is_some() {
+            self.leases[holder] = lease;
+        }
+    }
+
+    fn restart(&mut self, reach: (i64, i64)) {
+        let (term, now) = (self.grantor.term(), self.reading(reach));
+        self.granted_since_restart = 0;
+        self.grantor = match self.broken {
+            Broken::RestartIsNotQuiet => Grantor::durable(term),
+            Broken::RestartIsQuietFromTheEarliest => {
+                Grantor::after_restart(term, &Interval::from(now.earliest()))
+            }
+            _ => Grantor::after_restart(term, &now),
+        };
+    }
+
+    /// What has to hold at every moment.
+    fn look(&mut self) -> TestCaseResult {
+        let truth = Timestamp::from_tai_nanos(self.truth);
+        let asked = match self.broken {
+            Broken::HolderTakesTheEarliest => self.reading((ERROR, 0)).earliest(),
+            _ => truth,
+        };
+        let asked = Says(Some(Interval::from(asked)));
+        let mut held = Vec::new();
+        for (id, lease) in self.leases.iter().enumerate() {
+            let Some(lease) = lease else { continue };
+            prop_assert!(lease.check(&Says(None)).is_err(), "held without a clock");
+            if let Ok(says) = lease.check(&asked) {
+                held.push(id);
+                let end = truth.saturating_add(says.at_least());
+                let honest = self.broken != Broken::HolderTakesTheEarliest;
+                prop_assert!(!honest || end <= lease.expires(), "{says:?} is beyond E");
+            }
+        }
+        prop_assert!(held.len() <= 1, "two holders: {held:?} at {}", self.truth);
+        // The zombies write first.
+        for (id, lease) in self.leases.iter().enumerate() {
+            let Some(lease) = lease.as_ref().filter(|_| !held.contains(&id)) else { continue };
+            let _ = self.fence.admit(lease.token());
+        }
+        for id in held {
+            let token = self.leases[id].as_ref().expect("held").token();
+            // A holder that is none is fenced out, and has to be caught by the rule it broke.
+            let let_in = self.fence.admit(token).is_ok() || self.broken != Broken::Nothing;
+            prop_assert!(let_in, "holder {id} is fenced out with {token}");
+        }
+        Ok(())
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let reach = || (0..=ERROR, 0..=ERROR);
+    let perhaps = move || prop_oneof![9 => reach().prop_map(Some), 1 => Just(None)];
+    let what = prop_oneof![
+        6 => Just(What::Acquire),
+        3 => Just(What::Renew),
+        2 => Just(What::Release),
+        2 => (0..HOLDERS).prop_map(What::Transfer),
+        1 => Just(What::Expire),
+    ];
+    let wait = prop_oneof![0..=ERROR, 0..=TERM, TERM - ERROR..=TERM + ERROR];
+    let step = prop_oneof![
+        4 => wait.prop_map(Step::Wait),
+        8 => (0..HOLDERS, what, perhaps(), prop::bool::weighted(0.1))
+            .prop_map(|(holder, what, reach, lost)| Step::Ask { holder, what, reach, lost }),
+        2 => (any::<prop::sample::Index>(), perhaps())
+            .prop_map(|(which, reach)| Step::Repeat { which, reach }),
+        1 => (any::<bool>(), reach())
+            .prop_map(|(forgets, reach)| Step::Restart { forgets, reach }),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// What the first failing history says, if there is one among so many.
+fn first_failure(broken: Broken, cases: u32) -> Option<String> {
+    let config =
+        Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
+    let outcome = TestRunner::new(config).run(&steps(), |steps| {
+        let mut world = World::new(broken);
+        steps.iter().try_for_each(|step| world.step(step))
+    });
+    match outcome {
+        Ok(()) => None,
+        Err(TestError::Fail(why, _)) => Some(why.to_string()),
+        Err(TestError::Abort(why)) => panic!("the test itself gave up: {why}"),
+    }
+}
+
+#[test]
+fn at_every_true_moment_at_most_one_holder_is_held() {
+    assert_eq!(first_failure(Broken::Nothing, 4_000), None);
+}
+
+#[test]
+fn each_rule_left_out_is_caught() {
+    let cases = [
+        (Broken::GrantorTakesTheMidpoint, "two holders"),
+        (Broken::GrantorTakesNoClockForOver, "two holders"),
+        (Broken::HolderTakesTheEarliest, "two holders"),
+        (Broken::HolderKeepsWhatItReleases, "two holders"),
+        (Broken::HolderTakesAGrantTwice, "two holders"),
+        (Broken::RestartIsNotQuiet, "two holders"),
+        (Broken::RestartIsQuietFromTheEarliest, "two holders"),
+        (Broken::TokensBeginAgain, "token"),
+    ];
+    for (broken, expected) in cases {
+        let found = first_failure(broken, 50_000);
+        let found = found.unwrap_or_else(|| panic!("{broken:?} was not caught"));
+        assert!(found.contains(expected), "{broken:?} was caught as: {found}");
+    }
+}

@@ -1,0 +1,238 @@
+//! The pause monitor beside a real stop: a child is SIGSTOPped, and says what it saw.
+//!
+//! The child is this test program again, told by its environment which part to play.
+//! Lengths are only compared where the comparison holds on any machine, however busy.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use truechimer::pause::{Guard, PauseError, PauseKind, PauseMonitor};
+
+const CHILD: &str = "TRUECHIMER_PAUSE_TEST_CHILD";
+const INTERVAL: Duration = Duration::from_millis(10);
+/// Well above what a busy host does to a thread by itself.
+const THRESHOLD: Duration = Duration::from_millis(200);
+const STOP: Duration = Duration::from_millis(600);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// A child that answers one line with one line. It is ended with the test.
+struct Stoppable {
+    child: Child,
+    orders: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+}
+
+impl Stoppable {
+    fn start(part: &str) -> Stoppable {
+        let me = std::env::current_exe().expect("a test knows its own path");
+        let mut child = Command::new(me)
+            .args(["the_child", "--exact", "--nocapture", "--test-threads=1"])
+            .env(CHILD, part)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the test can start itself");
+        let orders = child.stdin.take().expect("piped");
+        let answers = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut started = Stoppable { child, orders, answers };
+        started.answer(); // "ready"
+        started
+    }
+
+    /// The next line that is meant for us: the harness prints others.
+    fn answer(&mut self) -> Vec<String> {
+        loop {
+            let line = self.answers.next().expect("the child still runs").expect("and writes text");
+            if let Some(answer) = line.split("=> ").nth(1) {
+                return answer.split(' ').map(String::from).collect();
+            }
+        }
+    }
+
+    fn ask(&mut self, order: &str) -> Vec<String> {
+        writeln!(self.orders, "{order}").expect("the child still reads");
+        self.answer()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = Pid::from_raw(self.child.id() as i32);
+        kill(id, signal).expect("our own child");
+    }
+}
+
+impl Drop for Stoppable {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Not a test of its own: what a child does. Without its environment it does nothing.
+#[test]
+fn the_child() {
+    let Ok(_part) = std::env::var(CHILD) else { return };
+    let (tell, told) = mpsc::channel();
+    let monitor = PauseMonitor::builder()
+        .interval(INTERVAL)
+        .threshold(THRESHOLD)
+        .on_pause(move |&pause| {
+            let _ = tell.send(pause);
+        })
+        .start()
+        .expect("a thread can be had");
+    let mut guard = monitor.guard();
+    println!("=> ready");
+    for order in std::io::stdin().lines() {
+        match order.expect("text").as_str() {
+            "guard" => {
+                guard = monitor.guard();
+                println!("=> guarded");
+            }
+            "check" => match guard.check() {
+                Ok(()) => println!("=> unpaused"),
+                Err(paused) => {
+                    println!("=> paused {} {paused:?}", paused.pause.at_most.as_nanos())
+                }
+            },
+            "between" => {
+                let now = Instant::now();
+                let from = now.checked_sub(ms(60_000)).expect("booted a minute ago");
+                println!("=> {}", monitor.paused_between(from, now).as_nanos());
+            }
+            // Waits for the callback, and says what it was called with.
+            "callback" => {
+                let pause = told.recv_timeout(ms(20_000)).expect("the monitor calls back");
+                let (least, most) = (pause.at_least.as_nanos(), pause.at_most.as_nanos());
+                println!("=> {:?} {least} {most} {}", pause.kind, monitor.count_of(pause.kind));
+            }
+            other => panic!("no such order: {other}"),
+        }
+    }
+}
+
+#[test]
+fn a_stopped_process_says_that_it_was_stopped_and_for_how_long() {
+    let mut child = Stoppable::start("stopped");
+    child.signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    thread::sleep(STOP);
+    let length = stopped.elapsed();
+    child.signal(Signal::SIGCONT);
+
+    // The host may have kept the child waiting beforehand: that is another kind.
+    let answer =
+        std::iter::repeat_with(|| child.ask("callback")).find(|answer| answer[0] == "Stopped");
+    let answer = answer.expect("the child fails before it runs out of answers");
+    let nanos = |text: &str| Duration::from_nanos(text.parse().expect("a number"));
+    let (at_least, at_most) = (nanos(&answer[1]), nanos(&answer[2]));
+    // It may have been stopped just before it was to wake, or just after it went to sleep.
+    assert!(at_least >= length - INTERVAL - ms(1), "{answer:?}, and it was {length:?}");
+    assert!(at_most >= length - ms(1), "{answer:?}, and it was {length:?}");
+    assert!(at_most >= at_least && at_most <= at_least + INTERVAL, "{answer:?}");
+    assert_eq!(answer[3], "1");
+}
+
+#[test]
+fn a_guard_knows_of_the_pause_at_once_and_one_made_afterwards_does_not() {
+    let mut child = Stoppable::start("guarded");
+    assert_eq!(child.ask("guard"), ["guarded"]);
+    child.signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    thread::sleep(STOP);
+    let length = stopped.elapsed();
+    // The question is there when the child wakes: its main thread may well be the first to run.
+    writeln!(child.orders, "check").expect("a pipe holds a line");
+    child.signal(Signal::SIGCONT);
+    let answer = child.answer();
+    assert_eq!(answer[0], "paused", "{answer:?}");
+    let at_most = Duration::from_nanos(answer[1].parse().expect("a number"));
+    assert!(at_most >= length - ms(1), "{answer:?}, and it was {length:?}");
+
+    let between = child.ask("between");
+    let between = Duration::from_nanos(between[0].parse().expect("a number"));
+    assert!(between >= length - ms(1), "{between:?}, and it was {length:?}");
+
+    child.ask("callback");
+    // Again if the host is so busy that it was paused indeed.
+    let unpaused = (0..10).any(|_| {
+        assert_eq!(child.ask("guard"), ["guarded"]);
+        child.ask("check") == ["unpaused"]
+    });
+    assert!(unpaused, "the old pause is held against a new guard");
+}
+
+#[test]
+fn figures_out_of_range_are_refused() {
+    for interval in [Duration::ZERO, Duration::from_micros(999), Duration::MAX] {
+        let refused = PauseMonitor::builder().interval(interval).start();
+        assert!(matches!(refused, Err(PauseError::Interval { interval: i }) if i == interval));
+    }
+}
+
+#[test]
+fn a_callback_that_panics_or_drops_the_monitor_does_no_harm() {
+    // A threshold of nothing makes a pause of every wake.
+    let (tell, told) = mpsc::channel();
+    let monitor = PauseMonitor::builder()
+        .interval(ms(1))
+        .threshold(Duration::ZERO)
+        .on_pause(move |_| {
+            let _ = tell.send(());
+            std::panic::resume_unwind(Box::new("on purpose"));
+        })
+        .start()
+        .expect("a thread can be had");
+    for _ in 0..3 {
+        told.recv_timeout(ms(20_000)).expect("the monitor goes on");
+    }
+    assert!(monitor.count() >= 3);
+    drop(monitor);
+
+    let (give, given) = mpsc::channel::<PauseMonitor>();
+    let (tell, told) = mpsc::channel();
+    let monitor = PauseMonitor::builder()
+        .interval(ms(1))
+        .threshold(Duration::ZERO)
+        .on_pause(move |_| {
+            if let Ok(monitor) = given.recv() {
+                drop(monitor);
+                let _ = tell.send(());
+            }
+        })
+        .start()
+        .expect("a thread can be had");
+    give.send(monitor).expect("the callback waits for it");
+    told.recv_timeout(ms(20_000)).expect("a thread does not wait for itself");
+}
+
+#[test]
+fn a_monitor_and_its_guards_go_wherever_threads_and_tasks_go() {
+    fn goes<T: Send + Sync + 'static>() {}
+    goes::<PauseMonitor>();
+    goes::<Guard>();
+}
+
+#[test]
+fn kinds_are_counted_each_in_its_place() {
+    let monitor = PauseMonitor::builder()
+        .interval(ms(1))
+        .threshold(Duration::ZERO)
+        .start()
+        .expect("a thread can be had");
+    while monitor.count() < 5 {
+        thread::sleep(ms(1));
+    }
+    drop(monitor.guard().clone());
+    let kinds: u64 = PauseKind::ALL.map(|kind| monitor.count_of(kind)).iter().sum();
+    assert!(kinds >= 5 && kinds <= monitor.count());
+    assert!(monitor.last().is_some() && monitor.recent().len() >= 5);
+    assert!(monitor.witnesses().switches && monitor.witnesses().boot_time);
+}

@@ -1,0 +1,307 @@
+//! Leap tables from files: what is read, and that everything damaged is refused and named.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use truechimer::scale::{Expiry, HashState, TableSource};
+use truechimer::{LeapTable, LeapTableError, ScaleError, Timestamp};
+
+/// tzdata 2025b's list and TZif file.
+const LIST: &str = include_str!("data/leap-seconds.list");
+const TZIF: &[u8] = include_bytes!("data/right-UTC.tzif");
+
+fn message(list: &str) -> String {
+    LeapTable::from_list(list.as_bytes()).expect_err("refused").to_string()
+}
+
+#[test]
+fn the_published_files_say_what_the_built_in_table_says() {
+    let list = LeapTable::from_list(LIST.as_bytes()).expect("a published list");
+    let tzif = LeapTable::from_tzif(TZIF).expect("a published file");
+    for table in [&list, &tzif] {
+        assert!(table.entries().eq(LeapTable::builtin().entries()));
+    }
+    assert_eq!(list.hash_state(), HashState::Verified);
+    assert_eq!(list.expires().map(|t| t.seconds()), Some(1_782_604_800)); // 2026-06-28
+    assert_eq!(tzif.hash_state(), HashState::NotApplicable);
+    assert_eq!((tzif.expires(), tzif.source()), (None, &TableSource::Given));
+    assert_eq!(LeapTable::builtin().leaps().count(), 27);
+}
+
+#[test]
+fn a_hash_without_its_leading_zeros_is_accepted() {
+    // Lists that differ in when they were updated, until many of their hashes have such words.
+    let mut zeros_seen = 0;
+    for updated in 0..400u64 {
+        let digits = format!("{}{}227206080010", 3_960_835_200 + updated, 3_991_593_600u64);
+        let words: Vec<u32> = {
+            use sha1::{Digest, Sha1};
+            let hash = Sha1::digest(digits.as_bytes());
+            hash.chunks(4).map(|word| u32::from_be_bytes(word.try_into().expect("4"))).collect()
+        };
+        let short: Vec<String> = words.iter().map(|word| format!("{word:x}")).collect();
+        zeros_seen += usize::from(short.iter().any(|word| word.len() < 8));
+        let head = format!("#$ {}\n#@ 3991593600\n2272060800 10\n", 3_960_835_200 + updated);
+        let list = format!("{head}#h {}\n", short.join(" "));
+        let table = LeapTable::from_list(list.as_bytes()).expect("short words");
+        assert_eq!(table.hash_state(), HashState::Verified);
+    }
+    assert!(zeros_seen > 50, "the case must occur: {zeros_seen}");
+}
+
+#[test]
+fn a_damaged_list_is_refused_and_the_error_says_how() {
+    let swapped = LIST
+        .replace("2287785600", "SWAP")
+        .replace("2303683200", "2287785600")
+        .replace("SWAP", "2303683200");
+    let without_hash = LIST.split("#h").next().expect("a part").to_owned();
+    let start = "2272060800 10\n";
+    let many: String =
+        (0..300u64).map(|i| format!("{} {}\n", 2_272_060_800 + i * 31 * 86_400, 10 + i)).collect();
+    let ever_fewer: String =
+        (0..12i64).map(|i| format!("{} {}\n", 2_272_060_800 + i * 31 * 86_400, 10 - i)).collect();
+    let cases = [
+        (ever_fewer, "line 12: TAI − UTC falls to -1 s"),
+        (String::new(), "no entries"),
+        (LIST[..LIST.find("\n2272060800").expect("a line")].to_owned(), "no entries"),
+        (without_hash, "cut off before its hash"),
+        (LIST.replace("39b8e49e", ""), "five hexadecimal words"),
+        (LIST.replace("39b8e49e", "39b8e49f"), "hash is 49db2447"),
+        (LIST.replace("#@\t3991593600", "#@\t3991593601"), "hash is"),
+        (LIST.replace("\t3960835200", "\t3960835201"), "hash is"),
+        (LIST.replace("2287785600", "2287785601"), "not at midnight"),
+        (swapped, "out of order"),
+        (format!("{start}2303683200 11\n2287785600 12\n"), "line 3: the entry is not later"),
+        (format!("{start}{start}"), "line 2: the entry is not later"),
+        (format!("{start}2287785600 12\n"), "line 2: TAI − UTC goes from 10 to 12 s"),
+        (format!("{start}2287785600 10\n"), "line 2: TAI − UTC goes from 10 to 10 s"),
+        (format!("{start}2287785601 11\n"), "line 2: the entry is not at midnight"),
+        (format!("{start}2287785600\n"), "line 2: expected an NTP time and an offset"),
+        (format!("{start}2287785600 11 x\n"), "line 2: expected an NTP time and an offset"),
+        (format!("{start}2287785600 1x\n"), "line 2: expected a whole number"),
+        (format!("{start}99999999999999999999 11\n"), "line 2: expected a whole number"),
+        (format!("{start}999999993600 11\n"), "line 2: the time is after 2262"),
+        (format!("{start}#h 1 2 3 4\n"), "line 2: expected five hexadecimal words"),
+        (format!("{start}#h 1 2 3 4 +5\n"), "line 2: expected five hexadecimal words"),
+        (format!("#@ 3991593600\n#@ 3991593600\n{start}"), "line 2: expected each of `#$`"),
+        ("2287785600 11\n".to_owned(), "line 1: the first entry must be 1972-01-01"),
+        ("2272060800 9\n".to_owned(), "line 1: the first entry must be 1972-01-01"),
+        (many, "line 256: the table has more than 255 entries"),
+        ("# a\n".repeat(100_000), "400000 bytes long, more than the limit of 262144"),
+        ("<html>not found</html>\n".to_owned(), "line 1: expected a whole number"),
+    ];
+    for (list, reason) in cases {
+        let error = message(&list);
+        assert!(error.contains(reason), "wanted {reason:?}, got {error:?}");
+    }
+}
+
+#[test]
+fn a_published_list_cut_off_anywhere_is_refused() {
+    // All of the file but its last line feed, at which nothing is lost.
+    let whole = LIST.trim_end().len();
+    for end in 0..whole {
+        assert!(LeapTable::from_list(&LIST.as_bytes()[..end]).is_err(), "cut at {end}");
+    }
+    assert!(LeapTable::from_list(&LIST.as_bytes()[..whole]).is_ok());
+}
+
+#[test]
+fn a_tzif_file_cut_off_within_its_leap_seconds_is_refused() {
+    // What follows them is the zone's name rules, which a leap table does not need.
+    let end_of_leaps = TZIF.len() - 2;
+    for end in 0..end_of_leaps {
+        assert!(LeapTable::from_tzif(&TZIF[..end]).is_err(), "cut at {end}");
+    }
+    let plain = [&TZIF[..32], &[0; 4], &TZIF[36..]].concat();
+    assert!(LeapTable::from_tzif(&plain).is_err());
+}
+
+/// TZif version 1 with the records given: (count, leap seconds so far).
+fn tzif(records: &[(i32, i32)]) -> Vec<u8> {
+    let mut file = b"TZif\0".to_vec();
+    file.extend([0; 15]);
+    for count in [0, 0, records.len() as u32, 0, 1, 4] {
+        file.extend(count.to_be_bytes());
+    }
+    file.extend(*b"\0\0\0\0\0\0UTC\0");
+    for (count, correction) in records {
+        file.extend(count.to_be_bytes());
+        file.extend(correction.to_be_bytes());
+    }
+    file
+}
+
+#[test]
+fn tzif_records_are_checked_like_lines_and_may_end_with_an_expiry() {
+    let table = LeapTable::from_tzif(&tzif(&[(78_796_800, 1), (94_694_401, 1)])).expect("v4 style");
+    assert_eq!(table.leaps().count(), 1);
+    assert_eq!(table.expires().map(|t| t.seconds()), Some(94_694_400));
+
+    let cases: [(&[(i32, i32)], &str); 6] = [
+        (&[], "no entries"),
+        (&[(78_796_800, 2)], "goes from 10 to 12"),
+        (&[(94_694_400, 1), (78_796_801, 2)], "not later"),
+        (&[(78_796_801, 1)], "not at midnight"),
+        (&[(78_796_800, 1), (94_694_401, 1), (94_694_402, 2)], "not its last record"),
+        (&[(78_796_800, i32::MAX)], "out of range"),
+    ];
+    for (records, reason) in cases {
+        let error = LeapTable::from_tzif(&tzif(records)).expect_err(reason).to_string();
+        assert!(error.contains(reason), "wanted {reason:?}, got {error:?}");
+    }
+}
+
+#[test]
+fn the_host_table_is_found_or_its_absence_is_explained() {
+    match LeapTable::system() {
+        Ok(table) => {
+            assert!(matches!(table.source(), TableSource::File(path) if path.exists()));
+            assert!(table.leaps().count() >= 27);
+        }
+        Err(LeapTableError::NotFound { searched }) => assert!(!searched.is_empty()),
+        Err(error) => panic!("{error}"),
+    }
+    let error = LeapTable::open(Path::new("/nonexistent/leap-seconds.list")).expect_err("absent");
+    assert!(error.to_string().starts_with("/nonexistent/leap-seconds.list: "), "{error}");
+    assert!(error.is_transient());
+    let error = LeapTable::open(Path::new("Cargo.toml")).expect_err("not a list");
+    assert!(error.to_string().starts_with("Cargo.toml: line 1: expected"), "{error}");
+    assert!(!error.is_transient());
+}
+
+/// A table that expires on 2018-12-28.
+fn expiring(expiry: Expiry) -> LeapTable {
+    let builtin = LeapTable::builtin();
+    let entries = builtin.entries().map(|entry| {
+        format!("{} {}\n", entry.since.seconds() + 2_208_988_800, entry.tai_minus_utc)
+    });
+    let list = format!("#@ 3754944000\n{}", entries.collect::<String>());
+    LeapTable::from_list(list.as_bytes()).expect("no `#$`, so no hash").on_expiry(expiry)
+}
+
+#[test]
+fn an_expired_table_goes_on_by_default_and_says_that_it_expired() {
+    let table = expiring(Expiry::Ignore);
+    let (before, after) = ("2018-12-27T23:59:59Z", "2018-12-28T00:00:00Z");
+    let [before, after] = [before, after].map(|text| text.parse::<Timestamp>().expect(text));
+    assert!(!table.is_expired_at(before) && table.is_expired_at(after));
+    assert_eq!(table.tai_to_utc(after), LeapTable::builtin().tai_to_utc(after));
+}
+
+#[test]
+fn an_expired_table_refuses_or_widens_where_told_to() {
+    let builtin = LeapTable::builtin();
+    let (refuses, widens) = (expiring(Expiry::Error), expiring(Expiry::Widen));
+    let expired = ScaleError::Expired { expired: 1_545_955_200 };
+    let cases = [
+        // moment, whether single ones are refused, by how many seconds intervals are widened
+        ("1999-01-01T00:00:00Z", false, 0),
+        ("2018-12-27T23:59:59.999999999Z", false, 0),
+        ("2018-12-28T00:00:00Z", true, 0),
+        // Within a day before the end of the half-year: a smear may have begun.
+        ("2018-12-31T00:00:00Z", true, 1),
+        ("2019-03-01T00:00:00Z", true, 1),
+        ("2019-07-02T00:00:00Z", true, 2),
+        ("2026-11-24T00:00:00Z", true, 16),
+        ("2262-04-11T00:00:00Z", true, 487),
+    ];
+    for (text, refused, seconds) in cases {
+        let t: Timestamp = text.parse().expect(text);
+        let (unix, utc) = (builtin.tai_to_unix(t).expect(text), builtin.tai_to_utc(t).expect(text));
+        for table in [&refuses, &widens] {
+            let verdict = if refused { Some(expired) } else { None };
+            assert_eq!(table.tai_to_unix(t).err(), verdict, "{text}");
+            assert_eq!(table.unix_to_tai(unix.time).err(), verdict, "{text}");
+            assert_eq!(table.tai_to_utc(t).err(), verdict, "{text}");
+            assert_eq!(table.utc_to_tai(utc).err(), verdict, "{text}");
+        }
+        assert_eq!(refuses.interval_to_unix(&t.into()).err(), refused.then_some(expired), "{text}");
+        assert_eq!(refuses.unix_to_interval(unix.time.into()).err(), refused.then_some(expired));
+
+        let width = u64::try_from(2 * seconds * 1_000_000_000i64).expect("positive");
+        let span = widens.interval_to_unix(&t.into()).expect(text);
+        assert_eq!(span.latest().nanos().abs_diff(span.earliest().nanos()), width, "{text}");
+        let back = widens.unix_to_interval(unix.time.into()).expect(text);
+        assert_eq!(u128::from(width), back.width().as_nanos(), "{text}");
+        assert!(back.contains(t));
+    }
+}
+
+/// A leap second that came after the expiry, of which the old table knows nothing.
+#[test]
+fn a_widened_interval_contains_the_truth_that_the_table_does_not_know() {
+    let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
+        .entries()
+        .map(|entry| (entry.since.seconds(), entry.tai_minus_utc))
+        .collect();
+    entries.extend([(1_546_300_800, 38), (1_561_939_200, 39)]); // 2019-01-01, 2019-07-01
+    let truth = LeapTable::from_entries(&entries).expect("in order");
+    let (ignores, widens) = (expiring(Expiry::Ignore), expiring(Expiry::Widen));
+    let mut caught = 0;
+    for hour in 0..24 * 400 {
+        let tai = (1_545_955_200 + 37 + hour * 3600) * 1_000_000_000;
+        let t = Timestamp::from_tai_nanos(tai);
+        let shown = truth.tai_to_unix(t).expect("known").time;
+        assert!(widens.unix_to_interval(shown.into()).expect("widens").contains(t), "{t}");
+        caught +=
+            usize::from(!ignores.unix_to_interval(shown.into()).expect("goes on").contains(t));
+    }
+    assert!(caught > 24 * 300, "the broken variant must fail: {caught}");
+}
+
+#[test]
+fn questions_the_clock_asks() {
+    let table = LeapTable::builtin();
+    let leap = 1_483_228_800;
+    let cases = [
+        (leap - 2, 1, Some((36, 36))),
+        (leap - 1, 1, Some((36, 37))),
+        (leap + 1, 2, Some((36, 37))),
+        (leap, 0, Some((37, 37))),
+        (63_072_000, 0, Some((10, 10))),
+        (63_072_000, 1, None),
+        (i64::MAX, i64::MAX, None),
+        (1_700_000_000, i64::MAX, None),
+    ];
+    for (unix, slack, offsets) in cases {
+        assert_eq!(table.offsets_near(unix, slack), offsets, "{unix} ± {slack}");
+    }
+    let at = |text: &str| text.parse::<Timestamp>().expect(text);
+    let hour = std::time::Duration::from_secs(3600);
+    let near = |text| table.leap_near(at(text), hour).map(|leap| leap.label.to_string());
+    assert_eq!(near("2017-01-01T00:59:59Z").as_deref(), Some("2016-12-31T23:59:60.000000000Z"));
+    assert_eq!(near("2016-12-31T23:00:00Z").as_deref(), Some("2016-12-31T23:59:60.000000000Z"));
+    assert_eq!(near("2016-12-31T22:59:59Z"), None);
+    let next = table.next_leap(at("2012-07-01T00:00:00Z")).expect("2015");
+    assert_eq!((next.tai_minus_utc, next.inserts), (36, true));
+    assert_eq!(table.next_leap(at("2017-01-01T00:00:00Z")), None);
+    fn shareable<T: Send + Sync + 'static>() {}
+    shareable::<std::sync::Arc<LeapTable>>();
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = LeapTable::from_list(&bytes);
+        let _ = LeapTable::from_tzif(&bytes);
+        let _ = LeapTable::from_tzif(&[&TZIF[..44], &bytes[..]].concat());
+    }
+
+    #[test]
+    fn a_changed_byte_is_refused_or_changes_no_leap(at in 0..LIST.len(), to: u8) {
+        let mut list = LIST.as_bytes().to_vec();
+        list[at] = to;
+        if let Ok(table) = LeapTable::from_list(&list) {
+            prop_assert!(table.entries().eq(LeapTable::builtin().entries()));
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_of_a_tzif_file_does_not_make_the_reader_panic(at in 0..TZIF.len(), to: u8) {
+        let mut file = TZIF.to_vec();
+        file[at] = to;
+        let _ = LeapTable::from_tzif(&file);
+    }
+}

@@ -1,0 +1,132 @@
+//! Made-up leap seconds, inserted and skipped, against `zic` and glibc's `date`.
+//!
+//! `zic` compiles the leaps into a TZif file with code of its own; `date` reads that file with
+//! glibc's. The crate reads the same file, and a leap-seconds.list that says the same; all must
+//! agree on every second around every leap.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use truechimer::{LeapTable, ScaleError, Timestamp, Utc};
+
+#[path = "scale_support/mod.rs"]
+mod support;
+
+const SECOND: i64 = 1_000_000_000;
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/// Midnights (year, month, whether the second before it is inserted), each at a month's start.
+const SCENARIOS: [&[(i32, usize, bool)]; 4] = [
+    &[(1972, 7, true), (1973, 1, true), (2028, 1, true), (2028, 7, false)],
+    &[(1972, 7, false), (1973, 1, false), (1973, 7, true), (2031, 4, false)],
+    // Monthly, with the sign changing each time.
+    &[(2029, 1, true), (2029, 2, false), (2029, 3, true), (2029, 4, true), (2029, 5, false)],
+    // A count of leap seconds that falls below zero.
+    &[(1974, 1, false), (1975, 1, false), (1976, 1, false), (2000, 3, true), (2036, 1, false)],
+];
+
+/// A folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("truechimer-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a temporary folder");
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn midnight(year: i32, month: usize) -> i64 {
+    let utc = Utc::new((year as u16, month as u8, 1), (0, 0, 0), 0).expect("a date");
+    let gap = i64::from(utc.year()) - 1970;
+    // The crate's calendar is tested elsewhere; here days are counted year by year.
+    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let years: i64 = (0..gap).map(|i| if leap(1970 + i) { 366 } else { 365 }).sum();
+    let february = if leap(i64::from(year)) { 29 } else { 28 };
+    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    (years + lengths[..month - 1].iter().sum::<i64>()) * 86_400
+}
+
+/// zic's leap line for the day before a month's start.
+fn leap_line((year, month, inserts): (i32, usize, bool)) -> String {
+    let (year, month) = if month == 1 { (year - 1, 12) } else { (year, month - 1) };
+    let next = if month == 12 { midnight(year + 1, 1) } else { midnight(year, month + 1) };
+    let days = (next - midnight(year, month)) / 86_400;
+    let (second, sign) = if inserts { (60, '+') } else { (59, '-') };
+    format!("Leap {year} {} {days} 23:59:{second} {sign} S\n", MONTHS[month - 1])
+}
+
+fn compile(folder: &Path, leaps: &[(i32, usize, bool)]) -> Option<PathBuf> {
+    let zic = ["/usr/sbin/zic", "/usr/bin/zic"].into_iter().find(|zic| Path::new(zic).exists());
+    let Some(zic) = zic else {
+        support::may_skip("zic (Debian: package libc-bin)");
+        return None;
+    };
+    let lines: String = leaps.iter().map(|&leap| leap_line(leap)).collect();
+    fs::write(folder.join("leaps"), lines).expect("written");
+    fs::write(folder.join("zone"), "Zone MadeUp 0 - UTC\n").expect("written");
+    let status = Command::new(zic)
+        .args(["-b", "fat", "-L"])
+        .args([folder.join("leaps"), "-d".into(), folder.to_owned(), folder.join("zone")])
+        .status()
+        .expect("zic runs");
+    assert!(status.success());
+    Some(folder.join("MadeUp"))
+}
+
+fn list(leaps: &[(i32, usize, bool)]) -> String {
+    let mut offset = 10;
+    let mut list = String::from("2272060800 10 # 1 Jan 1972\n");
+    for &(year, month, inserts) in leaps {
+        offset += if inserts { 1 } else { -1 };
+        list += &format!("{} {offset}\n", midnight(year, month) + 2_208_988_800);
+    }
+    list
+}
+
+#[test]
+fn made_up_leaps_of_both_signs_agree_with_zic_and_date_each_second() {
+    for (i, leaps) in SCENARIOS.iter().enumerate() {
+        let folder = Folder::new(&format!("zic-{i}"));
+        let Some(zone) = compile(&folder.0, leaps) else { return };
+        let ours = LeapTable::from_list(list(leaps).as_bytes()).expect("a table");
+        let theirs =
+            LeapTable::from_tzif(&fs::read(&zone).expect("zic wrote it")).expect("a table");
+        assert!(ours.entries().eq(theirs.entries()), "scenario {i}");
+        assert_eq!(ours.leaps().count(), leaps.len());
+
+        let around = ours.leaps().flat_map(|leap| {
+            let tai = leap.at.tai_nanos() / SECOND;
+            tai - 60..=tai + 60
+        });
+        let seconds: Vec<i64> = around.collect();
+        let counts: Vec<i64> = seconds.iter().map(|tai| tai - 10).collect();
+        let labels = support::labels_by_date(&zone, &counts);
+        assert_eq!(labels.len(), seconds.len());
+        for (label, tai) in labels.iter().zip(seconds) {
+            let t = Timestamp::from_tai_nanos(tai * SECOND);
+            let utc = ours.parse_utc(label).expect("a label of this table");
+            assert_eq!(ours.tai_to_utc(t), Ok(utc), "scenario {i}, TAI {tai}");
+            assert_eq!(ours.utc_to_tai(utc), Ok(t), "scenario {i}, {label}");
+        }
+    }
+}
+
+#[test]
+fn a_skipped_second_has_no_moment_and_an_inserted_one_does() {
+    let table = LeapTable::from_list(list(SCENARIOS[0]).as_bytes()).expect("a table");
+    let utc = |text: &str| -> Utc { table.parse_utc(text).expect(text) };
+    assert_eq!(table.utc_to_tai(utc("2028-06-30T23:59:59.5Z")), Err(ScaleError::Skipped));
+    let inserted = table.utc_to_tai(utc("2027-12-31T23:59:60.5Z")).expect("inserted");
+    assert_eq!(table.tai_to_utc(inserted), Ok(utc("2027-12-31T23:59:60.5Z")));
+    assert!(table.parse_utc("2028-06-30T23:59:60Z").is_err());
+    assert!(table.parse_utc("2016-12-31T23:59:60Z").is_err(), "not in this table");
+}
