@@ -37,6 +37,8 @@ fn wrong_arguments_are_told_apart_from_a_wrong_clock() {
         (&["watch", "--interval", "2h"], "from 1ms to 1h"),
         (&["doctor", "--max-drift-ppm", "0"], "--max-drift-ppm"),
         (&["bench", "--assume", "1week"], "--assume"),
+        (&["convert", "yesterday"], "yesterday"),
+        (&["leaps", "now"], "now"),
     ];
     for (args, words) in cases {
         let ran = run(args);
@@ -56,7 +58,7 @@ fn an_argument_that_is_no_text_is_a_wrong_one() {
 
 #[test]
 fn help_and_version_are_asked_for_and_no_error() {
-    let of = ["now", "watch", "doctor", "bench"];
+    let of = ["now", "watch", "doctor", "bench", "convert", "leaps"];
     let cases = of.iter().map(|command| vec![*command, "--help"]);
     for args in cases.chain([vec!["--help"], vec!["help", "now"], vec!["-h"]]) {
         let ran = run(&args);

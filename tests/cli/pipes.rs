@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::{complaints, run, truechimer, wait};
 
-const COMMANDS: [&[&str]; 8] = [
+const COMMANDS: [&[&str]; 10] = [
     &["now", "--assume", "250ms"],
     &["now", "--assume", "250ms", "--json"],
     &["watch", "--assume", "250ms", "--interval", "10ms"],
@@ -15,6 +15,8 @@ const COMMANDS: [&[&str]; 8] = [
     &["doctor", "--assume", "250ms"],
     &["doctor", "--assume", "250ms", "--json"],
     &["bench"],
+    &["convert", "2016-12-31T23:59:60Z"],
+    &["leaps"],
     &["--help"],
 ];
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use truechimer::{BuildError, Clock, ClockBuilder, CounterKind};
 
+use crate::convert::ConvertArgs;
+use crate::leaps::LeapsArgs;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0   the clock is synchronized, or assumed to be (--assume)
@@ -41,6 +44,10 @@ Ctrl-C, SIGTERM, SIGHUP and a reader that goes away end it, with exit code 0.")]
     #[command(after_help = "\
 It takes less than 3 s. The exit code does not depend on the clock's status.")]
     Bench(BenchArgs),
+    /// Show a moment on every time scale
+    Convert(ConvertArgs),
+    /// Show the leap table that is used here, and whether it may be believed
+    Leaps(LeapsArgs),
 }
 
 #[derive(Args, Debug)]

@@ -19,7 +19,9 @@
 
 mod args;
 mod bench;
+mod convert;
 mod doctor;
+mod leaps;
 mod now;
 mod output;
 mod problem;
@@ -27,9 +29,10 @@ mod reading;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use truechimer::BuildError;
+use truechimer::{BuildError, UnixTime};
 
 use args::{Cli, Command};
 
@@ -51,6 +54,12 @@ pub enum CommandError {
     /// The output cannot be written, for another reason than that nobody reads it.
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
+    /// A moment cannot be converted.
+    #[error(transparent)]
+    Convert(#[from] convert::ConvertError),
+    /// The leap table cannot be shown.
+    #[error(transparent)]
+    Leaps(#[from] leaps::LeapsError),
     /// An answer cannot be put into JSON.
     #[error("the answer cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
@@ -60,7 +69,12 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             CommandError::Build(error) if args::is_to_blame(error) => EXIT_USAGE,
-            CommandError::Build(_) | CommandError::Output(_) | CommandError::Json(_) => EXIT_FAILED,
+            CommandError::Convert(convert::ConvertError::Input { .. }) => EXIT_USAGE,
+            CommandError::Build(_)
+            | CommandError::Output(_)
+            | CommandError::Convert(_)
+            | CommandError::Leaps(_)
+            | CommandError::Json(_) => EXIT_FAILED,
         }
     }
 }
@@ -88,6 +102,8 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Convert(args) => printed(|out| Ok(convert::run(&args, wall_clock(), out)?)),
+        Command::Leaps(args) => printed(|out| Ok(leaps::run(&args, wall_clock(), out)?)),
     };
     match outcome {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
@@ -97,4 +113,20 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Runs a subcommand that only prints, and writes what it printed, up to its error if it has one.
+fn printed(
+    print: impl FnOnce(&mut Vec<u8>) -> Result<(), CommandError>,
+) -> Result<Verdict, CommandError> {
+    let mut out = Vec::new();
+    let outcome = print(&mut out);
+    output::write(&String::from_utf8_lossy(&out))?;
+    outcome.map(|()| Verdict::Good)
+}
+
+/// What the wall clock shows, believed or not: for tables it only has to be near.
+fn wall_clock() -> UnixTime {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    UnixTime::from_nanos(since_1970.as_nanos().try_into().unwrap_or(i64::MAX))
 }
