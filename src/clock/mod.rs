@@ -24,6 +24,7 @@ pub mod counter;
 pub(crate) mod driver;
 pub(crate) mod estimator;
 mod publish;
+pub mod raw_read;
 pub mod report;
 mod sampler;
 pub mod status;

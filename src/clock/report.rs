@@ -14,6 +14,7 @@ use crate::clock::status::Status;
 use crate::clock::truetime::ClockError;
 use crate::interval::Interval;
 use crate::source::SourceError;
+use crate::source::realtime::suspended_ns;
 
 /// What a clock knows, and how.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub struct Report {
     pub sources: Vec<SourceReport>,
     /// The clock's own thread.
     pub sampler: SamplerReport,
+    /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC), to within 1 ms.
+    pub suspended: Duration,
     /// What the user has set.
     pub limits: Limits,
 }
@@ -224,6 +227,7 @@ impl Record {
                 steps: self.steps,
                 lost_sources: self.lost_sources.clone(),
             },
+            suspended: Duration::from_nanos(suspended_ns().try_into().unwrap_or(0)),
             limits,
         }
     }

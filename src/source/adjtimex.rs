@@ -52,7 +52,7 @@ impl KernelState {
         Ok(KernelState::decode(answer.state, &answer.timex, pending_us))
     }
 
-    fn decode(state: i32, timex: &libc::timex, adjtime_us: i64) -> KernelState {
+    pub(crate) fn decode(state: i32, timex: &libc::timex, adjtime_us: i64) -> KernelState {
         // STA_NANO changes the unit of `offset` and of nothing else used here.
         let offset_unit = if timex.status & libc::STA_NANO != 0 { 1 } else { 1000 };
         // `freq` is in ppm with 16 fractional bits; one `tick` is 1 µs of 10 ms.

@@ -15,6 +15,7 @@ pub mod assume;
 pub mod daemon;
 pub mod kernel;
 pub(crate) mod realtime;
+pub mod timex;
 
 pub use adjtimex::KernelState;
 

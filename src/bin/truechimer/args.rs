@@ -1,0 +1,269 @@
+//! The command line, and what is wrong with one.
+//!
+//! The clock's own limits are not repeated here: the builder refuses what is
+//! out of range and says why. This module only puts its words into options.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use truechimer::{BuildError, Clock, ClockBuilder, CounterKind};
+
+use crate::convert::ConvertArgs;
+use crate::leaps::LeapsArgs;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0   the clock is synchronized, or assumed to be (--assume)
+  1   the command could not do its work
+  2   the clock may not be believed; the reason and the remedy are said
+  64  wrong arguments";
+
+/// What time is it, how sure is that, and may this host's clock be believed?
+#[derive(Parser, Debug)]
+#[command(version, max_term_width = 80, after_help = EXIT_CODES)]
+#[command(arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Print the interval that holds the true time, once
+    #[command(after_help = EXIT_CODES)]
+    Now(NowArgs),
+    /// Print it again and again, until Ctrl-C
+    #[command(after_help = "\
+On a terminal one line is rewritten, elsewhere each interval is a new line.
+Ctrl-C, SIGTERM, SIGHUP and a reader that goes away end it, with exit code 0.")]
+    Watch(WatchArgs),
+    /// Say what this host's clock is, whether it may be believed, and what to do
+    #[command(after_help = EXIT_CODES)]
+    Doctor(DoctorArgs),
+    /// Measure what each way of reading a clock costs on this host
+    #[command(after_help = "\
+It takes less than 3 s. The exit code does not depend on the clock's status.")]
+    Bench(BenchArgs),
+    /// Show a moment on every time scale
+    Convert(ConvertArgs),
+    /// Show the leap table that is used here, and whether it may be believed
+    Leaps(LeapsArgs),
+}
+
+#[derive(Args, Debug)]
+pub struct NowArgs {
+    #[command(flatten)]
+    pub clock: ClockArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct WatchArgs {
+    #[command(flatten)]
+    pub clock: ClockArgs,
+    /// How often to print, from 1ms to 1h
+    #[arg(long, value_name = "DURATION", default_value = "1s", allow_hyphen_values = true)]
+    #[arg(value_parser = parse_interval)]
+    pub interval: Duration,
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub clock: ClockArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub clock: ClockArgs,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The clock that is read.
+#[derive(Args, Debug)]
+pub struct ClockArgs {
+    /// Vouch that the wall clock is within this of UTC, as in 250ms, 1.5s, 2min
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = parse_duration)]
+    pub assume: Option<Duration>,
+    /// The counter to read between samples
+    #[arg(long, value_enum, default_value_t = CounterArg::Auto)]
+    pub counter: CounterArg,
+    /// How far the counter's rate may be from nominal, in parts per million
+    ///
+    /// From 1 to 100000; 200 if not given.
+    #[arg(long, value_name = "PPM", allow_negative_numbers = true)]
+    pub max_drift_ppm: Option<u32>,
+    /// Do not answer where the interval is wider than this; 10s if not given
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = parse_duration)]
+    pub max_width: Option<Duration>,
+}
+
+/// [`CounterKind`], as it is written on a command line.
+#[derive(Clone, Copy, ValueEnum, Debug)]
+pub enum CounterArg {
+    /// The processor's counter where it may be trusted, else monotonic-raw
+    Auto,
+    /// The time-stamp counter of x86-64
+    Tsc,
+    /// The virtual counter of aarch64
+    Cntvct,
+    /// The kernel's CLOCK_MONOTONIC_RAW
+    MonotonicRaw,
+}
+
+impl From<CounterArg> for CounterKind {
+    fn from(arg: CounterArg) -> CounterKind {
+        match arg {
+            CounterArg::Auto => CounterKind::Auto,
+            CounterArg::Tsc => CounterKind::Tsc,
+            CounterArg::Cntvct => CounterKind::Cntvct,
+            CounterArg::MonotonicRaw => CounterKind::MonotonicRaw,
+        }
+    }
+}
+
+impl ClockArgs {
+    /// A clock with these settings, still to be built.
+    pub fn builder(&self) -> ClockBuilder {
+        let mut builder = Clock::builder().counter(self.counter.into());
+        if let Some(error) = self.assume {
+            builder = builder.assume_error(error);
+        }
+        if let Some(ppm) = self.max_drift_ppm {
+            builder = builder.max_drift_ppm(ppm);
+        }
+        if let Some(width) = self.max_width {
+            builder = builder.max_width(width);
+        }
+        builder
+    }
+}
+
+const EXAMPLES: &str = "write it with a unit, as in 250ms, 1.5s or 2min";
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        return Err(format!("a duration is not negative; {EXAMPLES}"));
+    }
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return Err(format!("a number alone is no duration; {EXAMPLES}"));
+    }
+    let duration = humantime::parse_duration(text).map_err(|error| match error {
+        humantime::DurationError::NumberOverflow => "it is too long to count".to_owned(),
+        error => format!("{error}; {EXAMPLES}"),
+    })?;
+    if duration.is_zero() {
+        return Err(format!("it must be more than 0; {EXAMPLES}"));
+    }
+    Ok(duration)
+}
+
+/// How often `watch` may print: oftener shows nothing new, and rarer looks like a hang.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = parse_duration(text)?;
+    let (least, most) = (Duration::from_millis(1), Duration::from_secs(3600));
+    if (least..=most).contains(&interval) {
+        Ok(interval)
+    } else {
+        Err("it must be from 1ms to 1h".to_owned())
+    }
+}
+
+/// Whether it is the command line that has to be mended, and not the host.
+pub fn is_to_blame(error: &BuildError) -> bool {
+    match error {
+        BuildError::MaxDrift(_)
+        | BuildError::PollInterval(_)
+        | BuildError::MaxWidth(_)
+        | BuildError::AssumeError(_)
+        | BuildError::AssumeTooWide { .. }
+        | BuildError::NoSource => true,
+        BuildError::CounterUntrusted { .. }
+        | BuildError::CounterForbidden
+        | BuildError::Thread(_) => false,
+        _ => false,
+    }
+}
+
+/// The builder's words, with the options of this command in place of its methods.
+pub fn in_options(words: &impl ToString) -> String {
+    const NAMES: [(&str, &str); 6] = [
+        ("`assume_error` (`--assume 250ms`)", "`--assume 250ms`"),
+        ("assume_error", "--assume"),
+        ("max_width", "--max-width"),
+        ("max_drift_ppm", "--max-drift-ppm"),
+        ("`CounterKind::Auto` or `MonotonicRaw`", "`--counter auto` or `--counter monotonic-raw`"),
+        ("`reassume()`", "`--assume`"),
+    ];
+    let words = words.to_string();
+    NAMES.iter().fold(words, |words, (name, option)| words.replace(name, option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_what_is_refused() {
+        let good = [
+            ("250ms", Duration::from_millis(250)),
+            ("1.5s", Duration::from_millis(1500)),
+            ("2min", Duration::from_secs(120)),
+            ("1h 30m", Duration::from_secs(5400)),
+            (" 5us ", Duration::from_micros(5)),
+            ("7ns", Duration::from_nanos(7)),
+        ];
+        for (text, duration) in good {
+            assert_eq!(parse_duration(text), Ok(duration), "{text}");
+        }
+        let bad = [
+            ("", "250ms"),
+            ("250", "a number alone is no duration"),
+            ("0.25", "a number alone is no duration"),
+            ("-5ms", "not negative"),
+            ("0ms", "more than 0"),
+            ("0", "a number alone"),
+            ("five seconds", "250ms"),
+            ("5 parsecs", "250ms"),
+            ("1e3s", "250ms"),
+            ("999999999999999999999s", "too long"),
+            ("18446744073709551615y", "too long"),
+            ("NaN", "250ms"),
+            ("５s", "250ms"),
+        ];
+        for (text, words) in bad {
+            let error = parse_duration(text).expect_err(text);
+            assert!(error.contains(words), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_builders_words_name_options() {
+        let error = Clock::builder().assume_error(Duration::from_secs(10)).build();
+        let Err(error) = error else { panic!("twice 10 s is wider than 10 s") };
+        let words = in_options(&error);
+        assert!(words.contains("--assume of 10s") && words.contains("--max-width"), "{words}");
+        assert!(!words.contains('_'), "{words}");
+        assert!(is_to_blame(&error));
+    }
+}

@@ -1,0 +1,72 @@
+//! Which counter is read between samples, and why not the processor's own.
+
+use std::path::Path;
+
+use serde::Serialize;
+use truechimer::{CounterKind, Report};
+
+use super::word_of;
+use crate::output::Page;
+
+/// The counter, and what the kernel keeps its own time by.
+#[derive(Serialize)]
+pub struct CounterView {
+    /// The one that is read.
+    pub kind: CounterKind,
+    /// Why it is not the processor's own; `null` if it is, or was not asked for.
+    pub why_not_hardware: Option<String>,
+    pub hertz: f64,
+    pub uncertainty_ppb: f64,
+    /// What the kernel keeps time by; `null` where it does not say.
+    pub clocksource: Option<String>,
+    pub clocksources_available: Vec<String>,
+}
+
+const CLOCKSOURCES: &str = "/sys/devices/system/clocksource/clocksource0";
+
+impl CounterView {
+    pub fn gather(report: &Report, root: &Path) -> CounterView {
+        let counter = &report.counter;
+        CounterView {
+            kind: counter.kind,
+            why_not_hardware: counter.why_not_hardware.clone(),
+            hertz: counter.hertz,
+            uncertainty_ppb: counter.uncertainty_ppb,
+            clocksource: current(root),
+            clocksources_available: available(root),
+        }
+    }
+
+    pub fn lines(&self, page: &mut Page) {
+        page.heading("Counter");
+        let kind = self.kind;
+        if kind == CounterKind::MonotonicRaw {
+            page.line("read", &format!("{kind}, in nanoseconds"));
+        } else {
+            let mhz = self.hertz / 1e6;
+            let known = self.uncertainty_ppb / 1000.0;
+            page.line("read", &format!("{kind}, {mhz:.3} MHz, known to {known:.3} ppm"));
+        }
+        if let Some(why) = &self.why_not_hardware {
+            page.line(
+                if cfg!(target_arch = "aarch64") { "why not CNTVCT" } else { "why not TSC" },
+                why,
+            );
+        }
+        let current = self.clocksource.as_deref().unwrap_or("not told by the kernel");
+        let others: Vec<_> =
+            self.clocksources_available.iter().filter(|name| *name != current).cloned().collect();
+        let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
+        page.line("clocksource", &format!("{current}; others to be had: {others}"));
+    }
+}
+
+fn current(root: &Path) -> Option<String> {
+    word_of(root, &format!("{CLOCKSOURCES}/current_clocksource"))
+}
+
+/// The clocksources that the kernel could use.
+pub fn available(root: &Path) -> Vec<String> {
+    let names = word_of(root, &format!("{CLOCKSOURCES}/available_clocksource"));
+    names.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
+}

@@ -1,0 +1,195 @@
+//! Other clocks that the host has: a VMClock page, PTP hardware clocks, real-time clocks.
+
+use std::fs::File;
+use std::path::Path;
+
+use serde::Serialize;
+use truechimer::source::timex::Timex;
+
+use super::{entries_of, word_of};
+use crate::output::Page;
+
+/// The devices, by kind.
+#[derive(Serialize)]
+pub struct Devices {
+    pub vmclock: Vec<DeviceView>,
+    pub ptp: Vec<PtpView>,
+    pub rtc: Vec<RtcView>,
+}
+
+/// A device file.
+#[derive(Serialize)]
+pub struct DeviceView {
+    pub path: String,
+    /// Whether this user may open it.
+    pub readable: bool,
+}
+
+/// A PTP hardware clock.
+#[derive(Serialize)]
+pub struct PtpView {
+    #[serde(flatten)]
+    pub device: DeviceView,
+    /// Its driver's name for it.
+    pub clock_name: Option<String>,
+    /// How far off it may be, where its driver says so, in nanoseconds.
+    pub error_bound_ns: Option<u64>,
+}
+
+/// A real-time clock.
+#[derive(Serialize)]
+pub struct RtcView {
+    pub name: String,
+    pub driver: Option<String>,
+    /// What it shows, in seconds of Unix time.
+    pub unix_s: Option<i64>,
+    /// How far it is ahead of the wall clock, to within 2 s.
+    pub ahead_of_wall_clock_s: Option<i64>,
+    /// Whether the wall clock was set from it at boot.
+    pub set_clock_at_boot: bool,
+}
+
+impl Devices {
+    pub fn gather(root: &Path, timex: Option<&Timex>) -> Devices {
+        let vmclock = entries_of(root, "/dev", "vmclock");
+        let ptp = entries_of(root, "/dev", "ptp");
+        let rtc = entries_of(root, "/sys/class/rtc", "rtc");
+        let wall_s = timex.map(|timex| timex.unix_ns.div_euclid(1_000_000_000));
+        Devices {
+            vmclock: vmclock.iter().map(|name| DeviceView::new(root, name)).collect(),
+            ptp: ptp.iter().map(|name| PtpView::new(root, name)).collect(),
+            rtc: rtc.into_iter().map(|name| RtcView::new(root, name, wall_s)).collect(),
+        }
+    }
+
+    pub fn has_vmclock(&self) -> bool {
+        !self.vmclock.is_empty()
+    }
+
+    pub fn lines(&self, page: &mut Page) {
+        let none = |kind, page: &mut Page| page.line(kind, "none");
+        if self.vmclock.is_empty() {
+            none("VMClock", page);
+        }
+        for device in &self.vmclock {
+            page.line("VMClock", &device.in_words());
+        }
+        if self.ptp.is_empty() {
+            none("PTP clock", page);
+        }
+        for ptp in &self.ptp {
+            page.line("PTP clock", &ptp.in_words());
+        }
+        if self.rtc.is_empty() {
+            none("RTC", page);
+        }
+        for rtc in &self.rtc {
+            page.line("RTC", &rtc.in_words());
+        }
+    }
+}
+
+impl DeviceView {
+    fn new(root: &Path, name: &str) -> DeviceView {
+        let path = format!("/dev/{name}");
+        let readable = File::open(root.join(&path[1..])).is_ok();
+        DeviceView { path, readable }
+    }
+
+    fn in_words(&self) -> String {
+        let may = if self.readable { "" } else { ", which this user may not read" };
+        format!("{}{may}", self.path)
+    }
+}
+
+impl PtpView {
+    fn new(root: &Path, name: &str) -> PtpView {
+        let class = format!("/sys/class/ptp/{name}");
+        let bound = word_of(root, &format!("{class}/device/phc_error_bound"));
+        PtpView {
+            device: DeviceView::new(root, name),
+            clock_name: word_of(root, &format!("{class}/clock_name")),
+            error_bound_ns: bound.and_then(|bound| bound.parse().ok()),
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = self.device.in_words();
+        if let Some(name) = &self.clock_name {
+            words += &format!(" ({name})");
+        }
+        if let Some(bound) = self.error_bound_ns {
+            words += &format!(", which states an error of {bound} ns");
+        }
+        words
+    }
+}
+
+impl RtcView {
+    fn new(root: &Path, name: String, wall_s: Option<i64>) -> RtcView {
+        let class = format!("/sys/class/rtc/{name}");
+        let read = |file: &str| word_of(root, &format!("{class}/{file}"));
+        let unix_s = read("since_epoch").and_then(|text| text.parse::<i64>().ok());
+        let ahead = unix_s.zip(wall_s).map(|(rtc, wall)| rtc.saturating_sub(wall));
+        RtcView {
+            driver: read("name"),
+            unix_s,
+            ahead_of_wall_clock_s: ahead,
+            set_clock_at_boot: read("hctosys").as_deref() == Some("1"),
+            name,
+        }
+    }
+
+    fn in_words(&self) -> String {
+        let mut words = self.name.clone();
+        if let Some(driver) = &self.driver {
+            words += &format!(" ({driver})");
+        }
+        match self.ahead_of_wall_clock_s {
+            None => words += ", which cannot be read",
+            // It shows whole seconds, and was read at another moment.
+            Some(-2..=2) => words += ", in step with the wall clock to within 2 s",
+            Some(ahead) => {
+                let way = if ahead > 0 { "ahead of" } else { "behind" };
+                let ahead = ahead.unsigned_abs();
+                words += &format!(", {ahead} s {way} the wall clock (it may keep local time)");
+            }
+        }
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made_up::Host;
+    use super::*;
+
+    #[test]
+    fn a_host_without_devices_has_none_and_fails_at_nothing() {
+        let host = Host::with(&[]);
+        let devices = Devices::gather(host.root(), None);
+        assert!(devices.vmclock.is_empty() && devices.ptp.is_empty() && devices.rtc.is_empty());
+    }
+
+    #[test]
+    fn devices_and_what_their_files_say() {
+        let host = Host::with(&[
+            ("/dev/vmclock0", ""),
+            ("/dev/ptp0", ""),
+            ("/sys/class/ptp/ptp0/clock_name", "KVM virtual PTP\n"),
+            ("/sys/class/ptp/ptp0/device/phc_error_bound", "12345\n"),
+            ("/sys/class/rtc/rtc0/name", "rtc_cmos rtc_cmos\n"),
+            ("/sys/class/rtc/rtc0/since_epoch", "1003\n"),
+            ("/sys/class/rtc/rtc1/since_epoch", "garbage\n"),
+        ]);
+        let mut timex = Timex::read().expect("no filter denies it in tests");
+        timex.unix_ns = 1_000_999_999_999;
+        let devices = Devices::gather(host.root(), Some(&timex));
+        assert!(devices.has_vmclock() && devices.vmclock[0].readable);
+        assert_eq!(devices.ptp[0].error_bound_ns, Some(12_345));
+        assert!(devices.ptp[0].in_words().contains("KVM virtual PTP"));
+        assert_eq!(devices.rtc[0].ahead_of_wall_clock_s, Some(3));
+        assert!(devices.rtc[0].in_words().contains("3 s ahead of"));
+        assert!(devices.rtc[1].in_words().contains("cannot be read"));
+    }
+}

@@ -1,0 +1,137 @@
+//! Who was asked for the time, what they said, and by which settings.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use truechimer::Limits;
+use truechimer::clock::{Said, SamplerReport, SourceReport};
+
+use crate::args::in_options;
+use crate::output::{Page, rounded_up};
+use crate::reading::IntervalView;
+
+/// A source, and its last word.
+#[derive(Serialize)]
+pub struct SourceView {
+    pub name: String,
+    pub vouches: bool,
+    /// What it vouched for.
+    pub interval: Option<IntervalView>,
+    /// Why it does not vouch, in its words.
+    pub refusal: Option<String>,
+    /// How long ago it answered.
+    pub age_ns: Option<u64>,
+    /// How long it has been asked without an answer.
+    pub asked_for_ns: Option<u64>,
+    pub samples: u64,
+    pub failures: u64,
+    pub contradictions: u64,
+}
+
+impl From<&SourceReport> for SourceView {
+    fn from(source: &SourceReport) -> SourceView {
+        let (interval, refusal) = match &source.said {
+            Some(Said::Time { time, .. }) => (Some(IntervalView::from(*time)), None),
+            Some(Said::Nothing(why)) => (None, Some(in_options(why))),
+            _ => (None, None),
+        };
+        SourceView {
+            name: source.name.clone(),
+            vouches: interval.is_some(),
+            interval,
+            refusal,
+            age_ns: source.age.map(nanos),
+            asked_for_ns: source.asked_for.map(nanos),
+            samples: source.samples,
+            failures: source.failures,
+            contradictions: source.contradictions,
+        }
+    }
+}
+
+impl SourceView {
+    fn in_words(&self) -> String {
+        let mut words = match (&self.interval, &self.refusal) {
+            (Some(interval), _) => {
+                let half = rounded_up(Duration::from_nanos(interval.error_ns));
+                format!("vouches for ± {half}")
+            }
+            (None, Some(refusal)) => format!("does not vouch: {refusal}"),
+            (None, None) => "has not answered yet".to_owned(),
+        };
+        if let Some(since) = self.asked_for_ns {
+            let since = rounded_up(Duration::from_nanos(since));
+            words += &format!("; asked again {since} ago, and silent since");
+        }
+        if self.contradictions > 0 {
+            words += &format!("; contradicted what was known {} times", self.contradictions);
+        }
+        words
+    }
+}
+
+/// The clock's own thread.
+#[derive(Serialize)]
+pub struct SamplerView {
+    pub running: bool,
+    pub rounds: u64,
+    /// Why a step of the wall clock does not wake it; `null` if it does.
+    pub step_timer_error: Option<String>,
+    pub steps: u64,
+    pub lost_sources: Vec<String>,
+}
+
+impl From<&SamplerReport> for SamplerView {
+    fn from(sampler: &SamplerReport) -> SamplerView {
+        SamplerView {
+            running: sampler.running,
+            rounds: sampler.rounds,
+            step_timer_error: sampler.step_timer.clone(),
+            steps: sampler.steps,
+            lost_sources: sampler.lost_sources.clone(),
+        }
+    }
+}
+
+/// What was assumed.
+#[derive(Serialize)]
+pub struct LimitsView {
+    pub max_drift_ppm: u32,
+    pub max_width_ns: u64,
+    pub poll_interval_ns: u64,
+}
+
+impl From<Limits> for LimitsView {
+    fn from(limits: Limits) -> LimitsView {
+        LimitsView {
+            max_drift_ppm: limits.max_drift_ppm,
+            max_width_ns: nanos(limits.max_width),
+            poll_interval_ns: nanos(limits.poll_interval),
+        }
+    }
+}
+
+pub fn lines(sources: &[SourceView], sampler: &SamplerView, limits: &LimitsView, page: &mut Page) {
+    page.heading("Sources of time");
+    for source in sources {
+        page.line(&source.name, &source.in_words());
+    }
+    let step = match &sampler.step_timer_error {
+        None => "a step of the wall clock is noticed at once".to_owned(),
+        Some(why) => format!("a step of the wall clock is noticed only at the next poll ({why})"),
+    };
+    let poll = rounded_up(Duration::from_nanos(limits.poll_interval_ns));
+    page.line("polling", &format!("every {poll}; {step}"));
+    let width = rounded_up(Duration::from_nanos(limits.max_width_ns));
+    page.line(
+        "limits",
+        &format!(
+            "the counter's rate is within {} ppm of nominal; wider than {width} is an error",
+            limits.max_drift_ppm
+        ),
+    );
+}
+
+fn nanos(duration: Duration) -> u64 {
+    duration.as_nanos().try_into().unwrap_or(u64::MAX)
+}

@@ -1,0 +1,216 @@
+//! Writing: to whoever reads, and without a word when nobody does.
+//!
+//! `println!` panics when the reader of a pipe has gone, which for
+//! `truechimer watch | head -1` is how it ends. Here that is the end of the
+//! output and no error; a full disk is one.
+
+use std::fmt::Write as _;
+use std::io::{self, ErrorKind, IsTerminal, Write as _};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::CommandError;
+
+/// The widest line that is written.
+pub const COLUMNS: usize = 80;
+
+/// Whether somebody still reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reader {
+    /// As far as can be seen.
+    Present,
+    /// The pipe is closed.
+    Gone,
+}
+
+/// Writes to standard output, and flushes it.
+pub fn write(text: &str) -> Result<Reader, CommandError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => Ok(Reader::Present),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes one object, over several lines for people.
+pub fn write_json(value: &impl Serialize) -> Result<Reader, CommandError> {
+    write(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// `words`, broken into lines.
+pub fn filled(words: &str) -> String {
+    textwrap::fill(words, wrapping())
+}
+
+/// Writes to standard error, if anybody listens there.
+pub fn complain(words: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", filled(words));
+}
+
+/// Lines of [`COLUMNS`], broken at spaces alone: an option broken at its hyphens cannot be copied.
+fn wrapping<'a>() -> textwrap::Options<'a> {
+    textwrap::Options::new(COLUMNS).word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
+/// Colour, where a terminal shows it and the user does not mind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Paint {
+    on: bool,
+}
+
+/// What a colour says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tone {
+    Good,
+    Careful,
+    Bad,
+    Heading,
+}
+
+impl Paint {
+    /// As standard output wants it. See <https://no-color.org> for NO_COLOR.
+    pub fn for_stdout() -> Paint {
+        let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        Paint { on: io::stdout().is_terminal() && !is_set("NO_COLOR") && !is_dumb }
+    }
+
+    pub fn paint(self, tone: Tone, text: &str) -> String {
+        let code = match tone {
+            Tone::Good => "1;32",
+            Tone::Careful => "1;33",
+            Tone::Bad => "1;31",
+            Tone::Heading => "1",
+        };
+        if self.on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// A page of headings and named lines.
+pub struct Page {
+    text: String,
+    paint: Paint,
+}
+
+/// Where the text of a named line begins.
+const INDENT: usize = 16;
+
+impl Page {
+    pub fn new(paint: Paint) -> Page {
+        Page { text: String::new(), paint }
+    }
+
+    pub fn heading(&mut self, title: &str) {
+        let title = self.paint.paint(Tone::Heading, title);
+        let _ = writeln!(self.text, "\n{title}");
+    }
+
+    /// A paragraph from the margin on.
+    pub fn paragraph(&mut self, tone: Option<Tone>, words: &str) {
+        let words = filled(words);
+        let words = tone.map_or(words.clone(), |tone| self.paint.paint(tone, &words));
+        let _ = writeln!(self.text, "{words}");
+    }
+
+    /// A name, and what is to be said about it.
+    pub fn line(&mut self, name: &str, words: &str) {
+        // A name that is too long keeps a space after it.
+        let first = format!("  {name:<width$} ", width = INDENT - 3);
+        let rest = " ".repeat(INDENT);
+        let options = wrapping().initial_indent(&first).subsequent_indent(&rest);
+        let _ = writeln!(self.text, "{}", textwrap::fill(words, options));
+    }
+
+    /// An item of a list.
+    pub fn item(&mut self, number: usize, words: &str) {
+        let first = format!("  {number}. ");
+        let rest = " ".repeat(first.len());
+        let options = wrapping().initial_indent(&first).subsequent_indent(&rest);
+        let _ = writeln!(self.text, "{}", textwrap::fill(words, options));
+    }
+
+    pub fn into_text(self) -> String {
+        self.text
+    }
+}
+
+/// A length of time in the unit that suits it, with three decimals, rounded up:
+/// for an error it is the careful side.
+pub fn rounded_up(duration: Duration) -> String {
+    let nanos = duration.as_nanos();
+    let (unit, name) = match nanos {
+        0..1_000 => return format!("{nanos} ns"),
+        1_000..1_000_000 => (1_000, "µs"),
+        1_000_000..1_000_000_000 => (1_000_000, "ms"),
+        _ => (1_000_000_000, "s"),
+    };
+    let thousandths = nanos.div_ceil(unit / 1000);
+    format!("{}.{:03} {name}", thousandths / 1000, thousandths % 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn lengths_of_time_and_their_text() {
+        let cases = [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1.000 µs"),
+            (1_001, "1.001 µs"),
+            (250_000_001, "250.001 ms"),
+            (999_999_999, "1000.000 ms"),
+            (1_000_000_000, "1.000 s"),
+            (1_000_000_001, "1.001 s"),
+            (u64::MAX, "18446744073.710 s"),
+        ];
+        for (nanos, text) in cases {
+            assert_eq!(rounded_up(Duration::from_nanos(nanos)), text);
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_a_terminal() {
+        let mut page = Page::new(Paint { on: false });
+        let words = "much to be said, and more, and what was forgotten at first ".repeat(5);
+        page.heading("Title");
+        page.paragraph(Some(Tone::Bad), &words);
+        page.line("name", &words);
+        page.item(1, &words);
+        let text = page.into_text();
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
+        assert!(!text.contains('\x1b'));
+    }
+
+    /// Whether `text` says at least so many nanoseconds.
+    fn says_at_least(text: &str, nanos: u64) -> bool {
+        let (number, unit) = text.split_once(' ').expect("number and unit");
+        let unit = match unit {
+            "ns" => 1u128,
+            "µs" => 1_000,
+            "ms" => 1_000_000,
+            _ => 1_000_000_000,
+        };
+        let (whole, part) = number.split_once('.').unwrap_or((number, "000"));
+        let digits = |text: &str| text.parse::<u128>().expect("digits");
+        digits(whole) * unit + digits(part) * unit / 1000 >= u128::from(nanos)
+    }
+
+    proptest! {
+        #[test]
+        fn a_length_is_never_shown_shorter_than_it_is(nanos: u64) {
+            prop_assert!(says_at_least(&rounded_up(Duration::from_nanos(nanos)), nanos));
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_rounded_to_the_nearest_would_be_caught() {
+        let nanos = 250_000_001;
+        let to_the_nearest = format!("{:.3} ms", nanos as f64 / 1e6);
+        assert!(!says_at_least(&to_the_nearest, nanos), "{to_the_nearest}");
+    }
+}

@@ -1,0 +1,130 @@
+//! Why a clock may not be believed, in a word for programs, in words for people, and what to do.
+
+use serde::Serialize;
+use truechimer::{ClockError, Reason, Report, Status};
+
+use crate::args::in_options;
+use crate::output::rounded_up;
+
+/// What is wrong, and the remedy.
+#[derive(Clone, PartialEq, Eq, Serialize, Debug)]
+pub struct Problem {
+    /// One word, for programs.
+    pub reason_code: String,
+    /// What happened.
+    pub reason: String,
+    /// What to do about it.
+    pub remedy: String,
+}
+
+impl Problem {
+    fn new(code: &str, reason: impl Into<String>, remedy: impl Into<String>) -> Problem {
+        Problem { reason_code: code.to_owned(), reason: reason.into(), remedy: remedy.into() }
+    }
+
+    /// What is wrong with a clock, if it may not be believed.
+    pub fn of(report: &Report) -> Option<Problem> {
+        match report.now {
+            Err(error) => Some(Problem::of_error(error)),
+            Ok(_) => Problem::of_status(report.status),
+        }
+    }
+
+    fn of_error(error: ClockError) -> Problem {
+        match error {
+            ClockError::Unsynchronized(reason) => Problem::of_reason(reason),
+            ClockError::TooWide { limit } => Problem::new(
+                "too_wide",
+                format!("the interval is wider than the limit of {}", rounded_up(limit)),
+                "mend the time source, or allow more with `--max-width`",
+            ),
+            ClockError::Contradicted => Problem::contradicted(),
+            ClockError::CounterWentBackwards => Problem::new(
+                "counter_went_backwards",
+                "the counter ran backwards since the last sample, as after a suspend",
+                "ask again; if it stays, use `--counter monotonic-raw`",
+            ),
+            other => Problem::new("other", in_options(&other), "see `truechimer doctor`"),
+        }
+    }
+
+    fn of_status(status: Status) -> Option<Problem> {
+        match status {
+            Status::Synchronized | Status::Assumed => None,
+            Status::Holdover => Some(Problem::new(
+                "holdover",
+                "no source vouches for the time any longer; the interval rests on earlier \
+                 evidence, and widens",
+                "see in `truechimer doctor` what the sources say",
+            )),
+            Status::Contradicted => Some(Problem::contradicted()),
+            Status::Unsynchronized(reason) => Some(Problem::of_reason(reason)),
+            other => Some(Problem::new("other", other.to_string(), "see `truechimer doctor`")),
+        }
+    }
+
+    fn contradicted() -> Problem {
+        Problem::new(
+            "contradicted",
+            "the sources of time contradict each other: at least one of them is wrong",
+            "see in `truechimer doctor` what each of them says, and mend the wrong one",
+        )
+    }
+
+    fn of_reason(reason: Reason) -> Problem {
+        let code = serde_json::to_value(reason).ok();
+        let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or("other");
+        let remedy = match reason {
+            Reason::NotSampled => "ask again: the sources did not answer in time".to_owned(),
+            Reason::SourceFailed => "see in `truechimer doctor` what it said".to_owned(),
+            Reason::AssumptionEnded => "check the wall clock, then start this again".to_owned(),
+            reason => in_options(&reason.remedy()),
+        };
+        Problem::new(code, in_options(&reason.what()), remedy)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const REASONS: [Reason; 9] = [
+        Reason::NotSampled,
+        Reason::KernelUnsynchronized,
+        Reason::NoBoundStated,
+        Reason::Slewing,
+        Reason::Denied,
+        Reason::Suspended,
+        Reason::AssumptionEnded,
+        Reason::SourceFailed,
+        Reason::TooOld,
+    ];
+
+    #[test]
+    fn every_problem_has_a_word_a_reason_and_a_remedy_in_options() {
+        let errors = REASONS.map(ClockError::Unsynchronized).into_iter().chain([
+            ClockError::TooWide { limit: Duration::from_secs(10) },
+            ClockError::Contradicted,
+            ClockError::CounterWentBackwards,
+        ]);
+        let statuses = [Status::Holdover, Status::Contradicted];
+        let of_statuses = statuses.into_iter().filter_map(Problem::of_status);
+        let problems: Vec<_> = errors.map(Problem::of_error).chain(of_statuses).collect();
+        assert_eq!(problems.len(), 14);
+        for problem in problems {
+            let Problem { reason_code, reason, remedy } = &problem;
+            assert!(!reason_code.is_empty() && !reason.is_empty() && !remedy.is_empty());
+            assert_ne!(reason_code, "other", "{problem:?}");
+            for name in ["assume_error", "max_width", "refresh()", "reassume()"] {
+                assert!(!reason.contains(name) && !remedy.contains(name), "{problem:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_may_be_believed_has_no_problem() {
+        assert_eq!(Problem::of_status(Status::Synchronized), None);
+        assert_eq!(Problem::of_status(Status::Assumed), None);
+    }
+}

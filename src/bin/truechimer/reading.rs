@@ -1,0 +1,116 @@
+//! [`Reading`]: what the clock says at one moment, in the shape that `--json` keeps.
+//!
+//! The shape is the command's own, so that the crate's types may change and
+//! scripts need not: names in snake_case, each moment both as a count of TAI
+//! nanoseconds and as UTC text, each width in nanoseconds. The counts need 61
+//! bits; a program whose JSON numbers are doubles should read the text.
+
+use serde::Serialize;
+use truechimer::clock::{Said, SourceReport};
+use truechimer::{CounterKind, Interval, Report, Status, Timestamp};
+
+use crate::output::rounded_up;
+use crate::problem::Problem;
+
+/// One moment.
+#[derive(Clone, Serialize, Debug)]
+pub struct MomentView {
+    /// Nanoseconds of TAI since 1970-01-01T00:00:00 TAI.
+    pub tai_ns: i64,
+    pub utc: String,
+}
+
+/// Two moments with the true time between them.
+#[derive(Clone, Serialize, Debug)]
+pub struct IntervalView {
+    pub earliest: MomentView,
+    pub latest: MomentView,
+    pub width_ns: u64,
+    /// Half of the width, rounded up: the ± of other clocks.
+    pub error_ns: u64,
+}
+
+/// What the clock says, and who vouches for it.
+#[derive(Clone, Serialize, Debug)]
+pub struct Reading {
+    /// synchronized, assumed, holdover, contradicted or unsynchronized.
+    pub status: &'static str,
+    /// Whether it may be believed: synchronized, or assumed.
+    pub usable: bool,
+    pub interval: Option<IntervalView>,
+    /// The names of the sources that vouched when they were asked last.
+    pub vouched_by: Vec<String>,
+    pub counter: CounterKind,
+    pub epoch: u64,
+    pub contradictions: u64,
+    pub reason_code: Option<String>,
+    pub reason: Option<String>,
+    pub remedy: Option<String>,
+}
+
+impl From<Timestamp> for MomentView {
+    fn from(t: Timestamp) -> MomentView {
+        MomentView { tai_ns: t.tai_nanos(), utc: t.to_string() }
+    }
+}
+
+impl From<Interval> for IntervalView {
+    fn from(interval: Interval) -> IntervalView {
+        let width_ns = interval.latest().tai_nanos().abs_diff(interval.earliest().tai_nanos());
+        IntervalView {
+            earliest: interval.earliest().into(),
+            latest: interval.latest().into(),
+            width_ns,
+            error_ns: width_ns.div_ceil(2),
+        }
+    }
+}
+
+impl From<&Report> for Reading {
+    fn from(report: &Report) -> Reading {
+        let problem = Problem::of(report);
+        let vouched = |source: &&SourceReport| matches!(source.said, Some(Said::Time { .. }));
+        Reading {
+            status: status_word(report),
+            usable: problem.is_none(),
+            interval: report.now.ok().map(IntervalView::from),
+            vouched_by: report.sources.iter().filter(vouched).map(|s| s.name.clone()).collect(),
+            counter: report.counter.kind,
+            epoch: report.epoch,
+            contradictions: report.contradictions,
+            reason_code: problem.as_ref().map(|p| p.reason_code.clone()),
+            reason: problem.as_ref().map(|p| p.reason.clone()),
+            remedy: problem.map(|p| p.remedy),
+        }
+    }
+}
+
+/// The status without its reason. Where no reading can be given nothing is synchronized.
+fn status_word(report: &Report) -> &'static str {
+    match report.status {
+        Status::Contradicted => "contradicted",
+        _ if report.now.is_err() => "unsynchronized",
+        Status::Synchronized => "synchronized",
+        Status::Assumed => "assumed",
+        Status::Holdover => "holdover",
+        _ => "unsynchronized",
+    }
+}
+
+/// Who a source is, for people who have not read the code.
+pub fn introduce(source: &str) -> &str {
+    match source {
+        "kernel" => "the kernel, by the error bound that its time daemon states",
+        "assume_error" => "your word (--assume)",
+        other => other,
+    }
+}
+
+/// "± half of the width", rounded up.
+pub fn plus_minus(interval: &Interval) -> String {
+    let half = interval.width().as_nanos().div_ceil(2);
+    format!(
+        "± {}",
+        rounded_up(std::time::Duration::from_nanos(half.try_into().unwrap_or(u64::MAX)))
+    )
+}

@@ -1,0 +1,149 @@
+//! `truechimer doctor`.
+
+use std::fs;
+use std::io::Read;
+use std::process::Stdio;
+
+use nix::pty::{Winsize, openpty};
+use truechimer::source::KernelState;
+
+use crate::{fits, nothing_vouches_here, run, truechimer, wait};
+
+#[test]
+fn the_verdict_comes_first_and_every_part_follows() {
+    let ran = run(&["doctor"]);
+    assert!(ran.out.starts_with("This host's clock "), "{}", ran.out);
+    let mut rest = ran.out.as_str();
+    for part in [
+        "\nSources of time\n",
+        "\nCounter\n",
+        "clocksource",
+        "\nKernel (adjtimex)\n",
+        "\nTime daemon\n",
+        "\nLeap seconds and TAI\n",
+        "TAI − UTC",
+        "leap second",
+        "\nHost\n",
+        "machine",
+        "container",
+        "suspended",
+        "VMClock",
+        "PTP clock",
+        "RTC",
+        "\nWhat to do next\n",
+        "  1. ",
+    ] {
+        let at = rest.find(part).unwrap_or_else(|| panic!("{part:?} in {}", ran.out));
+        rest = &rest[at + part.len()..];
+    }
+    assert!(fits(&ran.out), "{}", ran.out);
+    assert!(!ran.out.contains('\x1b'), "no colours into a pipe");
+}
+
+#[test]
+fn every_field_of_adjtimex_is_there() {
+    if KernelState::read().is_err() {
+        return;
+    }
+    let text = run(&["doctor"]).out;
+    for field in [
+        "time",
+        "state",
+        "status",
+        "maxerror",
+        "esterror",
+        "offset",
+        "freq",
+        "tick",
+        "constant",
+        "precision",
+        "tolerance",
+        "tai",
+    ] {
+        assert!(text.contains(&format!("\n  {field:<13} ")), "{field} in {text}");
+    }
+    assert!(text.contains("\n  PPS ") || text.contains("\n  ppsfreq "), "{text}");
+}
+
+#[test]
+fn it_ends_as_now_does() {
+    assert_eq!(run(&["doctor"]).code, run(&["now"]).code);
+    let vouched = run(&["doctor", "--assume", "250ms"]);
+    assert_eq!((vouched.code, vouched.err.as_str()), (Some(0), ""));
+    if nothing_vouches_here() {
+        assert_eq!(run(&["doctor"]).code, Some(2));
+        assert!(vouched.out.starts_with("This host's clock is believed on your word alone"));
+    }
+}
+
+#[test]
+fn the_json_has_the_verdict_and_every_part() {
+    for args in [&["doctor", "--json"][..], &["doctor", "--json", "--assume", "250ms"]] {
+        let ran = run(args);
+        let answer = ran.json();
+        assert_eq!(ran.code, Some(if answer["usable"] == true { 0 } else { 2 }));
+        for part in [
+            "verdict",
+            "status",
+            "counter_details",
+            "kernel",
+            "daemons",
+            "tai",
+            "leap",
+            "virtual_machine",
+            "container",
+            "suspend",
+            "devices",
+            "sources",
+            "sampler",
+            "limits",
+            "next_steps",
+        ] {
+            assert!(!answer[part].is_null(), "{part}");
+        }
+        let explained = answer["reason"].is_string() && answer["remedy"].is_string();
+        assert_eq!(explained, answer["usable"] == false);
+        assert!(answer["next_steps"].as_array().is_some_and(|steps| !steps.is_empty()));
+        if let Ok(kernel) = KernelState::read() {
+            assert_eq!(answer["kernel"]["status"], kernel.status);
+            assert_eq!(answer["kernel"]["tai"], kernel.tai);
+            assert!(answer["kernel"]["tick_us"].is_i64() && answer["kernel"]["pps"].is_object());
+        }
+    }
+}
+
+#[test]
+fn a_counter_that_may_not_be_trusted_is_part_of_the_diagnosis() {
+    let foreign = if cfg!(target_arch = "aarch64") { "tsc" } else { "cntvct" };
+    let ran = run(&["doctor", "--assume", "250ms", "--counter", foreign]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.err.contains("may not be trusted"), "{}", ran.err);
+}
+
+/// What it writes to a terminal with these variables.
+fn on_a_terminal(variables: &[(&str, &str)]) -> String {
+    let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let terminal = openpty(Some(&size), None).expect("a terminal is to be had");
+    let mut child = truechimer(&["doctor", "--assume", "250ms"])
+        .envs(variables.iter().copied())
+        .stdout(Stdio::from(terminal.slave))
+        .spawn()
+        .expect("it starts");
+    let mut screen = fs::File::from(terminal.master);
+    let mut seen = Vec::new();
+    let mut some = [0; 4096];
+    while let Ok(read @ 1..) = screen.read(&mut some) {
+        seen.extend_from_slice(&some[..read]);
+    }
+    assert_eq!(wait(&mut child).code(), Some(0));
+    String::from_utf8(seen).expect("UTF-8")
+}
+
+#[test]
+fn colours_are_for_terminals_whose_users_want_them() {
+    assert!(on_a_terminal(&[("TERM", "xterm")]).contains("\x1b["));
+    assert!(on_a_terminal(&[("TERM", "xterm"), ("NO_COLOR", "")]).contains("\x1b["));
+    for plain in [&[("TERM", "xterm"), ("NO_COLOR", "1")][..], &[("TERM", "dumb")]] {
+        assert!(!on_a_terminal(plain).contains('\x1b'), "{plain:?}");
+    }
+}

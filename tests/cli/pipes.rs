@@ -1,0 +1,89 @@
+//! Readers that go away, and output that cannot be written.
+
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
+
+use crate::{complaints, run, truechimer, wait};
+
+const COMMANDS: [&[&str]; 10] = [
+    &["now", "--assume", "250ms"],
+    &["now", "--assume", "250ms", "--json"],
+    &["watch", "--assume", "250ms", "--interval", "10ms"],
+    &["watch", "--assume", "250ms", "--interval", "10ms", "--json"],
+    &["doctor", "--assume", "250ms"],
+    &["doctor", "--assume", "250ms", "--json"],
+    &["bench"],
+    &["convert", "2016-12-31T23:59:60Z"],
+    &["leaps"],
+    &["--help"],
+];
+
+/// The end of a pipe whose other end is closed already.
+fn nobody_reads() -> Stdio {
+    let (ours, theirs) = UnixStream::pair().expect("descriptors are to be had");
+    drop(theirs);
+    Stdio::from(OwnedFd::from(ours))
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_each_command_quietly() {
+    for args in COMMANDS {
+        let mut command = truechimer(args);
+        let mut child =
+            command.stdout(nobody_reads()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let status = wait(&mut child);
+        assert_eq!((status.code(), complaints(&mut child).as_str()), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[test]
+fn the_exit_code_stands_even_if_nobody_hears_the_words() {
+    let expected = run(&["now"]).code;
+    let mut child =
+        truechimer(&["now"]).stdout(nobody_reads()).stderr(nobody_reads()).spawn().expect("starts");
+    assert_eq!(wait(&mut child).code(), expected);
+    let mut child = truechimer(&["now", "--assume", "5"])
+        .stdout(nobody_reads())
+        .stderr(nobody_reads())
+        .spawn()
+        .expect("it starts");
+    assert_eq!(wait(&mut child).code(), Some(64));
+}
+
+#[test]
+fn a_pipe_that_is_closed_after_the_first_line_ends_the_watch() {
+    let program = env!("CARGO_BIN_EXE_truechimer");
+    // The status of the first command, which a pipeline hides, goes through descriptor 3.
+    let script = format!(
+        "{{ {{ '{program}' watch --assume 250ms --interval 1h; echo $? >&3; }} | head -n 1; }} 3>&1"
+    );
+    let mut child = Command::new("sh")
+        .args(["-c", &script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("sh is there");
+    let status = wait(&mut child);
+    assert!(status.success());
+    let output = child.wait_with_output().expect("it has ended");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(out.lines().count(), 2, "a line and the exit code: {out}");
+    // Which of the two writes first is not ours to say.
+    assert!(out.lines().any(|line| line == "0"), "{out}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_not_a_reader_that_went() {
+    for args in COMMANDS.iter().filter(|args| args[0] != "--help") {
+        let full = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        let mut command = truechimer(args);
+        let mut child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("it starts");
+        let status = wait(&mut child);
+        let words = complaints(&mut child);
+        assert_eq!(status.code(), Some(1), "{args:?}: {words}");
+        assert!(words.contains("cannot be written"), "{args:?}: {words}");
+    }
+}

@@ -1,0 +1,146 @@
+//! `truechimer watch`: its lines, and its end.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+use std::{fs, thread};
+
+use nix::pty::{Winsize, openpty};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::{complaints, fits, nothing_vouches_here, truechimer, wait};
+
+fn send(signal: Signal, child: &Child) {
+    let pid = i32::try_from(child.id()).expect("a process id");
+    kill(Pid::from_raw(pid), signal).expect("it is our child");
+}
+
+/// Whether whoever started these tests has told them to ignore Ctrl-C (`nohup`, `&` in a script).
+fn is_ignored(signal: Signal) -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("it is there");
+    let mask = u64::from_str_radix(mask.trim(), 16).expect("hexadecimal");
+    mask & (1 << (signal as i32 - 1)) != 0
+}
+
+#[test]
+fn signals_end_it_well() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        if is_ignored(signal) {
+            eprintln!("skipped: {signal} is ignored by whoever started this");
+            continue;
+        }
+        let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "20ms"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        for _ in 0..3 {
+            let line = lines.next().expect("it goes on").expect("UTF-8");
+            assert!(line.contains("Z ± ") && fits(&line), "{line}");
+        }
+        send(signal, &child);
+        let rest = thread::spawn(move || lines.map_while(Result::ok).last());
+        let status = wait(&mut child);
+        assert_eq!((status.code(), complaints(&mut child).as_str()), (Some(0), ""), "{signal}");
+        let last = rest.join().expect("reading does not panic");
+        assert!(last.is_none_or(|line| line.ends_with(')')), "the last line is whole");
+    }
+}
+
+#[test]
+fn a_signal_does_not_wait_for_the_interval_to_end() {
+    let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "1h"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    lines.next().expect("the first line comes at once").expect("UTF-8");
+    send(Signal::SIGTERM, &child);
+    assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+#[test]
+fn a_reader_that_does_not_read_keeps_no_signal_waiting() {
+    let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "1ms", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    // Many times as long as it takes to fill the 64 KiB of a pipe.
+    thread::sleep(Duration::from_secs(2));
+    send(Signal::SIGTERM, &child);
+    assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+#[test]
+fn without_evidence_it_goes_on_and_says_so_in_each_line() {
+    if !nothing_vouches_here() {
+        return;
+    }
+    let mut child = truechimer(&["watch", "--interval", "20ms"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    for _ in 0..3 {
+        let line = lines.next().expect("it goes on").expect("UTF-8");
+        assert!(line.starts_with("unsynchronized: the kernel says"), "{line}");
+    }
+    send(Signal::SIGTERM, &child);
+    assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+#[test]
+fn with_json_each_line_is_an_object_and_time_goes_on() {
+    let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "20ms", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let mut last = i64::MIN;
+    for _ in 0..3 {
+        let line = lines.next().expect("it goes on").expect("UTF-8");
+        let object: Value = serde_json::from_str(&line).expect("JSON");
+        let latest = object["interval"]["latest"]["tai_ns"].as_i64().expect("a moment");
+        assert!(latest > last);
+        last = latest;
+    }
+    send(Signal::SIGTERM, &child);
+    assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+#[test]
+fn on_a_terminal_one_line_is_rewritten_and_left_behind_whole() {
+    for columns in [80u16, 30] {
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        let terminal = openpty(Some(&size), None).expect("a terminal is to be had");
+        let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "20ms"])
+            .stdout(Stdio::from(terminal.slave))
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut screen = fs::File::from(terminal.master);
+        let mut seen = Vec::new();
+        let mut some = [0; 1024];
+        while seen.iter().filter(|&&byte| byte == b'\r').count() < 4 {
+            let read = screen.read(&mut some).expect("the terminal is open");
+            seen.extend_from_slice(&some[..read]);
+        }
+        send(Signal::SIGTERM, &child);
+        // It ends with an error, as it does when the last user of a terminal has gone.
+        while let Ok(read @ 1..) = screen.read(&mut some) {
+            seen.extend_from_slice(&some[..read]);
+        }
+        assert_eq!((wait(&mut child).code(), complaints(&mut child).as_str()), (Some(0), ""));
+        let seen = String::from_utf8(seen).expect("UTF-8");
+        // The terminal itself puts \r before the \n.
+        let lines = seen.strip_suffix("\r\n").expect("it leaves a line of its own");
+        assert!(!lines.contains('\n'), "one line: {seen:?}");
+        for line in lines.split('\r') {
+            assert!(line.chars().count() < usize::from(columns), "{line:?}");
+        }
+    }
+}
