@@ -211,7 +211,7 @@ impl ClockBuilder {
                 with_kernel.then(|| Box::new(Kernel::new(leaps.clone())) as Box<dyn Source>);
             kernel.map(Witness::Source).into_iter().collect::<Vec<_>>()
         };
-        let operator = self.assume_error.map(|error| Assumed::new(error, self.leaps));
+        let operator = self.assume_error.map(|error| Box::new(Assumed::new(error, self.leaps)));
         let witnesses = operator
             .map(Witness::Operator)
             .into_iter()

@@ -26,7 +26,7 @@ use crate::source::{Source, SourceError};
 /// Somebody who is asked for the time.
 pub(crate) enum Witness {
     /// The operator, whose word makes the clock `Assumed`.
-    Operator(Assumed),
+    Operator(Box<Assumed>),
     /// Evidence, which makes it `Synchronized`.
     Source(Box<dyn Source>),
 }
@@ -41,7 +41,7 @@ impl Witness {
 
     fn as_source(&mut self) -> &mut dyn Source {
         match self {
-            Witness::Operator(assumed) => assumed,
+            Witness::Operator(assumed) => assumed.as_mut(),
             Witness::Source(source) => source.as_mut(),
         }
     }
@@ -119,7 +119,7 @@ impl Driver {
             Witness::Operator(assumed) => Some(assumed),
             Witness::Source(_) => None,
         });
-        let renewed = operators.map(Assumed::renew).count();
+        let renewed = operators.map(|assumed| assumed.renew()).count();
         if renewed > 0 {
             self.estimator.forget();
         }
