@@ -34,6 +34,8 @@ use crate::sys;
 pub struct ClockBuilder {
     sources: Vec<Box<dyn Source>>,
     with_kernel: bool,
+    with_chrony: bool,
+    believes_any_writer: bool,
     assume_error: Option<Duration>,
     counter: CounterKind,
     leaps: LeapTable,
@@ -110,6 +112,8 @@ impl Default for ClockBuilder {
         ClockBuilder {
             sources: Vec::new(),
             with_kernel: true,
+            with_chrony: true,
+            believes_any_writer: false,
             assume_error: None,
             counter: CounterKind::Auto,
             leaps: LeapTable::builtin(),
@@ -134,6 +138,27 @@ impl ClockBuilder {
     /// Does not ask the kernel for its error bound.
     pub fn without_kernel(mut self) -> ClockBuilder {
         self.with_kernel = false;
+        self
+    }
+
+    /// Does not ask chronyd what it says of its own bound.
+    ///
+    /// Otherwise, where the kernel has been told a bound and chronyd answers, the
+    /// larger of the two counts; and a chronyd without `rtcsync`, which leaves
+    /// the kernel flagged as unsynchronised, vouches by itself.
+    pub fn without_chrony(mut self) -> ClockBuilder {
+        self.with_chrony = false;
+        self
+    }
+
+    /// Takes the kernel's `maxerror` for a bound, whoever writes it.
+    ///
+    /// Otherwise it is refused while it bears the mark of a daemon that states no
+    /// bound (systemd-timesyncd, phc2sys, ptp4l, an ntpsec that has heard from
+    /// nobody), or while the only daemon to be seen is one of these. Use it where
+    /// you know the writer better than this crate does: it is your assumption then.
+    pub fn believe_any_writer(mut self) -> ClockBuilder {
+        self.believes_any_writer = true;
         self
     }
 
@@ -206,9 +231,16 @@ impl ClockBuilder {
         let (ring, publisher) = Ring::new(nothing.to_words());
 
         let (with_kernel, leaps) = (self.with_kernel, self.leaps.clone());
+        let (with_chrony, believes_any_writer) = (self.with_chrony, self.believes_any_writer);
         let kernel = move || {
-            let kernel =
-                with_kernel.then(|| Box::new(Kernel::new(leaps.clone())) as Box<dyn Source>);
+            let mut kernel = Kernel::new(leaps.clone());
+            if with_chrony {
+                kernel = kernel.with_chrony();
+            }
+            if believes_any_writer {
+                kernel = kernel.believing_any_writer();
+            }
+            let kernel = with_kernel.then(|| Box::new(kernel) as Box<dyn Source>);
             kernel.map(Witness::Source).into_iter().collect::<Vec<_>>()
         };
         let operator = self.assume_error.map(|error| Box::new(Assumed::new(error, self.leaps)));

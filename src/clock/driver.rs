@@ -39,6 +39,16 @@ impl Witness {
         }
     }
 
+    fn details(&self) -> Option<String> {
+        match self {
+            Witness::Operator(_) => None,
+            // Like every call into a source, it may panic.
+            Witness::Source(source) => {
+                catch_unwind(AssertUnwindSafe(|| source.details())).unwrap_or(None)
+            }
+        }
+    }
+
     fn as_source(&mut self) -> &mut dyn Source {
         match self {
             Witness::Operator(assumed) => assumed.as_mut(),
@@ -103,8 +113,9 @@ impl Driver {
             record.lock().begin(i, self.seats[i].witness.name());
             let outcome = self.ask(i);
             self.publish(ring);
+            let details = self.seats[i].witness.details();
             let mut record = record.lock();
-            record.end(i, &outcome, Instant::now());
+            record.end(i, &outcome, details, Instant::now());
             record.contradictions = self.estimator.contradictions();
             record.calibration = Some(self.calibration.clone());
         }

@@ -78,6 +78,8 @@ pub struct SourceReport {
     pub name: String,
     /// What it said when it was asked last; `None` if it has not answered yet.
     pub said: Option<Said>,
+    /// What else it knew then, in its own words: whom it follows, how far away that is.
+    pub details: Option<String>,
     /// How long ago it answered.
     pub age: Option<Duration>,
     /// How long it has been asked without an answer: it blocks.
@@ -148,6 +150,7 @@ pub(crate) struct Record {
 struct Entry {
     name: String,
     said: Option<Said>,
+    details: Option<String>,
     answered: Option<Instant>,
     asked: Option<Instant>,
     samples: u64,
@@ -174,8 +177,15 @@ impl Record {
     }
 
     /// Source `i` has answered.
-    pub(crate) fn end(&mut self, i: usize, outcome: &Result<Answer, SourceError>, at: Instant) {
+    pub(crate) fn end(
+        &mut self,
+        i: usize,
+        outcome: &Result<Answer, SourceError>,
+        details: Option<String>,
+        at: Instant,
+    ) {
         let entry = &mut self.sources[i];
+        entry.details = details;
         entry.asked = None;
         entry.answered = Some(at);
         entry.said = Some(match outcome {
@@ -207,6 +217,7 @@ impl Record {
         let sources = self.sources.iter().map(|entry| SourceReport {
             name: entry.name.clone(),
             said: entry.said.clone(),
+            details: entry.details.clone(),
             age: entry.answered.map(|at| at.elapsed()),
             asked_for: entry.asked.map(|since| since.elapsed()),
             samples: entry.samples,

@@ -75,6 +75,13 @@ impl KernelState {
         self.status & libc::STA_UNSYNC == 0 && self.state != libc::TIME_ERROR
     }
 
+    /// Whether `maxerror` is anything but the kernel's "I do not know".
+    ///
+    /// A step sets it to that, so while it is less somebody has written since.
+    pub fn has_bound(&self) -> bool {
+        (0..UNKNOWN_ERROR_US).contains(&self.maxerror_us)
+    }
+
     /// `maxerror mod 500`: what the writer last wrote, modulo 500 µs.
     pub fn residue_us(&self) -> i64 {
         self.maxerror_us.rem_euclid(GROWTH_PPM)
@@ -138,6 +145,9 @@ impl fmt::Display for KernelState {
 
 /// A tick of USER_HZ, 10 ms.
 const NOMINAL_TICK_US: i64 = 10_000;
+
+/// Where `maxerror` stands after a step, and ends when nobody writes it: 16 s, in µs.
+const UNKNOWN_ERROR_US: i64 = 16_000_000;
 
 /// What ntpsec writes before it has heard from any server, in µs, with STA_PLL.
 const NTPD_STARTUP_US: i64 = 16;

@@ -17,17 +17,21 @@
 //!   after it. `CLOCK_REALTIME_COARSE` moves at the same ticks and so shows up to
 //!   where that has been done; the growth since then is added here.
 //! - *The clock is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`,
-//!   the kernel is told an offset and works it off; until then it counts as error.
+//!   the kernel is told an offset and works it off; until then it counts as error,
+//!   and so does the part that is under way (`source::in_flight`).
 //!   A clock that is slewed faster than the 500 ppm by which maxerror grows
 //!   outruns its bound.
 //! - *Two system calls are not one*: a step may fall between reading the bound
 //!   and reading the clock. So the bound is read on both sides, and both must agree.
 //! - *A leap second*: REALTIME runs on past midnight for a few ms before it steps
 //!   back. Around a leap, both offsets to TAI are covered.
+//! - *The flag is not the bound*: a chronyd without `rtcsync` states its bound and
+//!   leaves the kernel flagged. So chronyd is asked as well (`source::chrony`), and
+//!   of its bound and the kernel's the larger one counts.
 //! - *A suspend*: afterwards REALTIME rests on the RTC, and maxerror does not show it.
 //!   Nothing is vouched for until the daemon writes again.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
 
@@ -36,6 +40,9 @@ use crate::clock::counter::Counter;
 use crate::clock::status::Reason;
 use crate::scale::LeapTable;
 use crate::source::adjtimex::{GROWTH_PPM, KernelState};
+use crate::source::chrony::confirm::{Confirmer, Word};
+use crate::source::daemon::{self, Daemon};
+use crate::source::in_flight::InFlight;
 use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns, unlisted_leap};
 use crate::source::{Source, SourceError};
 use crate::sys;
@@ -50,12 +57,61 @@ pub struct Kernel {
     since_suspend: Option<i64>,
     /// A leap that the kernel has made and the table does not know, in seconds.
     unlisted_leap: Option<i32>,
+    in_flight: InFlight,
+    chrony: Option<Confirmer>,
+    others: Others,
+}
+
+/// What is known of the clock beside the kernel's word on it.
+#[derive(Debug)]
+struct Others {
+    word: Word,
+    /// Who runs that could have written the kernel's bound.
+    running: fn() -> Vec<Daemon>,
+    /// The operator says that whoever writes the bound writes an honest one.
+    believes_any_writer: bool,
+    /// The kernel's word alone counts for nothing.
+    needs_chrony: bool,
 }
 
 impl Kernel {
     /// The kernel's word, with `leaps` to go from UTC to TAI.
     pub fn new(leaps: LeapTable) -> Kernel {
-        Kernel { leaps, suspended_ns: None, since_suspend: None, unlisted_leap: None }
+        Kernel {
+            leaps,
+            suspended_ns: None,
+            since_suspend: None,
+            unlisted_leap: None,
+            in_flight: InFlight::default(),
+            chrony: None,
+            others: Others {
+                word: Word::Nothing("chronyd is not asked".to_owned()),
+                running: daemon::running,
+                believes_any_writer: false,
+                needs_chrony: false,
+            },
+        }
+    }
+
+    /// Asks this chronyd, and believes nothing that it does not confirm.
+    pub(crate) fn confirmed_only_by(mut self, chrony: Confirmer) -> Kernel {
+        self.others.needs_chrony = true;
+        Kernel { chrony: Some(chrony), ..self }
+    }
+
+    /// Asks the chronyd of this host as well, if there is one: it can confirm
+    /// what the kernel does not vouch for, and the larger bound counts.
+    pub fn with_chrony(self) -> Kernel {
+        Kernel { chrony: Some(Confirmer::usual()), ..self }
+    }
+
+    /// Takes `maxerror` for a bound, whoever writes it and whatever it is.
+    ///
+    /// The operator's word against the judgement made here. A kernel that says
+    /// it is not synchronised is not believed all the same.
+    pub fn believing_any_writer(mut self) -> Kernel {
+        self.others.believes_any_writer = true;
+        self
     }
 }
 
@@ -65,9 +121,16 @@ impl Source for Kernel {
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        let first_look = Realtime::look(counter);
+        self.hear_chrony();
         let evidence = gather(counter)?;
+        if evidence.realtime.was_stepped_since(&first_look) {
+            self.others.word = Word::Nothing("the clock was stepped since it was asked".to_owned());
+        }
         self.notice_suspend(&evidence);
-        let error_ns = vouched_error_ns(&evidence, self.since_suspend)?;
+        let under_way = self.note_in_flight(&evidence);
+        let error_ns = vouched_error_ns(&evidence, self.since_suspend, &self.others)?;
+        let error_ns = error_ns.saturating_add(under_way);
         let kernel = &evidence.kernel.1;
         self.unlisted_leap =
             self.unlisted_leap.or_else(|| unlisted_leap(&self.leaps, &evidence.realtime, kernel));
@@ -75,9 +138,30 @@ impl Source for Kernel {
         let time = tai.widen(Duration::from_nanos(error_ns));
         Ok(Sample::new(evidence.realtime.before, evidence.realtime.after, time))
     }
+
+    fn details(&self) -> Option<String> {
+        Some(self.chrony.as_ref()?.tracking()?.to_string())
+    }
 }
 
 impl Kernel {
+    /// Asks chronyd, if it may have something to confirm.
+    fn hear_chrony(&mut self) {
+        let Some(chrony) = &mut self.chrony else { return };
+        self.others.word = match KernelState::read() {
+            Ok(kernel) if kernel.has_bound() => {
+                chrony.word(kernel.maxerror_us, kernel.residue_us())
+            }
+            _ => Word::Nothing("nobody has told the kernel a bound".to_owned()),
+        };
+    }
+
+    /// How much of a correction may be under way, in ns.
+    fn note_in_flight(&mut self, evidence: &Evidence) -> u64 {
+        let at = Instant::now();
+        self.in_flight.note(&evidence.kernel.0, at).max(self.in_flight.note(&evidence.kernel.1, at))
+    }
+
     /// After a suspend, remembers by which mark a later write of the daemon will be known.
     fn notice_suspend(&mut self, evidence: &Evidence) {
         let residue = evidence.kernel.1.residue_us();
@@ -138,18 +222,21 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
 }
 
 /// How far from UTC the clock may have been, in nanoseconds, if anybody vouches for it.
-fn vouched_error_ns(evidence: &Evidence, since_suspend: Option<i64>) -> Result<u64, SourceError> {
+fn vouched_error_ns(
+    evidence: &Evidence,
+    since_suspend: Option<i64>,
+    others: &Others,
+) -> Result<u64, SourceError> {
     let (before, after) = &evidence.kernel;
     let worse = if before.maxerror_us > after.maxerror_us { before } else { after };
     let cannot = |reason, detail: String| Err(SourceError::cannot_vouch(reason, detail));
-    if !before.is_synchronized() || !after.is_synchronized() {
-        return cannot(Reason::KernelUnsynchronized, worse.to_string());
-    }
-    if before.states_no_bound() || after.states_no_bound() {
+    let excess_ns = confirmed_excess_ns((before, after), others)?;
+    if (before.states_no_bound() || after.states_no_bound()) && !others.believes_any_writer {
+        let named = (others.running)().into_iter().map(runs).collect::<String>();
         return cannot(
             Reason::NoBoundStated,
             format!(
-                "maxerror is {} µs, a bare {} µs and its growth",
+                "maxerror is {} µs, a bare {} µs and its growth{named}",
                 worse.maxerror_us,
                 worse.residue_us()
             ),
@@ -172,8 +259,37 @@ fn vouched_error_ns(evidence: &Evidence, since_suspend: Option<i64>) -> Result<u
     // The kernel and the daemon count whole microseconds, and daemons round as they like.
     let stated = (worse.maxerror_us.unsigned_abs() + 1).saturating_mul(1000);
     Ok(stated
+        .saturating_add(excess_ns)
         .saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))
         .saturating_add(under_way(before).max(under_way(after))))
+}
+
+/// Who says that something disciplines the clock, and by how much its error
+/// exceeds the kernel's bound by that word.
+fn confirmed_excess_ns(
+    (before, after): (&KernelState, &KernelState),
+    others: &Others,
+) -> Result<u64, SourceError> {
+    let cannot = |reason, detail: String| Err(SourceError::cannot_vouch(reason, detail));
+    let is_synchronized = before.is_synchronized() && after.is_synchronized();
+    match &others.word {
+        // A step that chronyd has not noticed puts the bound where it is none.
+        Word::Vouches { excess_ns } if before.has_bound() && after.has_bound() => Ok(*excess_ns),
+        Word::Nothing(why) if !is_synchronized || others.needs_chrony => {
+            cannot(Reason::KernelUnsynchronized, format!("{after}; chronyd: {why}"))
+        }
+        _ if !is_synchronized => cannot(Reason::KernelUnsynchronized, after.to_string()),
+        _ if others.believes_any_writer => Ok(0),
+        _ => match daemon::only_unbelievable(&(others.running)()) {
+            Some(daemon) => cannot(Reason::NoBoundStated, format!("{after}{}", runs(daemon))),
+            None => Ok(0),
+        },
+    }
+}
+
+/// The end of a sentence that says who runs, and what that is worth.
+fn runs(daemon: Daemon) -> String {
+    format!("; {daemon} runs, which {}", daemon.explanation())
 }
 
 /// How much `maxerror` may have to grow still for the time since it was last true.
@@ -217,8 +333,14 @@ mod tests {
         }
     }
 
+    /// Nobody but the kernel is heard.
+    fn nobody() -> Others {
+        let word = Word::Nothing("not running".to_owned());
+        Others { word, running: Vec::new, believes_any_writer: false, needs_chrony: false }
+    }
+
     fn judge(state: KernelState) -> Result<u64, Reason> {
-        vouched_error_ns(&evidence(state, state), None).map_err(|error| error.reason())
+        vouched_error_ns(&evidence(state, state), None, &nobody()).map_err(|error| error.reason())
     }
 
     #[test]
@@ -288,16 +410,86 @@ mod tests {
     }
 
     #[test]
+    fn chronyd_confirms_what_the_kernel_leaves_flagged_and_the_larger_bound_counts() {
+        let h = healthy();
+        let flagged = KernelState { status: libc::STA_UNSYNC, state: libc::TIME_ERROR, ..h };
+        let stepped = KernelState { maxerror_us: 16_000_000, ..flagged };
+        let vouches = |excess_ns| Word::Vouches { excess_ns };
+        let nothing = || Word::Nothing("not synchronised".to_owned());
+        let plain = 1_235_000 + 140_626;
+        let cases = [
+            ("both", h, vouches(0), Ok(plain)),
+            ("chronyd says more", h, vouches(9_000), Ok(plain + 9_000)),
+            ("chronyd is not there", h, nothing(), Ok(plain)),
+            ("no rtcsync", flagged, vouches(0), Ok(plain)),
+            ("no rtcsync, and more", flagged, vouches(7), Ok(plain + 7)),
+            ("flagged, no word", flagged, nothing(), Err(Reason::KernelUnsynchronized)),
+            // chronyd does not know yet that the clock was stepped behind its back.
+            ("stepped", stepped, vouches(16), Err(Reason::KernelUnsynchronized)),
+            (
+                "a zero beside chronyd",
+                KernelState { maxerror_us: 500, ..h },
+                vouches(100),
+                Err(Reason::NoBoundStated),
+            ),
+        ];
+        for (what, state, word, verdict) in cases {
+            let others = Others { word, ..nobody() };
+            let got = vouched_error_ns(&evidence(state, state), None, &others);
+            assert_eq!(got.map_err(|error| error.reason()), verdict, "{what}");
+        }
+    }
+
+    #[test]
+    fn where_chronyd_must_confirm_the_kernels_word_alone_is_nothing() {
+        let state = healthy();
+        let judge = |word, needs_chrony| {
+            let others = Others { word, needs_chrony, ..nobody() };
+            vouched_error_ns(&evidence(state, state), None, &others)
+        };
+        let nothing = || Word::Nothing("it is not running".to_owned());
+        assert!(judge(nothing(), false).is_ok());
+        assert!(judge(Word::Vouches { excess_ns: 0 }, true).is_ok());
+        let error = judge(nothing(), true).expect_err("the kernel alone").to_string();
+        assert!(error.contains("chronyd: it is not running"), "{error}");
+    }
+
+    #[test]
+    fn a_bound_is_refused_where_only_a_daemon_without_one_runs_unless_the_operator_says_so() {
+        let state = healthy();
+        let zero = KernelState { maxerror_us: 500, ..state };
+        let timesyncd = || vec![Daemon::Timesyncd];
+        let chronyd = || vec![Daemon::Chrony];
+        let cases: [(_, fn() -> Vec<Daemon>, bool, bool); 5] = [
+            (state, timesyncd, false, false),
+            (state, timesyncd, true, true),
+            (state, chronyd, false, true),
+            (zero, chronyd, false, false),
+            (zero, timesyncd, true, true),
+        ];
+        for (state, running, believes_any_writer, believed) in cases {
+            let others = Others { running, believes_any_writer, ..nobody() };
+            let got = vouched_error_ns(&evidence(state, state), None, &others);
+            assert_eq!(got.is_ok(), believed, "{:?} {got:?}", running());
+            if let Err(error) = got {
+                let words = error.to_string();
+                assert!(words.contains(&running()[0].to_string()), "named: {words}");
+            }
+        }
+    }
+
+    #[test]
     fn of_the_two_looks_the_worse_counts() {
         let small = healthy();
         let large = KernelState { maxerror_us: 1_734, ..small };
         let both = [(small, large), (large, small)];
-        let errors = both.map(|(a, b)| vouched_error_ns(&evidence(a, b), None).expect("honest"));
+        let errors =
+            both.map(|(a, b)| vouched_error_ns(&evidence(a, b), None, &nobody()).expect("honest"));
         assert_eq!(errors[0], errors[1]);
         assert!(errors[0] > 1_734_000);
         let lost = KernelState { status: libc::STA_UNSYNC, ..small };
-        assert!(vouched_error_ns(&evidence(small, lost), None).is_err());
-        assert!(vouched_error_ns(&evidence(lost, small), None).is_err());
+        assert!(vouched_error_ns(&evidence(small, lost), None, &nobody()).is_err());
+        assert!(vouched_error_ns(&evidence(lost, small), None, &nobody()).is_err());
     }
 
     #[test]
@@ -327,7 +519,7 @@ mod tests {
         };
         let mut judge = |e: Evidence| {
             kernel.notice_suspend(&e);
-            vouched_error_ns(&e, kernel.since_suspend).map_err(|error| error.reason())
+            vouched_error_ns(&e, kernel.since_suspend, &nobody()).map_err(|error| error.reason())
         };
         assert!(judge(at(500, 1_234)).is_ok(), "suspended long before anybody looked");
         assert!(judge(at(500_900, 1_234)).is_ok(), "noise of reading two clocks");

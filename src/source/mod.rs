@@ -12,9 +12,12 @@
 
 mod adjtimex;
 pub mod assume;
+pub mod chrony;
 pub mod daemon;
+mod in_flight;
 pub mod kernel;
 pub(crate) mod realtime;
+pub mod rtc;
 pub mod timex;
 
 pub use adjtimex::KernelState;
@@ -62,6 +65,11 @@ pub trait Source: Send {
     ///
     /// Whenever it cannot vouch for an interval.
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError>;
+
+    /// What else it knew at its last sample, in a line for the report.
+    fn details(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a source does not vouch for the time.

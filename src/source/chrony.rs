@@ -1,0 +1,124 @@
+//! chronyd's own word on its error: the TRACKING report.
+//!
+//! The kernel's `maxerror` is what a daemon last wrote, grown by the kernel
+//! since. It does not say who wrote it, and a chronyd that runs without
+//! `rtcsync` leaves the kernel flagged as unsynchronised although its bound is
+//! good. So chronyd is asked itself, over the protocol of its command port. The
+//! question needs no privilege, and costs chronyd some 50 µs.
+//!
+//! The naive way is to run `chronyc tracking` and read its text. That forks a
+//! process, is rounded to what people like to see, and cannot be checked.
+//!
+//! The report says how far the wall clock still is from what chronyd believes
+//! (*current correction*), and how far that may be from the truth: half of the
+//! round trip to the primary source (*root delay*), for a packet may have spent
+//! all of it on one way, and what clocks on the path have drifted since (*root
+//! dispersion*). Hence, as in RFC 5905, section 11.2 (the root distance):
+//!
+//! ```text
+//! |REALTIME − UTC| ≤ |current correction| + root delay / 2 + root dispersion
+//! ```
+//!
+//! A clock asks chronyd beside the kernel (`confirm`), and the larger bound
+//! counts. Read next: [`tracking`] for the bytes and what is checked about them,
+//! [`client`] for the asking. The layout of the packets is that of chrony's
+//! `candm.h`, version 6, as spoken since chrony 1.31.
+
+pub mod client;
+pub(crate) mod confirm;
+pub mod tracking;
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use client::Endpoint;
+use confirm::Confirmer;
+
+use crate::clock::bound::Sample;
+use crate::clock::counter::Counter;
+use crate::scale::LeapTable;
+use crate::source::kernel::Kernel;
+use crate::source::{Source, SourceError};
+
+pub use client::{ChronyError, Client};
+pub use tracking::{Leap, Reference, Tracking, TrackingError};
+
+/// The kernel's clock, with chronyd's word for it.
+///
+/// `Clock::new()` asks the chronyd of this host beside the kernel anyway, and
+/// believes the kernel alone where chronyd is silent. This source is for those
+/// who want no evidence but chronyd's, or have a chronyd elsewhere on the host.
+///
+/// ```
+/// use truechimer::Clock;
+/// use truechimer::source::chrony::Chrony;
+///
+/// let clock = Clock::builder().without_kernel().source(Chrony::new()).build()?;
+/// # Ok::<(), truechimer::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct Chrony(Kernel);
+
+impl Chrony {
+    /// The chronyd that answers at [`client::UDP`] or [`client::SOCKET`], and the
+    /// builtin leap table.
+    pub fn new() -> Chrony {
+        Chrony::of(Confirmer::usual(), LeapTable::builtin())
+    }
+
+    /// One that answers over UDP elsewhere. It must discipline the clock of *this* host.
+    pub fn udp(at: SocketAddr, leaps: LeapTable) -> Chrony {
+        Chrony::of(Confirmer::new(vec![Endpoint::Udp(at)]), leaps)
+    }
+
+    /// One that answers on a Unix socket elsewhere, to root or its own user.
+    pub fn unix(at: &Path, leaps: LeapTable) -> Chrony {
+        Chrony::of(Confirmer::new(vec![Endpoint::Unix(at.to_owned())]), leaps)
+    }
+
+    fn of(confirmer: Confirmer, leaps: LeapTable) -> Chrony {
+        Chrony(Kernel::new(leaps).confirmed_only_by(confirmer))
+    }
+}
+
+impl Default for Chrony {
+    fn default() -> Chrony {
+        Chrony::new()
+    }
+}
+
+impl Source for Chrony {
+    fn name(&self) -> &str {
+        "chrony"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        self.0.sample(counter)
+    }
+
+    fn details(&self) -> Option<String> {
+        self.0.details()
+    }
+}
+
+/// Asks the chronyd of this host for its report: over UDP, else over its Unix socket.
+///
+/// # Errors
+///
+/// What went wrong over UDP, if neither answers.
+///
+/// ```no_run
+/// let tracking = truechimer::source::chrony::tracking()?;
+/// println!("chronyd follows {}, stratum {}", tracking.reference, tracking.stratum);
+/// # Ok::<(), truechimer::source::chrony::ChronyError>(())
+/// ```
+pub fn tracking() -> Result<Tracking, ChronyError> {
+    let mut first_error = None;
+    for endpoint in Endpoint::usual() {
+        match Client::to(endpoint).and_then(|mut client| client.tracking()) {
+            Ok(tracking) => return Ok(tracking),
+            Err(error) => first_error.get_or_insert(error),
+        };
+    }
+    Err(first_error.unwrap_or_else(|| ChronyError::NotRunning { at: client::UDP.to_string() }))
+}

@@ -1,0 +1,296 @@
+//! [`Client`]: asks a chronyd on this host, and never waits long for it.
+//!
+//! Over UDP the socket is connected, for two reasons: the kernel then drops
+//! what anybody else sends, and it reports at once that nobody listens, so that
+//! "chronyd is not running" need not be guessed from silence. Only root may
+//! listen on port 323, so whoever answers is the operator's.
+//!
+//! A forked child would share the socket with its parent, and each could take
+//! the other's answers. So a client that finds itself in another process than
+//! the one it was made in opens a socket of its own.
+//!
+//! Over the Unix socket chronyd answers only to a socket that has a path of its
+//! own, in a directory that chronyd reaches. So the client binds one beside
+//! chronyd's and removes it when it is done. Only root and chronyd's own user
+//! may do that; it is for hosts where the UDP port is closed (`cmdport 0`).
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use super::tracking::{PACKET, Tracking, TrackingError, request};
+
+/// Where chronyd answers anybody on this host.
+pub const UDP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 323);
+/// Where chronyd answers root.
+pub const SOCKET: &str = "/run/chrony/chronyd.sock";
+/// How long an answer may take. chronyd answers within a millisecond unless it
+/// is stopped or the host is very busy; the next poll asks again.
+pub const TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Why chronyd gave no report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChronyError {
+    /// Nobody listens there.
+    #[error("chronyd is not running, or its command port is closed: nobody listens at {at}")]
+    NotRunning {
+        /// Where it was asked.
+        at: String,
+    },
+    /// The socket may not be used by this user.
+    #[error("{at} may be asked only by root and by chronyd's own user: {error}")]
+    Denied {
+        /// Where it was asked.
+        at: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// No answer in time.
+    #[error("chronyd did not answer at {at} within {timeout:?}: it is stopped, or very busy")]
+    NoAnswer {
+        /// Where it was asked.
+        at: String,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The system failed.
+    #[error("asking chronyd at {at} failed: {error}")]
+    Io {
+        /// Where it was asked.
+        at: String,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// An answer that says nothing.
+    #[error("{0}")]
+    Answer(#[from] TrackingError),
+}
+
+impl ChronyError {
+    /// Whether asking again can help without anybody changing something.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            ChronyError::NotRunning { .. } | ChronyError::NoAnswer { .. } => true,
+            ChronyError::Io { .. } => true,
+            ChronyError::Denied { .. } => false,
+            ChronyError::Answer(error) => error.is_transient(),
+        }
+    }
+}
+
+/// Where a chronyd may be asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Endpoint {
+    Udp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// Where the chronyd of this host is asked, in this order.
+    pub(crate) fn usual() -> Vec<Endpoint> {
+        vec![Endpoint::Udp(UDP), Endpoint::Unix(SOCKET.into())]
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Endpoint::Udp(at) => at.to_string(),
+            Endpoint::Unix(at) => at.display().to_string(),
+        }
+    }
+
+    fn open(&self) -> Result<Socket, ChronyError> {
+        let opened = match self {
+            Endpoint::Udp(at) => open_udp(*at).map(Socket::Udp),
+            Endpoint::Unix(at) => OwnPath::beside(at).map(Socket::Unix),
+        };
+        opened.map_err(|error| failed(&self.name(), error))
+    }
+}
+
+fn open_udp(at: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match at {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (std::net::Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(at)?;
+    Ok(socket)
+}
+
+/// A connection to one chronyd.
+#[derive(Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    socket: Socket,
+    /// The process that opened the socket.
+    pid: u32,
+    sequence: u32,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Udp(UdpSocket),
+    Unix(OwnPath),
+}
+
+/// A socket with a path, which is removed with it.
+#[derive(Debug)]
+struct OwnPath {
+    socket: UnixDatagram,
+    path: PathBuf,
+    pid: u32,
+}
+
+impl OwnPath {
+    /// A socket that is connected to the one at `at`, bound to a path beside it.
+    fn beside(at: &Path) -> io::Result<OwnPath> {
+        // Several clients in one process each need a path of their own.
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = at.with_file_name(format!("truechimer.{pid}.{count}.sock"));
+        // One that has the same name is a dead process's.
+        let _ = std::fs::remove_file(&path);
+        let own = OwnPath { socket: UnixDatagram::bind(&path)?, path, pid };
+        // chronyd has given root up and must be able to write to it.
+        std::fs::set_permissions(&own.path, std::fs::Permissions::from_mode(0o666))?;
+        own.socket.connect(at)?;
+        Ok(own)
+    }
+}
+
+impl Drop for OwnPath {
+    fn drop(&mut self) {
+        // A forked child has a copy of this, and the path is its parent's.
+        if self.pid == std::process::id() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Client {
+    /// For a chronyd that answers over UDP, usually at [`UDP`].
+    ///
+    /// # Errors
+    ///
+    /// Where no socket can be had. That nobody listens shows when asking.
+    pub fn udp(at: SocketAddr) -> Result<Client, ChronyError> {
+        Client::to(Endpoint::Udp(at))
+    }
+
+    /// For a chronyd that answers on a Unix socket, usually at [`SOCKET`].
+    ///
+    /// # Errors
+    ///
+    /// Where the socket is not there, or may not be used by this user.
+    pub fn unix(at: &Path) -> Result<Client, ChronyError> {
+        Client::to(Endpoint::Unix(at.to_owned()))
+    }
+
+    pub(crate) fn to(endpoint: Endpoint) -> Result<Client, ChronyError> {
+        let socket = endpoint.open()?;
+        let (pid, sequence) = (std::process::id(), any_number());
+        Ok(Client { endpoint, socket, pid, sequence, timeout: TIMEOUT })
+    }
+
+    /// Waits so long for an answer in place of [`TIMEOUT`].
+    pub fn with_timeout(self, timeout: Duration) -> Client {
+        Client { timeout, ..self }
+    }
+
+    /// Asks for the report, and waits for the answer to this very question.
+    ///
+    /// Answers to earlier questions, which were given up, are passed over.
+    ///
+    /// # Errors
+    ///
+    /// See [`ChronyError`]. After any of them the client can be asked again.
+    pub fn tracking(&mut self) -> Result<Tracking, ChronyError> {
+        if self.pid != std::process::id() {
+            *self = Client::to(self.endpoint.clone())?.with_timeout(self.timeout);
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+        let deadline = Instant::now() + self.timeout;
+        self.send(&request(self.sequence)).map_err(|error| self.failed(error))?;
+        let mut packet = [0; 2 * PACKET];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self.no_answer());
+            }
+            let length = match self.receive(&mut packet, left) {
+                Ok(length) => length,
+                Err(error) if is_timeout(&error) => return Err(self.no_answer()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(self.failed(error)),
+            };
+            match Tracking::decode(&packet[..length], self.sequence) {
+                // Too short to tell what it answers is a stray, too.
+                Err(TrackingError::Stray | TrackingError::Length { length: ..20 }) => {}
+                answer => return Ok(answer?),
+            }
+        }
+    }
+
+    fn no_answer(&self) -> ChronyError {
+        ChronyError::NoAnswer { at: self.endpoint.name(), timeout: self.timeout }
+    }
+
+    fn failed(&self, error: io::Error) -> ChronyError {
+        failed(&self.endpoint.name(), error)
+    }
+
+    fn send(&self, packet: &[u8]) -> io::Result<()> {
+        match &self.socket {
+            Socket::Udp(socket) => socket.send(packet).map(|_| ()),
+            Socket::Unix(own) => {
+                // A full queue must not stop the caller: chronyd may be stopped.
+                own.socket.set_write_timeout(Some(self.timeout.max(Duration::from_micros(1))))?;
+                own.socket.send(packet).map(|_| ())
+            }
+        }
+    }
+
+    fn receive(&self, packet: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        match &self.socket {
+            Socket::Udp(socket) => {
+                socket.set_read_timeout(Some(timeout))?;
+                socket.recv(packet)
+            }
+            Socket::Unix(own) => {
+                own.socket.set_read_timeout(Some(timeout))?;
+                own.socket.recv(packet)
+            }
+        }
+    }
+}
+
+/// Where the sequence numbers of a client begin; from there they count, so that
+/// no two questions in flight have the same.
+fn any_number() -> u32 {
+    RandomState::new().build_hasher().finish() as u32
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+fn failed(at: &str, error: io::Error) -> ChronyError {
+    let at = at.to_owned();
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => {
+            ChronyError::NotRunning { at }
+        }
+        io::ErrorKind::PermissionDenied => ChronyError::Denied { at, error },
+        _ => ChronyError::Io { at, error },
+    }
+}
+
+#[cfg(test)]
+mod tests;

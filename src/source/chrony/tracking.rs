@@ -1,0 +1,380 @@
+//! [`Tracking`]: the request and the reply of chrony's TRACKING command, byte by byte.
+//!
+//! A reply comes from another process, so nothing in it is believed before it
+//! has been looked at: each field has a range, and a value outside it is an
+//! error that names the field. Numbers that go into the error bound are turned
+//! into nanoseconds in integers and rounded up. chronyd sends them as floats
+//! of 25 bits that it has itself rounded *down* by up to one unit, and that
+//! unit is added too: half a second is else understated by up to 30 ns.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+/// The length of a TRACKING request and of its reply, in bytes.
+///
+/// Requests are padded to the length of the reply, so that nobody can use
+/// chronyd to amplify traffic; a shorter one is not answered.
+pub const PACKET: usize = 104;
+
+const VERSION: u8 = 6;
+const REQUEST: u8 = 1;
+const REPLY: u8 = 2;
+const TRACKING_COMMAND: u16 = 33;
+const TRACKING_REPLY: u16 = 5;
+const SUCCESS: u16 = 0;
+/// Stratum 16 is NTP's "unsynchronised".
+const MAX_STRATUM: u16 = 16;
+
+/// What chronyd says of its clock.
+#[derive(Clone, Copy, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Tracking {
+    /// What chronyd follows.
+    pub reference: Reference,
+    /// Hops from a primary source: 1 is next to one. 0 while unsynchronised.
+    pub stratum: u16,
+    /// Whether chronyd is synchronised, and whether a leap second is coming.
+    pub leap: Leap,
+    /// When the reference was last heard, since 1970-01-01 UTC.
+    pub reference_time: Duration,
+    /// How far the wall clock is from what chronyd believes, at most, in ns.
+    pub correction_ns: u64,
+    /// The network round trip to the primary source, at most, in ns.
+    pub root_delay_ns: u64,
+    /// The error that clocks on the way to the primary source add, at most, in ns.
+    pub root_dispersion_ns: u64,
+    /// The last measured offset of the reference, seconds.
+    pub last_offset: f64,
+    /// A running average of the measured offsets, seconds.
+    pub rms_offset: f64,
+    /// How fast the clock would run if chronyd did not correct it, ppm.
+    pub frequency_ppm: f64,
+    /// How far the reference's frequency is from the one in use, ppm.
+    pub residual_frequency_ppm: f64,
+    /// How uncertain the frequency is, ppm.
+    pub skew_ppm: f64,
+    /// How long it was between the last two updates, seconds.
+    pub update_interval: f64,
+}
+
+/// chronyd's leap status.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+pub enum Leap {
+    /// Synchronised, and no leap second is announced.
+    Normal,
+    /// Synchronised, and the day ends with a 61st second.
+    Insert,
+    /// Synchronised, and the day ends a second early.
+    Delete,
+    /// Not synchronised.
+    Unsynchronized,
+}
+
+impl fmt::Display for Leap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Leap::Normal => "no leap second announced",
+            Leap::Insert => "a leap second will be inserted",
+            Leap::Delete => "a leap second will be deleted",
+            Leap::Unsynchronized => "not synchronised",
+        })
+    }
+}
+
+/// What chronyd follows: a server by its address, or a reference clock by its name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Reference {
+    /// NTP's reference identifier.
+    pub id: u32,
+    /// The server's address; none for a reference clock.
+    pub address: Option<IpAddr>,
+}
+
+impl Reference {
+    /// The identifier of chronyd's `local` directive: it follows nothing but itself.
+    pub const LOCAL: u32 = 0x7f7f_0101;
+
+    /// Whether chronyd follows nothing but its own clock, by the operator's order.
+    pub fn is_local(&self) -> bool {
+        self.id == Reference::LOCAL
+    }
+}
+
+/// `192.0.2.1`, `GPS`, `local clock`, or the identifier in hex.
+impl fmt::Display for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_local() {
+            return f.write_str("local clock");
+        }
+        if let Some(address) = self.address {
+            return write!(f, "{address}");
+        }
+        let bytes = self.id.to_be_bytes();
+        let length = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        match std::str::from_utf8(&bytes[..length]) {
+            Ok(name) if length > 0 && name.bytes().all(|byte| byte.is_ascii_graphic()) => {
+                f.write_str(name)
+            }
+            _ => write!(f, "{:08X}", self.id),
+        }
+    }
+}
+
+/// Why a reply says nothing.
+#[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrackingError {
+    /// Fewer bytes than the reply has.
+    #[error("a reply of {length} bytes, where TRACKING has {PACKET}")]
+    Length {
+        /// What came.
+        length: usize,
+    },
+    /// Another version of the protocol.
+    #[error("chronyd speaks version {version} of its command protocol, and this program version 6")]
+    Version {
+        /// What chronyd speaks.
+        version: u8,
+    },
+    /// Not a reply to this request: another sequence number, command or kind of packet.
+    #[error("a packet that does not answer the request")]
+    Stray,
+    /// chronyd answered with an error.
+    #[error(
+        "chronyd refused the request with status {status}: allow it with `cmdallow 127.0.0.1` \
+         in chrony.conf"
+    )]
+    Refused {
+        /// `STT_…` of chrony's `candm.h`.
+        status: u16,
+    },
+    /// A field holds what it cannot hold.
+    #[error("chronyd's report is damaged: the field `{field}` holds {value}")]
+    Field {
+        /// Which field.
+        field: &'static str,
+        /// What it held.
+        value: f64,
+    },
+}
+
+impl TrackingError {
+    /// Whether asking again can help without anybody changing something.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            TrackingError::Length { .. } | TrackingError::Stray | TrackingError::Field { .. } => {
+                true
+            }
+            TrackingError::Version { .. } | TrackingError::Refused { .. } => false,
+        }
+    }
+}
+
+/// The request for a report, which the reply will repeat `sequence` of.
+pub fn request(sequence: u32) -> [u8; PACKET] {
+    let mut packet = [0; PACKET];
+    packet[0] = VERSION;
+    packet[1] = REQUEST;
+    packet[4..6].copy_from_slice(&TRACKING_COMMAND.to_be_bytes());
+    packet[8..12].copy_from_slice(&sequence.to_be_bytes());
+    packet
+}
+
+impl Tracking {
+    /// Reads the reply to [`request`]`(sequence)`.
+    ///
+    /// # Errors
+    ///
+    /// [`TrackingError::Stray`] for a packet that answers something else: wait
+    /// for the next one. Any other error is about the answer itself.
+    pub fn decode(packet: &[u8], sequence: u32) -> Result<Tracking, TrackingError> {
+        let length = packet.len();
+        // The header up to the sequence number says whether the rest is meant for us.
+        if length < 20 {
+            return Err(TrackingError::Length { length });
+        }
+        let fields = Fields(packet);
+        if fields.u8(1) != REPLY || fields.u16(4) != TRACKING_COMMAND || fields.u32(16) != sequence
+        {
+            return Err(TrackingError::Stray);
+        }
+        if fields.u8(0) != VERSION {
+            return Err(TrackingError::Version { version: fields.u8(0) });
+        }
+        let status = fields.u16(8);
+        if status != SUCCESS {
+            return Err(TrackingError::Refused { status });
+        }
+        if fields.u16(6) != TRACKING_REPLY {
+            return Err(TrackingError::Stray);
+        }
+        if length < PACKET {
+            return Err(TrackingError::Length { length });
+        }
+        fields.tracking()
+    }
+
+    /// How far `REALTIME` may be from UTC by chronyd's word, in ns; `None` where it gives no word.
+    ///
+    /// |current correction| + root delay / 2 + root dispersion, rounded up. A
+    /// chronyd that is not synchronised gives none, and neither does one that
+    /// follows only itself (`local`): its zeros are no measurement.
+    pub fn bound_ns(&self) -> Option<u64> {
+        if self.leap == Leap::Unsynchronized || self.reference.is_local() {
+            return None;
+        }
+        let delay = self.root_delay_ns.div_ceil(2);
+        Some(self.correction_ns.saturating_add(delay).saturating_add(self.root_dispersion_ns))
+    }
+}
+
+/// One line for a report: what is followed, how far away it is, and what it is worth.
+impl fmt::Display for Tracking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.leap == Leap::Unsynchronized {
+            return f.write_str("chronyd is not synchronised");
+        }
+        let micros = |nanos: u64| nanos.div_ceil(1000);
+        write!(
+            f,
+            "chronyd follows {} (stratum {}), {}; root delay {} µs, root dispersion {} µs, \
+             correction {} µs",
+            self.reference,
+            self.stratum,
+            self.leap,
+            micros(self.root_delay_ns),
+            micros(self.root_dispersion_ns),
+            micros(self.correction_ns),
+        )
+    }
+}
+
+/// A reply of full length.
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn bytes<const N: usize>(&self, at: usize) -> [u8; N] {
+        let mut bytes = [0; N];
+        // Every caller has looked at the length first; what is missing reads as 0.
+        if let Some(from) = self.0.get(at..at + N) {
+            bytes.copy_from_slice(from);
+        }
+        bytes
+    }
+
+    fn u8(&self, at: usize) -> u8 {
+        self.bytes::<1>(at)[0]
+    }
+
+    fn u16(&self, at: usize) -> u16 {
+        u16::from_be_bytes(self.bytes(at))
+    }
+
+    fn u32(&self, at: usize) -> u32 {
+        u32::from_be_bytes(self.bytes(at))
+    }
+
+    fn float(&self, at: usize) -> Float {
+        Float(self.u32(at))
+    }
+
+    fn tracking(&self) -> Result<Tracking, TrackingError> {
+        let bad = |field, value| TrackingError::Field { field, value };
+        let stratum = self.u16(52);
+        if stratum > MAX_STRATUM {
+            return Err(bad("stratum", stratum.into()));
+        }
+        let leap = match self.u16(54) {
+            0 => Leap::Normal,
+            1 => Leap::Insert,
+            2 => Leap::Delete,
+            3 => Leap::Unsynchronized,
+            other => return Err(bad("leap status", other.into())),
+        };
+        let not_negative = |field, at| match self.float(at) {
+            float if float.coefficient() < 0 => Err(bad(field, float.value())),
+            float => Ok(float),
+        };
+        Ok(Tracking {
+            reference: Reference { id: self.u32(28), address: self.address()? },
+            stratum,
+            leap,
+            reference_time: self.reference_time()?,
+            correction_ns: self.float(68).nanos_at_most(),
+            last_offset: self.float(72).value(),
+            rms_offset: not_negative("RMS offset", 76)?.value(),
+            frequency_ppm: self.float(80).value(),
+            residual_frequency_ppm: self.float(84).value(),
+            skew_ppm: not_negative("skew", 88)?.value(),
+            root_delay_ns: not_negative("root delay", 92)?.nanos_at_most(),
+            root_dispersion_ns: not_negative("root dispersion", 96)?.nanos_at_most(),
+            update_interval: not_negative("update interval", 100)?.value(),
+        })
+    }
+
+    /// 16 bytes of address, the family (0 none, 1 IPv4, 2 IPv6, 3 a name not resolved yet), padding.
+    fn address(&self) -> Result<Option<IpAddr>, TrackingError> {
+        match self.u16(48) {
+            0 | 3 => Ok(None),
+            1 => Ok(Some(Ipv4Addr::from(self.bytes::<4>(32)).into())),
+            2 => Ok(Some(Ipv6Addr::from(self.bytes::<16>(32)).into())),
+            family => Err(TrackingError::Field { field: "address family", value: family.into() }),
+        }
+    }
+
+    /// Seconds in two halves, then nanoseconds. The upper half may be
+    /// 0x7fffffff, which says that the sender has seconds of 32 bits.
+    fn reference_time(&self) -> Result<Duration, TrackingError> {
+        let (high, low, nanos) = (self.u32(56), self.u32(60), self.u32(64));
+        if nanos >= 1_000_000_000 {
+            return Err(TrackingError::Field { field: "reference time", value: nanos.into() });
+        }
+        let high = if high == 0x7fff_ffff { 0 } else { high };
+        Ok(Duration::new(u64::from(high) << 32 | u64::from(low), nanos))
+    }
+}
+
+/// chrony's float: a signed exponent of 7 bits, then a signed coefficient of
+/// 25; the value is coefficient × 2^(exponent − 25).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Float(u32);
+
+const COEFFICIENT_BITS: u32 = 25;
+
+impl Float {
+    fn exponent(self) -> i32 {
+        // Shifting right as a signed number brings the sign down.
+        (self.0 as i32 >> COEFFICIENT_BITS) - COEFFICIENT_BITS as i32
+    }
+
+    fn coefficient(self) -> i32 {
+        (self.0 << (32 - COEFFICIENT_BITS)) as i32 >> (32 - COEFFICIENT_BITS)
+    }
+
+    fn value(self) -> f64 {
+        f64::from(self.coefficient()) * 2f64.powi(self.exponent())
+    }
+
+    /// The magnitude in ns if the value is in seconds, rounded up, and with the
+    /// unit that chronyd may have cut off when it made the coefficient.
+    fn nanos_at_most(self) -> u64 {
+        if self.0 == 0 {
+            return 0; // chronyd's exact zero
+        }
+        let coefficient = u128::from(self.coefficient().unsigned_abs()) + 1;
+        let nanos = coefficient * 1_000_000_000;
+        // At most 2^24 + 1, times 2^30, times 2^38: far below 2^128.
+        let nanos = match self.exponent() {
+            shift @ 0.. => nanos << shift,
+            shift => nanos.div_ceil(1 << shift.unsigned_abs()),
+        };
+        u64::try_from(nanos).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests;

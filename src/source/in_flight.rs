@@ -1,0 +1,117 @@
+//! [`InFlight`]: what the kernel has taken from a correction and not yet put into its clock.
+//!
+//! A correction by the kernel's PLL, or by `adjtime()`, is worked off second by
+//! second. At the start of each the kernel takes a part out of what is left,
+//! and spreads it over that second. So right after the start of a second the
+//! clock is off by what `adjtimex` shows as left, *and* by the part that is
+//! under way, which nothing shows. (A guest whose PLL worked off 300 ms with
+//! only the rest added missed the truth by 18 ms.)
+//!
+//! The part is bounded: the PLL takes at most a quarter (`SHIFT_PLL` is 2, and
+//! the time constant only makes it less), so at most a third of what is then
+//! left; `adjtime()` takes at most 500 µs. A daemon may replace what is left
+//! while a part is under way, so what was left during the last second counts.
+
+use std::time::{Duration, Instant};
+
+use crate::source::adjtimex::KernelState;
+
+/// A second of the kernel's, which a slew of 12 % makes longer, and a late tick.
+const SECOND: Duration = Duration::from_millis(1200);
+
+/// The most that `adjtime()` puts into one second, in ns (`MAX_TICKADJ`).
+const MAX_TICKADJ_NS: u64 = 500_000;
+
+/// Remembers what was left during the last second or two.
+#[derive(Debug, Default)]
+pub(crate) struct InFlight {
+    since: Option<Instant>,
+    now: Left,
+    before: Left,
+}
+
+/// The most that was left, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Left {
+    pll_ns: u64,
+    adjtime_ns: u64,
+}
+
+impl Left {
+    fn max(self, other: Left) -> Left {
+        Left {
+            pll_ns: self.pll_ns.max(other.pll_ns),
+            adjtime_ns: self.adjtime_ns.max(other.adjtime_ns),
+        }
+    }
+}
+
+impl InFlight {
+    /// How much may be under way, in ns, when the kernel shows `state` at `at`.
+    pub(crate) fn note(&mut self, state: &KernelState, at: Instant) -> u64 {
+        let since = *self.since.get_or_insert(at);
+        let age = at.saturating_duration_since(since);
+        if age >= SECOND {
+            // Not looked at for two seconds: nothing from before is under way.
+            self.before = if age < SECOND * 2 { self.now } else { Left::default() };
+            self.now = Left::default();
+            self.since = Some(at);
+        }
+        let has_pll = state.status & libc::STA_PLL != 0;
+        let left = Left {
+            pll_ns: if has_pll { state.offset_ns.unsigned_abs() } else { 0 },
+            adjtime_ns: state.adjtime_ns.unsigned_abs(),
+        };
+        self.now = self.now.max(left);
+        let most = self.now.max(self.before);
+        most.pll_ns.div_ceil(3).saturating_add(most.adjtime_ns.min(MAX_TICKADJ_NS))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(offset_ns: i64, adjtime_ns: i64, status: i32) -> KernelState {
+        KernelState {
+            state: libc::TIME_OK,
+            status,
+            maxerror_us: 1,
+            esterror_us: 0,
+            offset_ns,
+            adjtime_ns,
+            rate_ppb: 0,
+            tai: 0,
+        }
+    }
+
+    #[test]
+    fn a_third_of_what_was_left_lately_is_under_way() {
+        let pll = libc::STA_PLL;
+        let start = Instant::now();
+        let mut in_flight = InFlight::default();
+        let cases = [
+            // ms, left to the PLL, to adjtime(), under way
+            (0, 0, 0, 0),
+            (100, -300_000_000, 0, 100_000_000),
+            (200, 1_000, 0, 100_000_000), // the daemon has replaced it
+            (1_300, 1_000, 0, 100_000_000),
+            (2_600, 1_000, 0, 334), // a second later it is in the clock
+            (2_700, 0, -200_000, 334 + 200_000),
+            (2_800, 0, 900_000, 334 + 500_000),
+            (9_000, 0, 0, 0), // nobody looked for long
+        ];
+        for (ms, offset, adjtime, under_way) in cases {
+            let at = start + Duration::from_millis(ms);
+            assert_eq!(in_flight.note(&state(offset, adjtime, pll), at), under_way, "at {ms} ms");
+        }
+    }
+
+    #[test]
+    fn an_offset_without_a_pll_is_none() {
+        let mut in_flight = InFlight::default();
+        assert_eq!(in_flight.note(&state(300_000_000, 0, libc::STA_NANO), Instant::now()), 0);
+        let absurd = state(i64::MIN, i64::MIN, libc::STA_PLL);
+        assert!(in_flight.note(&absurd, Instant::now()) > 1 << 61, "it does not overflow");
+    }
+}

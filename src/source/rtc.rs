@@ -1,0 +1,163 @@
+//! The real-time clock as a second witness: coarse, and of another make.
+//!
+//! A virtual machine that is stopped and continued sees all of its clocks go on
+//! as if nothing had been: the processor's counter, the kernel's clocks, the
+//! bound the kernel states. Nothing in there shows that the world is four
+//! seconds on. The RTC does, for the host keeps it: it is a clock of its own,
+//! as a battery keeps it on a real board.
+//!
+//! It shows whole seconds and is a little off, so it narrows nothing. But when
+//! it and the kernel exclude each other, one of them is wrong; the clock then
+//! is `Contradicted` and covers both. Without it, readings after such a stop are
+//! wrong until the time daemon has noticed: that is a limit of this crate.
+//!
+//! The RTC must be kept in UTC (not in local time, as dual-boot machines do). A
+//! kernel that chronyd with `rtcsync` disciplines sets it every 11 minutes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::clock::bound::Sample;
+use crate::clock::counter::Counter;
+use crate::interval::Interval;
+use crate::scale::LeapTable;
+use crate::source::{Source, SourceError};
+use crate::timestamp::Timestamp;
+
+/// The RTC, which the operator says is this close to UTC.
+///
+/// ```
+/// use std::time::Duration;
+/// use truechimer::Clock;
+/// use truechimer::source::rtc::Rtc;
+///
+/// let clock = Clock::builder().source(Rtc::new(Duration::from_secs(1))).build()?;
+/// # Ok::<(), truechimer::BuildError>(())
+/// ```
+#[derive(Debug)]
+pub struct Rtc {
+    path: PathBuf,
+    error: Duration,
+    leaps: LeapTable,
+    last: Option<(Instant, Sample)>,
+}
+
+/// Reading a CMOS clock takes a millisecond, and it moves once a second.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+/// What the kernel does between reading the registers and showing them, and the
+/// registers' own lag behind the second, at most.
+const LAG: Duration = Duration::from_millis(20);
+
+impl Rtc {
+    /// `/sys/class/rtc/rtc0`, by the builtin leap table, within `error` of UTC.
+    pub fn new(error: Duration) -> Rtc {
+        Rtc::at(Path::new("/sys/class/rtc/rtc0/since_epoch"), error, LeapTable::builtin())
+    }
+
+    /// Another RTC's `since_epoch`, by another leap table.
+    pub fn at(path: &Path, error: Duration, leaps: LeapTable) -> Rtc {
+        Rtc { path: path.to_owned(), error, leaps, last: None }
+    }
+
+    fn read(&self) -> Result<i64, SourceError> {
+        let failed = |why: &dyn std::fmt::Display| {
+            SourceError::failed(format_args!("the RTC at {}: {why}", self.path.display()))
+        };
+        let text = fs::read_to_string(&self.path).map_err(|error| failed(&error))?;
+        text.trim().parse().map_err(|_| failed(&format_args!("shows {text:?}, not seconds")))
+    }
+
+    /// Where true time is when the RTC shows `seconds`.
+    fn interval(&self, seconds: i64) -> Result<Interval, SourceError> {
+        let slack = i64::try_from(self.error.as_secs()).unwrap_or(i64::MAX).saturating_add(2);
+        let (least, most) = self.leaps.offsets_near(seconds, slack).ok_or_else(|| {
+            SourceError::failed(format_args!(
+                "the RTC shows a time before 1972 (Unix time {seconds}): set it with `hwclock -w`"
+            ))
+        })?;
+        let at = |offset: i32| {
+            let tai = seconds.saturating_add(offset.into()).saturating_mul(1_000_000_000);
+            Timestamp::from_tai_nanos(tai)
+        };
+        // It shows the second that has begun last.
+        let latest = at(most).saturating_add(Duration::from_secs(1)).saturating_add(LAG);
+        let shown = Interval::new(at(least), latest).ok_or_else(|| {
+            SourceError::failed(format_args!(
+                "the RTC shows Unix time {seconds}, beyond all reason"
+            ))
+        })?;
+        Ok(shown.widen(self.error))
+    }
+}
+
+impl Source for Rtc {
+    fn name(&self) -> &str {
+        "rtc"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        if let Some((_, sample)) = self.last.filter(|(at, _)| at.elapsed() < ASK_EVERY) {
+            return Ok(sample);
+        }
+        let before = counter.read();
+        let seconds = self.read()?;
+        let sample = Sample::new(before, counter.read(), self.interval(seconds)?);
+        self.last = Some((Instant::now(), sample));
+        Ok(sample)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rtc(error: Duration) -> Rtc {
+        Rtc::at(Path::new("/nonexistent/since_epoch"), error, LeapTable::builtin())
+    }
+
+    #[test]
+    fn the_interval_covers_the_second_shown_and_the_error_stated() {
+        let utc_2024 = 1_714_521_600;
+        let cases = [
+            // seconds shown, error, earliest and latest in TAI ns from the second shown
+            (utc_2024, 0, 37_000_000_000, 38_020_000_000i64),
+            (utc_2024, 3, 34_000_000_000, 41_020_000_000),
+            // Within the error of a leap second: by both offsets.
+            (1_483_228_800, 0, 36_000_000_000, 38_020_000_000),
+            (1_483_228_790, 8, 28_000_000_000, 46_020_000_000),
+            (1_483_228_700, 3, 33_000_000_000, 40_020_000_000),
+        ];
+        for (seconds, error, earliest, latest) in cases {
+            let interval = rtc(Duration::from_secs(error)).interval(seconds).expect("after 1972");
+            let from = |t: Timestamp| t.tai_nanos() - seconds * 1_000_000_000;
+            assert_eq!((from(interval.earliest()), from(interval.latest())), (earliest, latest));
+        }
+    }
+
+    #[test]
+    fn absurd_clocks_are_refused_or_cover_everything_from_there() {
+        for (seconds, answers) in [(0, false), (-1, false), (i64::MIN, false), (i64::MAX, true)] {
+            for error in [Duration::ZERO, Duration::MAX] {
+                let interval = rtc(error).interval(seconds);
+                assert!(!interval.is_ok() || answers, "{seconds}: {interval:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_an_error_that_names_the_file() {
+        let path = std::env::temp_dir().join(format!("truechimer-rtc-{}", std::process::id()));
+        fs::write(&path, "soon\n").expect("written");
+        let mut rtc = Rtc::at(&path, Duration::ZERO, LeapTable::builtin());
+        let error = rtc.sample(&Counter::MONOTONIC_RAW).expect_err("no number").to_string();
+        assert!(error.contains("truechimer-rtc") && error.contains("soon"), "{error}");
+        fs::write(&path, "1714521600\n").expect("written");
+        let sample = rtc.sample(&Counter::MONOTONIC_RAW).expect("a number");
+        assert!(sample.before <= sample.after);
+        let _ = fs::remove_file(&path);
+        // The next second has not come: the sample is the same.
+        assert_eq!(rtc.sample(&Counter::MONOTONIC_RAW), Ok(sample));
+    }
+}

@@ -1,0 +1,165 @@
+//! What the guests stand on: the unpacked packages, the program inside, the initrd.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use crate::initrd::Initrd;
+use crate::plan::{HONEST, Plan};
+use crate::sabotage::{self, Sabotage};
+
+/// Set to run the guests; without it all of this is skipped.
+pub const ASK: &str = "TRUECHIMER_GUEST";
+/// Where the packages are, if not in `target/guest`.
+const DIRECTORY: &str = "TRUECHIMER_GUEST_DIR";
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Where everything is.
+pub struct Ground {
+    dir: PathBuf,
+    /// The guest program by build: `honest`, or the name of a sabotage. Holding
+    /// the lock while building keeps it to one build at a time.
+    programs: Mutex<BTreeMap<String, PathBuf>>,
+}
+
+impl Ground {
+    /// The ground, or a sentence that says what is missing and how to get it.
+    pub fn find() -> Result<Ground, String> {
+        let dir = match std::env::var_os(DIRECTORY) {
+            Some(dir) => PathBuf::from(dir),
+            None => target_dir().join("guest"),
+        };
+        if !dir.join("complete").exists() {
+            return Err(format!(
+                "the guests' packages (qemu, a kernel, chronyd; about 60 MB) are not in {}: \
+                 run `apt-get update && tests/guest/fetch.sh`, or name a directory in {DIRECTORY}",
+                dir.display(),
+            ));
+        }
+        Ok(Ground { dir, programs: Mutex::default() })
+    }
+
+    /// A command that runs an unpacked program with its unpacked libraries.
+    pub fn command(&self, program: &str) -> Command {
+        let root = self.dir.join("root");
+        let mut command = Command::new(root.join(program));
+        command.env("LD_LIBRARY_PATH", libraries(&root));
+        command
+    }
+
+    pub fn kernel(&self) -> PathBuf {
+        self.dir.join("vmlinuz")
+    }
+
+    /// A file or directory of the unpacked packages.
+    pub fn unpacked(&self, path: &str) -> PathBuf {
+        self.dir.join("root").join(path)
+    }
+
+    /// A directory of its own for one guest's files, empty.
+    pub fn scratch(&self, name: &str) -> io::Result<PathBuf> {
+        let at = self.dir.join("runs").join(name);
+        if at.exists() {
+            fs::remove_dir_all(&at)?;
+        }
+        fs::create_dir_all(&at)?;
+        Ok(at)
+    }
+
+    /// The program inside, built once for each build that is asked for.
+    pub fn program(&self, build: &str) -> io::Result<PathBuf> {
+        let mut programs = self.programs.lock().expect("no build panics");
+        if let Some(at) = programs.get(build) {
+            return Ok(at.clone());
+        }
+        // Every build, the honest one too, is made from a fresh copy at one
+        // place: cargo then shares the dependencies, and never takes the
+        // program of another build for this one's.
+        let copy = self.dir.join("sources");
+        sabotage::copy_sources(Path::new(env!("CARGO_MANIFEST_DIR")), &copy)?;
+        if build != HONEST {
+            let sabotage = Sabotage::named(build)
+                .ok_or_else(|| io::Error::other(format!("no sabotage is called {build}")))?;
+            sabotage.apply_to(&copy)?;
+        }
+        let built = self.build(&copy)?;
+        let at = self.dir.join(format!("program-{build}"));
+        fs::copy(built, &at)?;
+        programs.insert(build.to_owned(), at.clone());
+        Ok(at)
+    }
+
+    fn build(&self, sources: &Path) -> io::Result<PathBuf> {
+        let target_dir = self.dir.join("build");
+        let output = Command::new(env!("CARGO"))
+            .args(["build", "--release", "--target", TARGET])
+            .arg("--target-dir")
+            .arg(&target_dir)
+            .current_dir(sources.join("tests/guest/program"))
+            .env("RUSTFLAGS", "-C target-feature=+crt-static")
+            .stdin(Stdio::null())
+            .output()?;
+        if !output.status.success() {
+            let words = String::from_utf8_lossy(&output.stderr);
+            return Err(io::Error::other(format!("{}:\n{words}", sources.display())));
+        }
+        Ok(target_dir.join(TARGET).join("release/guest-program"))
+    }
+
+    /// The initrd for a plan: the programs, chronyd with its libraries, and the plan itself.
+    pub fn initrd(&self, plan: &Plan) -> io::Result<Vec<u8>> {
+        let mut initrd = Initrd::new();
+        initrd.copy(&self.program(HONEST)?, "/init")?;
+        let mut builds: Vec<&str> = plan.observers.iter().map(|o| o.build.as_str()).collect();
+        builds.sort_unstable();
+        builds.dedup();
+        for build in builds {
+            initrd.copy(&self.program(build)?, &format!("/program-{build}"))?;
+        }
+        initrd.copy(&self.unpacked("usr/sbin/chronyd"), "/usr/sbin/chronyd")?;
+        for (name, path) in self.libraries_of("usr/sbin/chronyd")? {
+            initrd.copy(&path, &name)?;
+        }
+        initrd.file("/etc/passwd", b"root:x:0:0:root:/:/bin/false\n");
+        initrd.file("/etc/group", b"root:x:0:\n");
+        initrd.directory("/var/lib/chrony");
+        initrd.file("/plan.json", &serde_json::to_vec(plan)?);
+        Ok(initrd.finish())
+    }
+
+    /// The libraries that a program loads: the path it looks for, and the file here.
+    fn libraries_of(&self, program: &str) -> io::Result<Vec<(String, PathBuf)>> {
+        let listing = Command::new("ldd")
+            .arg(self.unpacked(program))
+            .env("LD_LIBRARY_PATH", libraries(&self.dir.join("root")))
+            .output()?;
+        let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
+        let found = listing.lines().filter_map(|line| {
+            let mut words = line.split_whitespace();
+            match (words.next()?, words.next()) {
+                (name, Some("=>")) => {
+                    let path = words.next().filter(|path| path.starts_with('/'))?;
+                    Some((format!("/usr/lib/{name}"), PathBuf::from(path)))
+                }
+                (loader, _) => loader.starts_with('/').then(|| (loader.to_owned(), loader.into())),
+            }
+        });
+        Ok(found.collect())
+    }
+}
+
+fn libraries(root: &Path) -> String {
+    let dirs = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+    dirs.map(|dir| root.join(dir).display().to_string()).join(":")
+}
+
+/// `target`, found from where this test itself was built: `target/debug/deps/guest-…`.
+fn target_dir() -> PathBuf {
+    let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
+    let own = std::env::current_exe().ok();
+    let target = own.as_deref().and_then(|own| own.ancestors().nth(3)).map(Path::to_path_buf);
+    target.filter(|target| target.join("CACHEDIR.TAG").exists()).unwrap_or(fallback)
+}

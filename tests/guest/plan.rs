@@ -1,0 +1,172 @@
+//! What is to happen in a guest, as data: written by the host, carried out by the guest.
+//!
+//! Times in a plan are milliseconds of `CLOCK_MONOTONIC_RAW` since the plan
+//! began, so that no step or slew of the wall clock moves them.
+
+use serde::{Deserialize, Serialize};
+
+/// All that a guest is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// What the guest's wall clock is set to at the start, in Unix seconds.
+    pub date: i64,
+    /// How far true time is ahead of the wall clock at the start, ns.
+    pub ahead_ns: i64,
+    /// True time passes faster than the guest's oscillator by this much.
+    pub rate_ppb: i64,
+    /// TAI − UTC at the start, seconds.
+    pub tai_offset: i64,
+    /// A leap second that the world really has.
+    pub leap: Option<Leap>,
+    pub observers: Vec<Observer>,
+    /// When to read more often than every 20 ms; the last window that matches counts.
+    pub windows: Vec<Window>,
+    pub steps: Vec<(u64, Act)>,
+    pub end_ms: u64,
+}
+
+/// From the Unix second `at` on, TAI − UTC is `offset_after`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Leap {
+    pub at: i64,
+    pub offset_after: i64,
+}
+
+/// The build of the crate as it is.
+pub const HONEST: &str = "honest";
+
+/// One process that reads a clock and writes down what it saw.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Observer {
+    pub name: String,
+    /// Which build of the program it runs: `honest`, or the name of a sabotage.
+    pub build: String,
+    pub reader: Reader,
+}
+
+/// How an observer reads the time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Reader {
+    /// No clock of this crate: `REALTIME ± maxerror`, with what is stale added.
+    KernelPlain,
+    /// The same with a quarter of `maxerror`: wrong, so that the check is checked.
+    KernelTooSure,
+    /// `Clock::new()`.
+    Clock,
+    /// A clock without a thread of its own, refreshed every 100 ms between readings.
+    Manual,
+    /// `Clock::new()` that asks every millisecond, and so in the few that a leap second is odd.
+    Eager,
+    /// A clock that the kernel alone vouches for.
+    KernelOnly,
+    /// `Clock::new()` with the RTC as a second witness.
+    WithRtc,
+    /// The operator vouches for so many milliseconds.
+    Assumed(u64),
+    /// A clock that is read in a forked child, which refreshes it now and then.
+    Forked,
+    /// So many clocks in one process, read in turn.
+    Many(usize),
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Window {
+    pub from_ms: u64,
+    pub to_ms: u64,
+    pub period_us: u64,
+}
+
+/// One thing that happens to the guest.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Act {
+    /// Starts chronyd, with `rtcsync` or without.
+    Chronyd { rtcsync: bool },
+    /// Ends it with SIGKILL, so that it tidies nothing up.
+    KillChronyd,
+    /// The reference clock lies by so many nanoseconds from now on.
+    RefclockLies(i64),
+    /// The reference clock announces a leap: 0 none, 1 insert, 2 delete.
+    RefclockLeap(i32),
+    /// The reference clock sends, or does not.
+    RefclockTalks(bool),
+    /// `clock_settime`, relative, ns.
+    Step(i64),
+    /// `adjtimex` with `ADJ_SETOFFSET`, ns.
+    SetOffset(i64),
+    /// Slews by tick length: 10 000 is none, 11 000 is +100 000 ppm.
+    Tick(i64),
+    /// Slews by frequency, at most ±500 000 ppb.
+    Frequency(i64),
+    /// From now on once a second this is written into the kernel.
+    Writer(Writer),
+    /// The kernel is told of a leap second: 0 none, 1 insert, 2 delete.
+    KernelLeap(i32),
+    /// The kernel is told TAI − UTC.
+    Tai(i64),
+    /// Suspends to memory; the alarm clock wakes it after so many seconds.
+    Suspend(u64),
+    /// The host stops the whole machine for so long, and goes on.
+    HostPause(u64),
+    /// SIGSTOP or SIGCONT to all observers.
+    Freeze(bool),
+    /// A line for the log.
+    Say(String),
+}
+
+/// A stand-in for a daemon that sets the kernel's error bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Writer {
+    None,
+    /// The true distance and a little.
+    Honest,
+    /// 0, as timesyncd, phc2sys and ptp4l do.
+    Zero,
+    /// 16 µs with STA_PLL, as a never-synchronised ntpsec does.
+    Sixteen,
+    /// A tenth of the true distance.
+    Tenth,
+    /// As ntpd with the kernel's PLL: the distance is given to the kernel to work
+    /// off, and the bound is what remains beside it.
+    Pll,
+}
+
+impl Plan {
+    /// How long `observer` waits after a reading at `ms` since the start.
+    ///
+    /// In the windows the honest clocks have the guest's one processor nearly
+    /// to themselves.
+    pub fn period_us(&self, observer: &Observer, ms: u64) -> u64 {
+        let is_first = observer.build == HONEST
+            && matches!(observer.reader, Reader::Clock | Reader::Manual | Reader::KernelPlain);
+        let window = self.windows.iter().rev().find(|w| (w.from_ms..w.to_ms).contains(&ms));
+        window.filter(|_| is_first).map_or(20_000, |w| w.period_us)
+    }
+
+    /// True TAI at the plan's start, ns.
+    pub fn base_tai(&self) -> i64 {
+        (self.date + self.tai_offset) * 1_000_000_000 + self.ahead_ns
+    }
+
+    /// True TAI when the oscillator has run for `elapsed` ns since the start, rounded down.
+    pub fn true_tai(&self, elapsed: i64) -> i64 {
+        let gained = i128::from(elapsed) * i128::from(self.rate_ppb);
+        self.base_tai() + elapsed + gained.div_euclid(1_000_000_000) as i64
+    }
+
+    /// True UTC as Unix time counts it, ns, for a moment of true TAI.
+    pub fn utc_of(&self, tai: i64) -> i64 {
+        let before = tai - self.tai_offset * 1_000_000_000;
+        match self.leap {
+            // Inside an inserted second both offsets give a time of day; the
+            // later one repeats the last second, as the kernel does.
+            Some(leap) => {
+                let after = tai - leap.offset_after * 1_000_000_000;
+                let edge = leap.at * 1_000_000_000;
+                let inserted = leap.offset_after > self.tai_offset;
+                let reached = if inserted { before >= edge } else { after >= edge };
+                if reached { after } else { before }
+            }
+            None => before,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The crate's own clocks, as an observer reads them.
+
+use std::io;
+use std::time::Duration;
+
+use truechimer::source::rtc::Rtc;
+use truechimer::{Clock, ClockBuilder, ClockError, Status};
+
+use crate::plan::Reader;
+use crate::record::{ANSWERED, Reading};
+use crate::sys;
+
+/// How often a clock without a thread is refreshed.
+const REFRESH_NS: i64 = 100_000_000;
+/// How far the emulator's RTC may be from the guest's true time.
+const RTC_ERROR: Duration = Duration::from_secs(1);
+/// How rarely one of very many clocks asks: an emulated processor has other things to do.
+const POLL_OF_MANY: Duration = Duration::from_secs(4);
+/// How long a clock is read before its process forks, and how rarely the child refreshes it.
+const FORK_AFTER_NS: i64 = 6_000_000_000;
+const CHILD_REFRESH_NS: i64 = 3_000_000_000;
+
+/// Reads one kind of clock, over and over.
+pub fn reader(kind: Reader) -> io::Result<Box<dyn FnMut() -> Reading>> {
+    let build = |builder: ClockBuilder| builder.build().map_err(io::Error::other);
+    let mut notes = Notes::default();
+    Ok(match kind {
+        Reader::Manual => {
+            let clock = build(Clock::builder().manual())?;
+            let mut due = sys::raw() + REFRESH_NS;
+            Box::new(move || {
+                // After a reading, never before: the first one after a suspend
+                // or a stop must stand on what was known before it.
+                let reading = read(&clock, &mut notes);
+                if reading.raw.1 >= due {
+                    let _ = clock.refresh();
+                    due = sys::raw() + REFRESH_NS;
+                }
+                reading
+            })
+        }
+        Reader::Forked => {
+            let clock = build(Clock::builder())?;
+            let fork_at = sys::raw() + FORK_AFTER_NS;
+            let mut due = None;
+            Box::new(move || {
+                let reading = read(&clock, &mut notes);
+                match due {
+                    None if reading.raw.1 >= fork_at => {
+                        sys::continue_in_child().expect("a guest has room for a process");
+                        due = Some(reading.raw.1 + CHILD_REFRESH_NS);
+                    }
+                    Some(at) if reading.raw.1 >= at => {
+                        let _ = clock.refresh();
+                        due = Some(reading.raw.1 + CHILD_REFRESH_NS);
+                    }
+                    _ => {}
+                }
+                reading
+            })
+        }
+        Reader::Many(count) => {
+            let builder = || Clock::builder().poll_interval(POLL_OF_MANY);
+            let clocks: Vec<Clock> =
+                (0..count).map(|_| build(builder())).collect::<io::Result<_>>()?;
+            let mut next = 0;
+            Box::new(move || {
+                next = (next + 1) % clocks.len();
+                read(&clocks[next], &mut notes)
+            })
+        }
+        kind => {
+            let builder = match kind {
+                Reader::Eager => Clock::builder().poll_interval(Duration::from_millis(1)),
+                Reader::KernelOnly => Clock::builder().without_chrony(),
+                Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),
+                Reader::Assumed(ms) => Clock::builder().assume_error(Duration::from_millis(ms)),
+                _ => Clock::builder(),
+            };
+            let clock = build(builder)?;
+            Box::new(move || read(&clock, &mut notes))
+        }
+    })
+}
+
+/// What is looked at less often than the time itself.
+#[derive(Default)]
+struct Notes {
+    readings: u64,
+    contradictions: u8,
+}
+
+/// A look at the report takes a lock and allocates: only every so often.
+const REPORT_EVERY: u64 = 64;
+
+fn read(clock: &Clock, notes: &mut Notes) -> Reading {
+    let before = sys::raw();
+    let now = clock.now();
+    let after = sys::raw();
+    let status = clock.status();
+    if notes.readings % REPORT_EVERY == 0 || status == Status::Contradicted {
+        let contradictions = clock.report().contradictions;
+        notes.contradictions = u8::try_from(contradictions).unwrap_or(u8::MAX);
+    }
+    notes.readings += 1;
+    let (earliest, latest, answer) = match now {
+        Ok(interval) => (interval.earliest().tai_nanos(), interval.latest().tai_nanos(), ANSWERED),
+        Err(error) => (0, 0, number_of_error(&error)),
+    };
+    Reading {
+        raw: (before, after),
+        earliest,
+        latest,
+        answer,
+        status: number_of_status(status),
+        contradictions: notes.contradictions,
+        suspends: (0, 0),
+        epoch: clock.epoch() as u32,
+    }
+}
+
+fn number_of_error(error: &ClockError) -> u8 {
+    match error {
+        ClockError::Unsynchronized(_) => ANSWERED + 1,
+        ClockError::TooWide { .. } => ANSWERED + 2,
+        ClockError::Contradicted => ANSWERED + 3,
+        ClockError::CounterWentBackwards => ANSWERED + 4,
+        _ => ANSWERED + 5,
+    }
+}
+
+fn number_of_status(status: Status) -> u8 {
+    match status {
+        Status::Synchronized => 1,
+        Status::Holdover => 2,
+        Status::Assumed => 3,
+        Status::Contradicted => 4,
+        Status::Unsynchronized(_) => 5,
+        _ => 0,
+    }
+}

@@ -1,0 +1,227 @@
+//! Sabotage: the crate with one safety taken out, which the rig must catch.
+//!
+//! A sabotage is a change to the source text, made in a copy. Nothing of it is
+//! in the crate itself, not even behind a `cfg`; and a sabotage whose text is
+//! no longer found fails a test, so the list cannot go stale unseen.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// One safety taken out.
+pub struct Sabotage {
+    pub name: &'static str,
+    /// What a reader of the report should know.
+    pub what: &'static str,
+    pub changes: &'static [Change],
+}
+
+/// In `file`, `from` (which is there once) becomes `to`.
+pub struct Change {
+    pub file: &'static str,
+    pub from: &'static str,
+    pub to: &'static str,
+}
+
+/// Every sabotage there is.
+///
+/// For each of them an observer runs in some scenario of `table`; there it must
+/// break what its honest twin keeps.
+pub const ALL: &[Sabotage] = &[
+    Sabotage {
+        name: "no-stale-addition",
+        what: "the bound is taken as it stands, though the kernel adds to it once a second only",
+        changes: &[Change {
+            file: "src/source/kernel.rs",
+            from: ".saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))",
+            to: "",
+        }],
+    },
+    Sabotage {
+        name: "kernel-tai",
+        what: "adjtimex's tai is added to CLOCK_REALTIME",
+        changes: &[Change {
+            file: "src/source/realtime.rs",
+            from: "offsets(leaps, seconds, kernel, unlisted_leap).ok_or_else",
+            to: "kernel.map(|k| (k.tai, k.tai)).ok_or_else",
+        }],
+    },
+    Sabotage {
+        name: "no-leap-slack",
+        what: "by the table alone, to the second",
+        changes: &[Change {
+            file: "src/source/realtime.rs",
+            from: "const LEAP_SLACK_S: i64 = 2;",
+            to: "const LEAP_SLACK_S: i64 = 0;",
+        }],
+    },
+    Sabotage {
+        name: "leap-forgotten",
+        what: "a leap second that the table does not know is forgotten when it has passed",
+        changes: &[Change {
+            file: "src/source/kernel.rs",
+            from: ".tai(&self.leaps, Some(kernel), self.unlisted_leap)?",
+            to: ".tai(&self.leaps, Some(kernel), None)?",
+        }],
+    },
+    Sabotage {
+        name: "trust-in-zero",
+        what: "a maxerror of 0 is believed",
+        changes: &[Change {
+            file: "src/source/adjtimex.rs",
+            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
+            to: "self.maxerror_us < 0 || ntpd_startup",
+        }],
+    },
+    Sabotage {
+        name: "trust-in-16",
+        what: "the 16 µs of an ntpd that has heard from nobody are believed",
+        changes: &[Change {
+            file: "src/source/adjtimex.rs",
+            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
+            to: "self.maxerror_us < 0 || residue == 0 && !ntpd_startup",
+        }],
+    },
+    Sabotage {
+        name: "no-pll-offset",
+        what: "what the kernel's PLL has still to work off is left out",
+        changes: &[Change {
+            file: "src/source/kernel.rs",
+            from: "if k.status & libc::STA_PLL != 0",
+            to: "if false",
+        }],
+    },
+    Sabotage {
+        name: "no-in-flight",
+        what: "the part of a correction that is under way is left out",
+        changes: &[Change {
+            file: "src/source/kernel.rs",
+            from: "let error_ns = error_ns.saturating_add(under_way);",
+            to: "let _ = under_way;",
+        }],
+    },
+    Sabotage {
+        name: "no-slew-limit",
+        what: "a clock that is slewed faster than its bound grows is believed",
+        changes: &[Change {
+            file: "src/source/kernel.rs",
+            from: "if rate_ppm > GROWTH_PPM as u64 {",
+            to: "if false {",
+        }],
+    },
+    Sabotage {
+        name: "trust-in-16-seconds",
+        what: "what the kernel shows after a step is believed",
+        changes: &[
+            Change {
+                file: "src/source/adjtimex.rs",
+                from: "self.status & libc::STA_UNSYNC == 0 && self.state != libc::TIME_ERROR",
+                to: "true",
+            },
+            Change {
+                file: "src/source/adjtimex.rs",
+                from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
+                to: "self.maxerror_us < 0 || ntpd_startup",
+            },
+        ],
+    },
+    Sabotage {
+        name: "old-bound-after-suspend",
+        what: "after a suspend the bound from before it is believed",
+        changes: &[Change {
+            file: "src/source/kernel.rs",
+            from: "if since_suspend.is_some() {",
+            to: "if false {",
+        }],
+    },
+    Sabotage {
+        name: "suspend-unnoticed",
+        what: "what was known before a suspend is carried on after it",
+        changes: &[Change {
+            file: "src/clock/driver.rs",
+            from: "if slept - self.suspended_ns > SUSPEND_NOISE_NS {",
+            to: "if false {",
+        }],
+    },
+    Sabotage {
+        name: "no-drift",
+        what: "the oscillator is taken for perfect",
+        changes: &[Change {
+            file: "src/clock/counter.rs",
+            from: "self.ratio.with_drift(max_drift_ppm)",
+            to: "{ let _ = max_drift_ppm; self.ratio }",
+        }],
+    },
+    Sabotage {
+        name: "newest-wins",
+        what: "of two sides that contradict each other the newer one is published",
+        changes: &[Change {
+            file: "src/clock/estimator.rs",
+            from: "Some(rival) => (self.hull(fused, rival.bound), Status::Contradicted),",
+            to: "Some(_) => (fused, Status::Contradicted),",
+        }],
+    },
+];
+
+impl Sabotage {
+    pub fn named(name: &str) -> Option<&'static Sabotage> {
+        ALL.iter().find(|sabotage| sabotage.name == name)
+    }
+
+    /// Whether each text to be changed is where it should be, once.
+    pub fn applies_to(&self, sources: &Path) -> Result<(), String> {
+        for change in self.changes {
+            let path = sources.join(change.file);
+            let text = fs::read_to_string(&path)
+                .map_err(|error| format!("{}: {}: {error}", self.name, path.display()))?;
+            let found = text.matches(change.from).count();
+            if found != 1 {
+                return Err(format!(
+                    "{}: {} has this text {found} times, not once: {:?}",
+                    self.name, change.file, change.from,
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the safety out of a copy of the crate.
+    pub fn apply_to(&self, copy: &Path) -> io::Result<()> {
+        self.applies_to(copy).map_err(io::Error::other)?;
+        for change in self.changes {
+            let path = copy.join(change.file);
+            let text = fs::read_to_string(&path)?;
+            fs::write(&path, text.replacen(change.from, change.to, 1))?;
+        }
+        Ok(())
+    }
+}
+
+/// Copies what cargo needs to build the crate.
+pub fn copy_sources(from: &Path, to: &Path) -> io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    for part in ["Cargo.toml", "README.md", "src", "tests", "benches", "examples"] {
+        if from.join(part).exists() {
+            copy_tree(&from.join(part), &to.join(part))?;
+        }
+    }
+    // The versions that all else was tested with.
+    fs::copy(from.join("Cargo.lock"), to.join("tests/guest/program/Cargo.lock")).map(|_| ())
+}
+
+fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
+    if from.is_dir() {
+        fs::create_dir_all(to)?;
+        for entry in fs::read_dir(from)? {
+            let entry = entry?;
+            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
+        }
+        return Ok(());
+    }
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::copy(from, to).map(|_| ())
+}
