@@ -134,7 +134,7 @@ pub use scale::{
     GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError, ParseTimestampError,
     ParseUtcError, PtpTime, ScaleError, Smear, Smeared, Span, UnixTime, Utc,
 };
-pub use source::{Source, SourceError};
+pub use source::{Source, SourceError, WallScale};
 pub use timeout::Deadline;
 pub use timestamp::Timestamp;
 

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use truechimer::{
-    BuildError, Clock, ClockError, Counter, CounterKind, Interval, Reason, Sample, Source,
-    SourceError, Status, Timestamp,
+    BuildError, Clock, ClockError, Counter, CounterKind, Interval, LeapTable, Reason, Sample,
+    Source, SourceError, Status, Timestamp,
 };
 
 /// A source that does what a function says, under a name.
@@ -260,6 +260,25 @@ fn the_operators_word_is_called_an_assumption() {
     assert!(now.width() < Duration::from_millis(501));
     assert!(clock.reassume().is_ok());
     assert_eq!(clock.status(), Status::Assumed);
+}
+
+#[test]
+fn a_leap_table_that_changes_the_present_begins_a_new_epoch() {
+    let clock = Clock::builder().assume_error(Duration::from_millis(1)).manual().build().unwrap();
+    let before = clock.now().unwrap();
+    clock.set_leap_table(LeapTable::builtin());
+    assert_eq!(clock.epoch(), 0, "the same table changes nothing");
+    let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
+        .entries()
+        .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
+        .collect();
+    entries.push((1_767_225_600, 38)); // a leap second at the end of 2025, for the test
+    clock.set_leap_table(LeapTable::from_entries(&entries).unwrap());
+    let after = clock.now().unwrap();
+    assert_eq!(clock.epoch(), 1);
+    let moved = after.earliest().duration_since(before.earliest()).unwrap();
+    assert!(moved >= Duration::from_millis(999), "{before} {after}");
+    assert_eq!(clock.report().contradictions, 0);
 }
 
 #[test]

@@ -286,7 +286,7 @@ fn a_fork_in_the_middle_of_a_round_leaves_the_child_able_to_sample() {
         }
         fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
             self.0 += 1;
-            while self.0 > 1 {
+            if self.0 > 1 {
                 thread::sleep(Duration::from_secs(3600));
             }
             Exact.sample(counter)

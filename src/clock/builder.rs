@@ -12,9 +12,9 @@ use crate::clock::report::Limits;
 use crate::clock::sampler::{Life, Shared};
 use crate::clock::status::{Reason, Status};
 use crate::scale::LeapTable;
-use crate::source::Source;
 use crate::source::assume::Assumed;
 use crate::source::kernel::Kernel;
+use crate::source::{Calendar, Source, WallScale};
 use crate::sys;
 
 /// Builds a [`Clock`].
@@ -39,6 +39,7 @@ pub struct ClockBuilder {
     assume_error: Option<Duration>,
     counter: CounterKind,
     leaps: LeapTable,
+    wall_scale: WallScale,
     manual: bool,
     limits: Limits,
 }
@@ -117,6 +118,7 @@ impl Default for ClockBuilder {
             assume_error: None,
             counter: CounterKind::Auto,
             leaps: LeapTable::builtin(),
+            wall_scale: WallScale::Utc,
             manual: false,
             limits: Limits {
                 max_drift_ppm: 200,
@@ -204,6 +206,22 @@ impl ClockBuilder {
         self
     }
 
+    /// What the wall clock shows around a leap second. Default [`WallScale::Utc`].
+    ///
+    /// For a host whose time servers smear, say how; where it is not known whether
+    /// they do, [`WallScale::Unknown`] widens by a second for a day around each leap.
+    ///
+    /// ```
+    /// use truechimer::{Clock, Smear, WallScale};
+    ///
+    /// let clock = Clock::builder().wall_scale(WallScale::Smeared(Smear::Google)).build()?;
+    /// # Ok::<(), truechimer::BuildError>(())
+    /// ```
+    pub fn wall_scale(mut self, scale: WallScale) -> ClockBuilder {
+        self.wall_scale = scale;
+        self
+    }
+
     /// Starts no thread: [`Clock::refresh`] asks the sources, whenever it is called.
     pub fn manual(mut self) -> ClockBuilder {
         self.manual = true;
@@ -230,10 +248,11 @@ impl ClockBuilder {
         let nothing = Block::empty(pace, Label::new(calibration.counter, status, 0));
         let (ring, publisher) = Ring::new(nothing.to_words());
 
-        let (with_kernel, leaps) = (self.with_kernel, self.leaps.clone());
+        let calendar = Arc::new(Calendar::new(self.leaps, self.wall_scale));
+        let (with_kernel, by) = (self.with_kernel, calendar.clone());
         let (with_chrony, believes_any_writer) = (self.with_chrony, self.believes_any_writer);
         let kernel = move || {
-            let mut kernel = Kernel::new(leaps.clone());
+            let mut kernel = Kernel::by(by.clone());
             if with_chrony {
                 kernel = kernel.with_chrony();
             }
@@ -243,7 +262,8 @@ impl ClockBuilder {
             let kernel = with_kernel.then(|| Box::new(kernel) as Box<dyn Source>);
             kernel.map(Witness::Source).into_iter().collect::<Vec<_>>()
         };
-        let operator = self.assume_error.map(|error| Box::new(Assumed::new(error, self.leaps)));
+        let operator =
+            self.assume_error.map(|error| Box::new(Assumed::by(error, calendar.clone())));
         let witnesses = operator
             .map(Witness::Operator)
             .into_iter()
@@ -251,8 +271,14 @@ impl ClockBuilder {
             .chain(self.sources.into_iter().map(Witness::Source))
             .collect();
         let driver = Driver::new(witnesses, calibration, self.limits, publisher);
-        let shared =
-            Arc::new(Shared::new(ring, driver, self.limits, self.counter, Box::new(kernel)));
+        let shared = Arc::new(Shared::new(
+            ring,
+            driver,
+            self.limits,
+            self.counter,
+            calendar,
+            Box::new(kernel),
+        ));
         if self.manual {
             shared.round();
             return Ok(Clock::new_from(shared, None));

@@ -136,6 +136,11 @@ impl Driver {
         }
     }
 
+    /// Nothing that was concluded so far counts any longer.
+    pub(crate) fn forget(&mut self) {
+        self.estimator.forget();
+    }
+
     /// Asks one source; once more if the counter failed under it.
     fn ask(&mut self, i: usize) -> Result<Answer, SourceError> {
         let mut outcome = self.ask_once(i);

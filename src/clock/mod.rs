@@ -43,6 +43,7 @@ pub use status::{Reason, Status};
 pub use truetime::{ClockError, TrueTime};
 
 use crate::interval::Interval;
+use crate::scale::LeapTable;
 use crate::timestamp::Timestamp;
 use block::Block;
 use sampler::{Life, Shared};
@@ -236,6 +237,22 @@ impl Clock {
     pub fn reassume(&self) -> Result<Interval, ClockError> {
         self.shared.reassume();
         self.now()
+    }
+
+    /// Uses another leap table from now on, as when a leap second has been announced.
+    ///
+    /// If it gives another TAI − UTC for the present than the old one did, all that
+    /// the clock held is forgotten and a new epoch begins.
+    ///
+    /// ```
+    /// # let clock = truechimer::Clock::builder().build()?;
+    /// if let Ok(table) = truechimer::LeapTable::system() {
+    ///     clock.set_leap_table(table);
+    /// }
+    /// # Ok::<(), truechimer::BuildError>(())
+    /// ```
+    pub fn set_leap_table(&self, leaps: LeapTable) {
+        self.shared.replace_leap_table(leaps);
     }
 
     /// Waits until a source vouches for the time (or the operator does), but no

@@ -35,6 +35,8 @@ use crate::clock::counter::{Calibration, CounterKind};
 use crate::clock::driver::{Driver, Witness};
 use crate::clock::publish::Ring;
 use crate::clock::report::{Limits, Record};
+use crate::scale::LeapTable;
+use crate::source::Calendar;
 
 /// How long `refresh()` waits for a round that another thread is making.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -56,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) ring: Ring,
     pub(crate) limits: Limits,
     kind: CounterKind,
+    calendar: Arc<Calendar>,
     rebuild: Rebuild,
     desk: Desk,
 }
@@ -66,9 +69,10 @@ impl Shared {
         driver: Driver,
         limits: Limits,
         kind: CounterKind,
+        calendar: Arc<Calendar>,
         rebuild: Rebuild,
     ) -> Shared {
-        Shared { ring, limits, kind, rebuild, desk: Desk::new(driver, Record::default()) }
+        Shared { ring, limits, kind, calendar, rebuild, desk: Desk::new(driver, Record::default()) }
     }
 
     /// The block that is published now.
@@ -116,6 +120,19 @@ impl Shared {
             driver.round(&self.ring, &desk.record);
             desk.record.lock().rounds += 1;
         })
+    }
+
+    /// Uses another leap table from now on. Where that changes what the wall clock
+    /// means at present, what was held before rests on an error, and is forgotten.
+    pub(crate) fn replace_leap_table(&self, leaps: LeapTable) {
+        let now = crate::sys::nanos(nix::time::ClockId::CLOCK_REALTIME).div_euclid(1_000_000_000);
+        let differs = self.calendar.replace(leaps, now);
+        self.with_driver(|driver, desk| {
+            if differs {
+                driver.forget();
+            }
+            driver.round(&self.ring, &desk.record);
+        });
     }
 
     /// Gives the operator's word again, and asks all sources.

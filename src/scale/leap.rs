@@ -357,7 +357,7 @@ impl LeapTable {
     /// # Errors
     ///
     /// [`ScaleError::Expired`] where the table is to refuse.
-    pub(super) fn doubt(&self, unix: i64) -> Result<Duration, ScaleError> {
+    pub(crate) fn doubt(&self, unix: i64) -> Result<Duration, ScaleError> {
         // A day early: a smear begins before its leap.
         let reached = (unix / SECOND).saturating_add(DAY);
         match (self.expires, self.expiry) {

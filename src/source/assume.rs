@@ -9,6 +9,7 @@
 //! The word is about the clock as it stands. When somebody steps it, or the
 //! host sleeps, the word has ended, and only the operator can give it again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::bound::Sample;
@@ -17,13 +18,13 @@ use crate::clock::status::Reason;
 use crate::scale::LeapTable;
 use crate::source::adjtimex::KernelState;
 use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns};
-use crate::source::{Source, SourceError};
+use crate::source::{Calendar, Source, SourceError, WallScale};
 
 /// REALTIME is within an error that the operator has stated.
 #[derive(Debug)]
 pub struct Assumed {
     error: Duration,
-    leaps: LeapTable,
+    calendar: Arc<Calendar>,
     vouched_at: Option<Vouched>,
     ended: Option<&'static str>,
 }
@@ -38,7 +39,12 @@ struct Vouched {
 impl Assumed {
     /// The word that REALTIME is within `error` of UTC, from the first sample on.
     pub fn new(error: Duration, leaps: LeapTable) -> Assumed {
-        Assumed { error, leaps, vouched_at: None, ended: None }
+        Assumed::by(error, Arc::new(Calendar::new(leaps, WallScale::Utc)))
+    }
+
+    /// The same of a clock that shows what `calendar` says.
+    pub(crate) fn by(error: Duration, calendar: Arc<Calendar>) -> Assumed {
+        Assumed { error, calendar, vouched_at: None, ended: None }
     }
 
     /// The operator gives the word again, for the clock as it stands at the next sample.
@@ -51,7 +57,7 @@ impl Assumed {
     fn end(&self, now: &Realtime, vouched: &Vouched) -> Option<&'static str> {
         if suspended_ns() - vouched.suspended_ns > SUSPEND_NOISE_NS {
             Some("the host was suspended")
-        } else if now.was_stepped_on_tai_since(&vouched.realtime, &self.leaps) {
+        } else if self.calendar.was_stepped(&vouched.realtime, now) {
             Some("the wall clock was stepped")
         } else {
             None
@@ -78,7 +84,7 @@ impl Source for Assumed {
             return Err(SourceError::cannot_vouch(Reason::AssumptionEnded, why));
         }
         let kernel = KernelState::read().ok();
-        let time = now.tai(&self.leaps, kernel.as_ref(), None)?.widen(self.error);
+        let time = self.calendar.tai(&now, self.error, kernel.as_ref(), None)?;
         Ok(Sample::new(now.before, now.after, time))
     }
 }

@@ -31,6 +31,7 @@
 //! - *A suspend*: afterwards REALTIME rests on the RTC, and maxerror does not show it.
 //!   Nothing is vouched for until the daemon writes again.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::time::ClockId;
@@ -44,13 +45,13 @@ use crate::source::chrony::confirm::{Confirmer, Word};
 use crate::source::daemon::{self, Daemon};
 use crate::source::in_flight::InFlight;
 use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns, unlisted_leap};
-use crate::source::{Source, SourceError};
+use crate::source::{Calendar, Source, SourceError, WallScale};
 use crate::sys;
 
 /// The kernel's clock and its bound, if it has an honest one.
 #[derive(Debug)]
 pub struct Kernel {
-    leaps: LeapTable,
+    calendar: Arc<Calendar>,
     /// BOOTTIME − MONOTONIC when last seen: how long the host has been suspended in all.
     suspended_ns: Option<i64>,
     /// The writer's mark at the first look after a suspend, until it changes.
@@ -77,8 +78,13 @@ struct Others {
 impl Kernel {
     /// The kernel's word, with `leaps` to go from UTC to TAI.
     pub fn new(leaps: LeapTable) -> Kernel {
+        Kernel::by(Arc::new(Calendar::new(leaps, WallScale::Utc)))
+    }
+
+    /// The kernel's word on a clock that shows what `calendar` says.
+    pub(crate) fn by(calendar: Arc<Calendar>) -> Kernel {
         Kernel {
-            leaps,
+            calendar,
             suspended_ns: None,
             since_suspend: None,
             unlisted_leap: None,
@@ -132,10 +138,11 @@ impl Source for Kernel {
         let error_ns = vouched_error_ns(&evidence, self.since_suspend, &self.others)?;
         let error_ns = error_ns.saturating_add(under_way);
         let kernel = &evidence.kernel.1;
+        let look = &evidence.realtime;
         self.unlisted_leap =
-            self.unlisted_leap.or_else(|| unlisted_leap(&self.leaps, &evidence.realtime, kernel));
-        let tai = evidence.realtime.tai(&self.leaps, Some(kernel), self.unlisted_leap)?;
-        let time = tai.widen(Duration::from_nanos(error_ns));
+            self.unlisted_leap.or_else(|| unlisted_leap(&self.calendar.leaps(), look, kernel));
+        let error = Duration::from_nanos(error_ns);
+        let time = self.calendar.tai(look, error, Some(kernel), self.unlisted_leap)?;
         Ok(Sample::new(evidence.realtime.before, evidence.realtime.after, time))
     }
 
@@ -460,7 +467,8 @@ mod tests {
         let zero = KernelState { maxerror_us: 500, ..state };
         let timesyncd = || vec![Daemon::Timesyncd];
         let chronyd = || vec![Daemon::Chrony];
-        let cases: [(_, fn() -> Vec<Daemon>, bool, bool); 5] = [
+        type Running = fn() -> Vec<Daemon>;
+        let cases: [(_, Running, bool, bool); 5] = [
             (state, timesyncd, false, false),
             (state, timesyncd, true, true),
             (state, chronyd, false, true),

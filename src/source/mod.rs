@@ -12,6 +12,7 @@
 
 mod adjtimex;
 pub mod assume;
+mod calendar;
 pub mod chrony;
 pub mod daemon;
 mod in_flight;
@@ -21,6 +22,8 @@ pub mod rtc;
 pub mod timex;
 
 pub use adjtimex::KernelState;
+pub(crate) use calendar::Calendar;
+pub use calendar::WallScale;
 
 use crate::clock::bound::Sample;
 use crate::clock::counter::Counter;

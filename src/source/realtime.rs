@@ -92,7 +92,7 @@ impl Realtime {
 }
 
 /// The kernel's clocks advance in steps of the counter's 10 ns, and show whole nanoseconds.
-const READING_STEP_NS: i64 = 11;
+pub(crate) const READING_STEP_NS: i64 = 11;
 
 /// From how long before a leap to how long after it both offsets are covered, in seconds.
 ///
