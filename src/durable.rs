@@ -1,0 +1,542 @@
+//! [`Record`]: one number in a file that no crash takes backwards.
+//!
+//! A clock's high-water mark and a fencing token need the same of a disk: what
+//! was promised before a crash is still promised after it. To write over the
+//! number where it stands does not give that. Power can fail in the middle of
+//! the write, and `write` returns long before the disk has anything.
+//!
+//! So every change is a new file: written whole, synced, renamed over the old
+//! one, and then the directory is synced too, for the rename lives there. A
+//! crash leaves the old file or the new one. (Pillai et al., "All File Systems
+//! Are Not Created Equal", OSDI 2014, shows what goes wrong when any of the
+//! four steps is left out.)
+//!
+//! What a file holds, 32 bytes, big-endian:
+//!
+//! | bytes | what |
+//! |---|---|
+//! | 0..8 | [`MAGIC`], which carries the version of this layout |
+//! | 8..16 | the [`Kind`]: a fencing token must not be read as a time |
+//! | 16..24 | the number |
+//! | 24..32 | CRC-64/XZ of the 24 bytes before it |
+//!
+//! Two processes on one record would each count from the same number, so its
+//! owner holds a lock. The lock is on a file beside it, `NAME.lock`, since the
+//! record itself is another file after every change. The lock file stays when
+//! the owner is gone: to remove it would race with the next owner.
+
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::{Flock, FlockArg};
+
+/// "truechimer record", first layout.
+const MAGIC: [u8; 8] = *b"tchimer1";
+
+/// How long a whole record is.
+const LENGTH: usize = 32;
+
+/// What a record's number means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Kind(pub(crate) [u8; 8]);
+
+/// Why a record on disk cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The file was not written by this crate.
+    #[error(
+        "{} is not a truechimer record ({found}): nothing was changed; give another path",
+        path.display()
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        found: &'static str,
+    },
+    /// The file is a record, of another kind of number.
+    #[error(
+        "{} holds a record of kind {found:?}, not {expected:?}: give each kind its own path",
+        path.display()
+    )]
+    OtherKind {
+        /// The file.
+        path: PathBuf,
+        /// The kind it states.
+        found: String,
+        /// The kind that was asked for.
+        expected: String,
+    },
+    /// The file ends too early.
+    #[error(
+        "{} is truncated: {length} bytes, not {LENGTH}; what it promised is lost. Check the disk. \
+         Remove the file only when nothing that was issued under it can still be in use",
+        path.display()
+    )]
+    Truncated {
+        /// The file.
+        path: PathBuf,
+        /// How many bytes it has.
+        length: u64,
+    },
+    /// The checksum does not match.
+    #[error(
+        "{} is torn: its checksum does not match; what it promised is lost. Check the disk. \
+         Remove the file only when nothing that was issued under it can still be in use",
+        path.display()
+    )]
+    Torn {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file, its directory or its file system may not be written.
+    #[error(
+        "{} may not be written, so nothing can be promised for after a crash: give this process \
+         the right to write it and its directory, or mount the file system writable",
+        path.display()
+    )]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another owner is alive.
+    #[error(
+        "{} is held by {holder}: two owners would issue the same numbers. Stop the other one, or \
+         give this one its own path",
+        path.display()
+    )]
+    Locked {
+        /// The lock file.
+        path: PathBuf,
+        /// Who holds it, as far as is known.
+        holder: String,
+    },
+    /// A smaller number was to be written.
+    #[error("{} stands at {stands}: it never goes back, not to {asked}", path.display())]
+    Backwards {
+        /// The file.
+        path: PathBuf,
+        /// Its number.
+        stands: u64,
+        /// The number that was asked for.
+        asked: u64,
+    },
+    /// The record was opened before a `fork`, by the parent.
+    #[error(
+        "{} belongs to process {owner}, which forked: a child must open a record of its own",
+        path.display()
+    )]
+    Forked {
+        /// The file.
+        path: PathBuf,
+        /// The process that opened it.
+        owner: u32,
+    },
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}; what was promised before still holds", path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl RecordError {
+    /// Whether the same call can succeed later without anybody changing the program or the file.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            RecordError::Locked { .. } => true,
+            RecordError::Io { source, .. } => matches!(
+                source.kind(),
+                ErrorKind::Interrupted
+                    | ErrorKind::StorageFull
+                    | ErrorKind::QuotaExceeded
+                    | ErrorKind::ResourceBusy
+                    | ErrorKind::TimedOut
+                    | ErrorKind::OutOfMemory
+            ),
+            _ => false,
+        }
+    }
+
+    /// An error of the system, told apart where there is something to do about it.
+    fn io(action: &'static str, path: &Path, source: io::Error) -> RecordError {
+        let path = path.to_owned();
+        match source.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                RecordError::ReadOnly { path }
+            }
+            _ => RecordError::Io { action, path, source },
+        }
+    }
+}
+
+/// One number on disk, and the only right to change it.
+#[derive(Debug)]
+pub(crate) struct Record {
+    path: PathBuf,
+    directory: File,
+    kind: Kind,
+    value: u64,
+    /// Those of the file that was found, so that a replacement keeps them.
+    permissions: Option<Permissions>,
+    owner: u32,
+    /// `None` only while it is dropped.
+    lock: Option<Flock<File>>,
+}
+
+impl Record {
+    /// The record at `path`; where there is none, a new one that holds `first`.
+    ///
+    /// When this returns, what [`value`](Self::value) says is on disk.
+    pub(crate) fn open(path: &Path, kind: Kind, first: u64) -> Result<Record, RecordError> {
+        let path = resolve(path).map_err(|e| RecordError::io("find", path, e))?;
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let directory = File::open(parent).map_err(|e| RecordError::io("open", parent, e))?;
+        let lock = Some(lock(&beside(&path, ".lock"))?);
+        let owner = std::process::id();
+        let mut record =
+            Record { path, directory, kind, value: first, permissions: None, owner, lock };
+        match record.read()? {
+            Some(value) => record.value = value,
+            None => record.replace(first)?,
+        }
+        Ok(record)
+    }
+
+    /// The number that is on disk.
+    pub(crate) fn value(&self) -> u64 {
+        self.value
+    }
+
+    /// Where the record is, with every symbolic link resolved.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Raises the number. After an error the old number or the new one is on
+    /// disk, never anything else, and the call may be made again.
+    pub(crate) fn advance(&mut self, to: u64) -> Result<(), RecordError> {
+        if to < self.value {
+            let path = self.path.clone();
+            return Err(RecordError::Backwards { path, stands: self.value, asked: to });
+        }
+        if to == self.value { Ok(()) } else { self.replace(to) }
+    }
+
+    /// Sets the number, backwards too: for an operator who knows better.
+    pub(crate) fn reset(&mut self, to: u64) -> Result<(), RecordError> {
+        self.replace(to)
+    }
+
+    /// What the file holds, or `None` if there is no file.
+    fn read(&mut self) -> Result<Option<u64>, RecordError> {
+        let path = || self.path.clone();
+        let found = match fs::metadata(&self.path) {
+            Ok(found) => found,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(RecordError::io("look at", &self.path, e)),
+        };
+        // Before it is opened: opening a pipe would wait for its other end.
+        if !found.is_file() {
+            return Err(RecordError::Foreign { path: path(), found: "not a regular file" });
+        }
+        // The superuser may open a read-only file for writing. It is one all the same.
+        if found.permissions().readonly() {
+            return Err(RecordError::ReadOnly { path: path() });
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&self.path);
+        let mut bytes = Vec::with_capacity(LENGTH + 1);
+        file.and_then(|file| file.take(LENGTH as u64 + 1).read_to_end(&mut bytes))
+            .map_err(|e| RecordError::io("read", &self.path, e))?;
+        self.permissions = Some(found.permissions());
+        decode(&bytes, self.kind, found.len(), &self.path).map(Some)
+    }
+
+    /// The four steps: write, sync, rename, sync the directory.
+    fn replace(&mut self, to: u64) -> Result<(), RecordError> {
+        if std::process::id() != self.owner {
+            return Err(RecordError::Forked { path: self.path.clone(), owner: self.owner });
+        }
+        let scratch = beside(&self.path, ".new");
+        write_whole(&scratch, &encode(self.kind, to), self.permissions.as_ref())
+            .map_err(|e| RecordError::io("write", &scratch, e))?;
+        fs::rename(&scratch, &self.path)
+            .and_then(|()| self.directory.sync_all())
+            .map_err(|e| RecordError::io("replace", &self.path, e))?;
+        self.value = to;
+        Ok(())
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // `Flock` unlocks for everybody who shares the open file. A forked child
+        // that cleans up must not unlock its parent's record.
+        if std::process::id() != self.owner {
+            std::mem::forget(self.lock.take());
+        }
+    }
+}
+
+/// `path` without symbolic links: the lock must be beside the file itself.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            Ok(fs::canonicalize(parent.unwrap_or(Path::new(".")))?.join(name))
+        }
+        Err(e) => Err(e),
+        Ok(_) => fs::canonicalize(path),
+    }
+}
+
+/// The file beside `path` whose name ends in `suffix`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Takes the lock at `path`, or says who has it.
+fn lock(path: &Path) -> Result<Flock<File>, RecordError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|e| RecordError::io("open", path, e))?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => {
+            // Only to name the holder to the next one who asks: a failure changes nothing.
+            let _ = lock.set_len(0).and_then(|()| write!(&*lock, "{}", std::process::id()));
+            Ok(lock)
+        }
+        Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+            let mut id = String::new();
+            let known = (&file).take(20).read_to_string(&mut id).is_ok() && !id.is_empty();
+            let holder = if known { format!("process {id}") } else { "another process".into() };
+            Err(RecordError::Locked { path: path.to_owned(), holder })
+        }
+        Err((_, errno)) => Err(RecordError::io("lock", path, errno.into())),
+    }
+}
+
+/// Writes a new file at `path` and returns when the disk has it.
+fn write_whole(path: &Path, bytes: &[u8], permissions: Option<&Permissions>) -> io::Result<()> {
+    // What a crash left here is removed, and never written through: it could be a link.
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    if let Some(permissions) = permissions {
+        file.set_permissions(permissions.clone())?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn encode(kind: Kind, value: u64) -> [u8; LENGTH] {
+    let mut bytes = [0; LENGTH];
+    bytes[0..8].copy_from_slice(&MAGIC);
+    bytes[8..16].copy_from_slice(&kind.0);
+    bytes[16..24].copy_from_slice(&value.to_be_bytes());
+    let sum = crc64(&bytes[..24]);
+    bytes[24..32].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+
+/// The number in `bytes`, the first of a file of `length` bytes.
+fn decode(bytes: &[u8], kind: Kind, length: u64, path: &Path) -> Result<u64, RecordError> {
+    let path = || path.to_owned();
+    // A file that lost its end may have lost its beginning too: then nothing
+    // says whose it was, and "truncated" is the more careful word.
+    let begins = bytes.iter().zip(MAGIC).all(|(&found, magic)| found == magic);
+    // What a file system shows of a file whose data never reached the disk.
+    if !bytes.is_empty() && bytes.iter().all(|&byte| byte == 0) {
+        return Err(RecordError::Torn { path: path() });
+    }
+    if !begins {
+        let found = "its first bytes are of something else";
+        return Err(RecordError::Foreign { path: path(), found });
+    }
+    let [head @ .., _, _, _, _, _, _, _, _] = bytes else {
+        return Err(RecordError::Truncated { path: path(), length });
+    };
+    if bytes.len() < LENGTH {
+        return Err(RecordError::Truncated { path: path(), length });
+    }
+    if bytes.len() > LENGTH {
+        return Err(RecordError::Foreign { path: path(), found: "it is longer than a record" });
+    }
+    let word = |at: usize| {
+        let mut word = [0; 8];
+        word.copy_from_slice(&bytes[at..at + 8]);
+        word
+    };
+    if crc64(head) != u64::from_be_bytes(word(24)) {
+        return Err(RecordError::Torn { path: path() });
+    }
+    if word(8) != kind.0 {
+        let name = |kind: &[u8]| String::from_utf8_lossy(kind).into_owned();
+        let (found, expected) = (name(&word(8)), name(&kind.0));
+        return Err(RecordError::OtherKind { path: path(), found, expected });
+    }
+    Ok(u64::from_be_bytes(word(16)))
+}
+
+/// CRC-64/XZ (ECMA-182, reflected), bit by bit: 24 bytes at a time need no table.
+fn crc64(bytes: &[u8]) -> u64 {
+    const POLYNOMIAL: u64 = 0xC96C_5795_D787_0F42;
+    !bytes.iter().fold(!0, |sum, &byte| {
+        (0..8).fold(sum ^ u64::from(byte), |sum, _| {
+            if sum & 1 == 1 { (sum >> 1) ^ POLYNOMIAL } else { sum >> 1 }
+        })
+    })
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    const KIND: Kind = Kind(*b"testmark");
+
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("mark");
+        (directory, path)
+    }
+
+    fn open(path: &Path) -> Result<Record, RecordError> {
+        Record::open(path, KIND, 7)
+    }
+
+    #[test]
+    fn the_checksum_is_the_published_one() {
+        assert_eq!(crc64(b"123456789"), 0x995D_C9BB_DF19_39FA);
+    }
+
+    #[test]
+    fn what_was_advanced_is_found_again() {
+        let (_directory, path) = place();
+        assert_eq!(open(&path).expect("new").value(), 7);
+        let mut record = open(&path).expect("there");
+        record.advance(9).expect("forward");
+        record.advance(9).expect("no change");
+        drop(record);
+        let mut record = open(&path).expect("there");
+        assert_eq!(record.value(), 9);
+        record.reset(3).expect("asked for");
+        drop(record);
+        assert_eq!(open(&path).expect("there").value(), 3);
+    }
+
+    #[test]
+    fn it_never_goes_back() {
+        let (_directory, path) = place();
+        let mut record = open(&path).expect("new");
+        let error = record.advance(6).expect_err("back");
+        assert!(matches!(error, RecordError::Backwards { stands: 7, asked: 6, .. }), "{error}");
+        assert_eq!(record.value(), 7);
+    }
+
+    #[test]
+    fn one_owner_at_a_time_by_whatever_name() {
+        let (directory, path) = place();
+        let record = open(&path).expect("new");
+        let link = directory.path().join("link");
+        symlink(&path, &link).expect("a link");
+        for name in [&path, &link] {
+            let error = open(name).expect_err("held");
+            assert!(matches!(error, RecordError::Locked { .. }) && error.is_transient());
+            assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+        }
+        drop(record);
+        open(&link).expect("free again");
+    }
+
+    #[test]
+    fn a_file_that_is_no_whole_record_is_refused_and_left_as_it_is() {
+        let good = encode(KIND, 42);
+        let changed = |at: usize| {
+            let mut bytes = good.to_vec();
+            bytes[at] ^= 1;
+            bytes
+        };
+        let cases: &[(Vec<u8>, &str)] = &[
+            (vec![], "truncated"),
+            (good[..5].to_vec(), "truncated"),
+            (good[..31].to_vec(), "truncated"),
+            (vec![0; 32], "torn"),
+            (b"hello".to_vec(), "not a truechimer record"),
+            ([&good[..], b"x"].concat(), "longer than a record"),
+            (changed(3), "not a truechimer record"),
+            (changed(12), "torn"),
+            (changed(20), "torn"),
+            (changed(31), "torn"),
+            (encode(Kind(*b"fence tk"), 42).to_vec(), "\"fence tk\", not \"testmark\""),
+        ];
+        for (bytes, expected) in cases {
+            let (_directory, path) = place();
+            fs::write(&path, bytes).expect("written");
+            let error = open(&path).expect_err(expected);
+            assert!(error.to_string().contains(expected), "{bytes:?}: {error}");
+            assert!(!error.is_transient(), "{error}");
+            assert_eq!(&fs::read(&path).expect("still there"), bytes);
+        }
+    }
+
+    #[test]
+    fn a_read_only_file_is_refused_for_the_superuser_too() {
+        let (_directory, path) = place();
+        drop(open(&path).expect("new"));
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).expect("set");
+        let error = open(&path).expect_err("read-only");
+        assert!(matches!(error, RecordError::ReadOnly { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_pipe_or_a_directory_is_refused_without_waiting() {
+        let (directory, path) = place();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        for path in [path.as_path(), directory.path()] {
+            let error = open(path).expect_err("not a file");
+            assert!(matches!(error, RecordError::Foreign { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = open(Path::new("/no such place/mark")).expect_err("nowhere");
+        assert!(error.to_string().contains("/no such place/mark"), "{error}");
+        open(Path::new("/")).expect_err("no name");
+    }
+
+    #[test]
+    fn what_a_crash_left_half_written_is_not_read() {
+        let (directory, path) = place();
+        let mut record = open(&path).expect("new");
+        let elsewhere = directory.path().join("elsewhere");
+        symlink(&elsewhere, beside(&path, ".new")).expect("a trap");
+        record.advance(8).expect("over it");
+        assert!(!elsewhere.exists(), "written through the link");
+        fs::write(beside(&path, ".new"), b"half").expect("written");
+        drop(record);
+        assert_eq!(open(&path).expect("there").value(), 8);
+    }
+
+    #[test]
+    fn a_replacement_keeps_the_files_permissions() {
+        let (_directory, path) = place();
+        drop(open(&path).expect("new"));
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("set");
+        open(&path).expect("there").advance(8).expect("forward");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}
