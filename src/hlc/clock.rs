@@ -155,17 +155,17 @@ impl<C: TrueTime> Hlc<C> {
             let last = self.register.last();
             let now = self.clock.now()?;
             let earliest = Stamp::from(now.earliest()).to_bits();
-            let next = if earliest > last {
-                earliest
-            } else {
+            let least = last.checked_add(1).ok_or(HlcError::Exhausted)?;
+            if earliest < least {
                 self.passed_or_ahead(now)?;
-                let next = last.checked_add(1).ok_or(HlcError::Exhausted)?;
-                let excess = next.saturating_sub(self.limit(now).to_bits());
-                if excess > 0 && !self.register.carry(excess) {
-                    return Err(poisoned(last, now));
-                }
-                next
-            };
+            }
+            let next = self.register.evade(last, earliest.max(least)).ok_or(HlcError::Exhausted)?;
+            let limit = self.limit(now).to_bits();
+            let (beyond, steps) =
+                (last.saturating_sub(limit), next.saturating_sub(last.max(limit)));
+            if !self.register.carry(beyond, steps) {
+                return Err(poisoned(last, now));
+            }
             self.reserve(next)?;
             if let Some(stamp) = self.register.step(last, next) {
                 return Ok(Stamp::from_bits(stamp));
@@ -190,7 +190,9 @@ impl<C: TrueTime> Hlc<C> {
         }
         loop {
             let last = self.register.last();
-            let next = last.checked_add(1).ok_or(HlcError::Exhausted)?;
+            let least = last.checked_add(1);
+            let next = least.and_then(|least| self.register.evade(last, least));
+            let next = next.ok_or(HlcError::Exhausted)?;
             self.reserve(next)?;
             self.register.unsettle(next);
             if let Some(stamp) = self.register.step(last, next) {

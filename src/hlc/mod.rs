@@ -41,9 +41,8 @@
 //! read-modify-write that depends on the one before it, or a message, and takes
 //! more than a nanosecond: a handful of cycles at the least. So at least `n`
 //! nanoseconds of true time have gone by since `p` was read, and `s = p + n` is
-//! no later than true time at the issue. (Where a commit is pending, a stamp
-//! may be thrown away and taken again. That is a read-modify-write a nanosecond
-//! too.)
+//! no later than true time at the issue. (While a commit is outstanding a step
+//! may be of two nanoseconds. A read-modify-write takes more than that too.)
 //!
 //! True time is no later than anybody's `latest`. So a stamp that is beyond
 //! `now().latest` at the node that receives it **proves** that its sender's
@@ -59,7 +58,8 @@
 //! # How far a stamp is from physical time
 //!
 //! A stamp is at least `earliest` at its issue, and at most true time, which is
-//! at most `latest`. So `0 <= stamp - earliest <= width`.
+//! at most `latest`. So `0 <= stamp - earliest <= width`. (Or -1, where the
+//! reading could have been the stamp of a commit that is outstanding.)
 //!
 //! The one case outside this is a clock that stands still, as a simulated one
 //! does while an event is handled. Then the steps take no time on that clock,

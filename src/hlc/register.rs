@@ -8,9 +8,9 @@
 //! commit stamps are new values of `commits`. Each word only grows, so neither
 //! kind repeats. But the two kinds could meet: a commit stamp is ahead of true
 //! time, and some nanoseconds later an ordinary stamp may come by. So commit
-//! stamps are odd, and while one is outstanding an ordinary stamp that comes
-//! out odd is thrown away and taken again. Throwing away is always safe.
-//! What remains is the race of the two threads:
+//! stamps are odd, and while one is outstanding ordinary stamps are even. What
+//! remains is the race of a commit and a stamp that know nothing of each other.
+//! There one of the two is thrown away and taken again, which is always safe:
 //!
 //! 1. The stamper swaps `last` to `n` [S1], then looks at `commits` [S2]. It
 //!    throws `n` away if `n` is odd and not above what it sees.
@@ -77,10 +77,27 @@ impl Register {
     #[inline]
     pub(super) fn take(&self, physical: u64) -> Option<u64> {
         let last = self.last.0.load(Ordering::Relaxed);
-        if physical > last && physical <= self.renew_at() {
+        if physical > last && physical <= self.renew_at() && !self.may_be_a_commit(physical) {
             return self.step(last, physical);
         }
         None
+    }
+
+    /// `next`, or the number beside it if `next` may be a commit stamp. The one
+    /// below where it will do: that is no further ahead.
+    pub(super) fn evade(&self, last: u64, next: u64) -> Option<u64> {
+        if !self.may_be_a_commit(next) {
+            Some(next)
+        } else if next - 1 > last {
+            Some(next - 1)
+        } else {
+            next.checked_add(1)
+        }
+    }
+
+    #[inline]
+    fn may_be_a_commit(&self, stamp: u64) -> bool {
+        stamp % 2 == 1 && stamp <= self.commits.0.load(Ordering::Relaxed)
     }
 
     /// From `last` to `next`: `None` if another thread came first, or `next` was thrown away.
@@ -90,11 +107,8 @@ impl Register {
         // stamp sees `carried` and `unsettled` as they were raised for it.
         let swap = self.last.0.compare_exchange(last, next, Ordering::AcqRel, Ordering::Relaxed);
         swap.ok()?;
-        // [S2]. The second look at the parity is the common way out.
-        if next <= self.commits.0.load(Ordering::Relaxed) && next % 2 == 1 {
-            return None;
-        }
-        Some(next)
+        // [S2]. Whoever came here avoided the commit stamps there were before.
+        if self.may_be_a_commit(next) { None } else { Some(next) }
     }
 
     /// The commit stamp that follows these: odd, and at least `latest`.
@@ -126,16 +140,16 @@ impl Register {
         self.commits.0.load(Ordering::Acquire)
     }
 
-    /// Whether a stamp `excess` beyond `latest` is explained by counting alone.
+    /// Whether a register `beyond` its `latest` is so by counting alone, and if
+    /// so, makes a note that it will count `steps` further.
     ///
     /// A clock that stands still (a scripted one, a simulated instant) leaves no
-    /// choice but to count on. Each step counts itself *before* its stamp can be
+    /// choice but to count on. Each step is noted *before* its stamp can be
     /// seen, so a register further out than that was put there by something else.
-    pub(super) fn carry(&self, excess: u64) -> bool {
-        let carried = &self.limits.0.carried;
-        let explained = excess <= carried.load(Ordering::Relaxed).saturating_add(1);
-        if explained {
-            carried.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn carry(&self, beyond: u64, steps: u64) -> bool {
+        let explained = beyond <= self.carried();
+        if explained && steps > 0 {
+            self.limits.0.carried.fetch_add(steps, Ordering::Relaxed);
         }
         explained
     }
@@ -302,12 +316,13 @@ mod loom_models {
     /// Counts on from a clock that stands at 10, exactly. `false`: taken for poisoned.
     fn count_on(register: &Register, swap_first: bool) -> bool {
         let last = register.last();
-        let (next, excess) = (last + 1, last + 1 - 10);
-        if swap_first {
-            return register.step(last, next).is_none() || register.carry(excess);
+        if swap_first && register.step(last, last + 1).is_none() {
+            return true;
         }
-        let explained = register.carry(excess);
-        register.step(last, next);
+        let explained = register.carry(last - 10, 1);
+        if !swap_first {
+            register.step(last, last + 1);
+        }
         explained
     }
 
