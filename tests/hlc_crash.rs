@@ -12,7 +12,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use support::Running;
@@ -24,6 +24,9 @@ const PLACE: &str = "TRUECHIMER_TEST_CRASH_PLACE";
 const SEED: &str = "TRUECHIMER_TEST_CRASH_SEED";
 /// Set for the child if its register is to live in memory only.
 const FORGETFUL: &str = "TRUECHIMER_TEST_CRASH_FORGETFUL";
+
+/// How long a child may take to begin, on a machine that is busy.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const ORDINARY: u8 = 0;
 const COMMIT: u8 = 1;
@@ -81,8 +84,16 @@ fn kill(times: u64, forgetful: bool) -> Result<usize, String> {
         if forgetful {
             command.env(FORGETFUL, "1");
         }
+        let log = place.path().join("log");
+        let length = || fs::metadata(&log).map_or(0, |found| found.len());
+        let before = length();
         let mut child = command.spawn().expect("started");
-        thread::sleep(Duration::from_micros(random.random_range(3_000..30_000)));
+        // Every other one is killed at work. The rest may be hit while they start.
+        let began = Instant::now();
+        while seed % 2 == 0 && length() == before && began.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
         assert!(child.try_wait().expect("asked").is_none(), "the child ended by itself");
         child.kill().expect("killed"); // SIGKILL
         child.wait().expect("gone");

@@ -92,7 +92,12 @@ impl<C: TrueTime> WaitFuture<C> {
         self.spun += self.herald.map_or(Duration::ZERO, |began| at - began);
         let overshoot = match past {
             Some(earliest) => {
-                self.core.wake_due(earliest);
+                // The others were woken by the thread, which goes on by itself. If
+                // they did this too, two would wake by turns, and an executor with
+                // one queue for each would not keep the order.
+                if self.herald.is_some() {
+                    self.core.wake_due(earliest);
+                }
                 earliest.duration_since(self.target).unwrap_or_default().min(total)
             }
             None => Duration::ZERO,
