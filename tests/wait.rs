@@ -177,7 +177,7 @@ fn a_clock_that_cannot_answer_ends_the_wait() {
 #[test]
 fn a_clock_that_stands_still_ends_the_wait() {
     let clock = Scripted::new(TODAY, TODAY + 10);
-    for spin in [Duration::ZERO, MS] {
+    for spin in [Duration::ZERO, MS, LONG] {
         let settings = WaitSettings::default().patience(10 * MS).spin(spin);
         match Waiter::with(&clock, settings).wait(at(TODAY + 5)) {
             Err(WaitError::Stalled { stood }) => assert!(stood >= 10 * MS),

@@ -310,6 +310,22 @@ fn the_thread_ends_when_there_is_nothing_to_wait_for_and_starts_again() {
 }
 
 #[test]
+fn a_clock_that_panics_in_the_timers_thread_leaves_nobody_waiting() {
+    struct Panics(Running, AtomicUsize);
+    impl TrueTime for Panics {
+        fn now(&self) -> Result<truechimer::Interval, truechimer::ClockError> {
+            let in_timer = thread::current().name() == Some("truechimer-wait");
+            assert!(!in_timer || self.1.fetch_add(1, Ordering::SeqCst) > 0, "on purpose, once");
+            self.0.now()
+        }
+    }
+    let waiter = Waiter::new(Panics(Running::new(MS, 1_000 * MS), AtomicUsize::new(0)));
+    let target = waiter.clock().0.now().expect("it answers").latest();
+    futures::executor::block_on(waiter.wait_async(target)).expect("it passes");
+    assert!(waiter.clock().1.load(Ordering::SeqCst) > 1, "the thread was started again");
+}
+
+#[test]
 fn a_batch_is_released_by_one_wait() {
     let (clock, waiter) = waiter();
     let mut batch = Batch::new();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stamp::Stamp;
-use crate::clock::ClockError;
+use crate::clock::truetime::ClockError;
 use crate::durable::RecordError;
 use crate::timestamp::Timestamp;
 

@@ -14,7 +14,7 @@ use super::outcome::{WaitError, Waited};
 use super::plan::Step;
 use super::timer::Place;
 use super::waiter::{Core, Waiter};
-use crate::clock::{ClockError, TrueTime};
+use crate::clock::truetime::{ClockError, TrueTime};
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
@@ -157,7 +157,7 @@ impl<C: TrueTime + Send + Sync + 'static> WaitFuture<C> {
             }
             if self.core.renew(place, waker) {
                 self.waker = Some(waker.clone());
-                return Ok(());
+                return Core::start(&self.core); // there is one, unless it panicked
             }
             // It was woken because it had passed, and now it has not: the clock went back.
             self.leave();

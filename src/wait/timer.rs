@@ -37,7 +37,7 @@ use super::plan::{Planner, Step};
 use super::sleep::FineTimer;
 use super::waiter::{Core, later};
 use super::watch::Watch;
-use crate::clock::TrueTime;
+use crate::clock::truetime::TrueTime;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
@@ -134,10 +134,11 @@ impl<C: TrueTime> Core<C> {
 
     /// Takes a place in the order, with a deadline if there is one.
     pub(super) fn enter(&self, t: Timestamp, deadline: Option<Instant>, waker: &Waker) -> Place {
+        let waker = waker.clone();
         let mut queue = self.timer.queue.lock();
         queue.issued += 1;
         let place = (t, queue.issued);
-        queue.waits.insert(place, waker.clone());
+        queue.waits.insert(place, waker);
         if let Some(deadline) = deadline {
             queue.deadlines.insert((deadline, place.1), place);
         }
@@ -154,14 +155,17 @@ impl<C: TrueTime> Core<C> {
 
     /// Replaces the waker of a wait that has kept its place. `false`: it was woken and has none.
     pub(super) fn renew(&self, place: Place, waker: &Waker) -> bool {
+        let mut waker = waker.clone();
         let mut queue = self.timer.queue.lock();
-        match queue.waits.get_mut(&place) {
-            Some(kept) => {
-                kept.clone_from(waker);
-                true
-            }
-            None => false,
+        let kept = queue.waits.get_mut(&place);
+        let found = kept.is_some();
+        if let Some(kept) = kept {
+            std::mem::swap(kept, &mut waker);
         }
+        // To drop a waker may drop its task, and with it other waits of this
+        // queue: so wakers are dropped after the lock is let go.
+        drop(queue);
+        found
     }
 
     /// Gives a place back: its future is done, or dropped.
@@ -176,7 +180,7 @@ impl<C: TrueTime> Core<C> {
             self.timer.changed.notify_one(); // whoever comes next needs one
         }
         drop(queue);
-        drop(removed); // a waker's drop is foreign code: not under the lock
+        drop(removed); // see `renew`
     }
 
     pub(super) fn is_herald(&self, place: Place) -> bool {
@@ -204,6 +208,22 @@ impl<C: TrueTime> Core<C> {
     }
 }
 
+/// If a clock or a waker panics, the thread ends and every wait is woken: each
+/// looks at the clock itself, and the first to be polled starts another thread.
+struct LastWords<'a, C>(&'a Core<C>);
+
+impl<C> Drop for LastWords<'_, C> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let mut queue = self.0.timer.queue.lock();
+            queue.watch = None;
+            let wakers: Vec<_> = queue.waits.values().cloned().collect();
+            drop(queue);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
 impl<C: TrueTime + Send + Sync + 'static> Core<C> {
     /// Starts the thread if there is none.
     pub(super) fn start(core: &Arc<Core<C>>) -> Result<(), WaitError> {
@@ -223,6 +243,7 @@ impl<C: TrueTime + Send + Sync + 'static> Core<C> {
     /// The thread: until there has been nothing to wait for a while.
     fn run(&self) {
         let _fine = FineTimer::new();
+        let _last_words = LastWords(self);
         let mut idle_since = None;
         // When everybody was last woken to look at a clock that gets nowhere.
         let mut roused = Instant::now();

@@ -10,7 +10,7 @@ use super::plan::{Planner, Step};
 use super::sleep::{Bed, Cancel, FineTimer};
 use super::timer::Timer;
 use super::watch::Watch;
-use crate::clock::{ClockError, TrueTime};
+use crate::clock::truetime::{ClockError, TrueTime};
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
@@ -223,7 +223,8 @@ impl<C: TrueTime + ?Sized> Blocking<'_, C> {
             }
             self.may_go_on(step, answer, &watch, at)?;
             match step {
-                Step::Spin(_) => waited.spun += self.spin(planner.spin),
+                // A stretch at a time: a clock that stands still must be noticed.
+                Step::Spin(_) => waited.spun += self.spin(planner.spin.min(planner.relook)),
                 Step::Sleep(sleep) => {
                     waited.sleeps += 1;
                     self.sleep(at, sleep, answer.is_ok());
