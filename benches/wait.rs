@@ -33,25 +33,25 @@ fn cpu() -> Duration {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).unwrap_or_default()
 }
 
-/// One way to wait: given the moment and how far away it is.
-type Way<'a> = (&'static str, Box<dyn Fn(Timestamp, Duration) + 'a>);
+/// One way to wait, given the moment and how far away it is, and whether it succeeded.
+type Way<'a> = (&'static str, Box<dyn Fn(Timestamp, Duration) -> bool + 'a>);
 
 fn line(
     name: &str,
     clock: &Exact,
     length: Duration,
     waits: usize,
-    way: &dyn Fn(Timestamp, Duration),
+    way: &dyn Fn(Timestamp, Duration) -> bool,
 ) {
     // So that what adapts has adapted.
     for _ in 0..waits / 10 {
-        way(clock.read().saturating_add(length), length);
+        assert!(way(clock.read().saturating_add(length), length));
     }
     let (began, spent) = (Instant::now(), cpu());
     let mut late: Vec<_> = (0..waits)
         .map(|_| {
             let moment = clock.read().saturating_add(length);
-            way(moment, length);
+            assert!(way(moment, length));
             clock.read().duration_since(moment).unwrap_or_default()
         })
         .collect();
@@ -70,18 +70,27 @@ fn main() {
     let sleeper = Waiter::with(clock.clone(), WaitSettings::default().spin(Duration::ZERO));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return };
+    let block_on = |t| futures::executor::block_on(waiter.wait_async(t)).is_ok();
+    let on_tokio = |length| runtime.block_on(async { tokio::time::sleep(length).await });
     let ways: Vec<Way> = vec![
-        ("wait", Box::new(|t, _| drop(waiter.wait(t)))),
-        ("wait, no spinning", Box::new(|t, _| drop(sleeper.wait(t)))),
+        ("wait", Box::new(|t, _| waiter.wait(t).is_ok())),
+        ("wait, no spinning", Box::new(|t, _| sleeper.wait(t).is_ok())),
+        ("wait_async, block_on", Box::new(|t, _| block_on(t))),
+        ("wait_async, tokio", Box::new(|t, _| runtime.block_on(waiter.wait_async(t)).is_ok())),
         (
-            "wait_async, block_on",
-            Box::new(|t, _| {
-                drop(futures::executor::block_on(waiter.wait_async(t)));
+            "thread::sleep",
+            Box::new(|_, length| {
+                std::thread::sleep(length);
+                true
             }),
         ),
-        ("wait_async, tokio", Box::new(|t, _| drop(runtime.block_on(waiter.wait_async(t))))),
-        ("thread::sleep", Box::new(|_, length| std::thread::sleep(length))),
-        ("tokio::time::sleep", Box::new(|_, length| runtime.block_on(tokio::time::sleep(length)))),
+        (
+            "tokio::time::sleep",
+            Box::new(|_, length| {
+                on_tokio(length);
+                true
+            }),
+        ),
     ];
     println!("late, µs                               p50       p99       max       CPU");
     for micros in [20, 100, 1_000, 7_000u64] {

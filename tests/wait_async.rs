@@ -169,7 +169,7 @@ fn a_future_that_is_dropped_gives_its_place_back_at_once() {
             Either::Right((done, hopeless)) => {
                 done.expect("it passes");
                 assert_eq!(waiter.pending(), 1);
-                let _ = hopeless;
+                drop(hopeless);
             }
             Either::Left(_) => panic!("an hour went by"),
         }

@@ -33,7 +33,7 @@ pub struct NodeStamp {
 
 impl NodeStamp {
     /// 24 bytes that sort as the pairs do.
-    pub const fn to_be_bytes(self) -> [u8; 24] {
+    pub fn to_be_bytes(self) -> [u8; 24] {
         let mut bytes = [0; 24];
         let (stamp, node) = bytes.split_at_mut(8);
         stamp.copy_from_slice(&self.stamp.to_be_bytes());
@@ -42,7 +42,7 @@ impl NodeStamp {
     }
 
     /// The pair that [`to_be_bytes`](Self::to_be_bytes) wrote.
-    pub const fn from_be_bytes(bytes: [u8; 24]) -> NodeStamp {
+    pub fn from_be_bytes(bytes: [u8; 24]) -> NodeStamp {
         let (mut stamp, mut node) = ([0; 8], [0; 16]);
         let (first, second) = bytes.split_at(8);
         stamp.copy_from_slice(first);

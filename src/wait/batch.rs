@@ -4,7 +4,6 @@
 //! of the largest holds for each. So a group of transactions that commit
 //! together pays the uncertainty once.
 
-use std::future::Future;
 use std::time::Instant;
 
 use super::outcome::{WaitError, Waited};
@@ -101,17 +100,15 @@ impl<T> Batch<T> {
     /// # Errors
     ///
     /// As [`Waiter::wait_async`]. The batch keeps its commits.
-    pub fn release_async<'a, C: TrueTime + Send + Sync + 'static>(
-        &'a mut self,
-        waiter: &'a Waiter<C>,
-    ) -> impl Future<Output = Result<(Waited, Vec<T>), WaitError>> + 'a {
-        async move {
-            let waited = match self.largest() {
-                None => Waited::default(),
-                Some(t) => waiter.wait_async(t).await?,
-            };
-            Ok((waited, self.drain()))
-        }
+    pub async fn release_async<C: TrueTime + Send + Sync + 'static>(
+        &mut self,
+        waiter: &Waiter<C>,
+    ) -> Result<(Waited, Vec<T>), WaitError> {
+        let waited = match self.largest() {
+            None => Waited::default(),
+            Some(t) => waiter.wait_async(t).await?,
+        };
+        Ok((waited, self.drain()))
     }
 
     fn drain(&mut self) -> Vec<T> {

@@ -148,7 +148,12 @@ impl<C: TrueTime> WaitFuture<C> {
 
 impl<C: TrueTime + Send + Sync + 'static> WaitFuture<C> {
     /// Takes a place in the order, or sees that the one it has wakes the right task.
-    fn take_place(&mut self, waker: &Waker, at: Instant) -> Result<(), WaitError> {
+    fn take_place(
+        &mut self,
+        waker: &Waker,
+        now: Option<Interval>,
+        at: Instant,
+    ) -> Result<(), WaitError> {
         if let Some(place) = self.place {
             let known = self.waker.as_ref().is_some_and(|known| known.will_wake(waker));
             // A herald that spins will look again, so it takes no lock.
@@ -164,7 +169,9 @@ impl<C: TrueTime + Send + Sync + 'static> WaitFuture<C> {
             self.spun += self.herald.take().map_or(Duration::ZERO, |began| at - began);
         }
         self.sleeps += 1;
-        self.place = Some(self.core.enter(self.target, self.deadline, waker));
+        let (place, is_herald) = self.core.enter(self.target, self.deadline, waker, now);
+        self.place = Some(place);
+        self.herald = is_herald.then_some(at);
         self.waker = Some(waker.clone());
         Core::start(&self.core)
     }
@@ -232,7 +239,7 @@ impl<C: TrueTime + Send + Sync + 'static> Future for WaitFuture<C> {
             this.finish(None, at);
             return Poll::Ready(Err(error));
         }
-        if let Err(error) = this.take_place(context.waker(), at) {
+        if let Err(error) = this.take_place(context.waker(), answer.ok(), at) {
             this.finish(None, at);
             return Poll::Ready(Err(error));
         }

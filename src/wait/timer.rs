@@ -17,7 +17,8 @@
 //! that one, is woken early: the *herald*. It polls, yielding to the other tasks
 //! in between, until its moment has passed; then it wakes what else is due, and
 //! the next herald if that is near. Tasks behind the herald are woken when they
-//! are due and not before, so they finish in order.
+//! are due and not before, and in order. An executor that runs tasks in the
+//! order in which they were woken finishes them so.
 //!
 //! A herald may be stuck behind a task that never yields, or be forgotten by
 //! its executor. So the timer waits for it a little, and then wakes by itself
@@ -132,8 +133,15 @@ impl<C: TrueTime> Core<C> {
         self.timer.margin.0.learn(late, self.settings.spin);
     }
 
-    /// Takes a place in the order, with a deadline if there is one.
-    pub(super) fn enter(&self, t: Timestamp, deadline: Option<Instant>, waker: &Waker) -> Place {
+    /// Takes a place in the order, with a deadline if there is one. `true`: it is
+    /// so near and so far in front that it is the herald from the start.
+    pub(super) fn enter(
+        &self,
+        t: Timestamp,
+        deadline: Option<Instant>,
+        waker: &Waker,
+        now: Option<Interval>,
+    ) -> (Place, bool) {
         let waker = waker.clone();
         let mut queue = self.timer.queue.lock();
         queue.issued += 1;
@@ -150,7 +158,9 @@ impl<C: TrueTime> Core<C> {
         if first || soonest {
             self.timer.changed.notify_one();
         }
-        place
+        let near = |now: Interval| queue.take_herald(now.earliest(), self.settings.spin);
+        let is_herald = first && now.and_then(near).is_some();
+        (place, is_herald)
     }
 
     /// Replaces the waker of a wait that has kept its place. `false`: it was woken and has none.

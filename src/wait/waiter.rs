@@ -288,7 +288,7 @@ impl<C: TrueTime + ?Sized> Blocking<'_, C> {
         while self.clock.after(self.target) == Ok(false) {
             hint::spin_loop();
             turns = turns.wrapping_add(1);
-            if turns.is_multiple_of(GLANCE) {
+            if turns % GLANCE == 0 {
                 let at = Instant::now();
                 let over = at - began >= budget || self.deadline.is_some_and(|end| at >= end);
                 if over || self.bed.is_cancelled() {
