@@ -28,6 +28,9 @@ const FORGETFUL: &str = "TRUECHIMER_TEST_CRASH_FORGETFUL";
 /// How long a child may take to begin, on a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The kind, eight times, and the stamp.
+const LINE: usize = 16;
+
 const ORDINARY: u8 = 0;
 const COMMIT: u8 = 1;
 
@@ -66,10 +69,11 @@ fn jump(clock: &Running, random: &mut StdRng) {
     clock.set_shift(random.random_range(-reach..=reach));
 }
 
-/// One write: it is in the file whole, or not at all.
+/// One write, of a size that divides a page: a kill may end a write between two
+/// pages, and so this is in the file whole, or not at all. (Nine bytes were not.)
 fn record(log: &mut fs::File, kind: u8, stamp: Stamp) {
-    let mut line = [kind; 9];
-    line[1..].copy_from_slice(&stamp.to_be_bytes());
+    let mut line = [kind; LINE];
+    line[8..].copy_from_slice(&stamp.to_be_bytes());
     log.write_all(&line).expect("written");
 }
 
@@ -105,8 +109,8 @@ fn kill(times: u64, forgetful: bool) -> Result<usize, String> {
 fn check(log: &[u8]) -> Result<usize, String> {
     let mut last = [Stamp::MIN; 2];
     let mut seen = HashSet::new();
-    for line in log.chunks_exact(9) {
-        let stamp = Stamp::from_be_bytes(line[1..].try_into().expect("eight bytes"));
+    for line in log.chunks_exact(LINE) {
+        let stamp = Stamp::from_be_bytes(line[8..].try_into().expect("eight bytes"));
         let last = &mut last[usize::from(line[0])];
         if stamp <= *last {
             return Err(format!("{stamp:?} went back behind {last:?}"));
