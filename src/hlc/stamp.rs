@@ -23,8 +23,8 @@ const LOGICAL_BITS: u32 = 16;
 /// use truechimer::{Stamp, Timestamp};
 ///
 /// let stamp = Stamp::from(Timestamp::from_tai_nanos(1_700_000_000_000_000_000));
-/// assert_eq!(stamp.to_string(), "9797975e59dd0000");
-/// assert_eq!("9797975e59dd0000".parse(), Ok(stamp));
+/// assert_eq!(stamp.to_string(), "97979cfe362a0000");
+/// assert_eq!("97979cfe362a0000".parse(), Ok(stamp));
 /// assert_eq!(Stamp::from_be_bytes(stamp.to_be_bytes()), stamp);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

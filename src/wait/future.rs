@@ -87,7 +87,8 @@ impl<C: TrueTime> WaitFuture<C> {
 
     /// Leaves the order, and sees to those who come next in it.
     fn finish(&mut self, past: Option<Timestamp>, at: Instant) -> Waited {
-        self.leave();
+        let heralded = self.herald.is_some() && past.is_some();
+        self.leave(heralded);
         let total = self.started.map_or(Duration::ZERO, |started| at - started);
         self.spun += self.herald.map_or(Duration::ZERO, |began| at - began);
         let overshoot = match past {
@@ -95,7 +96,7 @@ impl<C: TrueTime> WaitFuture<C> {
                 // The others were woken by the thread, which goes on by itself. If
                 // they did this too, two would wake by turns, and an executor with
                 // one queue for each would not keep the order.
-                if self.herald.is_some() {
+                if heralded {
                     self.core.wake_due(earliest);
                 }
                 earliest.duration_since(self.target).unwrap_or_default().min(total)
@@ -105,9 +106,9 @@ impl<C: TrueTime> WaitFuture<C> {
         Waited { total, spun: self.spun, overshoot, sleeps: self.sleeps }
     }
 
-    fn leave(&mut self) {
+    fn leave(&mut self, succeeded: bool) {
         if let Some(place) = self.place.take() {
-            self.core.leave(place, self.deadline);
+            self.core.leave(place, self.deadline, succeeded);
         }
     }
 
@@ -165,7 +166,7 @@ impl<C: TrueTime + Send + Sync + 'static> WaitFuture<C> {
                 return Core::start(&self.core); // there is one, unless it panicked
             }
             // It was woken because it had passed, and now it has not: the clock went back.
-            self.leave();
+            self.leave(false);
             self.spun += self.herald.take().map_or(Duration::ZERO, |began| at - began);
         }
         self.sleeps += 1;
@@ -258,6 +259,6 @@ impl<C: TrueTime + Send + Sync + 'static> Future for WaitFuture<C> {
 
 impl<C: TrueTime> Drop for WaitFuture<C> {
     fn drop(&mut self) {
-        self.leave();
+        self.leave(false);
     }
 }

@@ -178,8 +178,10 @@ impl<C: TrueTime> Core<C> {
         found
     }
 
-    /// Gives a place back: its future is done, or dropped.
-    pub(super) fn leave(&self, place: Place, deadline: Option<Instant>) {
+    /// Gives a place back: its future is done, or dropped. `succeeded` if it is
+    /// about to call `wake_due`: then the thread need not be woken, which takes
+    /// microseconds, and may look again when it meant to.
+    pub(super) fn leave(&self, place: Place, deadline: Option<Instant>, succeeded: bool) {
         let mut queue = self.timer.queue.lock();
         let removed = queue.waits.remove(&place);
         if let Some(deadline) = deadline {
@@ -187,7 +189,9 @@ impl<C: TrueTime> Core<C> {
         }
         if queue.herald == Some(place) {
             queue.herald = None;
-            self.timer.changed.notify_one(); // whoever comes next needs one
+            if !succeeded && !queue.waits.is_empty() {
+                self.timer.changed.notify_one(); // whoever comes next needs one
+            }
         }
         drop(queue);
         drop(removed); // see `renew`

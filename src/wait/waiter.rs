@@ -205,7 +205,6 @@ struct Blocking<'a, C: ?Sized> {
 
 impl<C: TrueTime + ?Sized> Blocking<'_, C> {
     fn run(&self) -> Result<Waited, WaitError> {
-        let _fine = FineTimer::new();
         let mut waited = Waited::default();
         let mut watch = Watch::new(self.started);
         loop {
@@ -273,6 +272,8 @@ impl<C: TrueTime + ?Sized> Blocking<'_, C> {
 
     /// Sleeps, and learns how late the host woke it.
     fn sleep(&self, at: Instant, sleep: Duration, learn: bool) {
+        // For the sleep alone: to give it back takes time that the end of a wait has not.
+        let _fine = FineTimer::new();
         let then = later(at, sleep);
         if self.bed.sleep_until(then) && learn {
             let late = Instant::now().saturating_duration_since(then);
