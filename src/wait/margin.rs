@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Where learning begins: the ninth decile of a quiet virtual machine.
+/// Where learning begins: what a quiet virtual machine comes to.
 const FIRST: u64 = 80_000;
 
 /// A running estimate of a high quantile of the lateness.
 ///
-/// Up by a quarter of what was missing, down by a 32nd of what was too much: it
-/// settles where one wake in nine or so is later. A mean would be too low half
+/// Up by a quarter of what was missing, down by a 64th of what was too much: it
+/// settles where one wake in seventeen or so is later. A mean would be too low half
 /// of the time, and an estimate of the worst would spin for milliseconds after
 /// one bad day. The word is a guess that any thread may overwrite, so it is no
 /// part of what loom explores.
@@ -33,7 +33,7 @@ impl Margin {
         let next = if late > guess {
             guess + (late - guess) / 4
         } else {
-            guess - (guess - late).div_ceil(32)
+            guess - (guess - late).div_ceil(64)
         };
         self.0.store(next, Ordering::Relaxed);
     }
