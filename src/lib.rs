@@ -108,6 +108,7 @@ pub mod agreement;
 pub mod clock;
 mod durable;
 pub mod fence;
+pub mod hlc;
 pub mod interval;
 pub mod lease;
 pub mod pause;
@@ -119,6 +120,7 @@ mod sync;
 mod sys;
 pub mod timeout;
 pub mod timestamp;
+pub mod wait;
 
 pub use clock::{
     BuildError, Clock, ClockBuilder, ClockError, Counter, CounterKind, Limits, Reason, Report,
@@ -126,6 +128,10 @@ pub use clock::{
 };
 pub use durable::RecordError;
 pub use fence::{Fence, FencingToken};
+pub use hlc::{
+    Hlc, HlcError, NodeId, NodeStamp, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
+    Visibility,
+};
 pub use interval::Interval;
 pub use lease::{Grantor, Lease};
 pub use pause::PauseMonitor;
@@ -137,6 +143,7 @@ pub use scale::{
 pub use source::{Source, SourceError, WallScale};
 pub use timeout::Deadline;
 pub use timestamp::Timestamp;
+pub use wait::{WaitError, Waited, Waiter};
 
 /// The README's example is run as a test.
 #[cfg(doctest)]

@@ -1,0 +1,181 @@
+//! What a stamp costs, alone and with two threads, beside the crates a user would pick instead.
+//!
+//!     cargo bench --bench hlc
+//!
+//! The table at the top is what the README quotes: the variants take turns in
+//! one run, so that a noisy neighbour hits all alike, and the ratios are of the
+//! minima and of the medians. Criterion's figures follow.
+
+use std::hint::black_box;
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use criterion::Criterion;
+use hybrid_clocks::Clock as HybridClock;
+use truechimer::{ClockError, Hlc, Interval, Timestamp, TrueTime};
+
+/// A clock on the bare counter: what the running clock costs at the least.
+struct Counter {
+    anchor: u64,
+    /// Nanoseconds per tick, times 2^32.
+    rate: u64,
+}
+
+/// Where the count begins, in TAI nanoseconds: some day of this decade.
+const EPOCH: i64 = 1_800_000_000_000_000_000;
+/// The clock's uncertainty to either side, in nanoseconds.
+const WIDTH: i64 = 10_000;
+
+#[inline]
+fn ticks() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 processor has RDTSC, and Linux leaves it on unless a
+    // process asks otherwise.
+    unsafe {
+        std::arch::x86_64::_rdtsc()
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+        START.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    }
+}
+
+#[inline]
+fn ordered_ticks() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as for `ticks`; RDTSCP came with x86-64's second generation, in 2006.
+    unsafe {
+        std::arch::x86_64::__rdtscp(&mut 0)
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    ticks()
+}
+
+impl Counter {
+    fn new() -> Counter {
+        let (began, first) = (Instant::now(), ticks());
+        thread::sleep(std::time::Duration::from_millis(20));
+        let (took, ticks) = (began.elapsed().as_nanos(), ticks() - first);
+        Counter { anchor: first, rate: ((took << 32) / u128::from(ticks)) as u64 }
+    }
+
+    #[inline]
+    fn at(&self, tick: u64) -> i64 {
+        let passed = u128::from(tick.wrapping_sub(self.anchor)) * u128::from(self.rate);
+        EPOCH.wrapping_add((passed >> 32) as i64)
+    }
+}
+
+impl TrueTime for Counter {
+    #[inline]
+    fn now(&self) -> Result<Interval, ClockError> {
+        let t = self.at(ordered_ticks());
+        let [earliest, latest] = [t - WIDTH, t + WIDTH].map(Timestamp::from_tai_nanos);
+        Ok(Interval::new(earliest, latest).unwrap_or(Interval::EVERYTHING))
+    }
+    #[inline]
+    fn earliest(&self) -> Result<Timestamp, ClockError> {
+        Ok(Timestamp::from_tai_nanos(self.at(ticks()) - WIDTH))
+    }
+}
+
+/// Nanoseconds a call, by `calls` of them in each of `threads`.
+fn time(threads: usize, calls: u32, call: &(dyn Fn(u32) + Sync)) -> f64 {
+    if threads == 1 {
+        let began = Instant::now();
+        call(calls);
+        return began.elapsed().as_nanos() as f64 / f64::from(calls);
+    }
+    let barrier = Barrier::new(threads);
+    let took = thread::scope(|scope| {
+        let run = || {
+            barrier.wait();
+            let began = Instant::now();
+            call(calls);
+            began.elapsed()
+        };
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
+        running.into_iter().filter_map(|thread| thread.join().ok()).max()
+    });
+    took.map_or(f64::NAN, |took| took.as_nanos() as f64 / f64::from(calls))
+}
+
+type Variant<'a> = (&'static str, Box<dyn Fn(u32) + Sync + 'a>);
+
+/// Loops inside the closure: an indirect call per stamp would be part of the figure.
+macro_rules! calls {
+    ($call:expr) => {
+        Box::new(move |calls: u32| {
+            for _ in 0..calls {
+                black_box($call);
+            }
+        })
+    };
+}
+
+fn table(threads: usize, rounds: usize, calls: u32, variants: &[Variant]) {
+    let mut figures = vec![Vec::new(); variants.len()];
+    for _ in 0..rounds {
+        for (figure, (_, call)) in figures.iter_mut().zip(variants) {
+            figure.push(time(threads, calls, call));
+        }
+    }
+    println!(
+        "threads: {threads}\n{:24}{:>9}{:>9}   ratio to stamp()",
+        "ns a call", "min", "median"
+    );
+    let summary: Vec<_> = figures
+        .into_iter()
+        .map(|mut figure| {
+            figure.sort_by(f64::total_cmp);
+            (figure[0], figure[figure.len() / 2])
+        })
+        .collect();
+    let (min, median) = summary[0];
+    for ((name, _), (a, b)) in variants.iter().zip(&summary) {
+        println!("{name:24}{a:9.2}{b:9.2}   {:6.2} {:6.2}", a / min, b / median);
+    }
+    println!();
+}
+
+fn main() {
+    let quick = std::env::args().any(|arg| arg == "--test");
+    let (rounds, calls) = if quick { (2, 1_000) } else { (40, 200_000) };
+
+    let clock = Counter::new();
+    let (hlc, durable_hlc) = (Hlc::new(&clock), Hlc::new(&clock));
+    let place = tempfile::tempdir();
+    let on_disk =
+        place.as_ref().ok().and_then(|p| Hlc::durable(&clock, p.path().join("mark")).ok());
+    let on_disk = on_disk.as_ref().unwrap_or(&durable_hlc);
+    let uhlc = uhlc::HLC::default();
+    let generator = hlc_gen::HlcGenerator::default();
+    let hybrid = HybridClock::wall_ns().ok().map(Mutex::new);
+    let (hlc, clock, uhlc, generator) = (&hlc, &clock, &uhlc, &generator);
+    let mut variants: Vec<Variant> = vec![
+        ("stamp()", calls!(hlc.stamp().is_ok())),
+        ("stamp(), durable", calls!(on_disk.stamp().is_ok())),
+        ("bare rdtsc", calls!(ticks())),
+        ("earliest()", calls!(clock.earliest().is_ok())),
+        ("uhlc", calls!(uhlc.new_timestamp())),
+        ("hlc-gen", calls!(generator.next_timestamp())),
+    ];
+    if let Some(hybrid) = &hybrid {
+        // Its clock is not shared by threads: what a user would put around it.
+        variants
+            .push(("hybrid-clocks", calls!(hybrid.lock().map(|mut c| c.now().is_ok()).is_ok())));
+    }
+    for threads in [1, 2] {
+        table(threads, rounds, calls, &variants);
+    }
+
+    let mut criterion = Criterion::default().configure_from_args();
+    let mut group = criterion.benchmark_group("hlc");
+    group.bench_function("stamp", |b| b.iter(|| hlc.stamp()));
+    group.bench_function("commit_stamp", |b| b.iter(|| hlc.commit_stamp()));
+    group.bench_function("uhlc", |b| b.iter(|| uhlc.new_timestamp()));
+    group.finish();
+    criterion.final_summary();
+}

@@ -1,0 +1,218 @@
+//! The high-water mark: what a restart finds, and what a broken file says.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use support::{Running, Scripted, TODAY, at};
+use tempfile::TempDir;
+use truechimer::{Hlc, HlcError, RecordError, Stamp};
+
+const HOUR: i64 = 3_600_000_000_000;
+const WINDOW: Duration = Duration::from_micros(1);
+
+fn place() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("mark");
+    (directory, path)
+}
+
+/// Starts a node that does not wait for an old mark.
+fn start<'a>(clock: &'a Scripted, path: &PathBuf) -> Result<Hlc<&'a Scripted>, RecordError> {
+    Hlc::builder(clock).window(WINDOW).open_wait(Duration::ZERO).durable(path)
+}
+
+#[test]
+fn a_restart_goes_on_above_all_that_was_issued_whatever_the_clock_says() {
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 100);
+    let mut last = Stamp::MIN;
+    for offset in [0, 5_000, -HOUR, 10_000, HOUR, 3, i64::MIN / 4] {
+        clock.set(TODAY + offset, TODAY + offset + 100);
+        let hlc = start(&clock, &path).expect("a node");
+        for _ in 0..50 {
+            let stamp = hlc.stamp().or_else(|_| hlc.stamp_logical()).expect("causality");
+            assert!(stamp > last, "{stamp:?} after {last:?} at {offset}");
+            last = stamp;
+        }
+    }
+}
+
+#[test]
+fn a_commit_stamp_is_not_issued_again_after_a_crash() {
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 50_000);
+    let mut last = Stamp::MIN;
+    for _ in 0..5 {
+        let hlc = start(&clock, &path).expect("a node");
+        let commit = hlc.commit_stamp();
+        // After the first crash the mark is ahead of latest: then there is none, and no repeat.
+        match commit {
+            Ok(commit) => {
+                assert!(commit.provisional() > last);
+                last = commit.provisional();
+            }
+            Err(HlcError::Ahead { register, .. }) => assert!(register >= last),
+            Err(other) => panic!("{other}"),
+        }
+        let now = last.timestamp().tai_nanos();
+        clock.set(now - 40_000, now + 10_000);
+    }
+}
+
+#[test]
+fn the_mark_of_an_honest_crash_is_waited_out_and_no_stamp_is_ahead() {
+    let (_directory, path) = place();
+    let clock = Running::new(Duration::from_micros(100), Duration::from_micros(100));
+    let mut last = Stamp::MIN;
+    for _ in 0..4 {
+        let hlc =
+            Hlc::builder(&clock).window(Duration::from_millis(20)).durable(&path).expect("a node");
+        let stamp = hlc.stamp().expect("the mark has passed");
+        assert!(stamp > last, "went back");
+        assert!(stamp.timestamp() <= clock.truth(), "ahead of true time");
+        last = stamp;
+    }
+}
+
+#[test]
+fn a_mark_hours_ahead_does_not_brick_the_node() {
+    // CockroachDB #74909: a node that ran hours fast cannot start again.
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY + 8 * HOUR, TODAY + 8 * HOUR + 10);
+    let wrong = start(&clock, &path).expect("a node").stamp().expect("nobody knows yet");
+    clock.set(TODAY, TODAY + 10);
+
+    // With the default settings too it starts, and does not wait for hours.
+    drop(Hlc::durable(&clock, &path).expect("it starts"));
+    let hlc = start(&clock, &path).expect("it starts");
+    match hlc.stamp() {
+        Err(error @ HlcError::Ahead { register, earliest, by }) => {
+            assert!(register >= wrong && earliest == at(TODAY));
+            assert!(by >= Duration::from_secs(8 * 3_600) && by < Duration::from_secs(8 * 3_601));
+            let text = error.to_string();
+            for way in ["wait 288", "`reset()`", "`stamp_logical`"] {
+                assert!(text.contains(way), "{text}");
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+    let logical = hlc.stamp_logical().expect("causality goes on");
+    assert!(logical > wrong);
+    hlc.note(Stamp::from(at(TODAY + 5))).expect("healthy peers are heard");
+
+    // One way on is to wait, the other is to reset.
+    let passed = logical.timestamp().tai_nanos() + HOUR;
+    clock.set(passed, passed + 10);
+    assert!(hlc.stamp().expect("it has passed") > logical);
+    clock.set(TODAY, TODAY + 10);
+    hlc.reset().expect("asked for");
+    assert!(hlc.stamp().expect("reset") <= Stamp::from(at(TODAY + 10)));
+    drop(hlc);
+    clock.set(TODAY + 2_000, TODAY + 2_010);
+    start(&clock, &path).expect("a node").stamp().expect("the mark was reset too");
+}
+
+#[test]
+fn a_node_without_a_clock_starts_and_keeps_causality() {
+    // YugabyteDB #28377: dying on a passing loss of synchronization.
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 10);
+    let before = start(&clock, &path).expect("a node").stamp().expect("a stamp");
+    clock.fail();
+    let hlc = start(&clock, &path).expect("it starts");
+    assert!(matches!(hlc.stamp(), Err(HlcError::Clock(_))));
+    assert!(hlc.stamp_logical().expect("causality") > before);
+    clock.set(TODAY + HOUR, TODAY + HOUR + 10);
+    hlc.stamp().expect("the clock is back");
+}
+
+#[test]
+fn there_is_one_write_a_window_and_not_one_a_stamp() {
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 10);
+    let window = Duration::from_micros(100);
+    let hlc = Hlc::builder(&clock).window(window).durable(&path).expect("a node");
+    let mut contents = vec![fs::read(&path).expect("a file")];
+    for tick in 0..1_000 {
+        // Ten windows go by.
+        clock.set(TODAY + tick * 1_000, TODAY + tick * 1_000 + 10);
+        hlc.stamp().expect("a stamp");
+        contents.push(fs::read(&path).expect("a file"));
+    }
+    contents.dedup();
+    assert!((10..=22).contains(&contents.len()), "{} writes", contents.len());
+}
+
+#[test]
+fn with_a_window_of_zero_every_stamp_is_on_disk() {
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 10);
+    let hlc = Hlc::builder(&clock).window(Duration::ZERO).durable(&path).expect("a node");
+    for _ in 0..10 {
+        let stamp = hlc.stamp().expect("a stamp");
+        let bytes = fs::read(&path).expect("a file");
+        assert!(bytes[16..24] >= stamp.to_be_bytes()[..], "{stamp:?} is not covered");
+    }
+}
+
+#[test]
+fn a_broken_file_says_what_to_do_and_is_left_as_it_is() {
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 10);
+    start(&clock, &path).expect("a node").stamp().expect("a stamp");
+    let good = fs::read(&path).expect("a file");
+    let mut torn = good.clone();
+    torn[20] ^= 4;
+    let cases: &[(&[u8], &str)] = &[
+        (&good[..20], "truncated"),
+        (&[], "truncated"),
+        (&torn, "torn"),
+        (b"[settings]\n", "give another path"),
+    ];
+    for &(bytes, says) in cases {
+        fs::write(&path, bytes).expect("written");
+        let error = start(&clock, &path).expect_err(says);
+        assert!(error.to_string().contains(says), "{error}");
+        assert_eq!(fs::read(&path).expect("there"), bytes);
+    }
+    fs::write(&path, &good).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("set");
+    let error = start(&clock, &path).expect_err("read-only");
+    assert!(matches!(error, RecordError::ReadOnly { .. }), "{error}");
+    assert!(error.to_string().contains("give this process the right"), "{error}");
+}
+
+#[test]
+fn two_nodes_do_not_share_a_mark() {
+    let (_directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 10);
+    let first = start(&clock, &path).expect("a node");
+    assert!(matches!(start(&clock, &path), Err(RecordError::Locked { .. })));
+    drop(first);
+    start(&clock, &path).expect("free again");
+}
+
+#[test]
+fn when_the_disk_fails_nothing_beyond_the_mark_is_issued() {
+    let (directory, path) = place();
+    let clock = Scripted::new(TODAY, TODAY + 10);
+    let hlc = start(&clock, &path).expect("a node");
+    hlc.stamp().expect("a stamp");
+    fs::remove_dir_all(directory.path()).expect("removed");
+    // Half a window is left, and is used.
+    clock.set(TODAY + 900, TODAY + 910);
+    hlc.stamp().expect("covered by the mark");
+    clock.set(TODAY + 5_000, TODAY + 5_010);
+    for _ in 0..3 {
+        assert!(matches!(hlc.stamp(), Err(HlcError::Mark(_))));
+        assert!(matches!(hlc.stamp_logical(), Err(HlcError::Mark(_))));
+        assert!(matches!(hlc.commit_stamp(), Err(HlcError::Mark(_))));
+    }
+    fs::create_dir(directory.path()).expect("made");
+    // The directory that was opened is gone, and a new one of its name is another.
+    assert!(hlc.stamp().is_err() || path.exists());
+}

@@ -1,0 +1,237 @@
+//! What holds of the stamps of all nodes together, in a world whose true time is known.
+//!
+//! 1. On each node stamps strictly increase.
+//! 2. What happened before has the smaller stamp, across messages too.
+//! 3. No stamp is ahead of true time, nor below the `earliest` of its reading by
+//!    more than the nanosecond that avoids a commit: `-1 <= stamp - earliest <= width`.
+//! 4. Nothing that a correct node sends is refused by a correct node.
+//! 5. No two stamps of a node are the same, commit stamps among them.
+//!
+//! A node that takes `latest` for physical time must break these, and does.
+
+mod support;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use support::{Running, Scripted, TODAY};
+use truechimer::{ClockError, Hlc, Interval, PendingCommit, Stamp, Timestamp, TrueTime, Waiter};
+
+/// The broken variant: what many clocks do, as their "now" is the upper end or above it.
+struct LatestAsPhysical(Scripted);
+
+impl TrueTime for LatestAsPhysical {
+    fn now(&self) -> Result<Interval, ClockError> {
+        self.0.now()
+    }
+    fn earliest(&self) -> Result<Timestamp, ClockError> {
+        Ok(self.0.now()?.latest())
+    }
+}
+
+/// A clock of this world.
+trait Clock: TrueTime + Sized {
+    fn new() -> Self;
+    fn set(&self, earliest: i64, latest: i64);
+}
+
+impl Clock for Scripted {
+    fn new() -> Self {
+        Scripted::new(TODAY, TODAY)
+    }
+    fn set(&self, earliest: i64, latest: i64) {
+        Scripted::set(self, earliest, latest);
+    }
+}
+
+impl Clock for LatestAsPhysical {
+    fn new() -> Self {
+        LatestAsPhysical(Scripted::new(TODAY, TODAY))
+    }
+    fn set(&self, earliest: i64, latest: i64) {
+        self.0.set(earliest, latest);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Local,
+    Send,
+    /// Receive the message with this number, modulo those that are under way.
+    Receive(usize),
+    Commit,
+}
+
+/// What happens where, how much later, and how wrong the clock there is at that moment.
+type Moment = (usize, Event, i64, i64, i64);
+
+const NODES: usize = 3;
+
+struct Node<C> {
+    hlc: Hlc<C>,
+    issued: HashSet<Stamp>,
+    last: Stamp,
+    pending: Vec<PendingCommit>,
+}
+
+impl<C: Clock> Node<C> {
+    fn issue(&mut self, stamp: Stamp) -> Result<(), String> {
+        if stamp <= self.last {
+            return Err(format!("{stamp:?} is not after {:?}", self.last));
+        }
+        self.last = stamp;
+        if self.issued.insert(stamp) { Ok(()) } else { Err(format!("{stamp:?} twice")) }
+    }
+
+    /// Releases the commits that have passed, and issues a new one.
+    fn commit(&mut self) -> Result<(), String> {
+        for pending in std::mem::take(&mut self.pending) {
+            match self.hlc.release(pending) {
+                Ok(stamp) => self.last = self.last.max(stamp),
+                Err(error) => self.pending.push(error.into_pending()),
+            }
+        }
+        let commit = self.hlc.commit_stamp().map_err(|e| e.to_string())?;
+        let fresh = self.issued.insert(commit.provisional());
+        self.pending.push(commit);
+        if fresh { Ok(()) } else { Err("a commit stamp twice".into()) }
+    }
+}
+
+/// Plays the events and says which promise was broken first.
+fn play<C: Clock>(events: &[Moment]) -> Result<(), String> {
+    let node = |_| Node::<C> {
+        hlc: Hlc::new(C::new()),
+        issued: HashSet::new(),
+        last: Stamp::MIN,
+        pending: Vec::new(),
+    };
+    let mut nodes: Vec<_> = (0..NODES).map(node).collect();
+    let mut messages: Vec<Stamp> = Vec::new();
+    let mut truth = TODAY;
+    for (place, event, pause, early, late) in events {
+        // Two, since a stamp that is thrown away takes its nanosecond too.
+        truth += 2 + pause;
+        let node = &mut nodes[place % NODES];
+        node.hlc.clock().set(truth - early, truth + late);
+        let stamp = match event {
+            Event::Commit => {
+                node.commit()?;
+                continue;
+            }
+            Event::Receive(which) if !messages.is_empty() => {
+                let message = messages.swap_remove(which % messages.len());
+                let own = node.hlc.observe(message).map_err(|error| error.to_string())?;
+                if own <= message {
+                    return Err(format!("{own:?} received {message:?} before it was sent"));
+                }
+                own
+            }
+            _ => node.hlc.stamp().map_err(|error| error.to_string())?,
+        };
+        node.issue(stamp)?;
+        let after = stamp.timestamp().tai_nanos();
+        // One below `earliest` it may be, to avoid a commit stamp.
+        if after > truth || after < truth - early - 1 {
+            return Err(format!("{} ns from true time, earliest {early} before it", after - truth));
+        }
+        if let Event::Send = event {
+            messages.push(stamp);
+        }
+    }
+    Ok(())
+}
+
+fn events() -> impl Strategy<Value = Vec<Moment>> {
+    let event = prop_oneof![
+        3 => Just(Event::Local),
+        3 => Just(Event::Send),
+        4 => any::<usize>().prop_map(Event::Receive),
+        2 => Just(Event::Commit),
+    ];
+    let pause = prop_oneof![3 => 0i64..5, 1 => 0i64..10_000];
+    let error = || prop_oneof![1 => Just(0i64), 2 => 0i64..10, 2 => 0i64..5_000];
+    prop::collection::vec((0..NODES, event, pause, error(), error()), 1..200)
+}
+
+proptest! {
+    #[test]
+    fn all_promises_hold_whatever_happens_where(events in events()) {
+        play::<Scripted>(&events).map_err(TestCaseError::fail)?;
+    }
+}
+
+#[test]
+fn a_node_that_takes_latest_for_physical_time_is_caught() {
+    let one = [(0, Event::Local, 0, 5, 5)];
+    play::<Scripted>(&one).expect("all is well with earliest");
+    let error = play::<LatestAsPhysical>(&one).expect_err("it is ahead of true time");
+    assert!(error.contains("5 ns from true time"), "{error}");
+
+    // And by its peers too, who know no true time: their latest is less than its own.
+    let events = [(0, Event::Send, 0, 0, 1_000), (1, Event::Receive(0), 0, 10, 10)];
+    let error = play::<LatestAsPhysical>(&events[..1]).expect_err("ahead");
+    assert!(error.contains("1000 ns"), "{error}");
+    let sender = Hlc::new(<LatestAsPhysical as Clock>::new());
+    sender.clock().set(TODAY, TODAY + 1_000);
+    let receiver = Hlc::new(Scripted::new(TODAY - 10, TODAY + 10));
+    let refused = receiver.observe(sender.stamp().expect("a stamp"));
+    assert!(refused.expect_err("ahead").to_string().contains("990ns beyond"));
+}
+
+#[test]
+fn every_thread_sees_its_stamps_increase_and_none_is_issued_twice() {
+    let clock = Running::new(Duration::from_micros(5), Duration::from_micros(5));
+    let hlc = Hlc::new(&clock);
+    let issued = thread::scope(|scope| {
+        let issue = || {
+            (0..30_000)
+                .map(|i| {
+                    if i % 50 == 0 {
+                        drop(hlc.commit_stamp().expect("a commit stamp"));
+                    }
+                    let stamp = hlc.stamp().expect("a stamp");
+                    assert!(stamp.timestamp() <= clock.truth(), "ahead of true time");
+                    stamp
+                })
+                .collect::<Vec<_>>()
+        };
+        let threads: Vec<_> = (0..3).map(|_| scope.spawn(issue)).collect();
+        threads.into_iter().map(|t| t.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    let mut all = HashSet::new();
+    for stamps in issued {
+        assert!(stamps.is_sorted_by(|a, b| a < b), "a thread saw them go back");
+        assert!(stamps.into_iter().all(|stamp| all.insert(stamp)), "issued twice");
+    }
+}
+
+#[test]
+fn what_is_committed_later_has_the_later_stamp_on_any_node() {
+    // External consistency: no message goes between the nodes, only true time.
+    let clocks = [(50, 400), (300, 20), (5, 5)].map(|(early, late)| {
+        Arc::new(Running::new(Duration::from_micros(early), Duration::from_micros(late)))
+    });
+    let truth = clocks[0].clone();
+    let nodes = clocks.map(|clock| {
+        // One true time: the clocks began a little apart, and are set to the first.
+        let apart = truth.truth().tai_nanos() - clock.truth().tai_nanos();
+        clock.set_shift(apart);
+        (Hlc::new(clock.clone()), Waiter::new(clock))
+    });
+    let mut committed = HashMap::new();
+    let mut last = Stamp::MIN;
+    for i in 0..30 {
+        let (hlc, waiter) = &nodes[i % nodes.len()];
+        let commit = hlc.commit_stamp().expect("a commit stamp");
+        waiter.wait(commit.timestamp()).expect("it passes");
+        let stamp = hlc.release(commit).expect("it has passed");
+        assert!(stamp > last, "commit {i} is before the one that was acknowledged before it began");
+        assert!(stamp.timestamp() < truth.truth(), "released before true time had reached it");
+        committed.insert(stamp, i);
+        last = stamp;
+    }
+}
