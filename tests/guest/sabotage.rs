@@ -60,8 +60,8 @@ pub const ALL: &[Sabotage] = &[
         what: "a leap second that the table does not know is forgotten when it has passed",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: ".tai(&self.leaps, Some(kernel), self.unlisted_leap)?",
-            to: ".tai(&self.leaps, Some(kernel), None)?",
+            from: ".tai(look, error, Some(kernel), self.unlisted_leap)?",
+            to: ".tai(look, error, Some(kernel), None)?",
         }],
     },
     Sabotage {
