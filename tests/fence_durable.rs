@@ -69,11 +69,13 @@ fn raise_until_killed(place: &Path) {
 fn admit_and_log(place: &Path, seed: u64, inside: bool) {
     let fence = SharedFence::open(place.join("fence"), PATIENCE).expect("it can be had");
     let mut log = OpenOptions::new().append(true).open(place.join("log")).expect("made before");
+    // Outside of the lock it takes longer than the others' way in, on a slow disk too.
+    let pause = Duration::from_micros(if inside { 100 } else { 3_000 });
     for turn in 0..TURNS {
         // Larger from turn to turn in each process, and different in each.
         let token = FencingToken(1 + turn * 10 + (turn * 7 + seed * 3) % 10);
         let mut write = || {
-            thread::sleep(Duration::from_micros((turn * 7 + seed * 3) % 10 * 100));
+            thread::sleep(pause * ((turn * 7 + seed * 3) % 10) as u32);
             log.write_all(format!("{token}\n").as_bytes()).expect("it can be written");
         };
         let admitted = if inside {
