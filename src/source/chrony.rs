@@ -20,7 +20,7 @@
 //! ```
 //!
 //! A clock asks chronyd beside the kernel (`confirm`), and the larger bound
-//! counts. Read next: [`tracking`] for the bytes and what is checked about them,
+//! counts. Read next: [`mod@tracking`] for the bytes and what is checked about them,
 //! [`client`] for the asking. The layout of the packets is that of chrony's
 //! `candm.h`, version 6, as spoken since chrony 1.31.
 

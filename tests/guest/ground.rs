@@ -161,5 +161,5 @@ fn target_dir() -> PathBuf {
     let fallback = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     let own = std::env::current_exe().ok();
     let target = own.as_deref().and_then(|own| own.ancestors().nth(3)).map(Path::to_path_buf);
-    target.filter(|target| target.join("CACHEDIR.TAG").exists()).unwrap_or(fallback)
+    target.filter(|target| target.join("guest/complete").exists()).unwrap_or(fallback)
 }

@@ -144,10 +144,11 @@ fn leap(name: &'static str, about: &'static str, insert: bool, tai: Option<i64>)
     let (at, before) = if insert { (AFTER_THE_INSERTED, 36) } else { (AFTER_THE_DELETED, 37) };
     let after = if insert { before + 1 } else { before - 1 };
     let mut steps = vec![
-        (200, Act::Writer(Writer::Honest)),
         (300, Act::KernelLeap(if insert { 1 } else { 2 })),
+        // Last, so that no clock has any evidence before the kernel knows all this.
+        (600, Act::Writer(Writer::Honest)),
     ];
-    steps.extend(tai.map(|tai| (400, Act::Tai(tai))));
+    steps.extend(tai.map(|tai| (200, Act::Tai(tai))));
     let mut observers = match tai {
         Some(_) => vec![sabotaged("kernel-tai", Reader::Eager)],
         None if insert => {
@@ -167,7 +168,7 @@ fn leap(name: &'static str, about: &'static str, insert: bool, tai: Option<i64>)
         about,
         plan: Plan {
             date: at - 12 - i64::from(!insert),
-            ahead_ns: 20 * MS,
+            ahead_ns: 0,
             tai_offset: before,
             leap: Some(Leap { at, offset_after: after }),
             windows: vec![dense(11_800, 13_200)],
