@@ -9,7 +9,6 @@
 
 mod support;
 
-use std::arch::asm;
 use std::fs;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -19,40 +18,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use criterion::Criterion;
 use nix::time::{ClockId, clock_gettime};
-use support::{print_table, turns};
+use support::{counter, print_table, turns};
 use truechimer::{Clock, ClockBuilder, CounterKind, Timestamp};
-
-/// The counter, whenever the processor gets round to it.
-fn bare_unordered() -> u64 {
-    let ticks: u64;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: no clock of this bench could be built if this thread might not.
-    unsafe {
-        asm!("rdtsc", "shl rdx, 32", "or rax, rdx", out("rax") ticks, out("rdx") _);
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: Linux lets user space read it.
-    unsafe {
-        asm!("mrs {}, cntvct_el0", out(reg) ticks);
-    }
-    ticks
-}
-
-/// The counter, after everything before it.
-fn bare_ordered() -> u64 {
-    let ticks: u64;
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
-    unsafe {
-        asm!("rdtscp", "shl rdx, 32", "or rax, rdx", out("rax") ticks, out("rdx") _, out("rcx") _);
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        asm!("isb", "mrs {}, cntvct_el0", out(reg) ticks);
-    }
-    ticks
-}
 
 fn raw() -> i64 {
     clock_gettime(ClockId::CLOCK_MONOTONIC_RAW).map_or(0, |t| t.tv_nsec())
@@ -76,7 +43,7 @@ fn clockbound_segment(hertz: f64) -> PathBuf {
     for half in [0x0303_u16, 2] {
         bytes.extend(half.to_ne_bytes()); // versions, generation
     }
-    bytes.extend(bare_ordered().to_ne_bytes()); // as_of in ticks
+    bytes.extend(counter::ordered().to_ne_bytes()); // as_of in ticks
     for word in [now.tv_sec(), now.tv_nsec(), now.tv_sec() + 86_400, 0] {
         bytes.extend(word.to_ne_bytes()); // as_of, void_after
     }
@@ -115,7 +82,7 @@ fn print_ratios() {
     print_table(
         "ordered",
         vec![
-            case!("counter, ordered", bare_ordered()),
+            case!("counter, ordered", counter::ordered()),
             case!("SystemTime::now", SystemTime::now()),
             case!("Instant::now", Instant::now()),
             case!("truechimer now()", now.now()),
@@ -130,7 +97,7 @@ fn print_ratios() {
     print_table(
         "unordered",
         vec![
-            case!("counter, unordered", bare_unordered()),
+            case!("counter, unordered", counter::unordered()),
             case!("truechimer earliest()", earliest.earliest()),
             case!("truechimer after()", after.after(long_ago)),
         ],
@@ -208,8 +175,8 @@ fn criterion_groups(c: &mut Criterion) {
     let clock = assumed().build().expect("a clock");
     let mut group = c.benchmark_group("read");
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    group.bench_function("counter_ordered", |b| b.iter(bare_ordered));
-    group.bench_function("counter_unordered", |b| b.iter(bare_unordered));
+    group.bench_function("counter_ordered", |b| b.iter(counter::ordered));
+    group.bench_function("counter_unordered", |b| b.iter(counter::unordered));
     group.bench_function("system_time", |b| b.iter(SystemTime::now));
     group.bench_function("now", |b| b.iter(|| clock.now()));
     group.bench_function("earliest", |b| b.iter(|| clock.earliest()));

@@ -6,80 +6,18 @@
 //! one run, so that a noisy neighbour hits all alike, and the ratios are of the
 //! minima and of the medians. Criterion's figures follow.
 
+#[allow(dead_code, reason = "this table takes turns between threads")]
+mod support;
+
 use std::hint::black_box;
 use std::sync::{Barrier, Mutex};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use hybrid_clocks::Clock as HybridClock;
-use truechimer::{ClockError, Hlc, Interval, Timestamp, TrueTime};
-
-/// A clock on the bare counter: what the running clock costs at the least.
-struct Counter {
-    anchor: u64,
-    /// Nanoseconds per tick, times 2^32.
-    rate: u64,
-}
-
-/// Where the count begins, in TAI nanoseconds: some day of this decade.
-const EPOCH: i64 = 1_800_000_000_000_000_000;
-/// The clock's uncertainty to either side, in nanoseconds.
-const WIDTH: i64 = 10_000;
-
-#[inline]
-fn ticks() -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every x86-64 processor has RDTSC, and Linux leaves it on unless a
-    // process asks otherwise.
-    unsafe {
-        std::arch::x86_64::_rdtsc()
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-        START.get_or_init(Instant::now).elapsed().as_nanos() as u64
-    }
-}
-
-#[inline]
-fn ordered_ticks() -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as for `ticks`; RDTSCP came with x86-64's second generation, in 2006.
-    unsafe {
-        std::arch::x86_64::__rdtscp(&mut 0)
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    ticks()
-}
-
-impl Counter {
-    fn new() -> Counter {
-        let (began, first) = (Instant::now(), ticks());
-        thread::sleep(std::time::Duration::from_millis(20));
-        let (took, ticks) = (began.elapsed().as_nanos(), ticks() - first);
-        Counter { anchor: first, rate: ((took << 32) / u128::from(ticks)) as u64 }
-    }
-
-    #[inline]
-    fn at(&self, tick: u64) -> i64 {
-        let passed = u128::from(tick.wrapping_sub(self.anchor)) * u128::from(self.rate);
-        EPOCH.wrapping_add((passed >> 32) as i64)
-    }
-}
-
-impl TrueTime for Counter {
-    #[inline]
-    fn now(&self) -> Result<Interval, ClockError> {
-        let t = self.at(ordered_ticks());
-        let [earliest, latest] = [t - WIDTH, t + WIDTH].map(Timestamp::from_tai_nanos);
-        Ok(Interval::new(earliest, latest).unwrap_or(Interval::EVERYTHING))
-    }
-    #[inline]
-    fn earliest(&self) -> Result<Timestamp, ClockError> {
-        Ok(Timestamp::from_tai_nanos(self.at(ticks()) - WIDTH))
-    }
-}
+use support::counter;
+use truechimer::{Clock, Hlc};
 
 /// Nanoseconds a call, by `calls` of them in each of `threads`.
 fn time(threads: usize, calls: u32, call: &(dyn Fn(u32) + Sync)) -> f64 {
@@ -144,7 +82,8 @@ fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");
     let (rounds, calls) = if quick { (2, 1_000) } else { (40, 200_000) };
 
-    let clock = Counter::new();
+    let assumed = Clock::builder().assume_error(Duration::from_micros(10));
+    let clock = assumed.build().expect("a clock");
     let (hlc, durable_hlc) = (Hlc::new(&clock), Hlc::new(&clock));
     let place = tempfile::tempdir();
     let on_disk =
@@ -157,7 +96,7 @@ fn main() {
     let mut variants: Vec<Variant> = vec![
         ("stamp()", calls!(hlc.stamp().is_ok())),
         ("stamp(), durable", calls!(on_disk.stamp().is_ok())),
-        ("bare rdtsc", calls!(ticks())),
+        ("bare rdtsc", calls!(counter::unordered())),
         ("earliest()", calls!(clock.earliest().is_ok())),
         ("uhlc", calls!(uhlc.new_timestamp())),
         ("hlc-gen", calls!(generator.next_timestamp())),

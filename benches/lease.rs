@@ -15,21 +15,11 @@ use nix::time::{ClockId, clock_gettime};
 use truechimer::fence::{Fence, FencingToken, KeyedFence};
 use truechimer::lease::Lease;
 use truechimer::pause::PauseMonitor;
-use truechimer::{ClockError, Interval, Reason, Timestamp, TrueTime};
+use truechimer::{Clock, Timestamp};
 
-/// A clock that costs what one vDSO reading costs: about as much as the fastest
-/// honest clock there is, so that the check has nowhere to hide.
-struct VdsoClock;
-
-impl TrueTime for VdsoClock {
-    #[inline]
-    fn now(&self) -> Result<Interval, ClockError> {
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
-            .map_err(|_| ClockError::Unsynchronized(Reason::SourceFailed))?;
-        let earliest = Timestamp::from_tai_nanos(now.tv_sec() * 1_000_000_000 + now.tv_nsec());
-        let latest = earliest.saturating_add(Duration::from_micros(50));
-        Interval::new(earliest, latest).ok_or(ClockError::Contradicted)
-    }
+fn assumed() -> Clock {
+    let builder = Clock::builder().assume_error(Duration::from_micros(50));
+    builder.build().expect("a clock")
 }
 
 fn lease_for_long() -> Lease {
@@ -37,7 +27,7 @@ fn lease_for_long() -> Lease {
 }
 
 fn benches(c: &mut Criterion) {
-    let (clock, lease) = (VdsoClock, lease_for_long());
+    let (clock, lease) = (assumed(), lease_for_long());
     c.bench_function("now", |b| b.iter(|| black_box(&clock).now()));
     c.bench_function("check", |b| b.iter(|| black_box(&lease).check(black_box(&clock))));
 
@@ -94,7 +84,7 @@ fn in_turns(mut a: impl FnMut(), mut b: impl FnMut()) -> (Cost, Cost) {
 }
 
 fn print_ratios() {
-    let (clock, lease) = (VdsoClock, lease_for_long());
+    let (clock, lease) = (assumed(), lease_for_long());
     let fence = Fence::starting_at(FencingToken(7));
     let (now, check) = in_turns(
         || _ = black_box(black_box(&clock).now()),

@@ -4,6 +4,8 @@
 //! is not the same machine by then. Here all cases take turns, a batch each, some
 //! hundred times; a ratio is of two minima, or of two medians, of the same turns.
 
+pub mod counter;
+
 use std::time::{Duration, Instant};
 
 /// Calls in a batch: long enough that reading the time around it does not count.
