@@ -150,6 +150,8 @@ fn leap(name: &'static str, about: &'static str, insert: bool, tai: Option<i64>)
     ];
     steps.extend(tai.map(|tai| (200, Act::Tai(tai))));
     let mut observers = match tai {
+        // A second is deleted at a tick, too, but there is no time past it to be read.
+        Some(_) if !insert => vec![],
         Some(_) => vec![sabotaged("kernel-tai", Reader::Eager)],
         None if insert => {
             vec![sabotaged("kernel-tai", Reader::Clock), sabotaged("no-leap-slack", Reader::Eager)]
