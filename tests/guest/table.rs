@@ -248,12 +248,12 @@ fn stops() -> Vec<Scenario> {
                 ..plan(40_000, 14)
             },
             musts: vec![
-                ("clock", Must::NeverMissButAfterResume(50.0)),
+                ("clock", Must::NeverMissButAfterResume(500.0)),
                 ("clock", Must::Answer(2_000, 7_000)),
                 ("clock", Must::Answer(10_000, 14_000)),
                 ("clock", Must::BeAsNarrowAsTheEvidence(2_000, 14_000)),
                 // Until somebody calls `refresh()`.
-                ("manual", Must::NeverMissButAfterResume(250.0)),
+                ("manual", Must::NeverMissButAfterResume(500.0)),
                 ("manual", Must::BeAsNarrowAsTheEvidence(2_000, 14_000)),
             ],
         },
