@@ -51,7 +51,7 @@
 //! | a bound ten times too small | believed: that is assumption A1. A contradiction when the truth came out |
 //! | the PLL works off 300 ms | the offset left to it alone missed the truth by 18 ms; with what is under way: none |
 //! | program and sampler stopped for 10 s; a fork; 1000 clocks | wider, and right |
-//! | **suspend to memory** | the counter of these guests stands still meanwhile. Readings before the first sample after the resume are wrong: 1 to 2 ms, some 20 readings, on an emulated processor. A clock without a thread (`manual`, a forked child) has to call `refresh()` first |
+//! | **suspend to memory** | the counter of these guests stands still meanwhile. Readings before the first sample after the resume are wrong: some 20 readings in 1 to 30 ms, on an emulated processor of a busy host. A clock without a thread (`manual`, a forked child) has to call `refresh()` first |
 //! | **the host stops the machine for 4 s** | nothing inside shows it, and readings are wrong until the daemon has mended the clock. With [`rtc::Rtc`] as a second witness: `Contradicted`, and right again, within a second |
 
 mod adjtimex;

@@ -87,7 +87,7 @@ impl<'a> Evidence<'a> {
         (vouched.len(), lies.count())
     }
 
-    /// Readings that are wider than what the kernel had vouched for a little before.
+    /// Readings that are wider than all that the kernel had vouched for lately.
     ///
     /// A clock may know less than the kernel says while it has not asked yet, or
     /// while it covers both sides of a contradiction; not otherwise.
@@ -95,28 +95,23 @@ impl<'a> Evidence<'a> {
         &'j self,
         readings: &'j [Judged],
     ) -> impl Iterator<Item = &'j Judged> {
-        let mut seen = 0;
+        let mut first = 0;
         readings.iter().filter(move |judged| {
             let reading = &judged.reading;
-            while self.kernel.get(seen + 1).is_some_and(|k| k.raw.1 + POLL_NS < reading.raw.0) {
-                seen += 1;
+            while self.kernel.get(first).is_some_and(|k| k.raw.0 + LATELY_NS < reading.raw.0) {
+                first += 1;
             }
-            let kernel = &self.kernel[seen];
+            let lately = self.kernel[first..].iter().take_while(|k| k.raw.1 <= reading.raw.0);
             // After a suspend nothing is believed until the daemon has written again.
-            let settled = |k: &Kernel| k.raw.1 + SETTLE_NS < kernel.raw.0;
-            let same = kernel.raw.1 + POLL_NS < reading.raw.0
-                && kernel.suspends == reading.suspends.0
-                && self.kernel.iter().any(|k| settled(k) && k.suspends == kernel.suspends)
-                && kernel.is_believable();
-            let contradicted = reading.status == CONTRADICTED;
-            if !same || contradicted || !judged.answered() {
+            let settled = |k: &Kernel| k.suspends == reading.suspends.1 && k.is_believable();
+            let widest = lately.clone().map(|k| k.maxerror).max();
+            let (Some(widest), true) = (widest, lately.clone().all(settled)) else { return false };
+            if reading.status == CONTRADICTED || !judged.answered() {
                 return false;
             }
-            let since = reading.raw.1 - kernel.raw.0;
             // 200 ppm either way, and what the kernel has not added to its bound yet.
-            let justified =
-                i64::from(kernel.maxerror) * 2000 + 2 * STALE_NS + since / 2500 + SLACK_NS;
-            judged.width() > justified
+            let growth = LATELY_NS / 2500;
+            judged.width() > i64::from(widest) * 2000 + 2 * STALE_NS + growth + SLACK_NS
         })
     }
 
@@ -169,10 +164,8 @@ pub fn in_window(readings: &[Judged]) -> impl Fn(&Judged) -> bool {
     }
 }
 
-/// Two polls of a clock, on a guest that is busy.
-const POLL_NS: i64 = 300_000_000;
-/// The stand-in for a daemon writes once a second.
-const SETTLE_NS: i64 = 1_500_000_000;
+/// A daemon writes once a second, and then a clock on a busy guest polls.
+const LATELY_NS: i64 = 1_600_000_000;
 /// What the kernel adds to its bound each second, and a little for rounding.
 const STALE_NS: i64 = 570_000;
 /// Reading two clocks on an emulated processor may be interrupted in between.

@@ -1,11 +1,13 @@
 //! What the guests stand on: the unpacked packages, the program inside, the initrd.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
+
+use nix::fcntl::{Flock, FlockArg};
 
 use crate::initrd::Initrd;
 use crate::plan::{HONEST, Plan};
@@ -23,6 +25,8 @@ pub struct Ground {
     /// The guest program by build: `honest`, or the name of a sabotage. Holding
     /// the lock while building keeps it to one build at a time.
     programs: Mutex<BTreeMap<String, PathBuf>>,
+    /// Two runs at once would build in the same place.
+    _lock: Flock<File>,
 }
 
 impl Ground {
@@ -39,7 +43,11 @@ impl Ground {
                 dir.display(),
             ));
         }
-        Ok(Ground { dir, programs: Mutex::default() })
+        let lock = File::create(dir.join("lock")).map_err(|error| error.to_string())?;
+        let lock = Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|_| {
+            format!("another run of the guests uses {}: wait for its end", dir.display())
+        })?;
+        Ok(Ground { dir, programs: Mutex::default(), _lock: lock })
     }
 
     /// A command that runs an unpacked program with its unpacked libraries.

@@ -150,6 +150,8 @@ fn leap(name: &'static str, about: &'static str, insert: bool, tai: Option<i64>)
     ];
     steps.extend(tai.map(|tai| (200, Act::Tai(tai))));
     let mut observers = match tai {
+        // A second is deleted at a tick, too, but there is no time past it to be read.
+        Some(_) if !insert => vec![],
         Some(_) => vec![sabotaged("kernel-tai", Reader::Eager)],
         None if insert => {
             vec![sabotaged("kernel-tai", Reader::Clock), sabotaged("no-leap-slack", Reader::Eager)]
@@ -246,12 +248,12 @@ fn stops() -> Vec<Scenario> {
                 ..plan(40_000, 14)
             },
             musts: vec![
-                ("clock", Must::NeverMissButAfterResume(50.0)),
+                ("clock", Must::NeverMissButAfterResume(500.0)),
                 ("clock", Must::Answer(2_000, 7_000)),
                 ("clock", Must::Answer(10_000, 14_000)),
                 ("clock", Must::BeAsNarrowAsTheEvidence(2_000, 14_000)),
                 // Until somebody calls `refresh()`.
-                ("manual", Must::NeverMissButAfterResume(250.0)),
+                ("manual", Must::NeverMissButAfterResume(500.0)),
                 ("manual", Must::BeAsNarrowAsTheEvidence(2_000, 14_000)),
             ],
         },

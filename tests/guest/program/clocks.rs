@@ -86,7 +86,8 @@ pub fn reader(kind: Reader) -> io::Result<Box<dyn FnMut() -> Reading>> {
 /// What is looked at less often than the time itself.
 #[derive(Default)]
 struct Notes {
-    readings: u64,
+    /// Counts round; the report is looked at when it is 0.
+    due: u64,
     contradictions: u8,
 }
 
@@ -98,11 +99,11 @@ fn read(clock: &Clock, notes: &mut Notes) -> Reading {
     let now = clock.now();
     let after = sys::raw();
     let status = clock.status();
-    if notes.readings % REPORT_EVERY == 0 || status == Status::Contradicted {
+    if notes.due == 0 || status == Status::Contradicted {
         let contradictions = clock.report().contradictions;
         notes.contradictions = u8::try_from(contradictions).unwrap_or(u8::MAX);
     }
-    notes.readings += 1;
+    notes.due = (notes.due + 1) % REPORT_EVERY;
     let (earliest, latest, answer) = match now {
         Ok(interval) => (interval.earliest().tai_nanos(), interval.latest().tai_nanos(), ANSWERED),
         Err(error) => (0, 0, number_of_error(&error)),
