@@ -10,7 +10,7 @@
 //! well (`maxerror` of 0), one that has not learned anything yet, a kernel clock
 //! that runs away under a slew, a suspend that the daemon has not noticed.
 
-mod adjtimex;
+pub(crate) mod adjtimex;
 pub mod assume;
 mod calendar;
 pub mod chrony;
