@@ -115,6 +115,8 @@ pub mod pause;
 pub mod peers;
 pub mod quorum;
 pub mod scale;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod source;
 mod sync;
 mod sys;

@@ -12,6 +12,7 @@ use crate::clock::bound::{Bound, Pace};
 use crate::clock::counter::Counter;
 use crate::clock::publish::WORDS;
 use crate::clock::status::{Reason, Status};
+use crate::clock::truetime::ClockError;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
@@ -86,6 +87,12 @@ impl Block {
         Block { bound, pace, horizon, label: label.with_shift(pace.shift) }
     }
 
+    /// The same, for readings before `tick` only.
+    pub(crate) fn until(mut self, tick: u64) -> Block {
+        self.horizon = self.horizon.min(tick.saturating_sub(self.bound.origin));
+        self
+    }
+
     /// The counter that its ticks are of.
     #[inline]
     pub(crate) fn counter(&self) -> Counter {
@@ -151,6 +158,16 @@ impl Block {
     /// Whether `tick` is before the sample that the block rests on.
     pub(crate) fn is_before(&self, tick: u64) -> bool {
         tick.wrapping_sub(self.bound.origin) > MAX_HORIZON
+    }
+
+    /// Why there is no reading at `tick`, where [`interval_at`](Self::interval_at) gave none.
+    pub(crate) fn refusal(&self, tick: u64, max_width: Duration) -> ClockError {
+        match self.status() {
+            Status::Unsynchronized(reason) => ClockError::Unsynchronized(reason),
+            _ if self.is_readable() && self.is_before(tick) => ClockError::CounterWentBackwards,
+            Status::Contradicted => ClockError::Contradicted,
+            _ => ClockError::TooWide { limit: max_width },
+        }
     }
 
     /// How long ago, at `tick`, the evidence was: at most this.

@@ -54,6 +54,17 @@ pub enum BuildError {
          is Spanner's figure, and few are worse than 100"
     )]
     MaxDrift(u32),
+    /// A wander of nothing, or of more than the drift that is allowed anyway.
+    #[error(
+        "max_wander_ppm is {wander}: it must be from 1 to max_drift_ppm ({drift}). 15 is safe for a \
+         quartz in a machine room; leave it out on a virtual machine that may be moved"
+    )]
+    MaxWander {
+        /// What was asked for.
+        wander: u32,
+        /// The clock's `max_drift_ppm`.
+        drift: u32,
+    },
     /// A poll interval of nothing, or so long that steps and suspends go unnoticed.
     #[error("poll_interval is {0:?}: it must be more than 0 and at most {MAX_POLL_INTERVAL:?}")]
     PollInterval(Duration),
@@ -122,6 +133,7 @@ impl Default for ClockBuilder {
             manual: false,
             limits: Limits {
                 max_drift_ppm: 200,
+                max_wander_ppm: None,
                 max_width: Duration::from_secs(10),
                 poll_interval: Duration::from_millis(100),
             },
@@ -178,6 +190,20 @@ impl ClockBuilder {
     /// nominal. Default 200, from 1 to 100 000.
     pub fn max_drift_ppm(mut self, ppm: u32) -> ClockBuilder {
         self.limits.max_drift_ppm = ppm;
+        self
+    }
+
+    /// Assumption A3, which is made only if this is called: within any two hours the
+    /// counter's rate strays no further than this from its own mean. Then the
+    /// rate is learnt, and intervals widen by about this much between updates, not by
+    /// `max_drift_ppm`: with a daemon that polls every 17 minutes they are ten
+    /// times narrower. 15 covers a quartz through 20 °C and more.
+    ///
+    /// Do not call it on a virtual machine that may be moved to another host
+    /// while it runs: the other host's quartz may be 50 ppm away, and until the
+    /// time daemon's next update readings would be wrong.
+    pub fn max_wander_ppm(mut self, ppm: u32) -> ClockBuilder {
+        self.limits.max_wander_ppm = Some(ppm);
         self
     }
 
@@ -288,9 +314,12 @@ impl ClockBuilder {
     }
 
     fn check(&self) -> Result<(), BuildError> {
-        let Limits { max_drift_ppm, max_width, poll_interval } = self.limits;
+        let Limits { max_drift_ppm, max_wander_ppm, max_width, poll_interval } = self.limits;
         if !(1..=MAX_DRIFT_PPM).contains(&max_drift_ppm) {
             return Err(BuildError::MaxDrift(max_drift_ppm));
+        }
+        if let Some(wander) = max_wander_ppm.filter(|ppm| !(1..=max_drift_ppm).contains(ppm)) {
+            return Err(BuildError::MaxWander { wander, drift: max_drift_ppm });
         }
         if poll_interval.is_zero() || poll_interval > MAX_POLL_INTERVAL {
             return Err(BuildError::PollInterval(poll_interval));

@@ -88,7 +88,8 @@ impl Driver {
         publisher: Publisher,
     ) -> Driver {
         let pace = calibration.pace(limits.max_drift_ppm);
-        let estimator = Estimator::new(pace, calibration.granularity_ns(), limits.max_width);
+        let estimator = Estimator::new(pace, calibration.granularity_ns(), limits.max_width)
+            .learning_rate(limits.max_wander_ppm);
         let not_asked = |witness| Seat { witness, last: Err(Reason::NotSampled) };
         Driver {
             seats: witnesses.into_iter().map(not_asked).collect(),

@@ -16,6 +16,11 @@
 //! was published before: then a timestamp taken earlier may be one that this
 //! clock would now call impossible, and callers who kept such stamps want to know.
 //!
+//! If A3 is assumed, the rate is learnt too (see `rate`), and the lines diverge
+//! by less. When the rate turns out to have changed by more than that allows, what
+//! was carried by it is the older side of a contradiction, and the newest sample,
+//! which owes nothing to it, is the newer.
+//!
 //! It is a pure state machine over ticks. The simulator runs this same code.
 
 use std::time::Duration;
@@ -23,6 +28,7 @@ use std::time::Duration;
 use crate::clock::block::{Block, Label};
 use crate::clock::bound::{Bound, Pace, Sample};
 use crate::clock::counter::Counter;
+use crate::clock::rate::{Rate, Slope};
 use crate::clock::status::Status;
 use crate::interval::Interval;
 
@@ -53,7 +59,12 @@ struct Rival {
 /// What is known at this moment, and how it came to be known.
 #[derive(Clone, Debug)]
 pub(crate) struct Estimator {
+    /// What A2 allows.
     pace: Pace,
+    /// What has been learnt beyond that, if A3 is assumed.
+    rate: Option<Rate>,
+    /// The lines in use: `pace`, or narrower.
+    slope: Slope,
     granularity_ns: u64,
     max_width: Duration,
     fused: Option<Bound>,
@@ -67,6 +78,8 @@ impl Estimator {
     pub(crate) fn new(pace: Pace, granularity_ns: u64, max_width: Duration) -> Estimator {
         Estimator {
             pace,
+            rate: None,
+            slope: Slope::unlimited(pace),
             granularity_ns,
             max_width,
             fused: None,
@@ -75,6 +88,12 @@ impl Estimator {
             published: None,
             epoch: 0,
         }
+    }
+
+    /// Assumes A3 too: learns the rate, which wanders by no more than `max_wander_ppm`.
+    pub(crate) fn learning_rate(mut self, max_wander_ppm: Option<u32>) -> Estimator {
+        self.rate = max_wander_ppm.map(Rate::new);
+        self
     }
 
     /// Takes over what another estimator has published.
@@ -92,24 +111,85 @@ impl Estimator {
         let Some(new) = new.filter(|new| new.origin <= tick) else {
             return Fused::Malformed;
         };
+        self.end_slope(tick);
         self.give_up_rival(new.origin);
+        let sampled = new;
         let Some(old) = self.fused else {
             self.fused = Some(new);
+            self.learn(&sampled, tick);
             return Fused::Agrees;
         };
-        let Some((old, new)) = Bound::aligned(&old, &new, &self.pace) else {
+        let Some((old, new)) = Bound::aligned(&old, &new, &self.slope.pace) else {
             return Fused::Malformed;
         };
         if let Some(time) = old.time.intersect(&new.time) {
             self.fused = Some(Bound { origin: new.origin, time });
-            return Fused::Agrees;
+            if self.learn(&sampled, tick) {
+                return Fused::Agrees;
+            }
         }
+        self.contradict(old, sampled);
+        Fused::Contradicts
+    }
+
+    /// `new` stands against `old`, and with it against all that was learnt.
+    fn contradict(&mut self, old: Bound, new: Bound) {
         self.contradictions += 1;
         let older_side = self.rival.map_or(old, |rival| self.hull(rival.bound, old));
         let until = new.origin.saturating_add(self.pace.most_ticks(HOLD.as_nanos() as u64));
         self.rival = Some(Rival { bound: older_side, until });
         self.fused = Some(new);
-        Fused::Contradicts
+        self.unlearn();
+    }
+
+    /// Takes a sample's own bound as evidence of the rate. `false` if that shows
+    /// that the rate has changed by more than A3 allows.
+    fn learn(&mut self, sampled: &Bound, tick: u64) -> bool {
+        let Some(rate) = &mut self.rate else { return true };
+        if !rate.observe(sampled, &self.pace) {
+            return true;
+        }
+        match rate.slope(&self.pace, self.granularity_ns) {
+            Ok(slope) => {
+                self.change_slope(slope, tick);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn unlearn(&mut self) {
+        if let Some(rate) = &mut self.rate {
+            rate.forget();
+        }
+        self.slope = Slope::unlimited(self.pace);
+    }
+
+    /// Goes over to other lines at `tick`: up to there the old ones hold.
+    fn change_slope(&mut self, slope: Slope, tick: u64) {
+        let old = self.slope.pace;
+        let carry = |bound: &mut Bound| {
+            if let Some(carried) = bound.carried_to(tick.max(bound.origin), &old) {
+                *bound = carried;
+            }
+        };
+        if slope.pace != old {
+            self.fused.as_mut().map(carry);
+            self.rival.as_mut().map(|rival| carry(&mut rival.bound));
+        }
+        self.slope = slope;
+    }
+
+    /// What was learnt is no longer known when the window has passed over it.
+    fn end_slope(&mut self, tick: u64) {
+        if tick < self.slope.until {
+            return;
+        }
+        let until = self.slope.until;
+        let Some(rate) = &mut self.rate else { return };
+        rate.expire(tick, &self.pace);
+        let slope = rate.slope(&self.pace, self.granularity_ns);
+        self.change_slope(slope.unwrap_or(Slope::unlimited(self.pace)), until);
     }
 
     /// Forgets everything: the counter did not count for a while, so nothing can be carried on.
@@ -119,12 +199,14 @@ impl Estimator {
         }
         self.rival = None;
         self.published = None;
+        self.unlearn();
     }
 
     /// What is known, as it is to be published when the counter shows `tick`.
     ///
     /// `status` is what the sources are worth; a contradiction overrides it.
     pub(crate) fn publish(&mut self, tick: u64, counter: Counter, status: Status) -> Block {
+        self.end_slope(tick);
         self.give_up_rival(tick);
         let Some(fused) = self.fused else {
             return Block::empty(self.pace, Label::new(counter, status, self.epoch));
@@ -134,20 +216,31 @@ impl Estimator {
             None => (fused, status),
         };
         let block = |epoch| {
-            Block::new(bound, self.pace, self.max_width, Label::new(counter, status, epoch))
+            let label = Label::new(counter, status, epoch);
+            Block::new(bound, self.slope.pace, self.max_width, label).until(self.slope.until)
         };
         if self.published.is_some_and(|old| !old.contains(&block(self.epoch))) {
             self.epoch += 1;
         }
         let block = block(self.epoch);
-        self.published = Some(block);
+        // One that nobody can read is no promise: the next is held against the last that was.
+        if block.is_readable() {
+            self.published = Some(block);
+        }
         block
     }
 
     /// Learns the rate better. What is known was carried by the old pace, which
     /// held too: only `pace`s that lie inside it may follow.
     pub(crate) fn set_pace(&mut self, pace: Pace) {
+        if pace == self.pace {
+            return;
+        }
         self.pace = pace;
+        match self.slope.pace.intersect(pace) {
+            Some(narrower) if self.rate.is_some() => self.slope.pace = narrower,
+            _ => self.unlearn(),
+        }
     }
 
     /// Goes over to another counter, which showed `to` while the old one went
@@ -159,7 +252,7 @@ impl Estimator {
         pace: Pace,
         granularity_ns: u64,
     ) {
-        let old_pace = self.pace;
+        let old_pace = self.slope.pace;
         let slack = Duration::from_nanos(granularity_ns);
         let convert = |bound: Bound| {
             // At some tick of the old counter's range the new one showed `to`:
@@ -179,6 +272,7 @@ impl Estimator {
         self.pace = pace;
         self.granularity_ns = granularity_ns;
         self.published = None;
+        self.unlearn();
     }
 
     /// How many samples could not be true together with what was known.
@@ -197,7 +291,7 @@ impl Estimator {
 
     /// Both bounds' times at the later of their origins, and everything in between.
     fn hull(&self, a: Bound, b: Bound) -> Bound {
-        match Bound::aligned(&a, &b, &self.pace) {
+        match Bound::aligned(&a, &b, &self.slope.pace) {
             Some((a, b)) => Bound { origin: a.origin, time: a.time.hull(&b.time) },
             None => Bound { origin: a.origin.max(b.origin), time: Interval::EVERYTHING },
         }

@@ -16,6 +16,11 @@
 //! rate stayed within `max_drift_ppm` of nominal (A2), then for every
 //! [`Clock::now`] there is a moment between its call and its return at which true
 //! time was in the interval.
+//!
+//! There is a third assumption, off unless chosen with `max_wander_ppm`: (A3) within
+//! any two hours the counter's rate strays no further than that from its mean.
+//! Readings between the time daemon's updates are up to ten times narrower then. Do
+//! not choose it on a virtual machine that may be moved to another host.
 
 pub(crate) mod block;
 pub(crate) mod bound;
@@ -23,7 +28,8 @@ pub mod builder;
 pub mod counter;
 pub(crate) mod driver;
 pub(crate) mod estimator;
-mod publish;
+pub(crate) mod publish;
+pub(crate) mod rate;
 pub mod raw_read;
 pub mod report;
 mod sampler;
@@ -173,12 +179,7 @@ impl Clock {
         if let Some(interval) = block.interval_at(tick) {
             return Ok(interval);
         }
-        Err(match block.status() {
-            Status::Unsynchronized(reason) => ClockError::Unsynchronized(reason),
-            _ if block.is_readable() && block.is_before(tick) => ClockError::CounterWentBackwards,
-            Status::Contradicted => ClockError::Contradicted,
-            _ => ClockError::TooWide { limit: self.shared.limits.max_width },
-        })
+        Err(block.refusal(tick, self.shared.limits.max_width))
     }
 
     /// How far the clock is to be believed at this moment.

@@ -48,6 +48,9 @@ pub struct Report {
 pub struct Limits {
     /// Assumption A2: how far the counter's rate may be from nominal, in parts per million.
     pub max_drift_ppm: u32,
+    /// Assumption A3, if it is made: how far the rate may stray from its own mean
+    /// within two hours, in parts per million.
+    pub max_wander_ppm: Option<u32>,
     /// A wider interval is an error.
     pub max_width: Duration,
     /// How often sources are asked.

@@ -133,9 +133,20 @@ impl Source for Kernel {
         if evidence.realtime.was_stepped_since(&first_look) {
             self.others.word = Word::Nothing("the clock was stepped since it was asked".to_owned());
         }
-        self.notice_suspend(&evidence);
-        let under_way = self.note_in_flight(&evidence);
-        let error_ns = vouched_error_ns(&evidence, self.since_suspend, &self.others)?;
+        self.judge(&evidence, Instant::now())
+    }
+
+    fn details(&self) -> Option<String> {
+        Some(self.chrony.as_ref()?.tracking()?.to_string())
+    }
+}
+
+impl Kernel {
+    /// What may be believed of what was read at `at`: the part that reads nothing itself.
+    pub(crate) fn judge(&mut self, evidence: &Evidence, at: Instant) -> Result<Sample, SourceError> {
+        self.notice_suspend(evidence);
+        let under_way = self.note_in_flight(evidence, at);
+        let error_ns = vouched_error_ns(evidence, self.since_suspend, &self.others)?;
         let error_ns = error_ns.saturating_add(under_way);
         let kernel = &evidence.kernel.1;
         let look = &evidence.realtime;
@@ -146,12 +157,13 @@ impl Source for Kernel {
         Ok(Sample::new(evidence.realtime.before, evidence.realtime.after, time))
     }
 
-    fn details(&self) -> Option<String> {
-        Some(self.chrony.as_ref()?.tracking()?.to_string())
+    /// Looks for no daemon among this host's processes: for a kernel that is simulated.
+    #[cfg(feature = "sim")]
+    pub(crate) fn of_another_world(mut self) -> Kernel {
+        self.others.running = Vec::new;
+        self
     }
-}
 
-impl Kernel {
     /// Asks chronyd, if it may have something to confirm.
     fn hear_chrony(&mut self) {
         let Some(chrony) = &mut self.chrony else { return };
@@ -164,8 +176,7 @@ impl Kernel {
     }
 
     /// How much of a correction may be under way, in ns.
-    fn note_in_flight(&mut self, evidence: &Evidence) -> u64 {
-        let at = Instant::now();
+    fn note_in_flight(&mut self, evidence: &Evidence, at: Instant) -> u64 {
         self.in_flight.note(&evidence.kernel.0, at).max(self.in_flight.note(&evidence.kernel.1, at))
     }
 
@@ -182,13 +193,13 @@ impl Kernel {
 }
 
 /// All that is read for one sample.
-struct Evidence {
+pub(crate) struct Evidence {
     /// Before and after the clock was read.
-    kernel: (KernelState, KernelState),
-    realtime: Realtime,
+    pub(crate) kernel: (KernelState, KernelState),
+    pub(crate) realtime: Realtime,
     /// The second of REALTIME up to which `maxerror` has been increased.
-    counted_until_ns: i64,
-    suspended_ns: i64,
+    pub(crate) counted_until_ns: i64,
+    pub(crate) suspended_ns: i64,
 }
 
 /// Reads the clock between two looks at its error, all in one stretch without a step.

@@ -1,0 +1,157 @@
+//! The soundness campaign: random worlds, and every reading held against the truth.
+//!
+//! ```text
+//! cargo run --release --features sim --example soundness -- --seeds 1000
+//!     --readings N      readings of each clock in each world (default 40000)
+//!     --first SEED      where to begin (default 0)
+//!     --mix NAME        only honest, lying, drifting or stopped-vm worlds
+//!     --sabotage NAME   with one of the clock's rules broken: this must fail
+//!     --replay LINE     one world, as a failing campaign prints it
+//! ```
+//!
+//! It ends with `misses: 0`, or with a failing world made small, and exit code 1.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use truechimer::sim::{Audit, Breach, Mix, Sabotage, Scenario, campaign, search};
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    // A panic in a world is a finding; it is reported at the end, and once.
+    std::panic::set_hook(Box::new(|_| {}));
+    match options.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            println!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+struct Options {
+    seeds: u64,
+    first: u64,
+    readings: u32,
+    mixes: Vec<Mix>,
+    sabotage: Option<Sabotage>,
+    replay: Option<Scenario>,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+        let mut options = Options {
+            seeds: 200,
+            first: 0,
+            readings: 40_000,
+            mixes: Mix::ALL.to_vec(),
+            sabotage: None,
+            replay: None,
+        };
+        while let Some(name) = words.next() {
+            let value = words.next().ok_or(format!("{name} needs a value"))?;
+            let bad = |why: &dyn std::fmt::Display| format!("{name} {value}: {why}");
+            match name.as_str() {
+                "--seeds" => options.seeds = value.parse().map_err(|e| bad(&e))?,
+                "--first" => options.first = value.parse().map_err(|e| bad(&e))?,
+                "--readings" => options.readings = value.parse().map_err(|e| bad(&e))?,
+                "--sabotage" => options.sabotage = Some(value.parse().map_err(|e| bad(&e))?),
+                "--replay" => options.replay = Some(value.parse().map_err(|e| bad(&e))?),
+                "--mix" => {
+                    let mix = Mix::ALL.into_iter().find(|mix| mix.to_string() == value);
+                    options.mixes = vec![mix.ok_or_else(|| bad(&"no such mix"))?];
+                }
+                _ => return Err(format!("{name} is no option: see the top of this example")),
+            }
+        }
+        Ok(options)
+    }
+
+    fn run(&self) -> Result<(), String> {
+        if let Some(scenario) = &self.replay {
+            let outcome = campaign(scenario, self.readings, self.sabotage)?;
+            println!("{}", outcome.audit);
+            return Ok(());
+        }
+        println!(
+            "{:<11} {:>7} {:>13} {:>12} {:>8} {:>9}",
+            "worlds", "seeds", "readings", "refusals", "misses", "seconds"
+        );
+        let mut honest = Audit::default();
+        let mut tables = Vec::new();
+        for &mix in &self.mixes {
+            let (audit, breaches) = self.run_mix(mix)?;
+            if mix == Mix::Honest {
+                honest = audit;
+            } else {
+                tables.push((mix, breaches));
+            }
+        }
+        for (mix, breaches) in &tables {
+            print_notice(*mix, breaches);
+        }
+        println!("readings where A1 and A2 hold: {}", honest.readings);
+        println!("misses: {}", honest.misses);
+        Ok(())
+    }
+
+    fn run_mix(&self, mix: Mix) -> Result<(Audit, Vec<Breach>), String> {
+        let began = Instant::now();
+        let sum = std::cell::RefCell::new((Audit::default(), Vec::new()));
+        // Worlds of broken assumptions run longer, and there are fewer of them.
+        let seeds = if mix == Mix::Honest { self.seeds } else { self.seeds.div_ceil(10) };
+        search(mix, self.first..self.first + seeds, |scenario| {
+            let outcome = campaign(scenario, self.readings, self.sabotage)?;
+            let mut sum = sum.borrow_mut();
+            sum.0 = std::mem::take(&mut sum.0).plus(&outcome.audit);
+            sum.1.extend(outcome.breaches);
+            Ok(())
+        })
+        .map_err(|failure| {
+            format!(
+                "{failure}replay with: --readings {} --replay \"{}\"",
+                self.readings, failure.scenario
+            )
+        })?;
+        let (audit, breaches) = sum.into_inner();
+        println!(
+            "{mix:<11} {seeds:>7} {:>13} {:>12} {:>8} {:>9.1}",
+            audit.readings,
+            audit.refusals,
+            audit.misses,
+            began.elapsed().as_secs_f64()
+        );
+        Ok((audit, breaches))
+    }
+}
+
+/// How long a broken assumption goes unnoticed.
+fn print_notice(mix: Mix, breaches: &[Breach]) {
+    let mut noticed: Vec<Duration> = breaches.iter().filter_map(|b| b.noticed).collect();
+    noticed.sort_unstable();
+    let missed = breaches.iter().filter(|b| b.missed.is_some()).count();
+    let first = breaches.iter().filter(|b| match (b.noticed, b.missed) {
+        (Some(noticed), Some(missed)) => noticed <= missed,
+        (noticed, _) => noticed.is_some(),
+    });
+    let at = |part: f64| {
+        let index = ((noticed.len() as f64 * part) as usize).min(noticed.len().saturating_sub(1));
+        noticed.get(index).map_or_else(|| "-".to_owned(), |d| format!("{:.3} s", d.as_secs_f64()))
+    };
+    println!(
+        "{mix}: {} breaches, {missed} led to a miss, {} noticed ({} before any miss); time to \
+         notice: median {}, p90 {}, longest {}",
+        breaches.len(),
+        noticed.len(),
+        first.count(),
+        at(0.5),
+        at(0.9),
+        at(1.0)
+    );
+}

@@ -1,0 +1,108 @@
+//! [`Audit`]: every reading of a simulated clock, held against the truth.
+//!
+//! The clock keeps the count itself, whoever reads it: a test of your own
+//! program checks the clocks under it without asking for it.
+
+use std::fmt;
+
+use crate::interval::Interval;
+use crate::timestamp::Timestamp;
+
+/// A reading that did not contain the truth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// When it was, in truth.
+    pub truth: Timestamp,
+    /// What the clock said.
+    pub said: Interval,
+}
+
+impl fmt::Display for Miss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (early, late) = (self.said.earliest(), self.said.latest());
+        match early.duration_since(self.truth) {
+            Some(by) => write!(f, "at {} the clock's earliest was {by:?} later", self.truth),
+            None => {
+                let by = self.truth.duration_since(late).unwrap_or_default();
+                write!(f, "at {} the clock's latest was {by:?} earlier", self.truth)
+            }
+        }
+    }
+}
+
+/// What became of the readings of one clock, or of all clocks together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Audit {
+    /// Answers that were given.
+    pub readings: u64,
+    /// Answers that were refused, with an error.
+    pub refusals: u64,
+    /// Answers that were wrong.
+    pub misses: u64,
+    /// The first of them.
+    pub first_miss: Option<Miss>,
+    /// Samples that could not be true together with what was known.
+    pub contradictions: u64,
+    /// When the first of these came.
+    pub first_contradiction: Option<Timestamp>,
+    /// Answers that an earlier answer of the same epoch had excluded.
+    pub disowned: u64,
+    /// Answers for which a reader had to wait.
+    pub waits: u64,
+}
+
+impl Audit {
+    /// Both together.
+    pub fn plus(mut self, other: &Audit) -> Audit {
+        let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        self.readings += other.readings;
+        self.refusals += other.refusals;
+        self.misses += other.misses;
+        self.first_miss = match (self.first_miss, other.first_miss) {
+            (Some(a), Some(b)) => Some(if b.truth < a.truth { b } else { a }),
+            (a, b) => a.or(b),
+        };
+        self.contradictions += other.contradictions;
+        self.first_contradiction = earlier(self.first_contradiction, other.first_contradiction);
+        self.disowned += other.disowned;
+        self.waits += other.waits;
+        self
+    }
+
+    /// What went wrong, in words; `None` if every promise was kept.
+    pub fn complaint(&self) -> Option<String> {
+        if let Some(miss) = self.first_miss {
+            return Some(format!("{} misses of {}: {miss}", self.misses, self.readings));
+        }
+        if self.disowned > 0 {
+            return Some(format!(
+                "{} readings were excluded by an earlier one of the same epoch",
+                self.disowned
+            ));
+        }
+        (self.waits > 0).then(|| format!("{} readings had to wait", self.waits))
+    }
+
+    pub(super) fn judge(&mut self, truth: i64, said: Interval) {
+        self.readings += 1;
+        let truth = Timestamp::from_tai_nanos(truth);
+        if !said.contains(truth) {
+            self.misses += 1;
+            self.first_miss = self.first_miss.or(Some(Miss { truth, said }));
+        }
+    }
+}
+
+impl fmt::Display for Audit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} readings, {} refusals, {} contradictions, misses: {}",
+            self.readings, self.refusals, self.contradictions, self.misses
+        )
+    }
+}

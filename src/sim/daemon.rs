@@ -1,0 +1,283 @@
+//! [`Daemon`]: who disciplines a machine's clock, how well, and how honestly.
+//!
+//! A daemon asks a time server over the simulated network, learns how far the
+//! clock is off to within half the round trip, corrects it, and tells the
+//! kernel what is left. The honest one (chrony) tells: root delay / 2, root
+//! dispersion, and the offset not corrected yet. Others tell 0, or nothing, or
+//! lies.
+
+use std::time::Duration;
+
+use super::kernel::KernelClock;
+use super::network::Link;
+use super::random::{Random, nanos};
+
+/// Who disciplines the clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Daemon {
+    /// States an honest bound at each update.
+    Chrony,
+    /// Works its offset off through the kernel's PLL, and writes a bound of 0.
+    Timesyncd,
+    /// Nobody: the kernel says so.
+    None,
+    /// Root runs a script that writes nonsense into the kernel, but no credible lie.
+    Nonsense,
+}
+
+/// The time service that a daemon asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TimeService {
+    /// How often the daemon asks.
+    pub poll: Duration,
+    /// The way to the server and back; each direction draws its own delay.
+    pub link: Link,
+    /// How far the server itself may be off. It knows, and says so.
+    pub server_error: Duration,
+    /// Offsets are corrected no faster than this. Beyond 500 ppm the clock
+    /// under correction is not vouched for.
+    pub slew_ppm: u32,
+}
+
+impl Default for TimeService {
+    fn default() -> TimeService {
+        TimeService {
+            poll: Duration::from_secs(64),
+            link: Link::within(Duration::from_micros(150), Duration::from_micros(900)),
+            server_error: Duration::from_micros(50),
+            slew_ppm: 400,
+        }
+    }
+}
+
+/// What a daemon waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// To ask the server.
+    Ask,
+    /// The server's answer: what it says, what the clock showed when it was asked, and how
+    /// often it had been set by then.
+    Answer { server_tai: i64, asked_at: i64, steps: (u64, i64) },
+    /// The correction under way to have done its work.
+    SlewEnds,
+}
+
+/// A daemon at work.
+#[derive(Clone, Debug)]
+pub(super) struct Discipline {
+    kind: Daemon,
+    service: TimeService,
+    random: Random,
+    /// What it knows of its server's error, which changes slowly.
+    server_off_ns: i64,
+    freq_ppb: i64,
+    first_freq_ppb: i64,
+    synced: bool,
+    slew_until: Option<i64>,
+    updated_at: i64,
+    /// TAI − UTC when the world began.
+    offset_s: i64,
+    began: i64,
+    /// The leap second to come, on the Unix scale in seconds, and which.
+    leap: Option<(i64, i32)>,
+    /// By how much it keeps the clock off, and says nothing.
+    lie_ns: i64,
+}
+
+impl Discipline {
+    pub(super) fn new(
+        kind: Daemon,
+        service: TimeService,
+        mut random: Random,
+        oscillator_ppm: f64,
+        offset_s: i64,
+        began: i64,
+    ) -> Discipline {
+        let error = nanos(service.server_error);
+        // The drift file of the last run, a few ppm off.
+        let freq_ppb = (oscillator_ppm * 1000.0) as i64 + random.between(-3_000, 3_000);
+        Discipline {
+            kind,
+            service,
+            server_off_ns: random.between(-error, error),
+            random,
+            freq_ppb,
+            first_freq_ppb: freq_ppb,
+            synced: false,
+            slew_until: None,
+            updated_at: 0,
+            offset_s,
+            began,
+            leap: None,
+            lie_ns: 0,
+        }
+    }
+
+    /// Dies: what it has told the kernel stays.
+    pub(super) fn die(&mut self) {
+        self.kind = Daemon::None;
+    }
+
+    /// From now on it keeps the clock off by this, and vouches as before.
+    pub(super) fn lie(&mut self, by_ns: i64) {
+        self.lie_ns = by_ns;
+    }
+
+    /// Its server tells it of a leap second: at this Unix second, 1 or −1.
+    pub(super) fn expect_leap(&mut self, at: i64, leap: i32) {
+        self.leap = Some((at, leap));
+    }
+
+    /// TAI − UTC at this moment, in seconds; `None` around a leap second, when
+    /// daemons make no measurements.
+    fn offset_s(&self, tai: i64) -> Option<i64> {
+        let Some((at, leap)) = self.leap else { return Some(self.offset_s) };
+        match tai.div_euclid(1_000_000_000) - self.offset_s - at {
+            ..-3 => Some(self.offset_s),
+            -3..=3 => None,
+            _ => Some(self.offset_s + i64::from(leap)),
+        }
+    }
+
+    /// When it first asks.
+    pub(super) fn first_due(&mut self) -> Duration {
+        Duration::from_millis(self.random.below(2_000))
+    }
+
+    /// What is due at true time `t`; what it waits for next, each after a delay in ns.
+    pub(super) fn act(
+        &mut self,
+        due: Due,
+        t: i64,
+        kernel: &mut KernelClock,
+        raw: u128,
+        reachable: bool,
+    ) -> Vec<(i64, Due)> {
+        match (self.kind, due) {
+            (Daemon::None, _) => Vec::new(),
+            (Daemon::Nonsense, _) => {
+                self.write_nonsense(kernel);
+                vec![(self.random.between(1, 20_000_000_000), Due::Ask)]
+            }
+            (_, Due::Ask) => self.ask(t, kernel, raw, reachable),
+            (_, Due::SlewEnds) => {
+                if self.slew_until.is_some_and(|until| t >= until) {
+                    self.slew_until = None;
+                    kernel.set_rate(self.freq_ppb);
+                }
+                Vec::new()
+            }
+            (kind, Due::Answer { server_tai, asked_at, steps }) => {
+                // The clock was set meanwhile: the measurement means nothing.
+                if steps != (kernel.steps(), kernel.leaps_made()) {
+                    return Vec::new();
+                }
+                let Some(offset_s) = self.offset_s(server_tai) else { return Vec::new() };
+                let server_utc = server_tai - offset_s * 1_000_000_000;
+                let measured = self.measure(server_utc, asked_at, kernel.realtime_ns(raw));
+                match kind {
+                    Daemon::Timesyncd => {
+                        kernel.set_pll_offset(measured.offset);
+                        kernel.vouch(0, libc::STA_PLL, 0);
+                        Vec::new()
+                    }
+                    _ => self.correct(t, measured, kernel, offset_s as i32),
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, t: i64, kernel: &KernelClock, raw: u128, reachable: bool) -> Vec<(i64, Due)> {
+        let again = (nanos(self.service.poll).max(1_000_000), Due::Ask);
+        let there = self.service.link.draw(&mut self.random, t - self.began, i64::MIN);
+        let back = self.service.link.draw(&mut self.random, t - self.began, i64::MIN);
+        let (Some(there), Some(back), true) = (there, back, reachable) else { return vec![again] };
+        let error = nanos(self.service.server_error);
+        let step = error / 8 + 1;
+        self.server_off_ns =
+            (self.server_off_ns + self.random.between(-step, step)).clamp(-error, error);
+        let answer = Due::Answer {
+            server_tai: t + there + self.server_off_ns,
+            asked_at: kernel.realtime_ns(raw),
+            steps: (kernel.steps(), kernel.leaps_made()),
+        };
+        vec![again, (there + back, answer)]
+    }
+
+    fn measure(&self, server_utc: i64, asked_at: i64, now: i64) -> Measured {
+        let delay = (now - asked_at).max(0);
+        let middle = asked_at + delay / 2;
+        Measured {
+            offset: server_utc + self.lie_ns - middle,
+            // The local clock ran up to a thousandth wrong during the exchange.
+            bound: delay / 2 + delay / 1000 + nanos(self.service.server_error) + 1_000,
+        }
+    }
+
+    /// As chronyd does: step what is large at first, else correct the frequency
+    /// a little and work the offset off, and say what is left.
+    fn correct(
+        &mut self,
+        t: i64,
+        measured: Measured,
+        kernel: &mut KernelClock,
+        tai: i32,
+    ) -> Vec<(i64, Due)> {
+        let Measured { offset, bound } = measured;
+        let mut next = Vec::new();
+        let mut left = offset;
+        if !self.synced || offset.abs() > 200_000_000 {
+            kernel.step_by(offset);
+            left = 0;
+        } else {
+            let elapsed = (t - self.updated_at).max(1_000_000_000);
+            // Only what exceeds the measurement's own error says anything of the rate.
+            let sure = (offset.abs() - bound).max(0) * offset.signum();
+            let correction = i128::from(sure) * 500_000_000 / i128::from(elapsed);
+            self.freq_ppb = (self.freq_ppb + correction as i64)
+                .clamp(self.first_freq_ppb - 200_000, self.first_freq_ppb + 200_000);
+        }
+        self.synced = true;
+        self.updated_at = t;
+        self.slew_until = None;
+        kernel.set_rate(self.freq_ppb);
+        if left.abs() > 100 {
+            let fastest = i64::from(self.service.slew_ppm) * 1000;
+            // Not faster than needed to be done by half of the poll interval.
+            let wanted = i128::from(left) * 2_000_000_000 / i128::from(nanos(self.service.poll));
+            let slew = (wanted as i64).clamp(-fastest, fastest);
+            let slew = if slew == 0 { left.signum() } else { slew };
+            let lasts = (i128::from(left) * 1_000_000_000 / i128::from(slew)) as i64;
+            self.slew_until = Some(t + lasts);
+            kernel.set_rate(self.freq_ppb + slew);
+            next.push((lasts, Due::SlewEnds));
+        }
+        let maxerror_ns = bound + left.abs();
+        kernel.vouch((maxerror_ns + 999) / 1000, 0, tai);
+        next
+    }
+
+    /// All of it says "no bound", if one reads closely.
+    fn write_nonsense(&mut self, kernel: &mut KernelClock) {
+        let maxerror = [0, -500, i64::MIN, 500, 4_500, i64::MAX, 16_000_000, -1_000];
+        let status = [0, libc::STA_PLL, libc::STA_UNSYNC, libc::STA_FREQHOLD | libc::STA_PLL];
+        let tai = [0, 1, 36, 38, i32::MAX, i32::MIN];
+        let pick = |random: &mut Random, of: usize| random.below(of as u64) as usize;
+        let maxerror = maxerror[pick(&mut self.random, maxerror.len())];
+        let status = status[pick(&mut self.random, status.len())];
+        kernel.vouch(maxerror, status, tai[pick(&mut self.random, tai.len())]);
+        if self.random.chance(100_000) {
+            kernel.step_by(self.random.between(-5_000_000_000, 5_000_000_000));
+        }
+    }
+}
+
+/// What an exchange with the server has shown.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    /// By how much the clock is behind.
+    offset: i64,
+    /// To within this.
+    bound: i64,
+}

@@ -1,0 +1,108 @@
+//! [`Fault`]: what goes wrong in a world, and when it is told to.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::NodeId;
+
+/// Something that happens to a node, its machine, its clock, or the network.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The process does not run for a while (a garbage collector, SIGSTOP). Its
+    /// messages and timers wait; the clock's own thread stands still too.
+    Pause(NodeId, Duration),
+    /// Only the clock's own thread does not run.
+    StopSampler(NodeId, Duration),
+    /// The machine sleeps. Its wall clock rests on a real-time clock afterwards
+    /// that is off by so many nanoseconds. The clock's thread is woken at the resume;
+    /// if it is stopped then, a counter that stood still breaks assumption A2.
+    Suspend(NodeId, Duration, i64),
+    /// The virtual machine is stopped and continued. Nothing in it shows that: the
+    /// counter has not counted (this breaks assumption A2; see DESIGN's rule 9).
+    StopVm(NodeId, Duration),
+    /// The virtual machine goes to another host, whose oscillator is off by so many ppm.
+    Migrate(NodeId, f64),
+    /// The process dies, with all that it did not fsync.
+    Crash(NodeId),
+    /// It is started again, with what it had fsynced.
+    Restart(NodeId),
+    /// Nodes of different groups no longer reach each other; nodes in no group are one more.
+    Partition(Vec<Vec<NodeId>>),
+    /// Messages from the first to the second are lost. The other way is open.
+    Cut(NodeId, NodeId),
+    /// All partitions and cuts end.
+    Heal,
+    /// Somebody sets the wall clock: by so many nanoseconds.
+    StepClock(NodeId, i64),
+    /// Somebody slews it with `adjtime()`, and the daemon knows nothing of it
+    /// (this breaks assumption A1, by little).
+    Slew(NodeId, i64),
+    /// The time server cannot be reached for a while.
+    LoseTimeServer(NodeId, Duration),
+    /// The daemon dies. What it has told the kernel stays.
+    KillDaemon(NodeId),
+    /// From now on the daemon keeps the clock off by so many nanoseconds and
+    /// vouches for it as before (this breaks assumption A1).
+    Lie(NodeId, i64),
+    /// The kernel is told of a leap second at the end of the UTC day: 1 or −1.
+    AnnounceLeap(NodeId, i32),
+}
+
+impl Fault {
+    /// Whether it breaks one of the clock's two assumptions.
+    pub fn breaks_an_assumption(&self) -> bool {
+        matches!(self, Fault::Lie(..) | Fault::Slew(..) | Fault::StopVm(..))
+    }
+
+    /// The node it happens to, if it is one.
+    pub fn node(&self) -> Option<NodeId> {
+        match *self {
+            Fault::Pause(node, _)
+            | Fault::StopSampler(node, _)
+            | Fault::Suspend(node, _, _)
+            | Fault::StopVm(node, _)
+            | Fault::Migrate(node, _)
+            | Fault::Crash(node)
+            | Fault::Restart(node)
+            | Fault::StepClock(node, _)
+            | Fault::Slew(node, _)
+            | Fault::LoseTimeServer(node, _)
+            | Fault::KillDaemon(node)
+            | Fault::Lie(node, _)
+            | Fault::AnnounceLeap(node, _) => Some(node),
+            Fault::Partition(_) | Fault::Cut(..) | Fault::Heal => None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Pause(node, lasts) => write!(f, "{node} is paused for {lasts:?}"),
+            Fault::StopSampler(node, lasts) => {
+                write!(f, "the clock's thread on {node} stands still for {lasts:?}")
+            }
+            Fault::Suspend(node, lasts, error) => {
+                write!(f, "{node} sleeps for {lasts:?}, and its RTC is off by {error} ns then")
+            }
+            Fault::StopVm(node, lasts) => write!(f, "the VM of {node} is stopped for {lasts:?}"),
+            Fault::Migrate(node, ppm) => write!(f, "{node} moves to a host with {ppm:.3} ppm"),
+            Fault::Crash(node) => write!(f, "{node} crashes"),
+            Fault::Restart(node) => write!(f, "{node} starts again"),
+            Fault::Partition(groups) => write!(f, "the network splits: {groups:?}"),
+            Fault::Cut(from, to) => write!(f, "messages from {from} to {to} are lost"),
+            Fault::Heal => f.write_str("the network is whole again"),
+            Fault::StepClock(node, by) => write!(f, "the clock of {node} is set by {by} ns"),
+            Fault::Slew(node, by) => write!(f, "the clock of {node} is slewed by {by} ns"),
+            Fault::LoseTimeServer(node, lasts) => {
+                write!(f, "{node} cannot reach its time server for {lasts:?}")
+            }
+            Fault::KillDaemon(node) => write!(f, "the time daemon of {node} dies"),
+            Fault::Lie(node, by) => write!(f, "the time daemon of {node} lies by {by} ns"),
+            Fault::AnnounceLeap(node, leap) => {
+                write!(f, "{node} is told of a leap second ({leap:+})")
+            }
+        }
+    }
+}

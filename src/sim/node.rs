@@ -1,0 +1,132 @@
+//! [`Node`] and [`Env`]: your program, and all of the world that it may see.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::NodeId;
+use super::clock::SimClock;
+use super::disk::Disk;
+use super::random::Random;
+use crate::clock::truetime::TrueTime;
+use crate::timestamp::Timestamp;
+
+/// One process of the program under test: it reacts, and does nothing in between.
+///
+/// A call takes no simulated time. Whatever it wants to happen later, it asks
+/// of the [`Env`].
+pub trait Node {
+    /// What nodes send each other.
+    type Message: Clone;
+
+    /// A message has arrived.
+    fn receive(&mut self, env: &mut Env<'_, Self::Message>, from: NodeId, message: Self::Message);
+
+    /// A timer that was set has run out.
+    fn timer(&mut self, env: &mut Env<'_, Self::Message>, timer: u64) {
+        let _ = (env, timer);
+    }
+}
+
+/// A world of clocks alone.
+impl Node for () {
+    type Message = ();
+
+    fn receive(&mut self, _: &mut Env<'_, ()>, _: NodeId, (): ()) {}
+}
+
+/// What a node asked for during a call.
+#[derive(Debug)]
+pub(super) enum Wish<M> {
+    Send(NodeId, M),
+    /// After so much of the machine's own time.
+    Timer(Duration, u64),
+    /// As soon as the clock is sure that this has passed.
+    WhenPast(Timestamp, u64),
+    Log(String),
+}
+
+/// The world as a node sees it: its clock, its disk, its messages and timers, and dice.
+///
+/// True time is not among them.
+pub struct Env<'a, M> {
+    pub(super) me: NodeId,
+    pub(super) nodes: u32,
+    pub(super) clock: &'a SimClock,
+    pub(super) disk: &'a mut Disk,
+    pub(super) random: &'a mut Random,
+    pub(super) wishes: Vec<Wish<M>>,
+}
+
+impl<M> Env<'_, M> {
+    /// This node.
+    pub fn me(&self) -> NodeId {
+        self.me
+    }
+
+    /// All nodes, this one included.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<M> {
+        (0..self.nodes).map(NodeId)
+    }
+
+    /// This node's clock. Clone it for the parts of the program that keep one.
+    pub fn clock(&self) -> &SimClock {
+        self.clock
+    }
+
+    /// This node's disk.
+    pub fn disk(&mut self) -> &mut Disk {
+        self.disk
+    }
+
+    /// Draws that belong to the seed.
+    pub fn random(&mut self) -> &mut Random {
+        self.random
+    }
+
+    /// Sends a message. It may arrive late, twice, out of order, or never.
+    pub fn send(&mut self, to: NodeId, message: M) {
+        self.wishes.push(Wish::Send(to, message));
+    }
+
+    /// Sends to every other node.
+    pub fn broadcast(&mut self, message: M)
+    where
+        M: Clone,
+    {
+        for to in (0..self.nodes).map(NodeId).filter(|&to| to != self.me) {
+            self.wishes.push(Wish::Send(to, message.clone()));
+        }
+    }
+
+    /// Calls [`Node::timer`] with `timer` after `delay`, counted by this
+    /// machine's own oscillator, which may be off and stands still in a suspend.
+    pub fn set_timer(&mut self, delay: Duration, timer: u64) {
+        self.wishes.push(Wish::Timer(delay, timer));
+    }
+
+    /// Calls [`Node::timer`] with `timer` once this node's clock is sure that
+    /// `t` has passed: commit-wait, for a program that must not block.
+    ///
+    /// While the clock gives no reading, it waits.
+    pub fn when_past(&mut self, t: Timestamp, timer: u64) {
+        self.wishes.push(Wish::WhenPast(t, timer));
+    }
+
+    /// Writes a line into the world's trace.
+    pub fn log(&mut self, line: impl Display) {
+        self.wishes.push(Wish::Log(line.to_string()));
+    }
+}
+
+/// How long to wait before `t` can be past on this clock; `None` if it is.
+pub(super) fn left_until_past(clock: &SimClock, t: Timestamp) -> Option<Duration> {
+    const WITHOUT_A_CLOCK: Duration = Duration::from_millis(10);
+    match clock.earliest() {
+        Ok(earliest) if earliest > t => None,
+        Ok(earliest) => {
+            let left = t.duration_since(earliest).unwrap_or_default();
+            Some(left + Duration::from_micros(1))
+        }
+        Err(_) => Some(WITHOUT_A_CLOCK),
+    }
+}

@@ -1,0 +1,435 @@
+//! [`Scenario`]: a random world, small enough to be written on one line.
+//!
+//! Everything in it follows from the seed; the line says which parts of it are
+//! kept. Each machine and each fault is drawn from a stream of its own, so the
+//! parts that are left stay what they were.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::NodeId;
+use super::daemon::{Daemon, TimeService};
+use super::fault::Fault;
+use super::machine::{CounterModel, Machine, Reference};
+use super::network::Link;
+use super::node::{Env, Node};
+use super::oscillator::Oscillator;
+use super::random::Random;
+use super::sabotage::Sabotage;
+use super::world::{BEGIN, World};
+use crate::timestamp::Timestamp;
+
+/// What a random world is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mix {
+    /// Everything that may go wrong while the clock's assumptions hold.
+    Honest,
+    /// A1 is broken: some time daemons lie. Each machine has an honest second source.
+    Lying,
+    /// A2 is broken: oscillators are off by more than the clocks allow for.
+    Drifting,
+    /// A2 is broken: virtual machines are stopped and continued.
+    StoppedVm,
+}
+
+impl Mix {
+    /// All of them.
+    pub const ALL: [Mix; 4] = [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm];
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Mix::Honest => "honest",
+            Mix::Lying => "lying",
+            Mix::Drifting => "drifting",
+            Mix::StoppedVm => "stopped-vm",
+        })
+    }
+}
+
+/// A random world, or what is left of one.
+///
+/// It prints as one line, which reads back as the same world:
+///
+/// ```
+/// use truechimer::sim::{Mix, Scenario};
+///
+/// let scenario = Scenario::random(Mix::Honest, 42);
+/// let again: Scenario = scenario.to_string().parse()?;
+/// assert_eq!(again, scenario);
+/// # Ok::<(), truechimer::sim::ParseScenarioError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    mix: Mix,
+    seed: u64,
+    nodes: u32,
+    run: Duration,
+    /// Which machines and faults are kept, by number.
+    machines: Vec<u32>,
+    faults: Vec<u32>,
+}
+
+const LAYOUT: u64 = u64::MAX;
+const MACHINES: u64 = 1 << 50;
+const FAULTS: u64 = 1 << 51;
+
+/// The midnights of leap seconds, in Unix seconds: 2017-01-01, as in the table,
+const LISTED: i64 = 1_483_228_800;
+/// and 2027-07-01, of which the table knows nothing.
+const UNLISTED: i64 = 1_814_400_000;
+
+impl Scenario {
+    /// The world of this seed.
+    pub fn random(mix: Mix, seed: u64) -> Scenario {
+        let nodes = 1 + Random::new(seed, LAYOUT).below(4) as u32;
+        Scenario::with_nodes(mix, seed, nodes)
+    }
+
+    /// The world of this seed, with so many machines.
+    pub fn with_nodes(mix: Mix, seed: u64, nodes: u32) -> Scenario {
+        let mut layout = Random::new(seed, LAYOUT);
+        layout.below(4);
+        let run = Duration::from_secs(match mix {
+            // Now and then long enough for a rate to be learnt.
+            Mix::Honest if layout.chance(50_000) => 3_000 + layout.below(9_000),
+            Mix::Honest => 30 + layout.below(400),
+            _ => 900,
+        });
+        let faults = match mix {
+            Mix::Honest => layout.below(4 + 2 * u64::from(nodes)) as u32,
+            _ => nodes,
+        };
+        let machines = (0..nodes).collect();
+        Scenario { mix, seed, nodes, run, machines, faults: (0..faults).collect() }
+    }
+
+    /// What it is made of.
+    pub fn mix(&self) -> Mix {
+        self.mix
+    }
+
+    /// Its seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// For how long it runs.
+    pub fn run(&self) -> Duration {
+        self.run
+    }
+
+    /// The machines that are kept.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
+        self.machines.iter().map(|&number| NodeId(number))
+    }
+
+    /// The faults that are kept, and when they happen.
+    pub fn faults(&self) -> Vec<(Duration, Fault)> {
+        let mut faults: Vec<_> = self.faults.iter().filter_map(|&i| self.fault(i)).collect();
+        // One time server tells all of them; ten seconds before is late, and it happens.
+        if let Some((_, leap)) = self.leap() {
+            faults
+                .extend(self.nodes().map(|node| (Duration::ZERO, Fault::AnnounceLeap(node, leap))));
+        }
+        faults.sort_by_key(|&(at, _)| at);
+        faults
+    }
+
+    /// A world with these machines and these faults to come.
+    pub fn world<N: Node>(
+        &self,
+        program: impl FnMut(&mut Env<'_, N::Message>) -> N + 'static,
+    ) -> World<N> {
+        self.sabotaged_world(None, program)
+    }
+
+    /// The same, with a rule of every clock broken.
+    pub fn sabotaged_world<N: Node>(
+        &self,
+        sabotage: Option<Sabotage>,
+        program: impl FnMut(&mut Env<'_, N::Message>) -> N + 'static,
+    ) -> World<N> {
+        let mut world = World::beginning_at(self.begin(), self.seed, program);
+        for number in 0..self.nodes {
+            let mut machine = self.machine(number);
+            machine.sabotage = sabotage;
+            world.add(machine);
+        }
+        for (at, fault) in self.faults() {
+            world.schedule(at, fault);
+        }
+        world
+    }
+
+    /// When the assumptions are broken on this machine, if they are.
+    pub(super) fn breach(&self, node: NodeId) -> Option<Duration> {
+        if self.mix == Mix::Drifting {
+            return Some(Duration::ZERO);
+        }
+        let faults = self.faults.iter().filter_map(|&i| self.fault(i));
+        let mut breaches =
+            faults.filter(|(_, f)| f.breaks_an_assumption() && f.node() == Some(node));
+        breaches.next().map(|(at, _)| at)
+    }
+
+    /// Smaller scenarios that may fail in the same way: the likeliest first.
+    pub(super) fn smaller(&self) -> Vec<Scenario> {
+        let without = |list: &[u32], i: usize| {
+            let mut list = list.to_vec();
+            list.remove(i);
+            list
+        };
+        let mut smaller = Vec::new();
+        if self.machines.len() > 1 {
+            smaller.extend(
+                (0..self.machines.len())
+                    .map(|i| Scenario { machines: without(&self.machines, i), ..self.clone() }),
+            );
+        }
+        smaller.extend(
+            (0..self.faults.len())
+                .map(|i| Scenario { faults: without(&self.faults, i), ..self.clone() }),
+        );
+        let shorter = self.run * 3 / 4;
+        if self.mix == Mix::Honest && shorter >= Duration::from_secs(2) {
+            smaller.push(Scenario { run: Duration::from_secs(shorter.as_secs()), ..self.clone() });
+        }
+        smaller
+    }
+
+    /// A leap second in this world: when (UTC midnight, Unix seconds) and which.
+    fn leap(&self) -> Option<(i64, i32)> {
+        if self.mix != Mix::Honest {
+            return None;
+        }
+        match Random::new(self.seed, LAYOUT - 1).below(12) {
+            0..=2 => Some((LISTED, 1)),
+            3 => Some((UNLISTED, 1)),
+            4 => Some((UNLISTED, -1)),
+            _ => None,
+        }
+    }
+
+    fn begin(&self) -> Timestamp {
+        let Some((midnight, _)) = self.leap() else { return BEGIN };
+        let mut random = Random::new(self.seed, LAYOUT - 2);
+        let before = random.between(20, 200);
+        let offset = if midnight == LISTED { 36 } else { 37 };
+        Timestamp::from_tai_nanos((midnight + offset - before) * 1_000_000_000)
+    }
+
+    fn machine(&self, number: u32) -> Machine {
+        let mut random = Random::new(self.seed, MACHINES + u64::from(number));
+        let is_long = Scenario::with_nodes(self.mix, self.seed, self.nodes).run.as_secs() > 1_000;
+        let shortest_poll = if is_long { 8 } else { 3 };
+        let mut machine = Machine::default()
+            .oscillator(oscillator(self.mix, &mut random).0)
+            .daemon(daemon(self.mix, &mut random))
+            .time_service(time_service(self.mix, &mut random))
+            .starts_off_by(random.between(-10_000_000_000, 10_000_000_000))
+            .poll_interval(Duration::from_millis(1 << random.between(shortest_poll, 10)));
+        if random.chance(500_000) {
+            machine = machine.counter(CounterModel::MONOTONIC_RAW);
+        }
+        if self.learns(number) {
+            machine = machine.max_wander_ppm(WANDER_PPM);
+        }
+        if self.mix != Mix::Drifting && (self.mix == Mix::Lying || random.chance(350_000)) {
+            let width = Duration::from_nanos(100 << random.below(17));
+            machine = machine.reference(Reference { width, adversarial: random.chance(700_000) });
+        }
+        machine
+    }
+
+    fn fault(&self, number: u32) -> Option<(Duration, Fault)> {
+        let mut random = Random::new(self.seed, FAULTS + u64::from(number));
+        let full = Scenario::with_nodes(self.mix, self.seed, self.nodes).run;
+        let node = match self.mix {
+            Mix::Honest => NodeId(random.below(u64::from(self.nodes)) as u32),
+            _ => NodeId(number),
+        };
+        if !self.machines.contains(&node.0) {
+            return None;
+        }
+        let within = |random: &mut Random, least: u64, most: u64| {
+            random.duration(Duration::from_millis(least), Duration::from_millis(most))
+        };
+        let at = within(&mut random, 1_000, full.as_millis() as u64);
+        let early = Duration::from_secs(100) + at / 10;
+        Some(match self.mix {
+            Mix::Lying => {
+                let lie = random.between(30_000_000, 2_000_000_000);
+                (early, Fault::Lie(node, if random.chance(500_000) { lie } else { -lie }))
+            }
+            Mix::StoppedVm => (early, Fault::StopVm(node, within(&mut random, 500, 60_000))),
+            Mix::Drifting => (early, Fault::Pause(node, within(&mut random, 1, 20))),
+            Mix::Honest => (at, self.honest_fault(node, &mut random)),
+        })
+    }
+
+    /// Whether this machine's clock assumes A3, which then holds.
+    fn learns(&self, number: u32) -> bool {
+        let steady =
+            oscillator(self.mix, &mut Random::new(self.seed, MACHINES + u64::from(number)));
+        let mut random = Random::new(self.seed, MACHINES + (1 << 40) + u64::from(number));
+        self.mix == Mix::Honest && steady.1.is_some() && random.chance(500_000)
+    }
+
+    /// A fault that breaks no assumption.
+    fn honest_fault(&self, node: NodeId, random: &mut Random) -> Fault {
+        let lasts = |random: &mut Random, most_ms: u64| {
+            random.duration(Duration::from_millis(1), Duration::from_millis(most_ms))
+        };
+        // A counter that stands still in a suspend, and nobody who looks whether it did,
+        // is a counter that breaks A2.
+        let kinds = if self.machine(node.0).counter.counts_in_suspend { 10 } else { 8 };
+        // Nobody can tell a leap second that no table lists and the kernel slept through.
+        let may_sleep = self.leap().is_none_or(|(midnight, _)| midnight == LISTED);
+        match random.below(kinds) {
+            0 | 1 if may_sleep => {
+                let error = random.between(-2_000_000_000, 2_000_000_000);
+                Fault::Suspend(node, lasts(random, 100_000), error)
+            }
+            2 => {
+                let machine = &mut Random::new(self.seed, MACHINES + u64::from(node.0));
+                let sign = oscillator(self.mix, machine).1.unwrap_or(1.0);
+                // To the other end of what A3 allows, where it is assumed.
+                let least =
+                    if self.learns(node.0) { 199.99 - f64::from(WANDER_PPM) } else { -199.9 };
+                Fault::Migrate(node, sign * (least + (199.999 - least) * random.unit()))
+            }
+            3 => Fault::Crash(node),
+            4 => Fault::Restart(node),
+            5 => {
+                let most = 1 << random.between(10, 33);
+                Fault::StepClock(node, random.between(-most, most))
+            }
+            0 | 1 | 6 => Fault::LoseTimeServer(node, lasts(random, 200_000)),
+            7 => Fault::KillDaemon(node),
+            8 => Fault::Pause(node, lasts(random, 60_000)),
+            _ => Fault::StopSampler(node, lasts(random, 120_000)),
+        }
+    }
+}
+
+/// What A3 is, where it is assumed.
+const WANDER_PPM: u32 = 15;
+
+/// An oscillator; and if it keeps one frequency, near a limit of A2, which.
+fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
+    let sign = if random.chance(500_000) { 1.0 } else { -1.0 };
+    if mix == Mix::Drifting {
+        // Beyond 300 ppm nothing the kernel says is believed, and nobody can notice anything.
+        return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), None);
+    }
+    match random.below(3) {
+        // As bad as A2 allows, all the time.
+        0 => (Oscillator::off_by(sign * 199.999), Some(sign)),
+        1 => {
+            let quartz = Oscillator::off_by(sign * 40.0 * random.unit())
+                .wander(0.05 * random.unit())
+                .temperature(5.0 * random.unit(), Duration::from_secs(60 + random.below(3_600)))
+                .ageing(random.unit())
+                .limit(199.999);
+            (quartz, None)
+        }
+        _ => {
+            let wild = Oscillator::off_by(sign * 200.0 * random.unit())
+                .wander(30.0 * random.unit())
+                .temperature(100.0 * random.unit(), Duration::from_secs(5 + random.below(100)))
+                .limit(199.999);
+            (wild, None)
+        }
+    }
+}
+
+fn daemon(mix: Mix, random: &mut Random) -> Daemon {
+    if mix != Mix::Honest {
+        return Daemon::Chrony;
+    }
+    match random.below(10) {
+        0 => Daemon::Timesyncd,
+        1 => Daemon::None,
+        2 => Daemon::Nonsense,
+        _ => Daemon::Chrony,
+    }
+}
+
+fn time_service(mix: Mix, random: &mut Random) -> TimeService {
+    let poll = Duration::from_secs(1 << random.below(if mix == Mix::Honest { 8 } else { 6 }));
+    let micros = |us| Duration::from_micros(us);
+    let link = match random.below(4) {
+        0 => Link::within(micros(20), micros(60)),
+        1 => Link::within(micros(200), micros(2_000)),
+        2 => Link::heavy_tailed(micros(500)).losing(50_000),
+        _ => Link::heavy_tailed(Duration::from_millis(8)).losing(200_000),
+    };
+    let link = if mix == Mix::Honest { link } else { Link::within(micros(100), micros(900)) };
+    TimeService {
+        poll,
+        link,
+        server_error: micros(1 << random.below(10)),
+        slew_ppm: if random.chance(300_000) { 50_000 } else { 250 },
+    }
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list =
+            |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+        write!(
+            f,
+            "mix={} seed={} nodes={} run={}s machines={} faults={}",
+            self.mix,
+            self.seed,
+            self.nodes,
+            self.run.as_secs(),
+            list(&self.machines),
+            list(&self.faults)
+        )
+    }
+}
+
+/// A line that is no scenario.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no scenario: it reads `mix=honest seed=42 nodes=3 run=120s machines=0,2 faults=1`, \
+     as a failing search prints it"
+)]
+pub struct ParseScenarioError(String);
+
+impl FromStr for Scenario {
+    type Err = ParseScenarioError;
+
+    fn from_str(text: &str) -> Result<Scenario, ParseScenarioError> {
+        let error = || ParseScenarioError(text.to_owned());
+        let field = |name: &str| {
+            let found = text.split_whitespace().find_map(|word| word.strip_prefix(name));
+            found.ok_or_else(error)
+        };
+        let number = |word: &str| word.parse::<u64>().map_err(|_| error());
+        let list = |word: &str| -> Result<Vec<u32>, ParseScenarioError> {
+            let numbers = word.split(',').filter(|word| !word.is_empty());
+            numbers.map(|n| n.parse().map_err(|_| error())).collect()
+        };
+        let mix = field("mix=")?;
+        let mix = Mix::ALL.into_iter().find(|m| m.to_string() == mix).ok_or_else(error)?;
+        let nodes = u32::try_from(number(field("nodes=")?)?).map_err(|_| error())?;
+        let full = Scenario::with_nodes(mix, number(field("seed=")?)?, nodes);
+        let run = number(field("run=")?.strip_suffix('s').ok_or_else(error)?)?;
+        let scenario = Scenario {
+            run: Duration::from_secs(run),
+            machines: list(field("machines=")?)?,
+            faults: list(field("faults=")?)?,
+            ..full.clone()
+        };
+        let known = scenario.run <= full.run
+            && scenario.machines.iter().all(|&m| m < nodes)
+            && scenario.faults.iter().all(|f| full.faults.contains(f));
+        if known { Ok(scenario) } else { Err(error()) }
+    }
+}

@@ -1,0 +1,508 @@
+//! [`World`]: the events of a simulated world, one after the other.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::NodeId;
+use super::audit::Audit;
+use super::clock::SimClock;
+use super::daemon::Due;
+use super::disk::Disk;
+use super::fault::Fault;
+use super::machine::{self, Hardware, Machine};
+use super::network::{Link, Network};
+use super::node::{Env, Node, Wish, left_until_past};
+use super::random::{Random, nanos};
+use super::trace::Trace;
+use crate::source::adjtimex::KernelState;
+use crate::timestamp::Timestamp;
+
+/// Machines, clocks, a network and your program, all from one seed.
+///
+/// See the [module](super) for how to begin.
+pub struct World<N: Node> {
+    seed: u64,
+    began: i64,
+    truth: Arc<AtomicI64>,
+    sequence: u64,
+    queue: BinaryHeap<Reverse<Entry<N::Message>>>,
+    pub(super) hosts: Vec<Host<N>>,
+    pub(super) network: Network,
+    program: Program<N>,
+    pub(super) trace: Trace,
+}
+
+/// What makes a process: at its start, and again after each crash.
+type Program<N> = Box<dyn FnMut(&mut Env<'_, <N as Node>::Message>) -> N>;
+type Tamper<M> = Box<dyn FnMut(&mut Random, NodeId, M) -> Option<M>>;
+
+/// A machine, and the process on it.
+pub(super) struct Host<N: Node> {
+    pub(super) machine: Machine,
+    pub(super) hardware: Arc<Mutex<Hardware>>,
+    pub(super) clock: SimClock,
+    node: Option<N>,
+    pub(super) disk: Disk,
+    pub(super) random: Random,
+    messages: Random,
+    /// Which life of the process this is: timers of an earlier one are void.
+    pub(super) life: u32,
+    /// The process does not run before this.
+    pub(super) frozen_until: i64,
+    pub(super) sampler_stopped_until: i64,
+    /// The whole machine does not run before this.
+    pub(super) asleep_until: i64,
+    /// How long the machine itself has stood still: timers run out so much later.
+    pub(super) stood_still: i64,
+    tamper: Option<Tamper<N::Message>>,
+}
+
+/// Something that will happen.
+enum Event<M> {
+    Arrival {
+        from: NodeId,
+        to: NodeId,
+        message: M,
+    },
+    Timer {
+        node: NodeId,
+        life: u32,
+        stood_still: i64,
+        wish: Wake,
+    },
+    Sample(NodeId),
+    Discipline(NodeId, Due),
+    Fault(Box<Fault>),
+    /// The machine goes on after it stood still.
+    Resume(NodeId),
+}
+
+#[derive(Clone, Copy)]
+enum Wake {
+    Timer(u64),
+    WhenPast(Timestamp, u64),
+}
+
+struct Entry<M> {
+    at: i64,
+    /// Ties are broken by the order in which events were made: the run is one sequence.
+    sequence: u64,
+    event: Event<M>,
+}
+
+impl<M> PartialEq for Entry<M> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.sequence) == (other.at, other.sequence)
+    }
+}
+impl<M> Eq for Entry<M> {}
+impl<M> PartialOrd for Entry<M> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<M> Ord for Entry<M> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.sequence).cmp(&(other.at, other.sequence))
+    }
+}
+
+/// 2026-01-01T00:00:00Z.
+pub(super) const BEGIN: Timestamp = Timestamp::from_tai_nanos(1_767_225_637_000_000_000);
+
+impl World<()> {
+    /// A world of clocks, without a program on them.
+    pub fn of_clocks(seed: u64) -> World<()> {
+        World::new(seed, |_| ())
+    }
+}
+
+impl<N: Node> World<N> {
+    /// An empty world. `program` makes each process, at its start and after each
+    /// crash; what an earlier one left is on its disk.
+    pub fn new(
+        seed: u64,
+        program: impl FnMut(&mut Env<'_, N::Message>) -> N + 'static,
+    ) -> World<N> {
+        World::beginning_at(BEGIN, seed, program)
+    }
+
+    /// A world that begins at another moment: before a leap second, say.
+    pub fn beginning_at(
+        began: Timestamp,
+        seed: u64,
+        program: impl FnMut(&mut Env<'_, N::Message>) -> N + 'static,
+    ) -> World<N> {
+        World {
+            seed,
+            began: began.tai_nanos(),
+            truth: Arc::new(AtomicI64::new(began.tai_nanos())),
+            sequence: 0,
+            queue: BinaryHeap::new(),
+            hosts: Vec::new(),
+            network: Network::new(Link::default()),
+            program: Box::new(program),
+            trace: Trace::default(),
+        }
+    }
+
+    /// Adds a node on a machine of its own, and starts its process.
+    pub fn add(&mut self, machine: Machine) -> NodeId {
+        let id = NodeId(self.hosts.len() as u32);
+        let hardware = Hardware::new(self.seed, id.0, &machine, self.now_ns());
+        let hardware = Arc::new(Mutex::new(hardware));
+        let clock = SimClock::new(hardware.clone(), self.truth.clone());
+        let first_due = hardware.lock().discipline.first_due();
+        self.hosts.push(Host {
+            machine,
+            hardware,
+            clock,
+            node: None,
+            disk: Disk::default(),
+            random: machine::stream(self.seed, id.0, machine::PROCESS),
+            messages: machine::stream(self.seed, id.0, machine::NETWORK),
+            life: 0,
+            frozen_until: i64::MIN / 2,
+            sampler_stopped_until: i64::MIN / 2,
+            asleep_until: i64::MIN / 2,
+            stood_still: 0,
+            tamper: None,
+        });
+        self.after(nanos(first_due), Event::Discipline(id, Due::Ask));
+        self.after(1, Event::Sample(id));
+        self.start(id);
+        id
+    }
+
+    /// Adds so many nodes on machines of one kind.
+    pub fn add_many(&mut self, count: u32, machine: &Machine) -> Vec<NodeId> {
+        (0..count).map(|_| self.add(machine.clone())).collect()
+    }
+
+    /// The link from everybody to everybody, where no other is set.
+    pub fn set_links(&mut self, link: Link) {
+        self.network.set_default(link);
+    }
+
+    /// The link from one node to another.
+    pub fn set_link(&mut self, from: NodeId, to: NodeId, link: Link) {
+        self.network.set(from, to, link);
+    }
+
+    /// Makes a fault happen `at` so long after the world began (now, if that is past).
+    pub fn schedule(&mut self, at: Duration, fault: Fault) {
+        let at = self.began.saturating_add(nanos(at));
+        self.after(at.saturating_sub(self.now_ns()).max(0), Event::Fault(Box::new(fault)));
+    }
+
+    /// Makes a node Byzantine: each of its messages is given to `tamper` with
+    /// its receiver, which may change it, differently for each, or keep it back.
+    pub fn corrupt(
+        &mut self,
+        node: NodeId,
+        tamper: impl FnMut(&mut Random, NodeId, N::Message) -> Option<N::Message> + 'static,
+    ) {
+        if let Some(host) = self.hosts.get_mut(node.index()) {
+            host.tamper = Some(Box::new(tamper));
+        }
+    }
+
+    /// Runs for so much true time.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now().saturating_add(time));
+    }
+
+    /// Runs until this true time. If that is past, nothing happens.
+    pub fn run_until(&mut self, end: Timestamp) {
+        while self.queue.peek().is_some_and(|Reverse(next)| next.at <= end.tai_nanos()) {
+            let Some(Reverse(next)) = self.queue.pop() else { break };
+            self.set_now(next.at);
+            self.happen(next.event);
+        }
+        self.set_now(end.tai_nanos().max(self.now_ns()));
+    }
+
+    /// True time, which nobody in the world can see.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_tai_nanos(self.now_ns())
+    }
+
+    /// How long ago the world began.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_nanos(self.now_ns().abs_diff(self.began))
+    }
+
+    /// All nodes.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeId> + use<N> {
+        (0..self.hosts.len() as u32).map(NodeId)
+    }
+
+    /// Whether a node's process is up, and neither it nor its machine stands still.
+    pub fn is_running(&self, id: NodeId) -> bool {
+        let host = self.hosts.get(id.index());
+        host.is_some_and(|host| host.node.is_some() && host.frozen_until <= self.now_ns())
+    }
+
+    /// A node's process; `None` while it is down.
+    pub fn node(&self, id: NodeId) -> Option<&N> {
+        self.hosts.get(id.index())?.node.as_ref()
+    }
+
+    /// A node's clock; `None` if there is no such node.
+    pub fn clock(&self, id: NodeId) -> Option<&SimClock> {
+        self.hosts.get(id.index()).map(|host| &host.clock)
+    }
+
+    /// Calls into a node's process as a client of it on the same machine would.
+    /// `None` while it is down.
+    pub fn call<R>(
+        &mut self,
+        id: NodeId,
+        act: impl FnOnce(&mut N, &mut Env<'_, N::Message>) -> R,
+    ) -> Option<R> {
+        let mut node = self.hosts.get_mut(id.index())?.node.take()?;
+        let result = self.with_env(id, |env| act(&mut node, env));
+        self.hosts[id.index()].node = Some(node);
+        Some(result)
+    }
+
+    /// What `adjtimex` would say on a node's machine; `None` if there is no such node.
+    pub fn kernel_state(&self, id: NodeId) -> Option<KernelState> {
+        let mut hardware = self.hosts.get(id.index())?.hardware.lock();
+        hardware.advance(self.now_ns());
+        Some(hardware.kernel.state())
+    }
+
+    /// All readings of all clocks, held against the truth.
+    pub fn audit(&self) -> Audit {
+        let audits = self.hosts.iter().map(|host| host.hardware.lock().audit.clone());
+        audits.fold(Audit::default(), |sum, audit| sum.plus(&audit))
+    }
+
+    /// The readings of one node's clock.
+    pub fn audit_of(&self, id: NodeId) -> Audit {
+        self.hosts.get(id.index()).map_or_else(Audit::default, |h| h.hardware.lock().audit.clone())
+    }
+
+    /// What happened: faults, and the lines that nodes have logged.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
+    /// Writes every message and timer into the trace too.
+    pub fn trace_everything(&mut self) {
+        self.trace.keep_everything();
+    }
+
+    pub(super) fn now_ns(&self) -> i64 {
+        self.truth.load(Ordering::Relaxed)
+    }
+
+    fn set_now(&mut self, t: i64) {
+        self.truth.store(t, Ordering::Relaxed);
+    }
+
+    fn after(&mut self, delay: i64, event: Event<N::Message>) {
+        let at = self.now_ns().saturating_add(delay);
+        self.sequence += 1;
+        self.queue.push(Reverse(Entry { at, sequence: self.sequence, event }));
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        let at = self.elapsed();
+        self.trace.note(at, line);
+    }
+
+    fn happen(&mut self, event: Event<N::Message>) {
+        match event {
+            Event::Arrival { from, to, message } => self.arrive(from, to, message),
+            Event::Timer { node, life, stood_still, wish } => {
+                self.wake(node, life, stood_still, wish);
+            }
+            Event::Sample(node) => self.sample(node),
+            Event::Discipline(node, due) => self.discipline(node, due),
+            Event::Fault(fault) => {
+                self.trace.fault(self.elapsed(), &fault);
+                self.strike(*fault);
+            }
+            Event::Resume(node) => self.sample_soon(node),
+        }
+    }
+
+    fn arrive(&mut self, from: NodeId, to: NodeId, message: N::Message) {
+        if !self.network.is_open(from, to) {
+            return;
+        }
+        let frozen = self.hosts[to.index()].frozen_until - self.now_ns();
+        if frozen > 0 {
+            return self.after(frozen, Event::Arrival { from, to, message });
+        }
+        self.note(|| format!("{to} receives a message from {from}"));
+        self.call(to, |node, env| node.receive(env, from, message));
+    }
+
+    fn wake(&mut self, id: NodeId, life: u32, stood_still: i64, wish: Wake) {
+        let now = self.now_ns();
+        let host = &self.hosts[id.index()];
+        if host.life != life {
+            return;
+        }
+        let late = (host.stood_still - stood_still).max(host.frozen_until - now);
+        let stood_still = host.stood_still;
+        if late > 0 {
+            return self.after(late, Event::Timer { node: id, life, stood_still, wish });
+        }
+        let timer = match wish {
+            Wake::Timer(timer) => timer,
+            Wake::WhenPast(t, timer) => {
+                if let Some(left) = left_until_past(&host.clock, t) {
+                    return self.set_wake(id, left, wish);
+                }
+                timer
+            }
+        };
+        self.note(|| format!("{id}: timer {timer}"));
+        self.call(id, |node, env| node.timer(env, timer));
+    }
+
+    fn set_wake(&mut self, id: NodeId, delay: Duration, wish: Wake) {
+        let host = &self.hosts[id.index()];
+        let delay = host.hardware.lock().true_nanos(delay).max(1);
+        let (life, stood_still) = (host.life, host.stood_still);
+        self.after(delay, Event::Timer { node: id, life, stood_still, wish });
+    }
+
+    fn sample(&mut self, id: NodeId) {
+        let now = self.now_ns();
+        let host = &self.hosts[id.index()];
+        let stopped = host.frozen_until.max(host.sampler_stopped_until) - now;
+        if stopped > 0 {
+            return self.after(stopped, Event::Sample(id));
+        }
+        if host.node.is_none() {
+            return self.after(nanos(host.machine.limits.poll_interval), Event::Sample(id));
+        }
+        let mut hardware = host.hardware.lock();
+        hardware.poll(now);
+        let again = hardware.true_nanos(host.machine.limits.poll_interval);
+        drop(hardware);
+        self.after(again, Event::Sample(id));
+    }
+
+    fn discipline(&mut self, id: NodeId, due: Due) {
+        let now = self.now_ns();
+        let host = &self.hosts[id.index()];
+        // Only a machine that stands still stops its daemon; the process is another one.
+        let asleep = self.asleep_for(id);
+        if asleep > 0 {
+            return self.after(asleep, Event::Discipline(id, due));
+        }
+        let next = host.hardware.lock().discipline(now, due);
+        for (delay, due) in next {
+            self.after(delay, Event::Discipline(id, due));
+        }
+    }
+
+    /// Starts a node's process.
+    pub(super) fn start(&mut self, id: NodeId) {
+        if self.hosts[id.index()].node.is_some() {
+            return;
+        }
+        let mut program = std::mem::replace(&mut self.program, Box::new(|_| unreachable!()));
+        let node = self.with_env(id, &mut program);
+        self.program = program;
+        self.hosts[id.index()].node = Some(node);
+    }
+
+    /// Ends a node's process, with all that it did not sync.
+    pub(super) fn crash(&mut self, id: NodeId) {
+        let host = &mut self.hosts[id.index()];
+        host.node = None;
+        host.life += 1;
+        host.disk.crash(&mut host.random);
+        let machine = host.machine.clone();
+        host.hardware.lock().restart_clock(&machine);
+    }
+
+    /// The kernel tells the clock's thread when the machine wakes from a suspend.
+    pub(super) fn wake_sampler_after(&mut self, id: NodeId, delay: i64) {
+        self.after(delay, Event::Resume(id));
+    }
+
+    /// Samples at once, as a clock's thread does when a timer tells it of a step.
+    pub(super) fn sample_soon(&mut self, id: NodeId) {
+        let now = self.now_ns();
+        let host = &self.hosts[id.index()];
+        if host.node.is_some() && host.frozen_until.max(host.sampler_stopped_until) <= now {
+            host.hardware.lock().poll(now);
+        }
+    }
+
+    fn with_env<R>(&mut self, id: NodeId, act: impl FnOnce(&mut Env<'_, N::Message>) -> R) -> R {
+        let nodes = self.hosts.len() as u32;
+        let Host { clock, disk, random, .. } = &mut self.hosts[id.index()];
+        let mut env = Env { me: id, nodes, clock, disk, random, wishes: Vec::new() };
+        let result = act(&mut env);
+        let wishes = env.wishes;
+        self.grant(id, wishes);
+        result
+    }
+
+    fn grant(&mut self, id: NodeId, wishes: Vec<Wish<N::Message>>) {
+        let stall = self.stall(id);
+        for wish in wishes {
+            match wish {
+                Wish::Send(to, message) => self.send(id, to, message, stall),
+                Wish::Timer(delay, timer) => self.set_wake(id, delay, Wake::Timer(timer)),
+                Wish::WhenPast(t, timer) => {
+                    let left = left_until_past(&self.hosts[id.index()].clock, t);
+                    self.set_wake(id, left.unwrap_or_default(), Wake::WhenPast(t, timer));
+                }
+                Wish::Log(line) => {
+                    let at = self.elapsed();
+                    self.trace.log(at, id, line);
+                }
+            }
+        }
+    }
+
+    /// For how long the process loses the processor before its messages leave.
+    fn stall(&mut self, id: NodeId) -> i64 {
+        let now = self.now_ns();
+        let host = &mut self.hosts[id.index()];
+        let Some((per_million, longest)) = host.machine.stalls else { return 0 };
+        if !host.random.chance(per_million) {
+            return 0;
+        }
+        let stall = nanos(host.random.duration(Duration::ZERO, longest));
+        host.frozen_until = host.frozen_until.max(now + stall);
+        stall
+    }
+
+    fn send(&mut self, from: NodeId, to: NodeId, message: N::Message, stall: i64) {
+        if to.index() >= self.hosts.len() {
+            return;
+        }
+        let host = &mut self.hosts[from.index()];
+        let message = match &mut host.tamper {
+            Some(tamper) => tamper(&mut host.random, to, message),
+            None => Some(message),
+        };
+        let Some(message) = message.filter(|_| self.network.is_open(from, to)) else { return };
+        let t = self.now_ns() - self.began + stall;
+        let random = &mut self.hosts[from.index()].messages;
+        let [first, second] = self.network.delays(random, (from, to), t);
+        if let Some(delay) = second {
+            let message = message.clone();
+            self.after(stall + delay, Event::Arrival { from, to, message });
+        }
+        if let Some(delay) = first {
+            self.after(stall + delay, Event::Arrival { from, to, message });
+        }
+    }
+}
