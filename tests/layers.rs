@@ -21,13 +21,30 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock/bound", &["timestamp", "interval"]),
     ("clock/counter", &["sys", "clock/bound"]),
     ("clock/publish", &["sync"]),
+    ("clock/rate", &["timestamp", "interval", "clock/bound"]),
     (
         "clock/block",
-        &["timestamp", "interval", "clock/bound", "clock/counter", "clock/publish", "clock/status"],
+        &[
+            "timestamp",
+            "interval",
+            "clock/bound",
+            "clock/counter",
+            "clock/publish",
+            "clock/status",
+            "clock/truetime",
+        ],
     ),
     (
         "clock/estimator",
-        &["timestamp", "interval", "clock/block", "clock/bound", "clock/counter", "clock/status"],
+        &[
+            "timestamp",
+            "interval",
+            "clock/block",
+            "clock/rate",
+            "clock/bound",
+            "clock/counter",
+            "clock/status",
+        ],
     ),
     (
         "source",

@@ -174,8 +174,8 @@ impl Estimator {
             }
         };
         if slope.pace != old {
-            self.fused.as_mut().map(carry);
-            self.rival.as_mut().map(|rival| carry(&mut rival.bound));
+            let rival = self.rival.as_mut().map(|rival| &mut rival.bound);
+            self.fused.as_mut().into_iter().chain(rival).for_each(carry);
         }
         self.slope = slope;
     }

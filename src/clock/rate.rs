@@ -47,6 +47,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::clock::bound::{Bound, Pace};
+use crate::timestamp::Timestamp;
 
 /// The stretch of time that A3 is about.
 pub(crate) const WINDOW: Duration = Duration::from_secs(2 * 3600);
@@ -156,7 +157,7 @@ fn mean(older: &Bound, newer: &Bound, base: &Pace, granularity_ns: u64) -> Optio
     let step = base.most_ticks(granularity_ns);
     let shown = newer.origin.checked_sub(older.origin)?;
     let ticks = (shown.checked_sub(step)?, shown.checked_add(step)?);
-    let span = |from: crate::Timestamp, to: crate::Timestamp| {
+    let span = |from: Timestamp, to: Timestamp| {
         to.duration_since(from).map_or(Some(0), |time| u64::try_from(time.as_nanos()).ok())
     };
     let least = span(older.time.latest(), newer.time.earliest())?;
@@ -168,7 +169,6 @@ fn mean(older: &Bound, newer: &Bound, base: &Pace, granularity_ns: u64) -> Optio
 mod tests {
     use super::*;
     use crate::interval::Interval;
-    use crate::timestamp::Timestamp;
     use proptest::prelude::*;
 
     const SECOND: u64 = 1_000_000_000;

@@ -143,7 +143,11 @@ impl Source for Kernel {
 
 impl Kernel {
     /// What may be believed of what was read at `at`: the part that reads nothing itself.
-    pub(crate) fn judge(&mut self, evidence: &Evidence, at: Instant) -> Result<Sample, SourceError> {
+    pub(crate) fn judge(
+        &mut self,
+        evidence: &Evidence,
+        at: Instant,
+    ) -> Result<Sample, SourceError> {
         self.notice_suspend(evidence);
         let under_way = self.note_in_flight(evidence, at);
         let error_ns = vouched_error_ns(evidence, self.since_suspend, &self.others)?;
