@@ -310,6 +310,7 @@ mod tests {
             let calibration = Calibration::new(kind).expect("trusted here");
             let limits = Limits {
                 max_drift_ppm: 200,
+                max_wander_ppm: None,
                 max_width: Duration::from_secs(10),
                 poll_interval: Duration::from_millis(100),
             };

@@ -19,7 +19,8 @@
 //! - *The clock is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`,
 //!   the kernel is told an offset and works it off; until then it counts as error,
 //!   and so does the part that is under way (`source::in_flight`).
-//!   A clock that is slewed faster than the 500 ppm by which maxerror grows
+//!   A clock that is slewed faster than the 500 ppm by which maxerror grows, less what
+//!   the oscillator itself may be off,
 //!   outruns its bound.
 //! - *Two system calls are not one*: a step may fall between reading the bound
 //!   and reading the clock. So the bound is read on both sides, and both must agree.
@@ -143,7 +144,11 @@ impl Source for Kernel {
 
 impl Kernel {
     /// What may be believed of what was read at `at`: the part that reads nothing itself.
-    pub(crate) fn judge(&mut self, evidence: &Evidence, at: Instant) -> Result<Sample, SourceError> {
+    pub(crate) fn judge(
+        &mut self,
+        evidence: &Evidence,
+        at: Instant,
+    ) -> Result<Sample, SourceError> {
         self.notice_suspend(evidence);
         let under_way = self.note_in_flight(evidence, at);
         let error_ns = vouched_error_ns(evidence, self.since_suspend, &self.others)?;
@@ -183,8 +188,10 @@ impl Kernel {
     /// After a suspend, remembers by which mark a later write of the daemon will be known.
     fn notice_suspend(&mut self, evidence: &Evidence) {
         let residue = evidence.kernel.1.residue_us();
-        let slept = self.suspended_ns.replace(evidence.suspended_ns);
-        if slept.is_some_and(|before| evidence.suspended_ns - before > SUSPEND_NOISE_NS) {
+        // At the first look, any suspend since the boot may be one that the daemon has
+        // not noticed yet: a program may start right after a resume.
+        let before = self.suspended_ns.replace(evidence.suspended_ns).unwrap_or(0);
+        if evidence.suspended_ns.saturating_sub(before) > SUSPEND_NOISE_NS {
             self.since_suspend = Some(residue);
         } else if self.since_suspend.is_some_and(|mark| mark != residue) {
             self.since_suspend = None;
@@ -239,6 +246,13 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
     ))
 }
 
+/// How far off the oscillator itself may be, which comes on top of what the clock is
+/// told to make up for: a daemon that dies in the middle of a slew leaves both.
+const OSCILLATOR_PPM: u64 = 200;
+
+/// A clock that is slewed faster may outrun its maxerror.
+const SLEW_LIMIT_PPM: u64 = GROWTH_PPM as u64 - OSCILLATOR_PPM;
+
 /// How far from UTC the clock may have been, in nanoseconds, if anybody vouches for it.
 fn vouched_error_ns(
     evidence: &Evidence,
@@ -264,10 +278,13 @@ fn vouched_error_ns(
         return cannot(Reason::Suspended, worse.to_string());
     }
     let rate_ppm = before.rate_ppb.unsigned_abs().max(after.rate_ppb.unsigned_abs()) / 1000;
-    if rate_ppm > GROWTH_PPM as u64 {
+    if rate_ppm > SLEW_LIMIT_PPM {
         return cannot(
             Reason::Slewing,
-            format!("it is slewed by {rate_ppm} ppm, its error grows by {GROWTH_PPM} ppm"),
+            format!(
+                "it is slewed by {rate_ppm} ppm; with an oscillator that may be off by \
+                 {OSCILLATOR_PPM} ppm too, its error of {GROWTH_PPM} ppm covers {SLEW_LIMIT_PPM}"
+            ),
         );
     }
     let under_way = |k: &KernelState| {
@@ -408,8 +425,8 @@ mod tests {
             ),
             ("an offset without a PLL", KernelState { offset_ns: 70_000, ..h }, Ok(plain)),
             ("adjtime()", KernelState { adjtime_ns: -9_000, ..h }, Ok(plain + 9_000)),
-            ("slew at the limit", KernelState { rate_ppb: -500_000, ..h }, Ok(plain)),
-            ("slew beyond it", KernelState { rate_ppb: 501_000, ..h }, Err(Reason::Slewing)),
+            ("slew at the limit", KernelState { rate_ppb: -300_000, ..h }, Ok(plain)),
+            ("slew beyond it", KernelState { rate_ppb: 301_000, ..h }, Err(Reason::Slewing)),
             (
                 "slew the other way",
                 KernelState { rate_ppb: -100_000_000, ..h },
@@ -540,11 +557,25 @@ mod tests {
             kernel.notice_suspend(&e);
             vouched_error_ns(&e, kernel.since_suspend, &nobody()).map_err(|error| error.reason())
         };
-        assert!(judge(at(500, 1_234)).is_ok(), "suspended long before anybody looked");
+        assert!(judge(at(500, 1_234)).is_ok(), "never suspended, but for noise");
         assert!(judge(at(500_900, 1_234)).is_ok(), "noise of reading two clocks");
         assert_eq!(judge(at(9 * SECOND, 1_234)), Err(Reason::Suspended));
         assert_eq!(judge(at(9 * SECOND, 1_734)), Err(Reason::Suspended), "only growth");
         assert!(judge(at(9 * SECOND, 801)).is_ok(), "the daemon has written");
         assert!(judge(at(9 * SECOND, 1_301)).is_ok());
+    }
+
+    #[test]
+    fn a_suspend_before_anybody_looked_may_be_one_that_the_daemon_has_not_noticed() {
+        let mut kernel = Kernel::new(LeapTable::builtin());
+        let mut judge = |maxerror_us| {
+            let state = KernelState { maxerror_us, ..healthy() };
+            let e = Evidence { suspended_ns: 9 * SECOND, ..evidence(state, state) };
+            kernel.notice_suspend(&e);
+            vouched_error_ns(&e, kernel.since_suspend, &nobody()).map_err(|error| error.reason())
+        };
+        assert_eq!(judge(1_234), Err(Reason::Suspended));
+        assert_eq!(judge(1_734), Err(Reason::Suspended), "only growth");
+        assert!(judge(801).is_ok(), "the daemon has written");
     }
 }
