@@ -2,7 +2,13 @@
 //!
 //! A short form of `examples/soundness.rs`, which is the place for long runs.
 
-use truechimer::sim::{Mix, Sabotage, Scenario, campaign, search};
+use std::time::Duration;
+
+use truechimer::TrueTime;
+use truechimer::sim::{
+    Fault, Machine, Mix, NodeId, Oscillator, Sabotage, Scenario, TimeService, World, campaign,
+    search,
+};
 
 /// Enough to catch each sabotage below in a build without optimisation.
 const READINGS: u32 = 600;
@@ -79,4 +85,60 @@ fn a_failing_world_is_made_small_and_its_line_replays_it() {
     let replayed: Scenario = failure.scenario.to_string().parse().expect("it reads back");
     assert_eq!(check(&replayed), Err(failure.why.clone()));
     assert!(failure.to_string().contains("sleeps"), "{failure}");
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A server under chronyd with this poll interval, whose clock polls once a second.
+fn server(poll_s: u64) -> Machine {
+    let quartz = Oscillator::off_by(-12.0).wander(0.01).temperature(3.0, 3_600 * SECOND);
+    let service = TimeService { poll: Duration::from_secs(poll_s), ..TimeService::default() };
+    Machine::default().oscillator(quartz).time_service(service).poll_interval(SECOND)
+}
+
+fn median(mut values: Vec<u128>) -> u128 {
+    values.sort_unstable();
+    values[values.len() / 2]
+}
+
+#[test]
+fn a_learnt_rate_makes_intervals_narrower_than_maxerror_by_the_factors_that_are_promised() {
+    // The whole width against the kernel's one-sided maxerror.
+    for (poll_s, factor) in [(64, 3), (1024, 10)] {
+        let mut world = World::of_clocks(2026);
+        let id = world.add(server(poll_s).max_wander_ppm(15));
+        world.run_for(2 * 3_600 * SECOND);
+        let (mut widths, mut maxerrors) = (Vec::new(), Vec::new());
+        for _ in 0..3 * 3_600 / 4 {
+            world.run_for(4 * SECOND);
+            widths.push(world.clock(id).unwrap().now().unwrap().width().as_nanos());
+            let maxerror_us = world.kernel_state(id).unwrap().maxerror_us;
+            maxerrors.push(u128::from(maxerror_us.unsigned_abs()) * 1_000);
+        }
+        let (width, maxerror) = (median(widths), median(maxerrors));
+        assert!(width * factor <= maxerror, "poll {poll_s}: {width} ns and {maxerror} ns");
+        assert_eq!(world.audit().complaint(), None);
+    }
+}
+
+/// Why A3 is off unless chosen.
+#[test]
+fn a_migration_breaks_a3_and_not_a2_and_a_contradiction_shows_it() {
+    let run = |wander: Option<u32>| {
+        let mut world = World::of_clocks(7);
+        world.add(server(256).max_wander_ppm(wander));
+        world.schedule(3 * 3_600 * SECOND, Fault::Migrate(NodeId(0), 90.0));
+        for _ in 0..4 * 3_600 / 10 {
+            world.run_for(10 * SECOND);
+            let _ = world.clock(NodeId(0)).unwrap().now();
+        }
+        world.audit()
+    };
+    let with_a2 = run(None);
+    assert_eq!((with_a2.misses, with_a2.contradictions), (0, 0));
+    let with_a3 = run(Some(15));
+    let miss = with_a3.first_miss.expect("100 ppm are more than 15");
+    let noticed = with_a3.first_contradiction.expect("the daemon's update shows it");
+    let after = noticed.duration_since(miss.truth).expect("not before it");
+    assert!(after <= 520 * SECOND, "{after:?}: two updates");
 }

@@ -167,17 +167,15 @@ impl Estimator {
 
     /// Goes over to other lines at `tick`: up to there the old ones hold.
     fn change_slope(&mut self, slope: Slope, tick: u64) {
-        let old = self.slope.pace;
-        let carry = |bound: &mut Bound| {
-            if let Some(carried) = bound.carried_to(tick.max(bound.origin), &old) {
-                *bound = carried;
-            }
-        };
-        if slope.pace != old {
-            let rival = self.rival.as_mut().map(|rival| &mut rival.bound);
-            self.fused.as_mut().into_iter().chain(rival).for_each(carry);
+        let old = std::mem::replace(&mut self.slope, slope).pace;
+        if old == slope.pace {
+            return;
         }
-        self.slope = slope;
+        let carried = |bound: Bound| bound.carried_to(tick.max(bound.origin), &old);
+        self.fused = self.fused.map(|bound| carried(bound).unwrap_or(bound));
+        self.rival = self
+            .rival
+            .map(|rival| Rival { bound: carried(rival.bound).unwrap_or(rival.bound), ..rival });
     }
 
     /// What was learnt is no longer known when the window has passed over it.

@@ -19,7 +19,8 @@
 //! - *The clock is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`,
 //!   the kernel is told an offset and works it off; until then it counts as error,
 //!   and so does the part that is under way (`source::in_flight`).
-//!   A clock that is slewed faster than the 500 ppm by which maxerror grows
+//!   A clock that is slewed faster than the 500 ppm by which maxerror grows, less what
+//!   the oscillator itself may be off,
 //!   outruns its bound.
 //! - *Two system calls are not one*: a step may fall between reading the bound
 //!   and reading the clock. So the bound is read on both sides, and both must agree.
@@ -187,8 +188,10 @@ impl Kernel {
     /// After a suspend, remembers by which mark a later write of the daemon will be known.
     fn notice_suspend(&mut self, evidence: &Evidence) {
         let residue = evidence.kernel.1.residue_us();
-        let slept = self.suspended_ns.replace(evidence.suspended_ns);
-        if slept.is_some_and(|before| evidence.suspended_ns - before > SUSPEND_NOISE_NS) {
+        // At the first look, any suspend since the boot may be one that the daemon has
+        // not noticed yet: a program may start right after a resume.
+        let before = self.suspended_ns.replace(evidence.suspended_ns).unwrap_or(0);
+        if evidence.suspended_ns.saturating_sub(before) > SUSPEND_NOISE_NS {
             self.since_suspend = Some(residue);
         } else if self.since_suspend.is_some_and(|mark| mark != residue) {
             self.since_suspend = None;
@@ -243,6 +246,13 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
     ))
 }
 
+/// How far off the oscillator itself may be, which comes on top of what the clock is
+/// told to make up for: a daemon that dies in the middle of a slew leaves both.
+const OSCILLATOR_PPM: u64 = 200;
+
+/// A clock that is slewed faster may outrun its maxerror.
+const SLEW_LIMIT_PPM: u64 = GROWTH_PPM as u64 - OSCILLATOR_PPM;
+
 /// How far from UTC the clock may have been, in nanoseconds, if anybody vouches for it.
 fn vouched_error_ns(
     evidence: &Evidence,
@@ -267,11 +277,14 @@ fn vouched_error_ns(
     if since_suspend.is_some() {
         return cannot(Reason::Suspended, worse.to_string());
     }
-    let rate_ppm = before.rate_ppb.unsigned_abs().max(after.rate_ppb.unsigned_abs()) / 1000;
-    if rate_ppm > GROWTH_PPM as u64 {
+    let rate_ppb = before.rate_ppb.unsigned_abs().max(after.rate_ppb.unsigned_abs());
+    if rate_ppb > SLEW_LIMIT_PPM * 1000 {
         return cannot(
             Reason::Slewing,
-            format!("it is slewed by {rate_ppm} ppm, its error grows by {GROWTH_PPM} ppm"),
+            format!(
+                "it is slewed by {rate_ppb} ppb; with an oscillator that may be off by \
+                 {OSCILLATOR_PPM} ppm too, its error of {GROWTH_PPM} ppm covers {SLEW_LIMIT_PPM}"
+            ),
         );
     }
     let under_way = |k: &KernelState| {

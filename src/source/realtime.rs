@@ -126,7 +126,7 @@ fn offsets(
         // A kernel that was told TAI − UTC and says something else may know of a leap
         // that the table does not, or be wrong. Where nobody told it, it says 0, or
         // counts leaps from there.
-        if (kernel.tai - in_table).abs() == 1 {
+        if kernel.tai.abs_diff(in_table) == 1 {
             cover(kernel.tai);
         }
     }
