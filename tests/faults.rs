@@ -282,6 +282,63 @@ fn a_leap_table_that_changes_the_present_begins_a_new_epoch() {
 }
 
 #[test]
+fn a_leap_table_given_while_a_source_blocks_counts_when_it_answers() {
+    let (asked, release) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (was_asked, gate) = (asked.clone(), release.clone());
+    let mut turn = 0;
+    let blocks = move |_: &Counter| {
+        turn += 1;
+        was_asked.store(turn > 1, Ordering::Relaxed);
+        while turn > 1 && !gate.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(2));
+        }
+        Err(SourceError::failed("nothing to say"))
+    };
+    let clock = Clock::builder()
+        .assume_error(Duration::from_millis(1))
+        .source(Fn("slow", blocks))
+        .poll_interval(Duration::from_millis(1))
+        .build()
+        .unwrap();
+    clock.wait_synchronized(Duration::from_secs(20)).unwrap();
+    eventually("it is asked", || asked.load(Ordering::Relaxed));
+    let since = Instant::now();
+    let before = clock.now().unwrap();
+    let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
+        .entries()
+        .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
+        .collect();
+    entries.push((1_767_225_600, 38)); // a leap second at the end of 2025, for the test
+    clock.set_leap_table(LeapTable::from_entries(&entries).unwrap());
+    release.store(true, Ordering::Relaxed);
+    eventually("it counts", || clock.epoch() == 1 && clock.now().is_ok());
+    let moved = clock.now().unwrap().earliest().duration_since(before.earliest()).unwrap();
+    // `since` began earlier, by as long as this thread was stopped there.
+    let passed = since.elapsed();
+    assert!(
+        moved + Duration::from_millis(200) >= passed + Duration::from_secs(1),
+        "{moved:?} {passed:?}"
+    );
+    assert_eq!(clock.report().contradictions, 0);
+}
+
+#[test]
+fn a_source_whose_name_panics_has_none() {
+    struct Nameless;
+    impl Source for Nameless {
+        fn name(&self) -> &str {
+            panic!("who am I?")
+        }
+        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+            say_raw(counter, 0, 1_000)
+        }
+    }
+    let clock = Clock::builder().without_kernel().source(Nameless).manual().build().unwrap();
+    assert!(clock.now().is_ok());
+    assert_eq!(clock.report().sources[0].name, "unnamed");
+}
+
+#[test]
 fn a_manual_clock_has_no_thread_and_samples_when_asked() {
     let calls = Arc::new(AtomicU64::new(0));
     let counted = calls.clone();

@@ -91,16 +91,20 @@ impl Pace {
         })
     }
 
-    /// This pace when the oscillator behind it may be off by `ppm` either way.
+    /// This pace when the frequency of the oscillator behind it may be off by `ppm`
+    /// either way: then a tick lasts from `1 / (1 + ppm)` to `1 / (1 - ppm)` times as long.
     pub(crate) fn with_drift(self, ppm: u32) -> Pace {
-        let part = |rate: u64| {
-            let part = (u128::from(rate) * u128::from(ppm)).div_ceil(1_000_000);
+        let part = |rate: u64, of: u32| {
+            let part = (u128::from(rate) * u128::from(ppm)).div_ceil(u128::from(of.max(1)));
             u64::try_from(part).unwrap_or(u64::MAX)
         };
         Pace {
             shift: self.shift,
-            slowest: self.slowest.saturating_sub(part(self.slowest)),
-            fastest: self.fastest.saturating_add(part(self.fastest)),
+            // A little less than 1 / (1 + ppm): outward.
+            slowest: self.slowest.saturating_sub(part(self.slowest, 1_000_000)),
+            fastest: self
+                .fastest
+                .saturating_add(part(self.fastest, 1_000_000u32.saturating_sub(ppm))),
         }
     }
 
@@ -245,11 +249,12 @@ mod tests {
             let truth = nanos_of(ticks, ps);
             prop_assert!(pace.least_nanos(ticks) <= truth.0);
             prop_assert!(pace.most_nanos(ticks) >= truth.1);
-            // With drift it holds a rate that is off by that much, too.
+            // With drift it holds a counter whose frequency is off by that much, too.
             let drifting = pace.with_drift(ppm);
-            let part = u128::from(truth.0) * u128::from(ppm) / 1_000_000;
-            prop_assert!(u128::from(drifting.least_nanos(ticks)) <= u128::from(truth.0) - part);
-            prop_assert!(u128::from(drifting.most_nanos(ticks)) >= u128::from(truth.1) + part);
+            let off = |nanos: u64, by: u32| u128::from(nanos) * 1_000_000 / u128::from(by);
+            let (fast, slow) = (off(truth.0, 1_000_000 + ppm), off(truth.1, 1_000_000 - ppm));
+            prop_assert!(u128::from(drifting.least_nanos(ticks)) <= fast);
+            prop_assert!(u128::from(drifting.most_nanos(ticks)) >= slow);
         }
 
         #[test]

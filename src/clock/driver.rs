@@ -3,14 +3,18 @@
 //! The order matters. A sample is worth something only if the counter counted
 //! all the way through it. So the counter is checked *after* each sample and
 //! before the sample is used, and a suspend, during which counters may stand
-//! still, is looked for at the same place. What was published before stays
-//! right either way, up to the last check that went well.
+//! still, is looked for at the same place. If something came between, what was
+//! published is replaced before anybody else is asked, and evidence from before it
+//! is refused, however late it arrives.
 //!
 //! Each sample is published at once, not each round: a source that blocks holds
 //! up those after it, and nothing that was learnt before it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
+
+use parking_lot::Mutex;
 
 use crate::clock::block::Block;
 use crate::clock::bound::Sample;
@@ -59,8 +63,36 @@ impl Witness {
 
 /// A witness, and whether it vouched when it was asked last.
 struct Seat {
+    name: String,
     witness: Witness,
     last: Result<(), Reason>,
+}
+
+impl Seat {
+    fn new(witness: Witness) -> Seat {
+        // Asked once, and here, where a name that panics does no harm.
+        let name = catch_unwind(AssertUnwindSafe(|| witness.name().to_owned()));
+        let name = name.unwrap_or_else(|_| "unnamed".to_owned());
+        Seat { name, witness, last: Err(Reason::NotSampled) }
+    }
+}
+
+/// What the driver and the rest of the process have to tell each other without
+/// waiting for a round to end. A forked child finds in it what its parent left.
+#[derive(Debug, Default)]
+pub(crate) struct Notes {
+    /// The operator has given the word again.
+    pub(crate) renew: AtomicBool,
+    /// What was concluded so far rests on an error.
+    pub(crate) forget: AtomicBool,
+    /// How long the host had slept in all when the counter was found in order last.
+    suspended_ns: AtomicI64,
+}
+
+impl Notes {
+    pub(crate) fn new() -> Notes {
+        Notes { suspended_ns: AtomicI64::new(suspended_ns()), ..Notes::default() }
+    }
 }
 
 /// All that is needed to go from evidence to a published bound.
@@ -69,15 +101,23 @@ pub(crate) struct Driver {
     calibration: Calibration,
     estimator: Estimator,
     publisher: Publisher,
-    suspended_ns: i64,
     limits: Limits,
 }
 
-/// What the check after a sample found.
+/// Where a round publishes, writes down what it does, and is told things.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) ring: &'a Ring,
+    pub(crate) record: &'a Mutex<Record>,
+    pub(crate) notes: &'a Notes,
+}
+
+/// Why what was known is no longer known as it was.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Interruption {
     Suspended,
     CounterGivenUp(Untrusted),
+    Asked,
 }
 
 impl Driver {
@@ -90,75 +130,53 @@ impl Driver {
         let pace = calibration.pace(limits.max_drift_ppm);
         let estimator = Estimator::new(pace, calibration.granularity_ns(), limits.max_width)
             .learning_rate(limits.max_wander_ppm);
-        let not_asked = |witness| Seat { witness, last: Err(Reason::NotSampled) };
-        Driver {
-            seats: witnesses.into_iter().map(not_asked).collect(),
-            calibration,
-            estimator,
-            publisher,
-            suspended_ns: suspended_ns(),
-            limits,
-        }
+        let seats = witnesses.into_iter().map(Seat::new).collect();
+        Driver { seats, calibration, estimator, publisher, limits }
     }
 
     /// Goes on from what another driver has published last.
     pub(crate) fn resume_from(&mut self, block: &Block) {
-        if block.counter() == self.calibration.counter {
-            self.estimator.resume_from(block);
-        }
+        self.estimator.resume_from(block, self.calibration.counter);
+    }
+
+    /// The names of those who are asked.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.seats.iter().map(|seat| seat.name.as_str())
     }
 
     /// Asks every source once, and publishes after each answer.
-    pub(crate) fn round(&mut self, ring: &Ring, record: &parking_lot::Mutex<Record>) {
+    pub(crate) fn round(&mut self, around: Surroundings<'_>) {
+        // Before anybody is asked, who may block: what is void is not shown meanwhile.
+        let _ = self.settle(around);
         for i in 0..self.seats.len() {
-            record.lock().begin(i, self.seats[i].witness.name());
-            let outcome = self.ask(i);
-            self.publish(ring);
+            around.record.lock().begin(i, &self.seats[i].name);
+            let outcome = self.ask(i, around);
+            self.publish(around.ring);
             let details = self.seats[i].witness.details();
-            let mut record = record.lock();
+            let mut record = around.record.lock();
             record.end(i, &outcome, details, Instant::now());
             record.contradictions = self.estimator.contradictions();
             record.calibration = Some(self.calibration.clone());
         }
-        if self.seats.is_empty() {
-            self.publish(ring);
-        }
     }
 
-    /// The operator gives the word again: what was held before rests on the old one.
-    pub(crate) fn reassume(&mut self) {
-        let operators = self.seats.iter_mut().filter_map(|seat| match &mut seat.witness {
-            Witness::Operator(assumed) => Some(assumed),
-            Witness::Source(_) => None,
-        });
-        let renewed = operators.map(|assumed| assumed.renew()).count();
-        if renewed > 0 {
-            self.estimator.forget();
-        }
-    }
-
-    /// Nothing that was concluded so far counts any longer.
-    pub(crate) fn forget(&mut self) {
-        self.estimator.forget();
-    }
-
-    /// Asks one source; once more if the counter failed under it.
-    fn ask(&mut self, i: usize) -> Result<Answer, SourceError> {
-        let mut outcome = self.ask_once(i);
+    /// Asks one source; once more if something came between.
+    fn ask(&mut self, i: usize, around: Surroundings<'_>) -> Result<Answer, SourceError> {
+        let mut outcome = self.ask_once(i, around);
         if let Err(Trouble::Interrupted(_)) = outcome {
-            outcome = self.ask_once(i);
+            outcome = self.ask_once(i, around);
         }
         let outcome = outcome.map_err(Trouble::into_error);
         self.seats[i].last = outcome.as_ref().map(|_| ()).map_err(SourceError::reason);
         outcome
     }
 
-    fn ask_once(&mut self, i: usize) -> Result<Answer, Trouble> {
+    fn ask_once(&mut self, i: usize, around: Surroundings<'_>) -> Result<Answer, Trouble> {
         let counter = self.calibration.counter;
         let source = self.seats[i].witness.as_source();
         let answer = catch_unwind(AssertUnwindSafe(|| source.sample(&counter)));
         let tick = counter.read();
-        self.check_counter().map_err(Trouble::Interrupted)?;
+        self.settle(around).map_err(Trouble::Interrupted)?;
         let sample = answer
             .unwrap_or_else(|panic| Err(SourceError::Panicked(words_of(&*panic))))
             .map_err(Trouble::Refused)?;
@@ -166,15 +184,55 @@ impl Driver {
             Fused::Agrees => Ok(Answer { sample, contradicts: false }),
             Fused::Contradicts => Ok(Answer { sample, contradicts: true }),
             Fused::Malformed => Err(Trouble::Refused(malformed(&sample, tick))),
+            Fused::Void => Err(Trouble::Refused(void())),
         }
     }
 
-    /// Whether the counter has counted all the way up to now. If not, draws the consequences.
-    fn check_counter(&mut self) -> Result<(), Interruption> {
+    /// Draws the consequences of what has come between since the last time, and
+    /// shows them to readers at once.
+    fn settle(&mut self, around: Surroundings<'_>) -> Result<(), Interruption> {
+        let asked = self.take_notes(around.notes);
+        let outcome = asked.and(self.check_counter(around.notes));
+        if outcome.is_err() {
+            self.publish(around.ring);
+        }
+        outcome
+    }
+
+    /// Does what the program has asked for.
+    fn take_notes(&mut self, notes: &Notes) -> Result<(), Interruption> {
+        let mut begin_anew = notes.forget.swap(false, Ordering::SeqCst);
+        if notes.renew.swap(false, Ordering::SeqCst) {
+            for seat in &mut self.seats {
+                if let Witness::Operator(assumed) = &mut seat.witness {
+                    assumed.renew();
+                    // What was held before rests on the old word.
+                    begin_anew = true;
+                }
+            }
+        }
+        if begin_anew {
+            self.forget(Reason::NotSampled);
+            return Err(Interruption::Asked);
+        }
+        Ok(())
+    }
+
+    /// Nothing that was concluded up to now counts any longer.
+    fn forget(&mut self, why: Reason) {
+        self.estimator.forget(self.calibration.counter.read());
+        for seat in &mut self.seats {
+            seat.last = Err(why);
+        }
+    }
+
+    /// Whether the counter has counted all the way up to now.
+    fn check_counter(&mut self, notes: &Notes) -> Result<(), Interruption> {
         let slept = suspended_ns();
-        if slept - self.suspended_ns > SUSPEND_NOISE_NS {
-            self.suspended_ns = slept;
-            self.estimator.forget();
+        let slept_before = notes.suspended_ns.load(Ordering::Relaxed);
+        if slept.saturating_sub(slept_before) > SUSPEND_NOISE_NS {
+            notes.suspended_ns.store(slept, Ordering::Relaxed);
+            self.forget(Reason::Suspended);
             self.calibration.restart_comparison();
             return Err(Interruption::Suspended);
         }
@@ -236,6 +294,10 @@ impl Trouble {
             Trouble::Interrupted(Interruption::CounterGivenUp(why)) => {
                 SourceError::failed(format_args!("the counter failed while it was sampled: {why}"))
             }
+            Trouble::Interrupted(Interruption::Asked) => SourceError::cannot_vouch(
+                Reason::NotSampled,
+                "the sample was thrown away, since the clock was told to begin anew meanwhile",
+            ),
         }
     }
 }
@@ -246,6 +308,13 @@ fn malformed(sample: &Sample, tick: u64) -> SourceError {
          both must come from the counter that it is given, `before` first",
         sample.before, sample.after,
     ))
+}
+
+fn void() -> SourceError {
+    SourceError::cannot_vouch(
+        Reason::Suspended,
+        "the sample was taken before the host slept, or before the counter was changed",
+    )
 }
 
 /// What a panic said, if it was text.
@@ -263,7 +332,6 @@ mod tests {
     use crate::interval::Interval;
     use crate::timestamp::Timestamp;
     use nix::time::ClockId;
-    use parking_lot::Mutex;
     use std::time::Duration;
 
     /// True time, for these tests: the raw clock, which no one steers.
@@ -303,6 +371,7 @@ mod tests {
         driver: Driver,
         ring: Ring,
         record: Mutex<Record>,
+        notes: Notes,
     }
 
     impl Bench {
@@ -317,11 +386,12 @@ mod tests {
             let (ring, publisher) = Ring::new([0; crate::clock::publish::WORDS]);
             let witnesses = sources.into_iter().map(Witness::Source).collect();
             let driver = Driver::new(witnesses, calibration, limits, publisher);
-            Bench { driver, ring, record: Mutex::default() }
+            Bench { driver, ring, record: Mutex::default(), notes: Notes::new() }
         }
 
         fn round(&mut self) -> Block {
-            self.driver.round(&self.ring, &self.record);
+            let Bench { driver, ring, record, notes } = self;
+            driver.round(Surroundings { ring, record, notes });
             Block::from_words(self.ring.read())
         }
 
@@ -426,6 +496,43 @@ mod tests {
         assert!(bench.check(&block).width() < Duration::from_millis(10));
         let why = bench.driver.calibration.why_not_hardware.clone();
         assert_eq!(why, Some(Untrusted::RateChanged));
+        assert_eq!(block.epoch(), good.epoch() + 1, "readings since the last check are in doubt");
+    }
+
+    #[test]
+    fn evidence_from_before_a_suspend_is_refused_however_late_it_arrives() {
+        let mut kept = None;
+        let caches = Scripted(move |counter: &Counter| match kept {
+            Some(sample) => Ok(sample),
+            None => Ok(*kept.insert(Honest.sample(counter)?)),
+        });
+        let mut bench = Bench::new(CounterKind::Auto, vec![Box::new(caches)]);
+        assert_eq!(bench.round().status(), Status::Synchronized);
+        bench.notes.suspended_ns.fetch_sub(1_000_000_000, Ordering::Relaxed);
+        for _ in 0..2 {
+            let block = bench.round();
+            assert_eq!(block.bound(), None);
+            assert_eq!(block.status(), Status::Unsynchronized(Reason::Suspended));
+        }
+    }
+
+    #[test]
+    fn what_is_void_is_not_shown_while_the_next_source_is_asked() {
+        let mut bench = Bench::new(CounterKind::Auto, vec![Box::new(Honest)]);
+        bench.round();
+        for reason in [Reason::Suspended, Reason::NotSampled] {
+            match reason {
+                Reason::Suspended => {
+                    bench.notes.suspended_ns.fetch_sub(1_000_000_000, Ordering::Relaxed);
+                }
+                _ => bench.notes.forget.store(true, Ordering::Relaxed),
+            }
+            let Bench { driver, ring, record, notes } = &mut bench;
+            assert!(driver.settle(Surroundings { ring, record, notes }).is_err());
+            let block = Block::from_words(ring.read());
+            assert_eq!((block.bound(), block.status()), (None, Status::Unsynchronized(reason)));
+            assert_eq!(bench.round().status(), Status::Synchronized, "and asked anew it is right");
+        }
     }
 
     #[test]
@@ -445,7 +552,7 @@ mod tests {
         let before = bench.round();
         bench.check(&before);
         // As if the host had slept for a second since.
-        bench.driver.suspended_ns -= 1_000_000_000;
+        bench.notes.suspended_ns.fetch_sub(1_000_000_000, Ordering::Relaxed);
         let block = bench.round();
         assert_eq!(block.status(), Status::Unsynchronized(Reason::Suspended));
         assert_eq!(block.bound(), None);

@@ -47,6 +47,8 @@ pub(crate) enum Fused {
     Contradicts,
     /// Its ticks are in the wrong order, or not reached yet: its source has a fault.
     Malformed,
+    /// It is from before the host slept, or from before the counter was changed.
+    Void,
 }
 
 /// The older side of a contradiction, until it is given up.
@@ -67,6 +69,8 @@ pub(crate) struct Estimator {
     slope: Slope,
     granularity_ns: u64,
     max_width: Duration,
+    /// Nothing that was counted before this tick can be carried on.
+    valid_from: u64,
     fused: Option<Bound>,
     rival: Option<Rival>,
     contradictions: u64,
@@ -82,6 +86,7 @@ impl Estimator {
             slope: Slope::unlimited(pace),
             granularity_ns,
             max_width,
+            valid_from: 0,
             fused: None,
             rival: None,
             contradictions: 0,
@@ -96,15 +101,23 @@ impl Estimator {
         self
     }
 
-    /// Takes over what another estimator has published.
-    pub(crate) fn resume_from(&mut self, block: &Block) {
-        self.fused = block.bound();
-        self.published = Some(*block);
+    /// Takes over what another estimator has published; of another `counter`, the
+    /// epoch alone, which is over then.
+    pub(crate) fn resume_from(&mut self, block: &Block, counter: Counter) {
         self.epoch = block.epoch();
+        if block.counter() == counter {
+            self.fused = block.bound();
+            self.published = Some(*block);
+        } else {
+            self.epoch += 1;
+        }
     }
 
     /// Combines a sample with what is known when the counter shows `tick`.
     pub(crate) fn fuse(&mut self, sample: &Sample, tick: u64) -> Fused {
+        if sample.before < self.valid_from {
+            return Fused::Void;
+        }
         let new = Bound::from_sample(sample, &self.pace, self.granularity_ns);
         // A bound that starts in the future would turn every reading until
         // then into an error.
@@ -190,8 +203,9 @@ impl Estimator {
         self.change_slope(slope.unwrap_or(Slope::unlimited(self.pace)), until);
     }
 
-    /// Forgets everything: the counter did not count for a while, so nothing can be carried on.
-    pub(crate) fn forget(&mut self) {
+    /// Forgets everything that was known before `tick`, and refuses what comes from before it.
+    pub(crate) fn forget(&mut self, tick: u64) {
+        self.valid_from = tick;
         if self.fused.take().is_some() {
             self.epoch += 1;
         }
@@ -269,7 +283,10 @@ impl Estimator {
         self.rival = rival.map(|bound| Rival { bound, until });
         self.pace = pace;
         self.granularity_ns = granularity_ns;
+        self.valid_from = to;
         self.published = None;
+        // Since the last comparison that went well, readings may have been wrong.
+        self.epoch += 1;
         self.unlearn();
     }
 
@@ -347,7 +364,7 @@ mod tests {
         e.fuse(&sample(0, 0, 0), 0);
         let after_a_second = read(&mut e, SECOND);
         let width = after_a_second.width().as_nanos();
-        assert!((400_000..400_010).contains(&width), "{width} ns");
+        assert!((400_040..400_050).contains(&width), "{width} ns");
     }
 
     #[test]
@@ -424,13 +441,15 @@ mod tests {
     #[test]
     fn after_a_suspend_nothing_is_left_and_an_epoch_begins() {
         let mut e = estimator();
-        e.forget();
+        e.forget(0);
         assert_eq!(publish(&mut e, 1).epoch(), 0, "nothing was known");
         e.fuse(&sample(5, 10, 10), 5);
         publish(&mut e, 5);
-        e.forget();
+        e.forget(6);
         let block = publish(&mut e, 6);
         assert_eq!((block.interval_at(6), block.epoch()), (None, 1));
+        assert_eq!(e.fuse(&sample(5, 10, 10), 7), Fused::Void, "from before it");
+        assert_eq!(e.fuse(&sample(6, 10, 10), 7), Fused::Agrees);
     }
 
     #[test]
@@ -459,7 +478,8 @@ mod tests {
 
     impl History {
         fn truth_at(&self, tick: u64) -> i64 {
-            (i128::from(tick) + i128::from(tick) * i128::from(self.drift_ppm) / 1_000_000) as i64
+            // The counter's frequency is off by so much.
+            (i128::from(tick) * 1_000_000 / i128::from(1_000_000 + self.drift_ppm)) as i64
         }
 
         /// The ticks at which a reading of `estimator` misses the truth.
@@ -500,7 +520,7 @@ mod tests {
 
     #[test]
     fn a_drift_beyond_its_limit_is_a_miss_that_this_test_would_see() {
-        let history = History { drift_ppm: 200, steps: vec![(SECOND, 0, 0); 3] };
+        let history = History { drift_ppm: -200, steps: vec![(SECOND, 0, 0); 3] };
         assert!(history.misses(&mut estimator()).is_empty());
         let mut too_sure =
             Estimator::new(Pace::NANOSECONDS.with_drift(199), 0, Duration::from_secs(10));

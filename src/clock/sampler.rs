@@ -32,7 +32,7 @@ use parking_lot::Mutex;
 
 use crate::clock::block::Block;
 use crate::clock::counter::{Calibration, CounterKind};
-use crate::clock::driver::{Driver, Witness};
+use crate::clock::driver::{Driver, Notes, Surroundings, Witness};
 use crate::clock::publish::Ring;
 use crate::clock::report::{Limits, Record};
 use crate::scale::LeapTable;
@@ -59,6 +59,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     kind: CounterKind,
     calendar: Arc<Calendar>,
+    notes: Notes,
     rebuild: Rebuild,
     desk: Desk,
 }
@@ -72,7 +73,8 @@ impl Shared {
         calendar: Arc<Calendar>,
         rebuild: Rebuild,
     ) -> Shared {
-        Shared { ring, limits, kind, calendar, rebuild, desk: Desk::new(driver, Record::default()) }
+        let desk = Desk::new(driver, Record::default());
+        Shared { ring, limits, kind, calendar, notes: Notes::new(), rebuild, desk }
     }
 
     /// The block that is published now.
@@ -86,72 +88,78 @@ impl Shared {
         let pid = std::process::id();
         let mut desk = &self.desk;
         while desk.pid != pid {
-            desk = desk.heir.get_or_init(|| Box::new(self.inherit(desk)));
+            desk = match desk.heir.get() {
+                Some(heir) => heir,
+                None => self.inherit(desk),
+            };
         }
         desk
     }
 
     /// A desk for this process, a fork of the one that `parent` belonged to.
-    fn inherit(&self, parent: &Desk) -> Desk {
+    fn inherit<'a>(&self, parent: &'a Desk) -> &'a Desk {
+        // One thread at a time makes it. Not for ever: a fork in the middle of it
+        // leaves a lock that nobody holds. For the same reason the cell is filled
+        // with a desk that is made already.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.try_lock_for(PATIENCE);
+        if let Some(heir) = parent.heir.get() {
+            return heir;
+        }
+        let heir = Box::new(self.heir_of(parent));
+        parent.heir.get_or_init(move || heir)
+    }
+
+    fn heir_of(&self, parent: &Desk) -> Desk {
         let inherited = parent.driver.try_lock().and_then(|mut driver| driver.take());
-        let mut record = parent
-            .record
-            .try_lock()
-            .map_or_else(Record::default, |mut record| std::mem::take(&mut *record));
-        record.running = false;
-        let driver = inherited.unwrap_or_else(|| {
-            let witnesses = (self.rebuild)();
-            let kept = |name: &str| witnesses.iter().any(|witness| witness.name() == name);
-            let lost =
-                record.source_names().filter(|name| !kept(name)).map(str::to_owned).collect();
-            record = Record::after_loss(lost);
-            let calibration = Calibration::new(self.kind)
-                .unwrap_or_else(|why| Calibration::monotonic_raw(Some(why)));
-            let mut driver = Driver::new(witnesses, calibration, self.limits, self.ring.adopt());
-            driver.resume_from(&self.block());
-            driver
-        });
+        let record = parent.record.try_lock().map(|mut record| std::mem::take(&mut *record));
+        if let Some(driver) = inherited {
+            let mut record = record.unwrap_or_default();
+            record.running = false;
+            return Desk::new(driver, record);
+        }
+        let calibration =
+            Calibration::new(self.kind).unwrap_or_else(|why| Calibration::monotonic_raw(Some(why)));
+        let witnesses = (self.rebuild)();
+        let mut driver = Driver::new(witnesses, calibration, self.limits, self.ring.adopt());
+        driver.resume_from(&self.block());
+        let kept: Vec<&str> = driver.names().collect();
+        let record = record.unwrap_or_default();
+        let lost = record.source_names().filter(|name| !kept.contains(name)).map(str::to_owned);
+        let record = Record::after_loss(lost.collect());
         Desk::new(driver, record)
     }
 
     /// Asks all sources once, in this thread. `false` if another thread is still at it.
     pub(crate) fn round(&self) -> bool {
-        self.with_driver(|driver, desk| {
-            driver.round(&self.ring, &desk.record);
-            desk.record.lock().rounds += 1;
-        })
+        let desk = self.desk();
+        match desk.driver.try_lock_for(PATIENCE).as_deref_mut() {
+            Some(Some(driver)) => {
+                let Shared { ring, notes, .. } = self;
+                driver.round(Surroundings { ring, record: &desk.record, notes });
+                desk.record.lock().rounds += 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Uses another leap table from now on. Where that changes what the wall clock
     /// means at present, what was held before rests on an error, and is forgotten.
     pub(crate) fn replace_leap_table(&self, leaps: LeapTable) {
-        let now = crate::sys::nanos(nix::time::ClockId::CLOCK_REALTIME).div_euclid(1_000_000_000);
-        let differs = self.calendar.replace(leaps, now);
-        self.with_driver(|driver, desk| {
-            if differs {
-                driver.forget();
-            }
-            driver.round(&self.ring, &desk.record);
-        });
+        let differs = self.calendar.differs_now(&leaps);
+        // On both sides of the change: a round that is under way takes the note
+        // before it uses what it was told by the one table or by the other.
+        self.notes.forget.fetch_or(differs, Ordering::SeqCst);
+        self.calendar.replace(leaps);
+        self.notes.forget.fetch_or(differs, Ordering::SeqCst);
+        self.round();
     }
 
     /// Gives the operator's word again, and asks all sources.
-    pub(crate) fn reassume(&self) -> bool {
-        self.with_driver(|driver, desk| {
-            driver.reassume();
-            driver.round(&self.ring, &desk.record);
-        })
-    }
-
-    fn with_driver(&self, act: impl FnOnce(&mut Driver, &Desk)) -> bool {
-        let desk = self.desk();
-        match desk.driver.try_lock_for(PATIENCE).as_deref_mut() {
-            Some(Some(driver)) => {
-                act(driver, desk);
-                true
-            }
-            _ => false,
-        }
+    pub(crate) fn reassume(&self) {
+        self.notes.renew.store(true, Ordering::SeqCst);
+        self.round();
     }
 }
 
@@ -187,26 +195,31 @@ impl Life {
         }
         let (first_round, rounds) = mpsc::sync_channel(1);
         let (stop, ring_of) = (stopping.clone(), bell.clone());
-        let handle = thread::Builder::new().name("truechimer".to_owned()).stack_size(STACK).spawn(
-            move || {
-                // Signals are for the program's own threads.
-                let _ = SigSet::all().thread_block();
-                while !stop.load(Ordering::SeqCst) {
-                    shared.round();
-                    let _ = first_round.try_send(());
-                    if ring_of.wait(shared.limits.poll_interval, &stop) {
-                        shared.desk().record.lock().steps += 1;
-                    }
+        let handle = thread::Builder::new().name("truechimer".to_owned()).spawn(move || {
+            let _running = Running(&shared);
+            // Signals are for the program's own threads.
+            let _ = SigSet::all().thread_block();
+            while !stop.load(Ordering::SeqCst) {
+                shared.round();
+                let _ = first_round.try_send(());
+                if ring_of.wait(shared.limits.poll_interval, &stop) {
+                    shared.desk().record.lock().steps += 1;
                 }
-            },
-        )?;
+            }
+        })?;
         let _ = rounds.recv_timeout(patience);
         Ok(Life { pid: std::process::id(), stopping, bell, thread: handle.thread().clone() })
     }
 }
 
-/// Enough for a source that formats text and speaks over a socket; only what is touched costs memory.
-const STACK: usize = 256 * 1024;
+/// Notes that the thread has ended, whatever ended it.
+struct Running<'a>(&'a Shared);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.desk().record.lock().running = false;
+    }
+}
 
 impl Drop for Life {
     fn drop(&mut self) {
@@ -257,12 +270,16 @@ impl Bell {
             return false;
         }
         let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(timer), PollFlags::POLLIN)];
-        let woken =
-            matches!(ppoll(&mut fds, Some(TimeSpec::from_duration(interval)), None), Ok(1..));
-        if !woken {
+        let woken = ppoll(&mut fds, Some(TimeSpec::from_duration(interval)), None);
+        if woken == Ok(0) {
             return false;
         }
-        let stepped = timer.wait().is_ok() && !stopping.load(Ordering::SeqCst);
+        if woken.is_err() || timer.wait().is_err() {
+            // Somebody has closed it behind our back (a daemonizing `closefrom`).
+            thread::park_timeout(interval);
+            return false;
+        }
+        let stepped = !stopping.load(Ordering::SeqCst);
         // Armed again before the sources are asked: a step while they are is
         // not missed. Before `stopping` is looked at: a bell rung in between is
         // lost, and the flag is not.

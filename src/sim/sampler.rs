@@ -144,7 +144,7 @@ impl Sampler {
         // After a suspend nothing can be carried on: forget, and ask once more.
         if moment.suspended_ns - self.suspended_ns > SUSPEND_NOISE_NS {
             self.suspended_ns = moment.suspended_ns;
-            self.estimator.forget();
+            self.estimator.forget(moment.before);
             answer = ask(self, random);
         }
         self.last[seat] = match answer {
@@ -193,9 +193,9 @@ impl Sampler {
                         self.estimator = fresh();
                         self.estimator.fuse(sample, tick)
                     }
-                    Fused::Malformed => {
+                    refused @ (Fused::Malformed | Fused::Void) => {
                         self.estimator = before;
-                        Fused::Malformed
+                        refused
                     }
                     Fused::Agrees => Fused::Agrees,
                 }
@@ -208,7 +208,7 @@ impl Sampler {
                 self.contradictions += 1;
                 Ok(())
             }
-            Fused::Malformed => Err(Reason::SourceFailed),
+            Fused::Malformed | Fused::Void => Err(Reason::SourceFailed),
         }
     }
 

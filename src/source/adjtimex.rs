@@ -57,7 +57,7 @@ impl KernelState {
         let offset_unit = if timex.status & libc::STA_NANO != 0 { 1 } else { 1000 };
         // `freq` is in ppm with 16 fractional bits; one `tick` is 1 µs of 10 ms.
         let freq_ppb = timex.freq.saturating_mul(1000) >> 16;
-        let tick_ppb = (timex.tick - NOMINAL_TICK_US).saturating_mul(100_000);
+        let tick_ppb = timex.tick.saturating_sub(NOMINAL_TICK_US).saturating_mul(100_000);
         KernelState {
             state,
             status: timex.status,

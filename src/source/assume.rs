@@ -15,10 +15,9 @@ use std::time::Duration;
 use crate::clock::bound::Sample;
 use crate::clock::counter::Counter;
 use crate::clock::status::Reason;
-use crate::scale::LeapTable;
 use crate::source::adjtimex::KernelState;
 use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns};
-use crate::source::{Calendar, Source, SourceError, WallScale};
+use crate::source::{Calendar, Source, SourceError};
 
 /// REALTIME is within an error that the operator has stated.
 #[derive(Debug)]
@@ -37,12 +36,8 @@ struct Vouched {
 }
 
 impl Assumed {
-    /// The word that REALTIME is within `error` of UTC, from the first sample on.
-    pub fn new(error: Duration, leaps: LeapTable) -> Assumed {
-        Assumed::by(error, Arc::new(Calendar::new(leaps, WallScale::Utc)))
-    }
-
-    /// The same of a clock that shows what `calendar` says.
+    /// The word that REALTIME, which shows what `calendar` says, is within `error` of
+    /// it, from the first sample on.
     pub(crate) fn by(error: Duration, calendar: Arc<Calendar>) -> Assumed {
         Assumed { error, calendar, vouched_at: None, ended: None }
     }

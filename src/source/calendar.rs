@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use crate::clock::counter::Counter;
 use crate::interval::Interval;
 use crate::scale::{LeapTable, Smear, Smeared, Span, UnixTime};
 use crate::source::SourceError;
 use crate::source::adjtimex::KernelState;
-use crate::source::realtime::{READING_STEP_NS, Realtime};
+use crate::source::realtime::{Announced, READING_STEP_NS, Realtime};
 
 /// The scale of `CLOCK_REALTIME` around a leap second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -52,13 +53,20 @@ impl Calendar {
         self.leaps.read().clone()
     }
 
-    /// Uses another table from now on. `true` if it gives another TAI − UTC at this
-    /// wall clock's time: what was concluded by the old one is wrong then.
-    pub(crate) fn replace(&self, leaps: LeapTable, unix_seconds: i64) -> bool {
-        let offsets = |table: &LeapTable| table.offsets_near(unix_seconds, 0);
-        let differs = offsets(&leaps) != offsets(&self.leaps());
+    /// Whether `leaps` would give this wall clock another meaning at present: then
+    /// what was concluded by the table in use is wrong.
+    pub(crate) fn differs_now(&self, leaps: &LeapTable) -> bool {
+        self.differs(leaps, &Realtime::look(&Counter::MONOTONIC_RAW))
+    }
+
+    fn differs(&self, leaps: &LeapTable, look: &Realtime) -> bool {
+        let by = |table: &LeapTable| self.tai_by(table, look, Duration::ZERO, None, None).ok();
+        by(leaps) != by(&self.leaps())
+    }
+
+    /// Uses another table from now on.
+    pub(crate) fn replace(&self, leaps: LeapTable) {
         *self.leaps.write() = Arc::new(leaps);
-        differs
     }
 
     /// What the clock showed, in TAI, when it may have been off by `error`.
@@ -67,9 +75,19 @@ impl Calendar {
         look: &Realtime,
         error: Duration,
         kernel: Option<&KernelState>,
-        unlisted_leap: Option<i32>,
+        announced: Option<Announced>,
     ) -> Result<Interval, SourceError> {
-        let leaps = self.leaps();
+        self.tai_by(&self.leaps(), look, error, kernel, announced)
+    }
+
+    fn tai_by(
+        &self,
+        leaps: &LeapTable,
+        look: &Realtime,
+        error: Duration,
+        kernel: Option<&KernelState>,
+        announced: Option<Announced>,
+    ) -> Result<Interval, SourceError> {
         let refused = |why| SourceError::failed(format_args!("the wall clock, in TAI: {why}"));
         let error_ns = i64::try_from(error.as_nanos()).unwrap_or(i64::MAX);
         // The clock shows its last step, and may stand just before the next.
@@ -80,7 +98,7 @@ impl Calendar {
         match self.shows {
             WallScale::Utc => {
                 let doubt = leaps.doubt(look.unix_ns).map_err(refused)?;
-                Ok(look.tai(&leaps, kernel, unlisted_leap)?.widen(error).widen(doubt))
+                Ok(look.tai(leaps, error, kernel, announced)?.widen(doubt))
             }
             WallScale::Smeared(smear) => {
                 let span = span(ends, |nanos| Smeared::from_nanos(nanos, smear))?;
@@ -166,10 +184,11 @@ mod tests {
             calendar.tai(&look(now * SECOND), Duration::ZERO, None, None).expect("after 1972")
         };
         assert_eq!(at(&calendar).earliest().tai_nanos(), (now + 37) * SECOND);
-        assert!(!calendar.replace(LeapTable::builtin(), now), "the same");
+        assert!(!calendar.differs(&LeapTable::builtin(), &look(now * SECOND)), "the same");
         entries.push((1_798_761_600, 38)); // one at the end of 2026
         let newer = LeapTable::from_entries(&entries).expect("in order");
-        assert!(calendar.replace(newer, now));
+        assert!(calendar.differs(&newer, &look(now * SECOND)));
+        calendar.replace(newer);
         assert_eq!(at(&calendar).earliest().tai_nanos(), (now + 38) * SECOND);
     }
 

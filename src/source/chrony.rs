@@ -38,7 +38,7 @@ use crate::clock::bound::Sample;
 use crate::clock::counter::Counter;
 use crate::scale::LeapTable;
 use crate::source::kernel::Kernel;
-use crate::source::{Source, SourceError};
+use crate::source::{Source, SourceError, WallScale};
 
 pub use client::{ChronyError, Client};
 pub use tracking::{Leap, Reference, Tracking, TrackingError};
@@ -78,6 +78,12 @@ impl Chrony {
 
     fn of(confirmer: Confirmer, leaps: LeapTable) -> Chrony {
         Chrony(Kernel::new(leaps).confirmed_only_by(confirmer))
+    }
+
+    /// For a host whose time servers smear: as `wall_scale` of the clock's builder,
+    /// which (like its leap table) is for the sources that the clock makes itself.
+    pub fn wall_scale(self, leaps: LeapTable, scale: WallScale) -> Chrony {
+        Chrony(self.0.showing(leaps, scale))
     }
 }
 

@@ -45,7 +45,7 @@ use crate::source::adjtimex::{GROWTH_PPM, KernelState};
 use crate::source::chrony::confirm::{Confirmer, Word};
 use crate::source::daemon::{self, Daemon};
 use crate::source::in_flight::InFlight;
-use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns, unlisted_leap};
+use crate::source::realtime::{Announced, Realtime, SUSPEND_NOISE_NS, suspended_ns};
 use crate::source::{Calendar, Source, SourceError, WallScale};
 use crate::sys;
 
@@ -57,8 +57,8 @@ pub struct Kernel {
     suspended_ns: Option<i64>,
     /// The writer's mark at the first look after a suspend, until it changes.
     since_suspend: Option<i64>,
-    /// A leap that the kernel has made and the table does not know, in seconds.
-    unlisted_leap: Option<i32>,
+    /// The leap second that the kernel was told of.
+    announced: Option<Announced>,
     in_flight: InFlight,
     chrony: Option<Confirmer>,
     others: Others,
@@ -88,7 +88,7 @@ impl Kernel {
             calendar,
             suspended_ns: None,
             since_suspend: None,
-            unlisted_leap: None,
+            announced: None,
             in_flight: InFlight::default(),
             chrony: None,
             others: Others {
@@ -98,6 +98,11 @@ impl Kernel {
                 needs_chrony: false,
             },
         }
+    }
+
+    /// The same of a clock that shows this scale.
+    pub(crate) fn showing(self, leaps: LeapTable, scale: WallScale) -> Kernel {
+        Kernel { calendar: Arc::new(Calendar::new(leaps, scale)), ..self }
     }
 
     /// Asks this chronyd, and believes nothing that it does not confirm.
@@ -155,10 +160,10 @@ impl Kernel {
         let error_ns = error_ns.saturating_add(under_way);
         let kernel = &evidence.kernel.1;
         let look = &evidence.realtime;
-        self.unlisted_leap =
-            self.unlisted_leap.or_else(|| unlisted_leap(&self.calendar.leaps(), look, kernel));
+        let leaps = self.calendar.leaps();
+        self.announced = Announced::heard(self.announced, &leaps, look, kernel);
         let error = Duration::from_nanos(error_ns);
-        let time = self.calendar.tai(look, error, Some(kernel), self.unlisted_leap)?;
+        let time = self.calendar.tai(look, error, Some(kernel), self.announced)?;
         Ok(Sample::new(evidence.realtime.before, evidence.realtime.after, time))
     }
 

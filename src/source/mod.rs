@@ -55,7 +55,7 @@
 //! | **the host stops the machine for 4 s** | nothing inside shows it, and readings are wrong until the daemon has mended the clock. With [`rtc::Rtc`] as a second witness: `Contradicted`, and right again, within a second |
 
 pub(crate) mod adjtimex;
-pub mod assume;
+pub(crate) mod assume;
 mod calendar;
 pub mod chrony;
 pub mod daemon;

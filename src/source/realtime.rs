@@ -10,6 +10,8 @@
 //! until the next timer tick, and the sum would be off by a second. Around a
 //! leap both offsets are covered instead.
 
+use std::time::Duration;
+
 use nix::time::ClockId;
 
 use crate::clock::counter::Counter;
@@ -54,7 +56,7 @@ impl Realtime {
     /// The same on the scale of TAI, where a leap second of the table is no step.
     pub(crate) fn was_stepped_on_tai_since(&self, earlier: &Realtime, leaps: &LeapTable) -> bool {
         let on_tai = |look: &Realtime| {
-            let (least, most) = offsets(leaps, look.unix_seconds(), None, None)?;
+            let (least, most) = offsets(leaps, look.unix_seconds(), LEAP_SLACK_S, None, None)?;
             let shift = |ns: i64, offset: i32| ns.saturating_add(i64::from(offset) * 1_000_000_000);
             Some((shift(look.offset.0, least), shift(look.offset.1, most)))
         };
@@ -68,15 +70,18 @@ impl Realtime {
         self.unix_ns.div_euclid(1_000_000_000)
     }
 
-    /// What the clock showed, in TAI, by every offset that may be in force.
+    /// What the clock showed, in TAI, when it may have been off by `error`: by
+    /// every offset that may be in force so near to a leap second.
     pub(crate) fn tai(
         &self,
         leaps: &LeapTable,
+        error: Duration,
         kernel: Option<&KernelState>,
-        unlisted_leap: Option<i32>,
+        announced: Option<Announced>,
     ) -> Result<Interval, SourceError> {
         let seconds = self.unix_seconds();
-        let (least, most) = offsets(leaps, seconds, kernel, unlisted_leap).ok_or_else(|| {
+        let slack = LEAP_SLACK_S.saturating_add_unsigned(error.as_secs() + 1);
+        let (least, most) = offsets(leaps, seconds, slack, kernel, announced).ok_or_else(|| {
             SourceError::failed(format_args!(
                 "the wall clock shows a time before 1972 (Unix time {seconds}), for which UTC has \
                  no leap table: set the clock"
@@ -87,74 +92,89 @@ impl Realtime {
             Timestamp::from_tai_nanos(tai.saturating_add(step))
         };
         // The clock shows its last step, and may stand just before the next.
-        Ok(Interval::from_ordered(at(least, 0), at(most, READING_STEP_NS)))
+        Ok(Interval::from_ordered(at(least, 0), at(most, READING_STEP_NS)).widen(error))
     }
 }
 
 /// The kernel's clocks advance in steps of the counter's 10 ns, and show whole nanoseconds.
 pub(crate) const READING_STEP_NS: i64 = 11;
 
-/// From how long before a leap to how long after it both offsets are covered, in seconds.
-///
-/// REALTIME runs past midnight for up to two ticks, and repeats one second; a
-/// bound of up to 16 s does not matter here, since it is added on top.
+/// From how long before a leap to how long after it both offsets are covered, in
+/// seconds, on a clock without error: REALTIME runs past midnight for up to two
+/// ticks, and repeats one second. A clock's error comes on top.
 const LEAP_SLACK_S: i64 = 2;
 
-/// The least and the greatest TAI − UTC that may be in force when the kernel shows `unix`.
+const DAY: i64 = 86_400;
+
+/// The least and the greatest TAI − UTC that may be in force within `slack` of
+/// when the kernel shows `unix`.
 fn offsets(
     leaps: &LeapTable,
     unix: i64,
+    slack: i64,
     kernel: Option<&KernelState>,
-    unlisted_leap: Option<i32>,
+    announced: Option<Announced>,
 ) -> Option<(i32, i32)> {
-    let (mut least, mut most) = leaps.offsets_near(unix, LEAP_SLACK_S)?;
+    let (mut least, mut most) = leaps.offsets_near(unix, slack)?;
     let (_, in_table) = leaps.offsets_near(unix, 0)?;
     let mut cover = |offset: i32| {
         least = least.min(offset);
         most = most.max(offset);
     };
-    if let Some(leap) = unlisted_leap {
-        cover(in_table + leap);
+    if let Some(leap) = announced.filter(|leap| unix >= leap.midnight.saturating_sub(slack)) {
+        cover(leap.offset);
     }
-    if let Some(kernel) = kernel {
-        let day = unix.rem_euclid(86_400);
-        if !(LEAP_SLACK_S..86_400 - LEAP_SLACK_S).contains(&day) {
-            if let Some(leap) = announced_leap(kernel).filter(|_| !leap_is_listed(leaps, unix)) {
-                cover(in_table + leap);
-            }
-        }
-        // A kernel that was told TAI − UTC and says something else may know of a leap
-        // that the table does not, or be wrong. Where nobody told it, it says 0, or
-        // counts leaps from there.
-        if kernel.tai.abs_diff(in_table) == 1 {
-            cover(kernel.tai);
-        }
+    // A kernel that was told TAI − UTC and says something else may know of a leap
+    // that the table does not, or be wrong. Where nobody told it, it says 0, or
+    // counts leaps from there.
+    if let Some(kernel) = kernel.filter(|kernel| kernel.tai.saturating_sub(in_table).abs() == 1) {
+        cover(kernel.tai);
     }
     Some((least, most))
 }
 
-/// The leap second that the kernel has been told to make, or has made just now.
-fn announced_leap(kernel: &KernelState) -> Option<i32> {
-    match kernel.status & (libc::STA_INS | libc::STA_DEL) {
-        libc::STA_INS => Some(1),
-        libc::STA_DEL => Some(-1),
-        _ => None,
+/// A leap second that the kernel has been told to make, or has made.
+///
+/// The table may not have it, and the kernel forgets it in the end. So what it
+/// leads to is remembered: from that midnight on both offsets are covered, until
+/// the table says the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Announced {
+    /// The Unix time at which it takes effect.
+    midnight: i64,
+    /// TAI − UTC from then on, in seconds.
+    offset: i32,
+}
+
+impl Announced {
+    /// What is known of a leap when the kernel says this, after `before` was known.
+    pub(crate) fn heard(
+        before: Option<Announced>,
+        leaps: &LeapTable,
+        look: &Realtime,
+        kernel: &KernelState,
+    ) -> Option<Announced> {
+        let now = look.unix_seconds();
+        let leap = match kernel.status & (libc::STA_INS | libc::STA_DEL) {
+            libc::STA_INS => 1,
+            libc::STA_DEL => -1,
+            // Withdrawn, if its midnight has not come near yet.
+            _ => return before.filter(|leap| now >= leap.midnight - LEAP_SLACK_S),
+        };
+        // The flag stands for a while after the leap: it is the same one still.
+        if before.is_some_and(|leap| now < leap.midnight + 2 * DAY) {
+            return before;
+        }
+        let last_midnight = now - now.rem_euclid(DAY);
+        let midnight = match kernel.state {
+            // It is over; or TIME_ERROR hides whether it is, and then it may be.
+            libc::TIME_WAIT | libc::TIME_ERROR => last_midnight,
+            _ => last_midnight + DAY,
+        };
+        let (in_table, _) = leaps.offsets_near(midnight - 1, 0)?;
+        let offset = before.map_or(in_table, |leap| leap.offset) + leap;
+        Some(Announced { midnight, offset })
     }
-}
-
-/// Whether the table has a leap second within a day.
-fn leap_is_listed(leaps: &LeapTable, unix: i64) -> bool {
-    leaps.offsets_near(unix, 86_400).is_some_and(|(least, most)| least != most)
-}
-
-/// A leap second that the kernel has made and the table does not have.
-pub(crate) fn unlisted_leap(
-    leaps: &LeapTable,
-    look: &Realtime,
-    kernel: &KernelState,
-) -> Option<i32> {
-    let has_passed = matches!(kernel.state, libc::TIME_OOP | libc::TIME_WAIT);
-    announced_leap(kernel).filter(|_| has_passed && !leap_is_listed(leaps, look.unix_seconds()))
 }
 
 /// How long this host has been suspended since it booted, in ns, to within [`SUSPEND_NOISE_NS`].
@@ -192,7 +212,6 @@ mod tests {
         };
         let ins = KernelState { status: libc::STA_INS, state: libc::TIME_INS, ..quiet };
         let del = KernelState { status: libc::STA_DEL, state: libc::TIME_DEL, ..quiet };
-        let wait = KernelState { state: libc::TIME_WAIT, ..ins };
         let midnight = 1_700_006_400; // of a day without a leap second
         let cases = [
             ("long before", LEAP - 3, quiet, (36, 36)),
@@ -201,22 +220,82 @@ mod tests {
             ("after, perhaps", LEAP + 1, quiet, (36, 37)),
             ("after", LEAP + 2, quiet, (37, 37)),
             ("a listed leap, told to the kernel too", LEAP - 1, ins, (36, 37)),
+            ("listed, told, and over", LEAP + 2, ins, (37, 37)),
             ("told, and far from midnight", midnight - 3, ins, (37, 37)),
             ("told of a leap that is not listed", midnight - 1, ins, (37, 38)),
+            ("not listed, and over", midnight + 99_999, ins, (37, 38)),
             ("told to delete one", midnight - 1, del, (36, 37)),
             ("the kernel knows one more", midnight + 9, KernelState { tai: 38, ..quiet }, (37, 38)),
             ("the kernel was never told", midnight + 9, KernelState { tai: 1, ..quiet }, (37, 37)),
         ];
         for (when, unix, kernel, expected) in cases {
-            assert_eq!(offsets(&leaps, unix, Some(&kernel), None), Some(expected), "{when}");
+            // Heard on the day before.
+            let day_before = stand((unix.min(midnight.max(unix - DAY)) - DAY / 2) * SECOND);
+            let first = if unix > midnight { stand((midnight - 99) * SECOND) } else { day_before };
+            let first = if unix <= LEAP + 9 { stand((LEAP - 99) * SECOND) } else { first };
+            let leap = Announced::heard(None, &leaps, &first, &kernel);
+            let near = offsets(&leaps, unix, LEAP_SLACK_S, Some(&kernel), leap);
+            assert_eq!(near, Some(expected), "{when}");
         }
-        assert_eq!(offsets(&leaps, 0, None, None), None, "before 1972");
-        // Once the kernel has made a leap that is not listed, both stay covered.
-        let look =
-            Realtime { before: 0, unix_ns: (midnight + 5) * SECOND, after: 0, offset: (0, 0) };
-        assert_eq!(unlisted_leap(&leaps, &look, &wait), Some(1));
-        assert_eq!(unlisted_leap(&leaps, &look, &ins), None, "not made yet");
-        assert_eq!(offsets(&leaps, midnight + 99_999, None, Some(1)), Some((37, 38)));
+        assert_eq!(offsets(&leaps, 0, LEAP_SLACK_S, None, None), None, "before 1972");
+    }
+
+    fn stand(unix_ns: i64) -> Realtime {
+        Realtime { before: 0, unix_ns, after: 0, offset: (0, 0) }
+    }
+
+    #[test]
+    fn a_clock_that_is_seconds_off_is_covered_seconds_around_a_leap() {
+        let leaps = LeapTable::builtin();
+        let error = Duration::from_secs(4);
+        // The clock is 4 s slow, or fast, around the leap; truth is counted in TAI.
+        for off in [-4i64, 4] {
+            for tenths in -100i64..100 {
+                let truth = (LEAP + 36) * SECOND + tenths * SECOND / 10;
+                let utc = if truth < (LEAP + 37) * SECOND { 36 } else { 37 };
+                let shown = stand(truth - utc * SECOND + off * SECOND);
+                let time = shown.tai(&leaps, error, None, None).expect("after 1972");
+                assert!(time.contains(Timestamp::from_tai_nanos(truth)), "{tenths} {off}: {time}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_leap_that_is_not_listed_is_remembered_until_the_table_lists_it() {
+        let leaps = LeapTable::builtin();
+        let midnight = 1_700_006_400;
+        let state = |state, status| KernelState {
+            state,
+            status,
+            maxerror_us: 1,
+            esterror_us: 1,
+            offset_ns: 0,
+            adjtime_ns: 0,
+            rate_ppb: 0,
+            tai: 0,
+        };
+        let quiet = state(libc::TIME_OK, 0);
+        let at = |unix: i64| stand(unix * SECOND);
+        let noon = at(midnight - DAY / 2);
+        let told = state(libc::TIME_INS, libc::STA_INS);
+        // chronyd without `rtcsync`: the error hides the states.
+        let hidden = state(libc::TIME_ERROR, libc::STA_INS | libc::STA_UNSYNC);
+        for kernel in [told, hidden] {
+            let heard = Announced::heard(None, &leaps, &noon, &kernel);
+            let withdrawn = Announced::heard(heard, &leaps, &at(midnight - 3), &quiet);
+            assert_eq!(withdrawn.is_some(), kernel == hidden, "or it had been over already");
+            let made = Announced::heard(heard, &leaps, &at(midnight + 5), &quiet);
+            assert_eq!(made, heard, "the kernel forgets it, we do not");
+            let later = offsets(&leaps, midnight + 9 * DAY, LEAP_SLACK_S, None, made);
+            assert_eq!(later, Some((37, 38)));
+        }
+        let mut entries: Vec<(i64, i32)> =
+            leaps.entries().map(|e| (e.since.nanos() / SECOND, e.tai_minus_utc)).collect();
+        entries.push((midnight, 38));
+        let newer = LeapTable::from_entries(&entries).expect("in order");
+        let made = Announced::heard(None, &leaps, &noon, &told);
+        let later = offsets(&newer, midnight + 9 * DAY, LEAP_SLACK_S, None, made);
+        assert_eq!(later, Some((38, 38)));
     }
 
     #[test]

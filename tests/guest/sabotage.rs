@@ -42,7 +42,7 @@ pub const ALL: &[Sabotage] = &[
         what: "adjtimex's tai is added to CLOCK_REALTIME",
         changes: &[Change {
             file: "src/source/realtime.rs",
-            from: "offsets(leaps, seconds, kernel, unlisted_leap).ok_or_else",
+            from: "offsets(leaps, seconds, slack, kernel, announced).ok_or_else",
             to: "kernel.map(|k| (k.tai, k.tai)).ok_or_else",
         }],
     },
@@ -60,7 +60,7 @@ pub const ALL: &[Sabotage] = &[
         what: "a leap second that the table does not know is forgotten when it has passed",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: ".tai(look, error, Some(kernel), self.unlisted_leap)?",
+            from: ".tai(look, error, Some(kernel), self.announced)?",
             to: ".tai(look, error, Some(kernel), None)?",
         }],
     },
@@ -105,7 +105,7 @@ pub const ALL: &[Sabotage] = &[
         what: "a clock that is slewed faster than its bound grows is believed",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: "if rate_ppm > GROWTH_PPM as u64 {",
+            from: "if rate_ppb > SLEW_LIMIT_PPM * 1000 {",
             to: "if false {",
         }],
     },
@@ -139,7 +139,7 @@ pub const ALL: &[Sabotage] = &[
         what: "what was known before a suspend is carried on after it",
         changes: &[Change {
             file: "src/clock/driver.rs",
-            from: "if slept - self.suspended_ns > SUSPEND_NOISE_NS {",
+            from: "if slept.saturating_sub(slept_before) > SUSPEND_NOISE_NS {",
             to: "if false {",
         }],
     },
