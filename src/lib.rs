@@ -76,6 +76,41 @@
 //! # Ok::<(), truechimer::BuildError>(())
 //! ```
 //!
+//! Let nothing out before its timestamp has passed everywhere (commit-wait):
+//!
+//! ```
+//! # let builder = truechimer::Clock::builder();
+//! # let clock = builder.assume_error(std::time::Duration::from_millis(1)).build()?;
+//! let commit = clock.now()?.latest();
+//! // ... send it to the replicas, and meanwhile:
+//! clock.commit_wait(commit)?;
+//! // ... now the client may be told
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Stamp messages so that cause comes before effect, on every node:
+//!
+//! ```
+//! use truechimer::Hlc;
+//! # let assumed = || truechimer::Clock::builder().assume_error(std::time::Duration::from_millis(1));
+//! # let (here, there) = (assumed().build()?, assumed().build()?);
+//! let (here, there) = (Hlc::new(here), Hlc::new(there));
+//! let sent = here.stamp()?;
+//! let received = there.observe(sent)?; // refused if it proves that the sender's clock is wrong
+//! assert!(received > sent);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Keep a paused holder from writing: the resource checks the token, not the clock.
+//!
+//! ```
+//! use truechimer::{Fence, FencingToken};
+//!
+//! let fence = Fence::starting_at(FencingToken(0));
+//! assert!(fence.admit(FencingToken(34)).is_ok()); // the new holder
+//! assert!(fence.admit(FencingToken(33)).is_err()); // the zombie, with both numbers
+//! ```
+//!
 //! Test your own code on a clock that you move by hand, since it asks the trait:
 //!
 //! ```

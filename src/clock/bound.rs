@@ -335,6 +335,19 @@ mod tests {
     }
 
     #[test]
+    fn both_ends_give_way_by_the_step_of_the_counter() {
+        // Shown: 1000 before and after. The counter may have stood just before its next
+        // step when the sample was taken, and stand at its beginning when it is read.
+        let sample = Sample::new(1_000, 1_000, span(500, 500));
+        let bound = Bound::from_sample(&sample, &Pace::NANOSECONDS, 10).expect("in order");
+        assert_eq!(bound.time, span(490, 510));
+        // And what passed between the two readings may have passed after the evidence.
+        let slow = Sample::new(1_000, 1_300, span(500, 500));
+        let bound = Bound::from_sample(&slow, &Pace::NANOSECONDS, 10).expect("in order");
+        assert_eq!((bound.origin, bound.time), (1_300, span(490, 810)));
+    }
+
+    #[test]
     fn a_bound_is_not_carried_back() {
         let bound = Bound { origin: 10, time: span(0, 1) };
         assert_eq!(bound.carried_to(9, &Pace::NANOSECONDS), None);

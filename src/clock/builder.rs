@@ -89,7 +89,10 @@ pub enum BuildError {
     #[error("the clock has no source: leave out `without_kernel()`, or add one with `source()`")]
     NoSource,
     /// The counter that was asked for may not be trusted.
-    #[error("the counter {kind} may not be trusted: {why}")]
+    #[error(
+        "the counter {kind} may not be trusted: {why}. `CounterKind::Auto` takes it where it may be, \
+         and CLOCK_MONOTONIC_RAW elsewhere"
+    )]
     CounterUntrusted {
         /// Which was asked for.
         kind: CounterKind,

@@ -459,6 +459,17 @@ mod tests {
     }
 
     #[test]
+    fn the_step_of_a_counter_is_never_taken_for_less_than_was_seen() {
+        assert_eq!(calibrated().granularity_ns(), 10, "2.5 GHz, in steps of 10 ns");
+        // 19.2 MHz: one tick is 52.08 ns.
+        let slow = |ticks: u64| Sandwich { before: ticks, raw: ticks * 625 / 12, after: ticks };
+        let (ticks, nanos) = elapsed(&slow(0), &slow(19_200_000)).expect("apart");
+        let shift = Pace::shift_for(ticks.0, nanos.1).expect("fast enough");
+        let ratio = Pace::measured(shift, ticks, nanos).expect("measurable");
+        assert_eq!(Calibration { ratio, ..calibrated() }.granularity_ns(), 53);
+    }
+
+    #[test]
     fn a_counter_that_fails_is_noticed() {
         let good = sandwich(2_500_000_000);
         let cases = [

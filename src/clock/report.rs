@@ -27,7 +27,7 @@ pub struct Report {
     pub now: Result<Interval, ClockError>,
     /// Begins anew when a reading could contradict an earlier one.
     pub epoch: u64,
-    /// Samples that could not be true together with what was known.
+    /// Samples that could not be true together with what was known, since the clock was built.
     pub contradictions: u64,
     /// The counter that is read, and its rate.
     pub counter: CounterReport,
@@ -62,7 +62,7 @@ pub struct Limits {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct CounterReport {
-    /// Which one.
+    /// Which one; `Auto` until the first round is over, with a frequency of 0.
     pub kind: CounterKind,
     /// Why it is not the processor's own, if it is not.
     pub why_not_hardware: Option<String>,

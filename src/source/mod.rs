@@ -105,8 +105,10 @@ pub trait Source: Send {
     /// both taken in this call or earlier.
     ///
     /// It runs on the clock's own thread, or on the one that called `refresh()`.
-    /// While it blocks, other sources are not asked and readings widen; a
-    /// panic is caught and counts as an error.
+    /// While it blocks, other sources are not asked and readings widen. A panic is
+    /// caught and counts as an error (the panic hook prints it, at each poll). Evidence
+    /// whose `before` is from before a suspend is refused, so one that keeps a sample
+    /// must be ready to take a new one.
     ///
     /// # Errors
     ///
