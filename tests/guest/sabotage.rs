@@ -51,8 +51,8 @@ pub const ALL: &[Sabotage] = &[
         what: "by the table alone, to the second",
         changes: &[Change {
             file: "src/source/realtime.rs",
-            from: "const LEAP_SLACK_S: i64 = 2;",
-            to: "const LEAP_SLACK_S: i64 = 0;",
+            from: "let slack = LEAP_SLACK_S.saturating_add_unsigned(error.as_secs() + 1);",
+            to: "let slack = 0;",
         }],
     },
     Sabotage {

@@ -119,7 +119,32 @@ impl Scenario {
     }
 
     /// Plays the scenario; an error lists everything that was not as it must be.
+    ///
+    /// What must hold must hold each time. But some sabotages show in a window of
+    /// milliseconds only, in which an emulated processor that shares its host may
+    /// not get to read anything: they are given a few boots to be caught in.
     pub fn run(&self, ground: &Ground) -> Result<(), String> {
+        const BOOTS: usize = 4;
+        let mut uncaught = self.play(ground)?;
+        for _ in 1..BOOTS {
+            if uncaught.is_empty() {
+                return Ok(());
+            }
+            let again = self.play(ground)?;
+            uncaught.retain(|name| again.contains(name));
+        }
+        if uncaught.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "{}: sabotaged, and it kept all that it must in {BOOTS} boots: {}",
+            self.name,
+            uncaught.join(", ")
+        ))
+    }
+
+    /// Plays it once, and returns the sabotaged observers that were not caught.
+    fn play(&self, ground: &Ground) -> Result<Vec<String>, String> {
         let outcome = machine::run(ground, self.name, &self.plan)
             .map_err(|error| format!("{}: {error}", self.name))?;
         let evidence = Evidence::new(&self.plan, &outcome)?;
@@ -131,7 +156,7 @@ impl Scenario {
             "  kernel's own: vouched {vouched} of {}, untrue {lies}; 2 × maxerror {widths}",
             evidence.kernel.len(),
         );
-        let mut wrong = Vec::new();
+        let (mut wrong, mut uncaught) = (Vec::new(), Vec::new());
         for observer in &self.plan.observers {
             let readings = evidence.judge(&outcome, &observer.name)?;
             summarize(&mut report, &observer.name, &readings);
@@ -150,14 +175,11 @@ impl Scenario {
                         Sabotage::named(&observer.build).map_or("", |sabotage| sabotage.what);
                     let _ = writeln!(report, "    ({what}) caught: {words}");
                 }
-                (false, None) => wrong.push(format!(
-                    "{}: it is sabotaged, and kept all that it must: it was not caught",
-                    observer.name
-                )),
+                (false, None) => uncaught.push(observer.name.clone()),
             }
         }
         print!("{report}");
-        if wrong.is_empty() { Ok(()) } else { Err(format!("{report}{}", wrong.join("\n"))) }
+        if wrong.is_empty() { Ok(uncaught) } else { Err(format!("{report}{}", wrong.join("\n"))) }
     }
 }
 
