@@ -142,3 +142,19 @@ fn a_migration_breaks_a3_and_not_a2_and_a_contradiction_shows_it() {
     let after = noticed.duration_since(miss.truth).expect("not before it");
     assert!(after <= 520 * SECOND, "{after:?}: two updates");
 }
+
+#[test]
+fn what_was_learnt_of_the_rate_is_not_used_for_longer_than_it_is_known() {
+    let mut world = World::of_clocks(8);
+    let id = world.add(server(64).max_wander_ppm(15));
+    world.run_for(3_600 * SECOND);
+    world.schedule(world.elapsed(), Fault::StopSampler(id, 3 * 3_600 * SECOND));
+    world.run_for(1_800 * SECOND);
+    assert!(world.clock(id).unwrap().now().is_ok(), "half an hour of holdover");
+    world.run_for(5_700 * SECOND);
+    // By A2 alone the interval would be 3 s wide by now, and max_width is 10 s.
+    assert!(world.clock(id).unwrap().now().is_err(), "two hours after the oldest sample");
+    world.run_for(2 * 3_600 * SECOND);
+    assert!(world.clock(id).unwrap().now().is_ok(), "the thread runs again");
+    assert_eq!(world.audit().complaint(), None);
+}
