@@ -58,6 +58,8 @@ fn settings_out_of_range_are_refused_with_the_range() {
         (Clock::builder().max_drift_ppm(0), "max_drift_ppm is 0"),
         (Clock::builder().max_drift_ppm(100_001), "1 to 100000"),
         (Clock::builder().max_drift_ppm(u32::MAX), "1 to 100000"),
+        (Clock::builder().max_wander_ppm(0), "max_wander_ppm is 0"),
+        (Clock::builder().max_wander_ppm(201), "to max_drift_ppm (200)"),
         (Clock::builder().poll_interval(Duration::ZERO), "poll_interval is 0ns"),
         (Clock::builder().poll_interval(Duration::MAX), "at most 3600s"),
         (Clock::builder().max_width(Duration::ZERO), "max_width is 0ns"),

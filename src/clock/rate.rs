@@ -244,8 +244,30 @@ mod tests {
         assert_eq!(rate.slope(&base(), 10), Err(Excluded));
     }
 
+    /// Samples good to a microsecond each 500 s, of a rate that is `ppm` first and then 10 more.
+    fn wandering(max_wander_ppm: u32, ppm: i64) -> Result<Slope, Excluded> {
+        let mut rate = Rate::new(max_wander_ppm);
+        let (mut at, mut truth) = (0u64, 0i64);
+        for now in [ppm, ppm, ppm, ppm + 10] {
+            rate.observe(&bound(at, 0, 1_000, truth - (at * SECOND) as i64), &base());
+            at += 500;
+            truth += (500 * SECOND) as i64 + 500 * now * 1_000;
+        }
+        rate.slope(&base(), 10)
+    }
+
+    #[test]
+    fn without_the_allowance_the_present_rate_is_missed() {
+        let nanos = |ppm: i64| (SECOND as i64 + ppm * 1_000) as u64;
+        // The last 500 s are not sampled yet: the rate is 50 by now, and 40 is known.
+        let broken = wandering(1, 40).expect("its own means agree");
+        assert!(broken.pace.most_nanos(SECOND) < nanos(50));
+        let allowed = wandering(15, 40).expect("the means agree");
+        assert!(allowed.pace.most_nanos(SECOND) >= nanos(50));
+        assert!(allowed.pace.least_nanos(SECOND) <= nanos(40));
+    }
+
     proptest! {
-        /// The broken variant is at hand: without the allowance, this fails.
         #[test]
         fn the_true_rate_is_inside_whatever_the_errors_and_the_wander_are(
             samples in prop::collection::vec((60u64..400, -1_000_000i64..=1_000_000), 2..24),

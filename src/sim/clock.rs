@@ -161,7 +161,8 @@ impl Hardware {
         let drift = i128::from(limits.max_drift_ppm);
         // Each sample and each reading rounds outward by a nanosecond or two.
         let samples = nominal / i128::from(nanos(limits.poll_interval)) + 2;
-        let spread = nominal * drift / 1_000_000 + 2 * samples;
+        // A frequency that is off by 200 ppm makes a period that is off by up to 200.04.
+        let spread = nominal * drift / (1_000_000 - drift) + 2 * samples;
         let end = |t: Timestamp| i128::from(t.tai_nanos());
         end(said.earliest()) < end(last.said.earliest()) + nominal - spread
             || end(said.latest()) > end(last.said.latest()) + nominal + spread

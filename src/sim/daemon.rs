@@ -79,6 +79,8 @@ pub(super) struct Discipline {
     /// TAI − UTC when the world began.
     offset_s: i64,
     began: i64,
+    /// Whether it tells the kernel TAI − UTC; many are not set up to.
+    sets_tai: bool,
     /// The leap second to come, on the Unix scale in seconds, and which.
     leap: Option<(i64, i32)>,
     /// By how much it keeps the clock off, and says nothing.
@@ -101,6 +103,7 @@ impl Discipline {
             kind,
             service,
             server_off_ns: random.between(-error, error),
+            sets_tai: random.chance(500_000),
             random,
             freq_ppb,
             first_freq_ppb: freq_ppb,
@@ -179,7 +182,7 @@ impl Discipline {
                 match kind {
                     Daemon::Timesyncd => {
                         kernel.set_pll_offset(measured.offset);
-                        kernel.vouch(0, libc::STA_PLL, 0);
+                        kernel.vouch(0, libc::STA_PLL, kernel.tai());
                         Vec::new()
                     }
                     _ => self.correct(t, measured, kernel, offset_s as i32),
@@ -254,6 +257,7 @@ impl Discipline {
             next.push((lasts, Due::SlewEnds));
         }
         let maxerror_ns = bound + left.abs();
+        let tai = if self.sets_tai { tai } else { kernel.tai() };
         kernel.vouch((maxerror_ns + 999) / 1000, 0, tai);
         next
     }

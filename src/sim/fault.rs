@@ -22,6 +22,7 @@ pub enum Fault {
     /// counter has not counted (this breaks assumption A2; see DESIGN's rule 9).
     StopVm(NodeId, Duration),
     /// The virtual machine goes to another host, whose oscillator is off by so many ppm.
+    /// It takes no time; `StopVm` at the same moment makes it take some.
     Migrate(NodeId, f64),
     /// The process dies, with all that it did not fsync.
     Crash(NodeId),

@@ -139,6 +139,11 @@ impl KernelClock {
         self.leaps_made
     }
 
+    /// TAI − UTC as it was told, and counted on from there at leap seconds.
+    pub(super) fn tai(&self) -> i32 {
+        self.tai
+    }
+
     /// How often the clock has been set.
     pub(super) fn steps(&self) -> u64 {
         self.steps

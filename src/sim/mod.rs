@@ -145,7 +145,7 @@ pub use oscillator::Oscillator;
 pub use random::Random;
 pub use sabotage::{Sabotage, UnknownSabotage};
 pub use scenario::{Mix, ParseScenarioError, Scenario};
-pub use search::{Failure, search};
+pub use search::{Failure, search, search_in};
 pub use trace::{Line, Trace};
 pub use world::World;
 

@@ -87,7 +87,7 @@ impl Random {
                 falling += 1;
             }
             if falling % 2 == 1 {
-                return mean.mul_f64(f64::from(whole) + first);
+                return scaled(mean, f64::from(whole) + first);
             }
         }
         mean * 40
@@ -96,13 +96,18 @@ impl Random {
     /// At least `scale`, and beyond `x` times that in one draw of `x²`: a Pareto
     /// tail with no variance, which is what delays in shared networks look like.
     pub fn heavy_tail(&mut self, scale: Duration) -> Duration {
-        scale.mul_f64(1.0 / (1.0 - self.unit()).sqrt())
+        scaled(scale, 1.0 / (1.0 - self.unit()).sqrt())
     }
 
     /// One of `choices`; `None` if there are none.
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> Option<&'a T> {
         choices.get(self.below(choices.len() as u64) as usize)
     }
+}
+
+/// `duration * factor`, cut to whole nanoseconds: how `Duration::mul_f64` rounds has changed before.
+fn scaled(duration: Duration, factor: f64) -> Duration {
+    Duration::from_nanos((nanos(duration) as f64 * factor) as u64)
 }
 
 /// A duration in nanoseconds, at most 292 years.

@@ -12,7 +12,7 @@ use super::NodeId;
 use super::daemon::{Daemon, TimeService};
 use super::fault::Fault;
 use super::machine::{CounterModel, Machine, Reference};
-use super::network::Link;
+use super::network::{Link, Timing};
 use super::node::{Env, Node};
 use super::oscillator::Oscillator;
 use super::random::Random;
@@ -154,6 +154,7 @@ impl Scenario {
         program: impl FnMut(&mut Env<'_, N::Message>) -> N + 'static,
     ) -> World<N> {
         let mut world = World::beginning_at(self.begin(), self.seed, program);
+        world.set_links(links(&mut Random::new(self.seed, LAYOUT - 3)));
         for number in 0..self.nodes {
             let mut machine = self.machine(number);
             machine.sabotage = sabotage;
@@ -267,6 +268,7 @@ impl Scenario {
             }
             Mix::StoppedVm => (early, Fault::StopVm(node, within(&mut random, 500, 60_000))),
             Mix::Drifting => (early, Fault::Pause(node, within(&mut random, 1, 20))),
+            Mix::Honest if random.chance(250_000) => (at, self.network_fault(node, &mut random)),
             Mix::Honest => (at, self.honest_fault(node, &mut random)),
         })
     }
@@ -277,6 +279,19 @@ impl Scenario {
             oscillator(self.mix, &mut Random::new(self.seed, MACHINES + u64::from(number)));
         let mut random = Random::new(self.seed, MACHINES + (1 << 40) + u64::from(number));
         self.mix == Mix::Honest && steady.1.is_some() && random.chance(500_000)
+    }
+
+    /// The clocks do not care; a program on them may.
+    fn network_fault(&self, node: NodeId, random: &mut Random) -> Fault {
+        let other = NodeId(random.below(u64::from(self.nodes)) as u32);
+        match random.below(4) {
+            0 => Fault::Cut(node, other),
+            1 => Fault::Heal,
+            _ => {
+                let here = (0..self.nodes).map(NodeId).filter(|_| random.chance(500_000));
+                Fault::Partition(vec![here.collect()])
+            }
+        }
     }
 
     /// A fault that breaks no assumption.
@@ -316,6 +331,24 @@ impl Scenario {
     }
 }
 
+/// How the nodes reach each other: each of the three models of time.
+fn links(random: &mut Random) -> Link {
+    let ms = Duration::from_millis;
+    let link = match random.below(3) {
+        0 => Link::within(ms(1), ms(10)),
+        1 => {
+            let stable_from = Duration::from_secs(random.below(300));
+            Link::new(Timing::PartiallySynchronous { least: ms(1), most: ms(20), stable_from })
+        }
+        _ => Link::heavy_tailed(ms(2)),
+    };
+    match random.below(3) {
+        0 => link,
+        1 => link.in_order(),
+        _ => link.losing(20_000).doubling(20_000),
+    }
+}
+
 /// What A3 is, where it is assumed.
 const WANDER_PPM: u32 = 15;
 
@@ -327,8 +360,8 @@ fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
         return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), None);
     }
     match random.below(3) {
-        // As bad as A2 allows, all the time.
-        0 => (Oscillator::off_by(sign * 199.999), Some(sign)),
+        // As bad as A2 allows, all the time: 200 ppm of frequency are 200.04 of a period.
+        0 => (Oscillator::off_by(if sign > 0.0 { 200.039 } else { -199.999 }), Some(sign)),
         1 => {
             let quartz = Oscillator::off_by(sign * 40.0 * random.unit())
                 .wander(0.05 * random.unit())

@@ -58,9 +58,31 @@ pub fn search(
     seeds: Range<u64>,
     check: impl Fn(&Scenario) -> Result<(), String>,
 ) -> Result<u64, Box<Failure>> {
+    search_in(seeds.map(|seed| Scenario::random(mix, seed)), check)
+}
+
+/// The same in scenarios of your own choice: worlds of five nodes, say.
+///
+/// ```
+/// use truechimer::sim::{Mix, Scenario, search_in};
+///
+/// let of_five = (0..2).map(|seed| Scenario::with_nodes(Mix::Honest, seed, 5));
+/// assert!(search_in(of_five, |scenario| match scenario.nodes().count() {
+///     5 => Ok(()),
+///     other => Err(format!("{other} nodes")),
+/// })
+/// .is_ok());
+/// ```
+///
+/// # Errors
+///
+/// The first failure, reduced.
+pub fn search_in(
+    scenarios: impl IntoIterator<Item = Scenario>,
+    check: impl Fn(&Scenario) -> Result<(), String>,
+) -> Result<u64, Box<Failure>> {
     let mut worlds = 0;
-    for seed in seeds {
-        let scenario = Scenario::random(mix, seed);
+    for scenario in scenarios {
         if let Err(why) = guarded(&check, &scenario) {
             return Err(Box::new(reduce(&check, scenario, why)));
         }

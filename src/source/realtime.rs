@@ -127,7 +127,7 @@ fn offsets(
     // A kernel that was told TAI − UTC and says something else may know of a leap
     // that the table does not, or be wrong. Where nobody told it, it says 0, or
     // counts leaps from there.
-    if let Some(kernel) = kernel.filter(|kernel| kernel.tai.saturating_sub(in_table).abs() == 1) {
+    if let Some(kernel) = kernel.filter(|kernel| kernel.tai.abs_diff(in_table) == 1) {
         cover(kernel.tai);
     }
     Some((least, most))
