@@ -102,11 +102,10 @@ impl fmt::Display for Interval {
         let digits = rfc3339::fraction_digits(f);
         let unit = 10i64.pow(9 - digits as u32);
         let (earliest, latest) = (self.earliest().tai_nanos(), self.latest().tai_nanos());
-        // `write_moment` cuts downward: right for the first end, if there is such a count, and
-        // for the second one after all but a unit was added.
         let below = earliest.div_euclid(unit).checked_mul(unit);
         let (earliest, first_digits) = below.map_or((earliest, 9), |below| (below, digits));
-        let above = latest.checked_add(unit - 1);
+        let missing = (-latest.rem_euclid(unit)).rem_euclid(unit);
+        let above = latest.checked_add(missing);
         let (latest, last_digits) = above.map_or((latest, 9), |above| (above, digits));
         let mut line = Line::<{ 2 * LONGEST + "[, ]".len() }>::new();
         line.write_char('[')?;
