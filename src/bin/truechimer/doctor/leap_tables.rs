@@ -53,10 +53,9 @@ impl TableView {
         match (&self.expires, self.expired) {
             (None, _) => format!("{source}; it does not say until when it is complete"),
             (Some(expires), false) => format!("{source}; complete until {expires}"),
-            (Some(expires), true) => format!(
-                "{source}; EXPIRED at {expires}, which is ignored: it is used on, and a leap \
-                 second since then would be missing"
-            ),
+            (Some(expires), true) => {
+                format!("{source}; EXPIRED at {expires}: a leap second since then would be missing")
+            }
         }
     }
 }
@@ -91,14 +90,19 @@ impl TablesView {
         }
     }
 
+    fn used_in_words(&self) -> String {
+        let ignored = if self.used.expired { ". Expired but ignored: it is used on" } else { "" };
+        self.used.in_words() + ignored
+    }
+
     pub fn lines(&self, page: &mut Page) {
-        page.line("table in use", &self.used.in_words());
+        page.line("table in use", &self.used_in_words());
         match (&self.system, &self.system_error) {
             (Some(table), _) => {
                 let same = if self.agree == Some(true) { "the same" } else { "OTHER" };
-                page.line("system's table", &format!("{}; {same} leap seconds", table.in_words()));
+                page.line("system table", &format!("{}; {same} leap seconds", table.in_words()));
             }
-            (None, Some(error)) => page.line("system's table", error),
+            (None, Some(error)) => page.line("system table", error),
             (None, None) => {}
         }
     }
@@ -205,12 +209,12 @@ mod tests {
             (seen.used.expired, seen.agree, seen.untold.is_some()),
             (false, Some(true), false)
         );
-        let words = seen.used.in_words();
+        let words = seen.used_in_words();
         assert!(words.contains("built into") && words.contains("until 2027-06-28"), "{words}");
         let missing = Err(LeapTableError::NotFound { searched: vec!["/nowhere".into()] });
         let seen = view(1_814_140_800, missing);
-        let words = seen.used.in_words();
-        assert!(words.contains("EXPIRED") && words.contains("ignored"), "{words}");
+        let words = seen.used_in_words();
+        assert!(words.contains("EXPIRED") && words.contains("xpired but ignored"), "{words}");
         assert!(seen.system_error.is_some_and(|error| error.contains("tzdata")));
     }
 }
