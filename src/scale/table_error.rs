@@ -216,3 +216,29 @@ impl LeapTableError {
         if steps.is_empty() { Err(LeapTableError::Empty) } else { Ok(steps) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_or_cannot_be_read_says_what_to_do() {
+        let hash = || "0".repeat(40);
+        let errors = [
+            LeapTableError::Empty,
+            LeapTableError::Malformed { line: 1, expected: "a number" },
+            LeapTableError::BadStart { line: 1 },
+            LeapTableError::OutOfOrder { line: 2 },
+            LeapTableError::BadStep { line: 2, from: 10, to: 12 },
+            LeapTableError::HashMissing,
+            LeapTableError::HashMismatch { stated: hash(), computed: hash() },
+            LeapTableError::TzIf { what: "it ends within its header" },
+            LeapTableError::Io { path: "/x".into(), error: io::ErrorKind::NotFound.into() },
+            LeapTableError::NotFound { searched: Vec::new() },
+        ];
+        for error in errors {
+            let words = error.to_string();
+            assert!(words.contains("tzdata"), "{words}");
+        }
+    }
+}
