@@ -94,6 +94,7 @@ fn what_is_no_moment_is_refused_with_the_text_and_the_reason() {
     for (text, reason) in [
         ("2016-12-31T12:34:60Z", "no second 60"),
         ("yesterday", "expected a year"),
+        ("", "expected a year"),
         ("unix:12.", "expected seconds of Unix time"),
         ("gps:1930 604800", "below 604800"),
         ("ntp:00000000.00000000", "not known"),
@@ -102,7 +103,7 @@ fn what_is_no_moment_is_refused_with_the_text_and_the_reason() {
         ("1971-01-01T00:00:00Z", "before 1972"),
     ] {
         let error = run(&["convert", text]).expect_err(text);
-        assert!(error.starts_with(text) && error.contains(reason), "{error}");
+        assert!(error.starts_with(&format!("{text:?}: ")) && error.contains(reason), "{error}");
     }
     let error = run(&["convert", "--table", "/nonexistent", "unix:0"]).expect_err("no table");
     assert!(error.contains("/nonexistent: "), "{error}");
@@ -115,7 +116,7 @@ fn the_table_is_shown_with_its_source_expiry_and_hash() {
         "source    tests/data/leap-seconds.list\n",
         "hash      verified\n",
         "expires   2026-06-28T00:00:00Z: EXPIRED",
-        "built-in  the same entries\n",
+        "built-in  (which the clock uses) the same entries\n",
         "leaps     27\n",
         "       10  1972-01-01T00:00:00Z\n",
         "       37  2016-12-31T23:59:60Z inserted\n",
@@ -126,6 +127,12 @@ fn the_table_is_shown_with_its_source_expiry_and_hash() {
     let facts: serde_json::Value = serde_json::from_str(&builtin).expect("JSON");
     assert_eq!(facts["expired"], serde_json::json!(false));
     assert_eq!(facts["leaps"].as_array().map(Vec::len), Some(27));
-    assert!(run(&["leaps"]).expect("system or built-in").contains("leaps     "));
+    assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
+    let default = run(&["leaps"]).expect("the one that the clock uses");
+    assert_eq!(Ok(&default), run(&["leaps", "--table", "builtin"]).as_ref());
+    for part in ["source    built into truechimer\n", "used by   now, ", "--table system"] {
+        assert!(default.contains(part), "{part:?} in {default}");
+    }
+    assert_eq!(facts["used_by_default"], serde_json::json!(true));
     assert!(run(&["leaps", "--table", "Cargo.toml"]).is_err());
 }

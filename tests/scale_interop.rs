@@ -72,13 +72,22 @@ mod with_chrono {
     #[test]
     fn every_leap_second_comes_back() {
         for leap in LeapTable::builtin().leaps() {
-            let date = DateTime::<ChronoUtc>::from(leap.label);
+            let date = DateTime::<ChronoUtc>::try_from(leap.label).expect("it was");
             assert_eq!(Utc::try_from(date), Ok(leap.label));
         }
         for year in [0, 1, 1969, 9999] {
             let utc = Utc::new((year, 12, 31), (23, 59, 59), 999_999_999).expect("a date");
-            assert_eq!(Utc::try_from(DateTime::<ChronoUtc>::from(utc)), Ok(utc));
+            let date = DateTime::<ChronoUtc>::try_from(utc).expect("within chrono's years");
+            assert_eq!(Utc::try_from(date), Ok(utc));
         }
+    }
+
+    #[test]
+    fn a_second_60_of_another_table_that_never_was_is_not_passed_on() {
+        let entries = [(63_072_000, 10), (1_451_606_400, 11)];
+        let other = LeapTable::from_entries(&entries).expect("a table");
+        let label = other.parse_utc("2015-12-31T23:59:60Z").expect("in that table");
+        assert_eq!(DateTime::<ChronoUtc>::try_from(label), Err(ScaleError::NoSuchLeapSecond));
     }
 }
 
@@ -141,9 +150,11 @@ mod with_serde {
         comes_back::<NtpDate>("0:dc12c4ff.8000000000000000");
         comes_back::<PtpTime>("1483228836.500000000");
         comes_back::<Smeared>("2016-12-31T18:00:00.000000000 smear:utc-sls");
-        let json = "[1483228799500000000,1483228799600000000]";
+        comes_back::<UnixTime>("1483228799.500000001");
+        comes_back::<UnixTime>("-9223372036.854775808");
+        let json = r#"["1483228799.500000000","1483228799.600000000"]"#;
         let span: Span<UnixTime> = serde_json::from_str(json).expect("in order");
-        assert_eq!(serde_json::to_string(&span).expect("two numbers"), json);
-        assert!(serde_json::from_str::<Span<UnixTime>>("[2,1]").is_err());
+        assert_eq!(serde_json::to_string(&span).expect("two texts"), json);
+        assert!(serde_json::from_str::<Span<UnixTime>>(r#"["2","1"]"#).is_err());
     }
 }

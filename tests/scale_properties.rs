@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use truechimer::scale::{UnixReading, UnixToTai};
 use truechimer::{
-    GpsTime, Interval, LeapTable, NtpDate, NtpTime, PtpTime, ScaleError, Span, Timestamp, UnixTime,
-    Utc,
+    GpsTime, Interval, LeapTable, NtpDate, NtpTime, ParseUtcError, PtpTime, ScaleError, Span,
+    Timestamp, UnixTime, Utc,
 };
 
 const SECOND: i64 = 1_000_000_000;
@@ -211,6 +211,8 @@ proptest! {
         };
         let plain = (1..=days).contains(&day) && hour < 24 && minute < 60 && second < 60;
         let parsed = text.parse::<Utc>();
+        let label = Utc::new((year, month, day), (hour, minute, second), 0);
+        prop_assert_eq!(label.is_ok(), parsed.is_ok(), "{}", text);
         if second == 60 {
             let end_of_month = hour == 23 && minute == 59 && day == days;
             prop_assert!(parsed.is_err() || end_of_month && year >= 1972);
@@ -236,6 +238,8 @@ fn every_minute_but_the_known_ones_refuses_second_60() {
             let may_be = possible && (month, day) != (12, 30) && !(month == 2 && year % 4 == 0);
             let expected = leaps.contains(&text) || may_be;
             assert_eq!(text.parse::<Utc>().is_ok(), expected, "{text}");
+            let label = Utc::new((year, month, day), (23, 59, 60), 0);
+            assert_eq!(label, text.parse(), "{text}");
             // A moment needs a leap second that is known.
             assert_eq!(text.parse::<Timestamp>().is_ok(), leaps.contains(&text), "{text}");
         }
@@ -288,7 +292,9 @@ fn what_has_no_answer_is_refused_with_a_reason() {
     assert_eq!(table.utc_to_tai(ancient), Err(ScaleError::BeforeUtc));
     let far = Utc::new((9999, 12, 31), (23, 59, 59), 999_999_999).expect("a date");
     assert_eq!(table.utc_to_tai(far), Err(ScaleError::OutOfRange));
-    let none = Utc::new((2015, 12, 31), (23, 59, 60), 0).expect("a label");
+    let never = Utc::new((2015, 12, 30), (23, 59, 60), 0);
+    assert_eq!(never, Err(ParseUtcError::NotALeapSecond));
+    let none = Utc::new((2030, 6, 30), (23, 59, 60), 0).expect("it may still come");
     assert_eq!(table.utc_to_tai(none), Err(ScaleError::NoSuchLeapSecond));
     assert_eq!(table.interval_to_unix(&Interval::EVERYTHING), Err(ScaleError::OpenEnd));
     assert_eq!(table.interval_to_unix(&early.into()), Err(ScaleError::BeforeUtc));

@@ -49,16 +49,25 @@ mod chrono_types {
     use crate::scale::builtin;
     use crate::scale::civil::SECOND;
     use crate::scale::error::ScaleError;
+    use crate::scale::rfc3339::ParseUtcError;
     use crate::scale::utc::Utc;
     use crate::timestamp::Timestamp;
 
     /// A second 60 becomes chrono's way of writing it: second 59 and more than 10⁹ nanoseconds.
-    impl From<Utc> for DateTime<ChronoUtc> {
-        fn from(utc: Utc) -> DateTime<ChronoUtc> {
+    ///
+    /// Refuses a second 60 that UTC never had, which only another table than the built-in
+    /// one can give: chrono would pass it on as if it had been.
+    impl TryFrom<Utc> for DateTime<ChronoUtc> {
+        type Error = ScaleError;
+
+        fn try_from(utc: Utc) -> Result<DateTime<ChronoUtc>, ScaleError> {
             let (seconds, is_leap) = utc.unix_seconds();
+            if is_leap && !builtin::may_have_leap_second(utc) {
+                return Err(ScaleError::NoSuchLeapSecond);
+            }
             let below = utc.nanosecond() + if is_leap { SECOND as u32 } else { 0 };
             // Years 0 to 9999 are all within chrono's, and it accepts this at any second 59.
-            DateTime::from_timestamp(seconds, below).unwrap_or_default()
+            DateTime::from_timestamp(seconds, below).ok_or(ScaleError::OutOfRange)
         }
     }
 
@@ -79,11 +88,10 @@ mod chrono_types {
                 (date.hour() as u8, date.minute() as u8, second),
                 nanos,
             );
-            let utc = utc.map_err(|_| ScaleError::OutOfRange)?;
-            if is_leap && !builtin::may_have_leap_second(utc) {
-                return Err(ScaleError::NoSuchLeapSecond);
-            }
-            Ok(utc)
+            utc.map_err(|error| match error {
+                ParseUtcError::NotALeapSecond => ScaleError::NoSuchLeapSecond,
+                _ => ScaleError::OutOfRange,
+            })
         }
     }
 
@@ -92,7 +100,7 @@ mod chrono_types {
         type Error = ScaleError;
 
         fn try_from(t: Timestamp) -> Result<DateTime<ChronoUtc>, ScaleError> {
-            Ok(builtin::TABLE.tai_to_utc(t)?.into())
+            builtin::TABLE.tai_to_utc(t)?.try_into()
         }
     }
 
@@ -180,6 +188,7 @@ mod serde_types {
     use crate::scale::ptp::PtpTime;
     use crate::scale::smear::Smeared;
     use crate::scale::span::Span;
+    use crate::scale::unix::UnixTime;
     use crate::scale::utc::Utc;
 
     macro_rules! as_text {
@@ -198,7 +207,7 @@ mod serde_types {
             }
         )*};
     }
-    as_text!(Utc, GpsTime, NtpTime, NtpDate, PtpTime, Smeared);
+    as_text!(Utc, UnixTime, GpsTime, NtpTime, NtpDate, PtpTime, Smeared);
 
     impl<T: Serialize + Copy + PartialOrd> Serialize for Span<T> {
         fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {

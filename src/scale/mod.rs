@@ -50,7 +50,7 @@
 //!   fractions of a second. A conversion would need another table, and would
 //!   give labels that no clock showed. [`ScaleError::BeforeUtc`].
 //! - **Second 60 where UTC had none**: in any minute but 23:59 UTC, on any day of
-//!   the past that is not in the table. Text from outside is checked at once;
+//!   the past that is not in the table. Text and numbers from outside are checked at once;
 //!   after the built-in table's expiry the ends of months are let through, and the
 //!   table decides. [`ParseUtcError::NotALeapSecond`], [`ScaleError::NoSuchLeapSecond`].
 //! - **A second that a negative leap second skipped.** It has no moment.

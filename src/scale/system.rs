@@ -1,8 +1,11 @@
 //! Finding the leap table that the host's tzdata package keeps up to date.
 
-use std::fs::File;
+use std::fs::{self, FileType, OpenOptions};
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use super::leap::LeapTable;
 use super::table_error::LeapTableError;
@@ -54,22 +57,71 @@ impl LeapTable {
     ///
     /// # Errors
     ///
-    /// [`LeapTableError::Io`] and [`LeapTableError::File`] name the file.
+    /// [`LeapTableError::Io`] and [`LeapTableError::File`] name the file. What is no
+    /// regular file is refused before it is opened: a FIFO would never answer.
     pub fn open(path: &Path) -> Result<LeapTable, LeapTableError> {
-        let read = || {
-            let mut bytes = Vec::new();
-            File::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes).map(|_| bytes)
-        };
-        let bytes = read().map_err(|error| LeapTableError::Io { path: path.to_owned(), error })?;
+        let io = |error| LeapTableError::Io { path: path.to_owned(), error };
+        let refused =
+            |error| LeapTableError::File { path: path.to_owned(), error: Box::new(error) };
+        let found = fs::metadata(path).map_err(io)?;
+        if !found.is_file() {
+            return Err(refused(LeapTableError::NotAFile { found: kind(found.file_type()) }));
+        }
+        if found.len() > MOST_BYTES {
+            let (bytes, limit) = (found.len(), MOST_BYTES);
+            return Err(refused(LeapTableError::TooLarge { bytes, limit }));
+        }
+        // It may be replaced by a FIFO between the two calls, or grow.
+        let nonblocking = OFlag::O_NONBLOCK.bits();
+        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+        let mut bytes = Vec::new();
+        file.and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)).map_err(io)?;
         let table = match bytes.starts_with(b"TZif") {
             true => LeapTable::from_tzif(&bytes),
             false => LeapTable::from_list(&bytes),
         };
-        match table {
-            Ok(table) => Ok(table.read_from(path)),
-            Err(error) => {
-                Err(LeapTableError::File { path: path.to_owned(), error: Box::new(error) })
-            }
-        }
+        table.map(|table| table.read_from(path)).map_err(refused)
+    }
+}
+
+/// What stands in a table's place.
+fn kind(found: FileType) -> &'static str {
+    match found {
+        found if found.is_dir() => "a directory",
+        found if found.is_fifo() => "a FIFO or pipe",
+        found if found.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use nix::unistd::mkfifo;
+
+    fn refusal(path: &Path) -> String {
+        LeapTable::open(path).expect_err("no table").to_string()
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_not_waited_for() {
+        let folder = std::env::temp_dir().join(format!("truechimer-leaps-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("the temporary directory is ours");
+        // `system()` looks for this name in `$TZDIR`.
+        let fifo = folder.join("leap-seconds.list");
+        mkfifo(&fifo, Mode::S_IRWXU).expect("the temporary directory is ours");
+        let found = LeapTable::find_in(vec![folder.clone()]);
+        let error = found.expect_err("nobody writes into it").to_string();
+        let large = folder.join("large");
+        let file = fs::File::create(&large).expect("the temporary directory is ours");
+        file.set_len(1 << 40).expect("a hole takes no room");
+        let too_large = refusal(&large);
+        let directory = refusal(&folder);
+        fs::remove_dir_all(&folder).expect("it is ours");
+        assert!(error.contains("leap-seconds.list: it is a FIFO"), "{error}");
+        assert!(too_large.contains("1099511627776 bytes"), "{too_large}");
+        assert!(directory.contains("it is a directory"), "{directory}");
+        assert!(refusal(Path::new("/dev/zero")).contains("it is a device"));
     }
 }

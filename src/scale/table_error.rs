@@ -6,16 +6,24 @@ use std::path::PathBuf;
 use super::civil::{DAY, SECOND};
 use super::step::Step;
 
+/// What helps against a damaged table.
+const AGAIN: &str = "fetch the list again (<https://data.iana.org/time-zones/data/leap-seconds.list>) \
+                     or update tzdata";
+
 /// Why a leap table is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeapTableError {
     /// No line of data.
-    #[error("the table has no entries: it is empty, or cut off before its first data line")]
+    #[error(
+        "the table has no entries: it is empty, or cut off before its first data line; {}",
+        AGAIN
+    )]
     Empty,
     /// Larger than any real one by far.
     #[error(
-        "the table is {bytes} bytes long, more than the limit of {limit}: this is not a leap table"
+        "the table is {bytes} bytes long, more than the limit of {limit}: this is not a \
+         leap table; give the path of a leap-seconds.list or of a TZif file with leap seconds"
     )]
     TooLarge {
         /// Its length.
@@ -32,7 +40,7 @@ pub enum LeapTableError {
         limit: usize,
     },
     /// A line that is not what the format wants.
-    #[error("line {line}: expected {expected}")]
+    #[error("line {line}: expected {expected}; if this is a leap-seconds.list, {}", AGAIN)]
     Malformed {
         /// Where.
         line: usize,
@@ -42,7 +50,8 @@ pub enum LeapTableError {
     /// It does not begin where UTC does.
     #[error(
         "line {line}: the first entry must be 1972-01-01 (NTP 2272060800) with 10 s, where UTC \
-         as it is begins: the beginning of the table is missing"
+         as it is begins: the beginning of the table is missing; {}",
+        AGAIN
     )]
     BadStart {
         /// Where.
@@ -50,7 +59,8 @@ pub enum LeapTableError {
     },
     /// Not later than the line before.
     #[error(
-        "line {line}: the entry is not later than the one before it: the table is out of order"
+        "line {line}: the entry is not later than the one before it: the table is out of order; {}",
+        AGAIN
     )]
     OutOfOrder {
         /// Where.
@@ -64,7 +74,9 @@ pub enum LeapTableError {
     },
     /// The offset changes by other than one second.
     #[error(
-        "line {line}: TAI − UTC goes from {from} to {to} s, and must change by exactly one: a line is missing or wrong"
+        "line {line}: TAI − UTC goes from {from} to {to} s, and must change by exactly one: a line is missing \
+         or wrong; {}",
+        AGAIN
     )]
     BadStep {
         /// Where.
@@ -91,11 +103,13 @@ pub enum LeapTableError {
         line: usize,
     },
     /// A published list without its last line.
-    #[error("the list has a `#$` line and no `#h` line: it is cut off before its hash")]
+    #[error("the list has a `#$` line and no `#h` line: it is cut off before its hash; {}", AGAIN)]
     HashMissing,
     /// The hash is another.
     #[error(
-        "the list's hash is {computed}, and its `#h` line says {stated}: the contents were changed or damaged"
+        "the list's hash is {computed}, and its `#h` line says {stated}: the contents were \
+         changed or damaged; {}",
+        AGAIN
     )]
     HashMismatch {
         /// What the list says.
@@ -104,7 +118,9 @@ pub enum LeapTableError {
         computed: String,
     },
     /// A TZif file that ends too early, or is none.
-    #[error("the TZif file is damaged: {what}")]
+    #[error(
+        "the TZif file is damaged: {what}; update or reinstall tzdata, or use the built-in table"
+    )]
     TzIf {
         /// What is wrong with it.
         what: &'static str,
@@ -118,8 +134,21 @@ pub enum LeapTableError {
         /// The folders that were searched.
         searched: Vec<PathBuf>,
     },
+    /// What was to be read is no regular file, and reading it might never end.
+    #[error(
+        "it is {found}, not a regular file: give the path of a leap-seconds.list or of a TZif \
+         file with leap seconds"
+    )]
+    NotAFile {
+        /// What it is instead.
+        found: &'static str,
+    },
     /// A file could not be read.
-    #[error("{}: {error}", .path.display())]
+    #[error(
+        "{}: {error}; give the path of a table that this process may read, update tzdata, or use \
+         the built-in table",
+        .path.display()
+    )]
     Io {
         /// Which.
         path: PathBuf,
@@ -185,5 +214,31 @@ impl LeapTableError {
             before = Some((unix, offset));
         }
         if steps.is_empty() { Err(LeapTableError::Empty) } else { Ok(steps) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_or_cannot_be_read_says_what_to_do() {
+        let hash = || "0".repeat(40);
+        let errors = [
+            LeapTableError::Empty,
+            LeapTableError::Malformed { line: 1, expected: "a number" },
+            LeapTableError::BadStart { line: 1 },
+            LeapTableError::OutOfOrder { line: 2 },
+            LeapTableError::BadStep { line: 2, from: 10, to: 12 },
+            LeapTableError::HashMissing,
+            LeapTableError::HashMismatch { stated: hash(), computed: hash() },
+            LeapTableError::TzIf { what: "it ends within its header" },
+            LeapTableError::Io { path: "/x".into(), error: io::ErrorKind::NotFound.into() },
+            LeapTableError::NotFound { searched: Vec::new() },
+        ];
+        for error in errors {
+            let words = error.to_string();
+            assert!(words.contains("tzdata"), "{words}");
+        }
     }
 }

@@ -16,8 +16,6 @@ use crate::timestamp::Timestamp;
 /// second before, so one value names two moments; a skipped one leaves a hole.
 /// [`LeapTable::unix_to_tai`](super::LeapTable::unix_to_tai) says which it is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct UnixTime(i64);
 
 impl UnixTime {

@@ -5,11 +5,11 @@
 //! the day's 86 401st second, counted like the others, so order and text are right.
 //!
 //! A label alone does not say whether its second exists: that is for a
-//! [`LeapTable`] to know. So [`Utc::new`] takes second 60 at any 23:59, and
-//! [`LeapTable::utc_to_tai`] refuses those that are not in the table. Text comes
-//! from outside and is checked at once: `FromStr` takes a second 60 only where the
+//! [`LeapTable`] to know. What comes from outside, as numbers or as text, is
+//! checked at once: [`Utc::new`] and `FromStr` take a second 60 only where the
 //! built-in table has one, or, after that table's expiry, where UTC may still get
-//! one (the end of a month). For another table's leap seconds there is
+//! one (the end of a month). [`LeapTable::utc_to_tai`] then refuses those that are
+//! not in its table. For another table's leap seconds there is
 //! [`LeapTable::parse_utc`].
 
 use std::fmt;
@@ -55,7 +55,7 @@ impl Utc {
     /// # Errors
     ///
     /// [`ParseUtcError::OutOfRange`] names the number; [`ParseUtcError::NotALeapSecond`]
-    /// is a second 60 elsewhere than at 23:59.
+    /// is a second 60 that never was and never can be, by the rule that `FromStr` has too.
     pub fn new(
         (year, month, day): (u16, u8, u8),
         (hour, minute, second): (u8, u8, u8),
@@ -76,11 +76,20 @@ impl Utc {
         if second == 60 && (hour, minute) != (23, 59) {
             return Err(ParseUtcError::NotALeapSecond);
         }
-        Ok(Utc {
+        let utc = Utc {
             days: days_from_date(year.into(), month, day) as i32,
             second: (u32::from(hour) * 60 + u32::from(minute)) * 60 + u32::from(second),
             nanos: nanosecond,
-        })
+        };
+        utc.checked()
+    }
+
+    /// The label, unless it is a second 60 that never was and never can be.
+    fn checked(self) -> Result<Utc, ParseUtcError> {
+        if self.is_leap_second() && !builtin::may_have_leap_second(self) {
+            return Err(ParseUtcError::NotALeapSecond);
+        }
+        Ok(self)
     }
 
     /// The label of a reading of a Unix clock.
@@ -222,11 +231,7 @@ impl FromStr for Utc {
     type Err = ParseUtcError;
 
     fn from_str(text: &str) -> Result<Utc, ParseUtcError> {
-        let utc = Utc::read(text)?;
-        if utc.is_leap_second() && !builtin::may_have_leap_second(utc) {
-            return Err(ParseUtcError::NotALeapSecond);
-        }
-        Ok(utc)
+        Utc::read(text)?.checked()
     }
 }
 

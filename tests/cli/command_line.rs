@@ -25,9 +25,10 @@ fn wrong_arguments_are_told_apart_from_a_wrong_clock() {
         (&["now", "--assume", "1s", "--assume", "2s"], "--assume"),
         (&["now", "--max-drift-ppm", "0"], "from 1 to"),
         (&["now", "--max-drift-ppm", "100001"], "from 1 to"),
-        (&["now", "--max-drift-ppm", "-1"], "--max-drift-ppm"),
-        (&["now", "--max-drift-ppm", "many"], "--max-drift-ppm"),
-        (&["now", "--max-drift-ppm", "4294967296"], "--max-drift-ppm"),
+        (&["now", "--max-drift-ppm", "-1"], "from 1 to 100000"),
+        (&["now", "--max-drift-ppm", "many"], "from 1 to 100000"),
+        (&["now", "--max-drift-ppm", "4294967296"], "from 1 to 100000"),
+        (&["now", "--wall-scale", "bing"], "utc, unknown, or a smear"),
         (&["now", "--max-width", "0s"], "more than 0"),
         (&["now", "--max-width", "1ns"], "--max-width"),
         (&["now", "--max-width", "1y"], "--max-width"),
@@ -38,6 +39,7 @@ fn wrong_arguments_are_told_apart_from_a_wrong_clock() {
         (&["doctor", "--max-drift-ppm", "0"], "--max-drift-ppm"),
         (&["bench", "--assume", "1week"], "--assume"),
         (&["convert", "yesterday"], "yesterday"),
+        (&["convert", ""], "truechimer: \"\": expected"),
         (&["leaps", "now"], "now"),
     ];
     for (args, words) in cases {

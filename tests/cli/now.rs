@@ -96,6 +96,16 @@ fn the_counter_can_be_chosen() {
 }
 
 #[test]
+fn the_wall_clocks_scale_can_be_said() {
+    for scale in ["utc", "google", "aws", "meta", "meta-ptp", "chrony", "utc-sls", "unknown"] {
+        for command in ["now", "doctor"] {
+            let ran = run(&[command, "--assume", "250ms", "--wall-scale", scale]);
+            assert_eq!(ran.code, Some(0), "{command} {scale}: {}", ran.err);
+        }
+    }
+}
+
+#[test]
 fn a_wide_word_needs_a_wide_limit() {
     let ran = run(&["now", "--assume", "10s"]);
     assert_eq!((ran.code, ran.out.as_str()), (Some(64), ""));

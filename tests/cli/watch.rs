@@ -82,6 +82,7 @@ fn without_evidence_it_goes_on_and_says_so_in_each_line() {
     }
     let mut child = truechimer(&["watch", "--interval", "20ms"])
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -91,6 +92,10 @@ fn without_evidence_it_goes_on_and_says_so_in_each_line() {
     }
     send(Signal::SIGTERM, &child);
     assert_eq!(wait(&mut child).code(), Some(0));
+    let advice = complaints(&mut child);
+    assert!(advice.contains("chronyd") && advice.contains("--assume 250ms"), "{advice}");
+    assert_eq!(advice.matches("to do: ").count(), 1, "once, not with each line: {advice}");
+    assert!(fits(&advice));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use truechimer::{BuildError, Clock, ClockBuilder, CounterKind};
+use truechimer::{BuildError, Clock, ClockBuilder, CounterKind, Smear, WallScale};
 
 use crate::convert::ConvertArgs;
 use crate::leaps::LeapsArgs;
@@ -46,7 +46,7 @@ It takes less than 3 s. The exit code does not depend on the clock's status.")]
     Bench(BenchArgs),
     /// Show a moment on every time scale
     Convert(ConvertArgs),
-    /// Show the leap table that is used here, and whether it may be believed
+    /// Show the leap table that the clock uses, or another, and whether it may be believed
     Leaps(LeapsArgs),
 }
 
@@ -103,12 +103,18 @@ pub struct ClockArgs {
     /// How far the counter's rate may be from nominal, in parts per million
     ///
     /// From 1 to 100000; 200 if not given.
-    #[arg(long, value_name = "PPM", allow_negative_numbers = true)]
+    #[arg(long, value_name = "PPM", allow_hyphen_values = true, value_parser = parse_ppm)]
     pub max_drift_ppm: Option<u32>,
     /// Do not answer where the interval is wider than this; 10s if not given
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = parse_duration)]
     pub max_width: Option<Duration>,
+    /// What the wall clock shows around a leap second; utc if not given
+    ///
+    /// utc; the smear of its time servers, which is google, aws, meta, meta-ptp, chrony or
+    /// utc-sls; or unknown, which widens by a second for a day around each leap second.
+    #[arg(long, value_name = "SCALE", value_parser = parse_wall_scale)]
+    pub wall_scale: Option<WallScale>,
 }
 
 /// [`CounterKind`], as it is written on a command line.
@@ -148,6 +154,9 @@ impl ClockArgs {
         if let Some(width) = self.max_width {
             builder = builder.max_width(width);
         }
+        if let Some(scale) = self.wall_scale {
+            builder = builder.wall_scale(scale);
+        }
         builder
     }
 }
@@ -170,6 +179,22 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         return Err(format!("it must be more than 0; {EXAMPLES}"));
     }
     Ok(duration)
+}
+
+/// What is a number is left to the builder; what is none gets the range that counts.
+fn parse_ppm(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "it must be a whole number from 1 to 100000".to_owned())
+}
+
+fn parse_wall_scale(text: &str) -> Result<WallScale, String> {
+    match text {
+        "utc" => Ok(WallScale::Utc),
+        "unknown" => Ok(WallScale::Unknown),
+        smear => smear.parse::<Smear>().map(WallScale::Smeared).map_err(|_| {
+            let smears = Smear::ALL.map(|smear| smear.to_string()).join(", ");
+            format!("it must be utc, unknown, or a smear: {smears}")
+        }),
+    }
 }
 
 /// How often `watch` may print: oftener shows nothing new, and rarer looks like a hang.
@@ -249,6 +274,17 @@ mod tests {
             let error = parse_duration(text).expect_err(text);
             assert!(error.contains(words), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn every_wall_scale_has_its_name() {
+        assert_eq!(parse_wall_scale("utc"), Ok(WallScale::Utc));
+        assert_eq!(parse_wall_scale("unknown"), Ok(WallScale::Unknown));
+        for smear in Smear::ALL {
+            assert_eq!(parse_wall_scale(&smear.to_string()), Ok(WallScale::Smeared(smear)));
+        }
+        let error = parse_wall_scale("bing").expect_err("no such smear");
+        assert!(error.contains("google, aws"), "{error}");
     }
 
     #[test]

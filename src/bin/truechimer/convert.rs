@@ -37,7 +37,7 @@ pub enum ConvertError {
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
     /// The text is no moment.
-    #[error("{text}: {reason}")]
+    #[error("{text:?}: {reason}")]
     Input {
         /// As given.
         text: String,

@@ -1,4 +1,4 @@
-//! `truechimer leaps`: which leap table is used here, and whether it may be believed.
+//! `truechimer leaps`: the leap table that the clock uses, or another, and whether it may be believed.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -44,10 +44,10 @@ impl TableChoice {
 /// What `truechimer leaps` is told.
 #[derive(clap::Args, Debug)]
 pub struct LeapsArgs {
-    /// The table to show: builtin, system (tzdata's), or the path of a leap-seconds.list or a
-    /// TZif file [default: system, and builtin where there is none]
-    #[arg(long, value_name = "TABLE")]
-    pub table: Option<TableChoice>,
+    /// The table to show: builtin, which the clock uses unless a program gives it another;
+    /// system (tzdata's); or the path of a leap-seconds.list or a TZif file
+    #[arg(long, value_name = "TABLE", default_value = "builtin")]
+    pub table: TableChoice,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -66,13 +66,7 @@ pub enum LeapsError {
 
 /// Prints the table, its source, expiry and hash state, as of `now`.
 pub fn run(args: &LeapsArgs, now: UnixTime, out: &mut impl Write) -> Result<(), LeapsError> {
-    let table = match &args.table {
-        Some(choice) => choice.load()?,
-        None => match LeapTable::system() {
-            Err(LeapTableError::NotFound { .. }) => LeapTable::builtin(),
-            table => table?,
-        },
-    };
+    let table = args.table.load()?;
     let facts = Facts::of(&table, now);
     if args.json {
         facts.write_json(out)?
@@ -112,14 +106,27 @@ impl Facts<'_> {
             (Some(expires), false) => writeln!(out, "expires   {expires:.0}")?,
             (Some(expires), true) => writeln!(
                 out,
-                "expires   {expires:.0}: EXPIRED; a leap second since then would be missing here: \
-                 update tzdata"
+                "expires   {expires:.0}: EXPIRED; a leap second since then\n          \
+                 would be missing here: {}",
+                match table.source() {
+                    TableSource::BuiltIn => "update truechimer",
+                    _ => "update tzdata, or fetch the list again",
+                }
             )?,
         }
         match (table.source(), self.same_as_builtin) {
-            (TableSource::BuiltIn, _) => {}
-            (_, true) => writeln!(out, "built-in  the same entries")?,
-            (_, false) => writeln!(out, "built-in  has OTHER entries (see --table builtin)")?,
+            (TableSource::BuiltIn, _) => {
+                writeln!(
+                    out,
+                    "used by   now, watch, doctor, and a `Clock` that is given no other"
+                )?;
+                writeln!(out, "others    --table system, or --table PATH")?;
+            }
+            (_, true) => writeln!(out, "built-in  (which the clock uses) the same entries")?,
+            (_, false) => writeln!(
+                out,
+                "built-in  (which the clock uses) has OTHER entries: see --table builtin"
+            )?,
         }
         match self.next {
             Some(leap) => writeln!(out, "next      {:.0} {}", leap.label, kind(&leap))?,
@@ -144,6 +151,7 @@ impl Facts<'_> {
             "hash": self.table.hash_state().to_string(),
             "expires": self.expires.map(text),
             "expired": self.expired,
+            "used_by_default": *self.table.source() == TableSource::BuiltIn,
             "same_as_builtin": self.same_as_builtin,
             "next": self.next.as_ref().map(json),
             "leaps": leaps,

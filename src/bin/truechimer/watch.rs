@@ -110,11 +110,16 @@ enum Woken {
 struct Screen {
     json: bool,
     rewrites: bool,
+    /// The cursor stands behind a line that the next one goes over.
+    has_line: bool,
+    /// The remedies that were given; each is given once.
+    advised: Vec<String>,
 }
 
 impl Screen {
     fn new(json: bool) -> Screen {
-        Screen { json, rewrites: !json && io::stdout().is_terminal() }
+        let rewrites = !json && io::stdout().is_terminal();
+        Screen { json, rewrites, has_line: false, advised: Vec::new() }
     }
 
     fn show(&mut self, clock: &Clock) -> Result<Reader, CommandError> {
@@ -122,6 +127,9 @@ impl Screen {
         let reading = Reading::from(&report);
         if self.json {
             return output::write(&(serde_json::to_string(&reading)? + "\n"));
+        }
+        if self.advise(&reading)? == Reader::Gone {
+            return Ok(Reader::Gone);
         }
         let line = in_one_line(&reading, &report);
         if !self.rewrites {
@@ -131,7 +139,23 @@ impl Screen {
         let terminal = terminal_size::terminal_size_of(io::stdout());
         let columns = terminal.map_or(COLUMNS, |(width, _)| usize::from(width.0)).min(COLUMNS);
         let width = columns.saturating_sub(1);
+        self.has_line = true;
         output::write(&format!("\r{:<width$}", shortened(&line, width)))
+    }
+
+    /// Says what to do, to standard error as `now` does: a line has no room for it, and each
+    /// object of JSON carries it.
+    fn advise(&mut self, reading: &Reading) -> Result<Reader, CommandError> {
+        let Some(remedy) = &reading.remedy else { return Ok(Reader::Present) };
+        if self.advised.contains(remedy) {
+            return Ok(Reader::Present);
+        }
+        if std::mem::take(&mut self.has_line) && output::write("\n")? == Reader::Gone {
+            return Ok(Reader::Gone);
+        }
+        output::complain(&format!("to do: {remedy}"));
+        self.advised.push(remedy.clone());
+        Ok(Reader::Present)
     }
 
     /// Leaves the cursor on a line of its own, if there is a terminal still.

@@ -15,6 +15,13 @@ struct Facts<'a> {
     kernel_synchronized: bool,
     /// TAI − UTC by the kernel, and by the table.
     tai: (Option<i32>, Option<i32>),
+    /// A leap second is near, and the kernel has not been told.
+    leap_is_untold: bool,
+    /// And only the host's table has it.
+    leap_is_not_in_use: bool,
+    used_table_expired: bool,
+    /// Both tables are there, and differ.
+    tables_differ: bool,
     reason_code: Option<&'a str>,
     assumed: bool,
     daemons: Vec<Daemon>,
@@ -36,6 +43,10 @@ pub fn next_steps(diagnosis: &Diagnosis) -> Vec<String> {
         kernel_is_denied: kernel.is_none(),
         kernel_synchronized: kernel.is_some_and(|kernel| kernel.is_synchronized()),
         tai: (diagnosis.tai.kernel_s, diagnosis.tai.table_s),
+        leap_is_untold: diagnosis.leap_tables.untold.is_some(),
+        leap_is_not_in_use: diagnosis.leap_tables.untold_and_not_in_use,
+        used_table_expired: diagnosis.leap_tables.used.expired,
+        tables_differ: diagnosis.leap_tables.agree == Some(false),
         reason_code: diagnosis.reading.reason_code.as_deref(),
         assumed: diagnosis.reading.status == "assumed",
         daemons: diagnosis.daemons.iter().map(|view| view.daemon).collect(),
@@ -53,6 +64,7 @@ pub fn next_steps(diagnosis: &Diagnosis) -> Vec<String> {
 impl Facts<'_> {
     fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();
+        self.about_a_leap_second(&mut steps);
         self.about_conflicts(&mut steps);
         if self.kernel_is_denied {
             steps.push(
@@ -68,6 +80,26 @@ impl Facts<'_> {
             steps.push("Nothing. All is as it should be.".to_owned());
         }
         steps
+    }
+
+    /// What has to be done before midnight.
+    fn about_a_leap_second(&self, steps: &mut Vec<String>) {
+        if self.leap_is_untold {
+            steps.push(
+                "Have the kernel told of the coming leap second before the end of this UTC day: \
+                 by the time daemon, with `leapsectz right/UTC` in chrony.conf or `leapfile` in \
+                 ntp.conf, and a restart. If its servers smear the leap second, say so with \
+                 `--wall-scale` instead."
+                    .to_owned(),
+            );
+        }
+        if self.leap_is_not_in_use {
+            steps.push(
+                "The clock's own leap table does not have that leap second: update truechimer, or \
+                 give programs the system's table (`leap_table(LeapTable::system()?)`)."
+                    .to_owned(),
+            );
+        }
     }
 
     /// Sources or daemons that work against each other.
@@ -187,6 +219,20 @@ impl Facts<'_> {
     }
 
     fn about_details(&self, steps: &mut Vec<String>) {
+        if self.used_table_expired {
+            steps.push(
+                "The clock's leap table has expired, which is ignored. Update truechimer, or give \
+                 programs the system's table (`leap_table(LeapTable::system()?)`)."
+                    .to_owned(),
+            );
+        }
+        if self.tables_differ && !self.leap_is_not_in_use {
+            steps.push(
+                "The clock's leap table and the system's have other leap seconds: compare \
+                 `truechimer leaps` with `truechimer leaps --table system`, and update the older."
+                    .to_owned(),
+            );
+        }
         if let (Some(kernel), Some(table)) = self.tai {
             if kernel != 0 && kernel != table {
                 steps.push(format!(
@@ -272,6 +318,10 @@ mod tests {
             (Facts { reason_code: Some("contradicted"), ..healthy() }, "cannot both be true"),
             (Facts { tai: (Some(36), Some(37)), ..healthy() }, "TAI − UTC is 36 s"),
             (Facts { tsc_was_refused: true, ..healthy() }, "dmesg"),
+            (Facts { leap_is_untold: true, ..healthy() }, "Have the kernel told"),
+            (Facts { leap_is_not_in_use: true, ..healthy() }, "update truechimer"),
+            (Facts { used_table_expired: true, ..healthy() }, "has expired, which is ignored"),
+            (Facts { tables_differ: true, ..healthy() }, "leaps --table system"),
             (Facts { steps_are_polled: true, ..healthy() }, "timerfd"),
         ];
         for (facts, words) in cases {

@@ -15,6 +15,7 @@ mod container;
 mod daemons;
 mod devices;
 mod kernel;
+mod leap_tables;
 mod machine;
 mod scales;
 mod sources;
@@ -23,7 +24,7 @@ mod suspend;
 use std::path::Path;
 
 use serde::Serialize;
-use truechimer::{BuildError, Report};
+use truechimer::{BuildError, LeapTable, Report, UnixTime, WallScale};
 
 use crate::args::{DoctorArgs, in_options};
 use crate::output::{self, Page, Paint, Tone};
@@ -42,6 +43,7 @@ struct Diagnosis {
     daemons: Vec<daemons::DaemonView>,
     tai: scales::TaiView,
     leap: scales::LeapView,
+    leap_tables: leap_tables::TablesView,
     virtual_machine: machine::MachineView,
     container: container::ContainerView,
     suspend: suspend::SuspendView,
@@ -66,7 +68,8 @@ pub fn run(args: &DoctorArgs) -> Result<Verdict, CommandError> {
     // `build()` does not wait long for the thread's first answers, and a busy host needs longer.
     let _ = clock.refresh();
     let report = clock.report();
-    let diagnosis = Diagnosis::gather(&report, Path::new("/"));
+    let shows = args.clock.wall_scale.unwrap_or_default();
+    let diagnosis = Diagnosis::gather(&report, shows, Path::new("/"));
     if args.json {
         output::write_json(&diagnosis)?;
     } else {
@@ -76,15 +79,20 @@ pub fn run(args: &DoctorArgs) -> Result<Verdict, CommandError> {
 }
 
 impl Diagnosis {
-    fn gather(report: &Report, root: &Path) -> Diagnosis {
+    fn gather(report: &Report, shows: WallScale, root: &Path) -> Diagnosis {
         let reading = Reading::from(report);
         let kernel = kernel::KernelView::read();
+        let leap = scales::LeapView::new(kernel.timex.as_ref());
+        let shown = kernel.timex.as_ref().map(|timex| UnixTime::from_nanos(timex.unix_ns));
+        let now = shown.unwrap_or_else(crate::wall_clock);
+        let system = LeapTable::system();
         let mut diagnosis = Diagnosis {
             verdict: verdict(report, &reading),
             counter_details: clocksource::CounterView::gather(report, root),
             daemons: daemons::DaemonView::gather(),
             tai: scales::TaiView::new(kernel.timex.as_ref()),
-            leap: scales::LeapView::new(kernel.timex.as_ref()),
+            leap_tables: leap_tables::TablesView::new(now, system, &leap, shows),
+            leap,
             virtual_machine: machine::MachineView::gather(root),
             container: container::ContainerView::gather(root, &|name| std::env::var(name).ok()),
             suspend: suspend::SuspendView::gather(report.suspended, root),
@@ -108,6 +116,9 @@ impl Diagnosis {
             _ => Tone::Bad,
         };
         page.paragraph(Some(tone), &self.verdict);
+        if let Some(warning) = &self.leap_tables.untold {
+            page.paragraph(Some(Tone::Bad), &format!("{warning}."));
+        }
         if let Some(remedy) = &self.reading.remedy {
             page.paragraph(None, &format!("To do: {remedy}."));
         }
@@ -121,6 +132,7 @@ impl Diagnosis {
         page.heading("Leap seconds and TAI");
         self.tai.lines(&mut page);
         self.leap.lines(&mut page);
+        self.leap_tables.lines(&mut page);
         page.heading("Host");
         self.virtual_machine.lines(self.devices.has_vmclock(), &mut page);
         self.container.lines(&mut page);

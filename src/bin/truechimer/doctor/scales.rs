@@ -47,7 +47,7 @@ impl TaiView {
 pub struct LeapView {
     /// none, insert, delete, in_progress or passed; `null` if the kernel cannot be asked.
     pub state: Option<&'static str>,
-    /// Whether the table has a leap second within a day of now.
+    /// Whether the clock's table has a leap second within a day of now.
     pub listed_within_a_day: bool,
 }
 
@@ -80,7 +80,10 @@ impl LeapView {
             Some(_) => "the kernel has not been told of one",
         };
         let listed = if self.listed_within_a_day { "has one" } else { "has none" };
-        page.line("leap second", &format!("{words}; the table {listed} within a day of now"));
+        page.line(
+            "leap second",
+            &format!("{words}; the clock's table {listed} within a day of now"),
+        );
     }
 }
 
