@@ -92,7 +92,7 @@ pub(crate) fn tell(fenced: bool, aloud: bool) -> Result<End, Failure> {
     let place = tempfile::tempdir()?;
     let file = place.path().join("account.sqlite");
     open_account(&file)?;
-    let mut service = Service { grantor: Grantor::durable(TERM), began: Instant::now(), aloud };
+    let mut service = Service { grantor: Grantor::durable(TERM)?, began: Instant::now(), aloud };
 
     let mut first = Actor::enter("first", &file, fenced)?;
     let first_grant = service.serve_until(&mut first, "read")?.ok_or("never granted")?;

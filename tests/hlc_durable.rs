@@ -94,7 +94,9 @@ fn a_mark_hours_ahead_does_not_brick_the_node() {
             assert!(register >= wrong && earliest == at(TODAY));
             assert!(by >= Duration::from_secs(8 * 3_600) && by < Duration::from_secs(8 * 3_601));
             let text = error.to_string();
-            for way in ["wait 288", "`reset()`", "`stamp_logical`"] {
+            // Both moments in one notation, so that a person can compare them.
+            let moments = [register.timestamp().to_string(), earliest.to_string()];
+            for way in ["wait 288", "`reset()`", "`stamp_logical`", &moments[0], &moments[1]] {
                 assert!(text.contains(way), "{text}");
             }
         }
@@ -114,6 +116,61 @@ fn a_mark_hours_ahead_does_not_brick_the_node() {
     drop(hlc);
     clock.set(TODAY + 2_000, TODAY + 2_010);
     start(&clock, &path).expect("a node").stamp().expect("the mark was reset too");
+}
+
+#[test]
+fn a_clock_two_milliseconds_past_the_mark_is_not_fatal() {
+    // CockroachDB #119859: wall time beyond the persisted upper bound ended the process.
+    const PAST: i64 = 2_000_000;
+    let (_directory, path) = place();
+    let mark = || {
+        let bytes = fs::read(&path).expect("a file");
+        Stamp::from_be_bytes(bytes[16..24].try_into().expect("eight bytes"))
+    };
+    let clock = Scripted::new(TODAY, TODAY + 100);
+    let hlc = start(&clock, &path).expect("a node");
+    let mut last = hlc.stamp().expect("a stamp");
+    // While it runs, as after a stall of the thread that should have raised the mark.
+    for commits in [false, true] {
+        let beyond = mark().timestamp().tai_nanos() + PAST;
+        clock.set(beyond, beyond + 100);
+        let stamp = match commits {
+            false => hlc.stamp().expect("the mark is raised first"),
+            true => hlc.commit_stamp().expect("the mark is raised first").provisional(),
+        };
+        assert!(stamp > last && stamp.timestamp() >= at(beyond));
+        assert!(mark() >= stamp, "{stamp:?} went out before the mark {:?}", mark());
+        last = stamp;
+    }
+    drop(hlc);
+    // At a restart: the old bound lies 2 ms back, or as far ahead.
+    for offset in [PAST, -PAST] {
+        drop(hlc_at(&clock, mark().timestamp().tai_nanos() + offset, &path, &mut last));
+    }
+}
+
+/// Starts a node at this moment, and takes a stamp that is above all the earlier ones.
+fn hlc_at<'a>(
+    clock: &'a Scripted,
+    now: i64,
+    path: &PathBuf,
+    last: &mut Stamp,
+) -> Hlc<&'a Scripted> {
+    clock.set(now, now + 100);
+    let hlc = start(clock, path).expect("it starts");
+    let stamp = match hlc.stamp() {
+        // The bound is not reached: it says for how long, and an error is all that it is.
+        Err(HlcError::Ahead { by, .. }) => {
+            let wait = i64::try_from(by.as_nanos()).expect("milliseconds");
+            assert!(wait <= 2_000_001 + 1_000, "{by:?}");
+            clock.set(now + wait, now + wait + 100);
+            hlc.stamp().expect("it was waited out")
+        }
+        other => other.expect("a stamp"),
+    };
+    assert!(stamp > *last, "{stamp:?} after {last:?}");
+    *last = stamp;
+    hlc
 }
 
 #[test]

@@ -15,7 +15,7 @@ use proptest::test_runner::{Config, TestCaseResult, TestError, TestRunner};
 use truechimer::fence::FencingToken;
 use truechimer::lease::{
     AcceptError, DurationGrant, DurationGrantor, DurationLease, DurationLost, Holder, HolderId,
-    Reading, Refusal, Request, RequestId, Stopwatch,
+    Reading, Refusal, Request, RequestId, Stopwatch, TermError,
 };
 
 const HOLDERS: usize = 3;
@@ -113,11 +113,12 @@ impl World {
             truth: start,
             stands: [start; HOLDERS + 1],
             grantor: DurationGrantor::after_restart(
-                Duration::ZERO,
+                TERM,
                 0,
                 FencingToken::MIN,
                 Reading { earliest: Duration::ZERO, latest: Duration::ZERO },
-            ),
+            )
+            .expect("a term"),
             holders: (0..HOLDERS).map(|id| Holder::new(HolderId(id as u64))).collect(),
             leases: (0..HOLDERS).map(|_| None).collect(),
             requests: vec![HashMap::new(); HOLDERS],
@@ -144,7 +145,7 @@ impl World {
     fn fresh_grantor(&self, when: Duration) -> DurationGrantor {
         let watch = Watch { stands: Some(when), ..self.watch(HOLDERS) };
         let now = watch.read().expect("it stands somewhere");
-        DurationGrantor::after_restart(TERM, watch.drift, self.last_token(), now)
+        DurationGrantor::after_restart(TERM, watch.drift, self.last_token(), now).expect("a term")
     }
 
     fn last_token(&self) -> FencingToken {
@@ -349,7 +350,10 @@ fn a_grantor_without_a_clock_or_in_its_quiet_term_grants_nothing() {
         Some(Reading { earliest: stands, latest: stands })
     };
     let last = FencingToken(41);
-    let mut grantor = DurationGrantor::after_restart(TERM, 200, last, now(1_000).expect("set"));
+    let started = now(1_000).expect("set");
+    let refused = DurationGrantor::after_restart(Duration::ZERO, 200, last, started);
+    assert_eq!(refused, Err(TermError::Zero));
+    let mut grantor = DurationGrantor::after_restart(TERM, 200, last, started).expect("a term");
     let (holder, id) = (HolderId(1), RequestId(9));
     assert_eq!(grantor.acquire(None, holder, id), Err(Refusal::NoClock));
     let quiet = |micros| Err(Refusal::Quiet { retry_after: Duration::from_micros(micros) });

@@ -2,7 +2,8 @@
 //!
 //! The world knows the true time. Each clock reading is an interval around it, as
 //! wide and as lopsided as the draw says, or missing. The network delays, repeats,
-//! reorders and loses. Grantors restart with and without memory. After every
+//! reorders and loses. Grantors restart with their state, without it, and with an
+//! old one, and their term is changed under way. After every
 //! step a perfect clock, the most permissive that is honest, is put to each holder:
 //!
 //! 1. At most one holder is `Held`.
@@ -37,6 +38,8 @@ enum Broken {
     HolderTakesAGrantTwice,
     RestartIsNotQuiet,
     RestartIsQuietFromTheEarliest,
+    RestartIsQuietForThePresentTerm,
+    OldStateIsQuietForItsPresentTerm,
     TokensBeginAgain,
 }
 
@@ -66,10 +69,21 @@ enum Step {
         which: prop::sample::Index,
         reach: Reach,
     },
+    /// The grantor's state is kept, for a restart that finds this one.
+    Keep,
+    SetTerm(i64),
     Restart {
-        forgets: bool,
+        finds: Finds,
         reach: (i64, i64),
     },
+}
+
+/// What a restarted grantor finds of its state.
+#[derive(Clone, Copy, Debug)]
+enum Finds {
+    All,
+    WhatWasKept,
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +105,9 @@ struct World {
     broken: Broken,
     truth: i64,
     grantor: Grantor,
+    kept: Grantor,
+    /// The operator's note, for a grantor that finds nothing.
+    longest: Duration,
     granted_since_restart: u64,
     holders: Vec<Holder>,
     leases: Vec<Option<Lease>>,
@@ -102,10 +119,14 @@ struct World {
 
 impl World {
     fn new(broken: Broken) -> World {
+        let term = Duration::from_nanos(TERM as u64);
+        let grantor = Grantor::durable(term).expect("a term");
         World {
             broken,
             truth: 1_000_000,
-            grantor: Grantor::durable(Duration::from_nanos(TERM as u64)),
+            kept: grantor.clone(),
+            grantor,
+            longest: term,
             granted_since_restart: 0,
             holders: (0..HOLDERS).map(|id| Holder::new(HolderId(id as u64))).collect(),
             leases: (0..HOLDERS).map(|_| None).collect(),
@@ -142,8 +163,9 @@ impl World {
                     }
                 }
             }
-            Step::Restart { forgets: false, .. } => self.grantor = self.grantor.clone(),
-            Step::Restart { forgets: true, reach } => self.restart(reach),
+            Step::Keep => self.kept = self.grantor.clone(),
+            Step::SetTerm(nanos) => self.set_term(Duration::from_nanos(nanos as u64)),
+            Step::Restart { finds, reach } => self.restart(finds, reach),
         }
         self.look()
     }
@@ -198,7 +220,12 @@ impl World {
             }
             let newest = self.newest.replace(grant.token);
             // Without the quiet term tokens go back as well. Here it is to be caught by its harm.
-            let looked_at = self.broken != Broken::RestartIsNotQuiet;
+            let looked_at = !matches!(
+                self.broken,
+                Broken::RestartIsNotQuiet
+                    | Broken::RestartIsQuietForThePresentTerm
+                    | Broken::OldStateIsQuietForItsPresentTerm
+            );
             prop_assert!(
                 newest < Some(grant.token) || !looked_at,
                 "token {} after {newest:?}",
@@ -229,16 +256,36 @@ impl World {
         }
     }
 
-    fn restart(&mut self, reach: (i64, i64)) {
+    fn set_term(&mut self, term: Duration) {
+        self.grantor.set_term(term).expect("above zero");
+        self.longest = self.longest.max(term);
+        // As `set_term` asks: a state must know of a longer term before a grant does.
+        if term > self.kept.longest_term() {
+            self.kept = self.grantor.clone();
+        }
+    }
+
+    fn restart(&mut self, finds: Finds, reach: (i64, i64)) {
         let (term, now) = (self.grantor.term(), self.reading(reach));
+        let without = |term, now| Grantor::after_restart(term, &now).expect("a term");
         self.granted_since_restart = 0;
-        self.grantor = match self.broken {
-            Broken::RestartIsNotQuiet => Grantor::durable(term),
-            Broken::RestartIsQuietFromTheEarliest => {
-                Grantor::after_restart(term, &Interval::from(now.earliest()))
+        self.grantor = match (finds, self.broken) {
+            (Finds::All, _) => return,
+            (Finds::WhatWasKept, Broken::OldStateIsQuietForItsPresentTerm) => {
+                without(self.kept.term(), now)
             }
-            _ => Grantor::after_restart(term, &now),
+            (Finds::WhatWasKept, _) => self.kept.clone().forgetting(&now),
+            (Finds::Nothing, Broken::RestartIsNotQuiet) => Grantor::durable(term).expect("a term"),
+            (Finds::Nothing, Broken::RestartIsQuietFromTheEarliest) => {
+                without(self.longest, Interval::from(now.earliest()))
+            }
+            (Finds::Nothing, Broken::RestartIsQuietForThePresentTerm) => without(term, now),
+            (Finds::Nothing, _) => without(self.longest, now),
         };
+        if matches!(finds, Finds::Nothing) {
+            // What was kept is gone with the rest, and the new term is the longest again.
+            self.kept = self.grantor.clone();
+        }
     }
 
     /// What has to hold at every moment.
@@ -287,14 +334,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(What::Expire),
     ];
     let wait = prop_oneof![0..=ERROR, 0..=TERM, TERM - ERROR..=TERM + ERROR];
+    let finds = prop_oneof![Just(Finds::All), Just(Finds::WhatWasKept), Just(Finds::Nothing)];
     let step = prop_oneof![
         4 => wait.prop_map(Step::Wait),
         8 => (0..HOLDERS, what, perhaps(), prop::bool::weighted(0.1))
             .prop_map(|(holder, what, reach, lost)| Step::Ask { holder, what, reach, lost }),
         2 => (any::<prop::sample::Index>(), perhaps())
             .prop_map(|(which, reach)| Step::Repeat { which, reach }),
-        1 => (any::<bool>(), reach())
-            .prop_map(|(forgets, reach)| Step::Restart { forgets, reach }),
+        1 => (finds, reach()).prop_map(|(finds, reach)| Step::Restart { finds, reach }),
+        1 => Just(Step::Keep),
+        1 => (TERM / 20..=TERM).prop_map(Step::SetTerm),
     ];
     prop::collection::vec(step, 1..60)
 }
@@ -329,6 +378,8 @@ fn each_rule_left_out_is_caught() {
         (Broken::HolderTakesAGrantTwice, "two holders"),
         (Broken::RestartIsNotQuiet, "two holders"),
         (Broken::RestartIsQuietFromTheEarliest, "two holders"),
+        (Broken::RestartIsQuietForThePresentTerm, "two holders"),
+        (Broken::OldStateIsQuietForItsPresentTerm, "two holders"),
         (Broken::TokensBeginAgain, "token"),
     ];
     for (broken, expected) in cases {

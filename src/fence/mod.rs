@@ -56,7 +56,7 @@ mod token;
 pub use durable::{AdmitError, DurableFence, SharedFence};
 pub use fenced::Fenced;
 pub use keyed::KeyedFence;
-pub use token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM, TokenError};
+pub use token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM, ParseTokenError, TokenError};
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 

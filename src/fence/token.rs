@@ -6,6 +6,10 @@
 //! since a sentinel that became a huge unsigned number would shut everybody out.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
+
+use crate::hlc::Stamp;
 
 /// How many bits of a token a Raft index takes; the term has the other 24.
 const RAFT_INDEX_BITS: u32 = 40;
@@ -120,6 +124,7 @@ impl FencingToken {
     ///
     /// Good where one clock stamps every grant, or each grant's stamp was
     /// observed by the clock that stamps the next.
+    /// A [`Stamp`] of this crate is one with `FencingToken::from(stamp)`.
     pub const fn from_hlc_stamp(bytes: [u8; 8]) -> FencingToken {
         FencingToken(u64::from_be_bytes(bytes))
     }
@@ -140,6 +145,14 @@ impl From<u64> for FencingToken {
     }
 }
 
+/// In the order of the stamps. Good where [`from_hlc_stamp`](FencingToken::from_hlc_stamp) is.
+impl From<Stamp> for FencingToken {
+    #[inline]
+    fn from(stamp: Stamp) -> FencingToken {
+        FencingToken(stamp.to_bits())
+    }
+}
+
 impl From<FencingToken> for u64 {
     #[inline]
     fn from(token: FencingToken) -> u64 {
@@ -150,6 +163,25 @@ impl From<FencingToken> for u64 {
 impl fmt::Display for FencingToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Text that is not a fencing token.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "not a fencing token ({why}): write the number from 0 to 18446744073709551615 that `to_string` \
+     printed"
+)]
+pub struct ParseTokenError {
+    why: ParseIntError,
+}
+
+/// Reads what `Display` printed.
+impl FromStr for FencingToken {
+    type Err = ParseTokenError;
+
+    fn from_str(text: &str) -> Result<FencingToken, ParseTokenError> {
+        text.parse().map(FencingToken).map_err(|why| ParseTokenError { why })
     }
 }
 
@@ -246,6 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn a_token_reads_back_and_other_text_says_what_to_write() {
+        for number in [0, 1, 33, u64::MAX] {
+            assert_eq!(FencingToken(number).to_string().parse(), Ok(FencingToken(number)));
+        }
+        for text in ["", "-1", "18446744073709551616", "0x1f", "1 ", "none"] {
+            let error = text.parse::<FencingToken>().expect_err(text);
+            assert!(error.to_string().contains("from 0 to"), "{error}");
+        }
+    }
+
+    #[test]
     fn after_the_last_token_there_is_none() {
         assert_eq!(FencingToken(1).next(), Some(FencingToken(2)));
         assert_eq!(FencingToken(u64::MAX).next(), None);
@@ -273,6 +316,9 @@ mod tests {
             );
             let stamp = |i: usize| FencingToken::from_hlc_stamp(stamps[i].to_be_bytes());
             prop_assert_eq!(stamp(0).cmp(&stamp(1)), stamps[0].cmp(&stamps[1]));
+            let own = Stamp::from_bits(stamps[0]);
+            prop_assert_eq!(FencingToken::from(own), stamp(0));
+            prop_assert_eq!(FencingToken::from_hlc_stamp(own.to_be_bytes()), stamp(0));
         }
     }
 }

@@ -63,7 +63,9 @@ impl PendingCommit {
 pub enum ReleaseError {
     /// The stamp has not passed for certain.
     #[error(
-        "the commit stamp {} has not passed: {} ns are missing. Wait for `timestamp()` first",
+        "the commit stamp {} ({}) has not passed: true time has certainly reached only {earliest}, \
+         and {} ns are missing. Wait for `timestamp()` first",
+        pending.timestamp(),
         pending.provisional(),
         i128::from(pending.timestamp().tai_nanos()) - i128::from(earliest.tai_nanos()) + 1
     )]

@@ -1,4 +1,7 @@
 //! [`HlcError`]: why there is no stamp.
+//!
+//! The messages give a stamp as the moment it counts, so that it can be compared
+//! with what the clock says, and its 16 digits after it, to be looked for elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +20,10 @@ pub enum HlcError {
     Clock(#[from] ClockError),
     /// A peer's stamp is ahead of the true time. Nothing was changed.
     #[error(
-        "the stamp {remote} is {by:?} beyond the latest that true time can be here ({} ns TAI, \
+        "the stamp {} ({remote}) is {by:?} beyond the latest that true time can be here ({latest}, \
          tolerance {tolerance:?}): its sender's clock is broken, or this one is. Refuse the \
          message, and look at the sender",
-        latest.tai_nanos()
+        remote.timestamp()
     )]
     RemoteAhead {
         /// The stamp that came.
@@ -34,10 +37,10 @@ pub enum HlcError {
     },
     /// This node's own register is ahead of the true time: an earlier epoch of its clock was wrong.
     #[error(
-        "this node was poisoned: it has reached {register}, {by:?} beyond the latest that true \
-         time can be ({} ns TAI). Wait that long, or call `reset()` and give up the order with \
+        "this node was poisoned: it has reached {} ({register}), {by:?} beyond the latest that \
+         true time can be ({latest}). Wait that long, or call `reset()` and give up the order with \
          what it issued; `stamp_logical` keeps causality alone",
-        latest.tai_nanos()
+        register.timestamp()
     )]
     Poisoned {
         /// How far the register has come.
@@ -52,10 +55,10 @@ pub enum HlcError {
     /// A mark left by a crash is, for up to its window. So is what
     /// `stamp_logical` issued. A mark written under a wrong clock may be for hours.
     #[error(
-        "nothing below {register} may be issued again, and true time has certainly reached only \
-         {} ns TAI: wait {by:?}, or call `reset()` and give up the order with what was issued; \
-         `stamp_logical` keeps causality alone",
-        earliest.tai_nanos()
+        "nothing below {} ({register}) may be issued again, and true time has certainly reached \
+         only {earliest}: wait {by:?}, or call `reset()` and give up the order with what was \
+         issued; `stamp_logical` keeps causality alone",
+        register.timestamp()
     )]
     Ahead {
         /// What has been promised.

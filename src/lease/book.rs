@@ -71,6 +71,16 @@ impl<T: Moment> Book<T> {
         Book { last_token, current: None, quiet_until }
     }
 
+    /// This book, with what was entered after it was written lost: that is over after `all_over`.
+    ///
+    /// Its own lease and its own quiet time count on. Of the first the holder may be renewed
+    /// or replaced, so it is not known who has it: it only keeps the others waiting.
+    pub(super) fn forgetting(self, all_over: T) -> Book<T> {
+        let expires = self.current.map(|entry| entry.expires);
+        let known = self.quiet_until.max(expires);
+        Book::new(self.last_token, known.max(Some(all_over)))
+    }
+
     pub(super) fn last_token(&self) -> FencingToken {
         self.last_token
     }

@@ -7,6 +7,7 @@ use super::drift::stretch;
 use super::duration::{DurationGrant, RequestId};
 use super::message::{HolderId, Refusal};
 use super::stopwatch::Reading;
+use super::term::{Term, TermError};
 use crate::fence::FencingToken;
 
 /// The state machine that grants duration leases: one lease, one holder at a time.
@@ -26,14 +27,19 @@ impl DurationGrantor {
     /// `last_token` must not be below any token granted before: without a time
     /// of day there is nothing else to take it from. Keep
     /// [`last_token`](Self::last_token) durably before each grant is sent.
+    ///
+    /// # Errors
+    ///
+    /// [`TermError`]: a term of zero, or above [`MAX_TERM`](super::MAX_TERM).
     pub fn after_restart(
         term: Duration,
         max_drift_ppm: u32,
         last_token: FencingToken,
         now: Reading,
-    ) -> DurationGrantor {
+    ) -> Result<DurationGrantor, TermError> {
+        let term = Term::try_from(term)?.into();
         let quiet_until = now.latest.saturating_add(stretch(term, max_drift_ppm));
-        DurationGrantor { term, max_drift_ppm, book: Book::new(last_token, Some(quiet_until)) }
+        Ok(DurationGrantor { term, max_drift_ppm, book: Book::new(last_token, Some(quiet_until)) })
     }
 
     /// Grants the lease to `holder`, whose request was received before `now` was read.

@@ -24,6 +24,13 @@
 //! term `earliest` is past that. Without the second rule the tokens would
 //! begin again at 1, and every fence would shut out the new holders.
 //!
+//! # What a changed term leaves behind
+//!
+//! A shorter term does not shorten what was granted under a longer one. So a
+//! state that may lack decisions is not quiet for its present term, but for the
+//! longest that it was ever told, and no shorter than what it still knows: the
+//! end of its lease, and of a quiet time that was under way.
+//!
 //! # What it takes for granted
 //!
 //! That there is one. A grantor that was paused, and replaced meanwhile, is a
@@ -35,6 +42,7 @@ use std::time::Duration;
 
 use super::book::{Book, Entered, Now};
 use super::message::{Command, Decision, Grant, Refusal};
+use super::term::{Term, TermError};
 use crate::clock::truetime::TrueTime;
 use crate::fence::FencingToken;
 use crate::interval::Interval;
@@ -49,7 +57,7 @@ use crate::timestamp::Timestamp;
 /// |---|---|---|
 /// | written before each decision is sent (a replicated log, a file with fsync) | [`durable`](Self::durable), once | read it back: no quiet needed |
 /// | not kept | [`after_restart`](Self::after_restart), each time, the first included | the same |
-/// | kept now and then | either | read it back, then [`forgetting`](Self::forgetting) |
+/// | kept now and then, and after each longer term | either | read it back, then [`forgetting`](Self::forgetting) |
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,7 +66,7 @@ use crate::timestamp::Timestamp;
 ///
 /// let at = |ms: i64| Timestamp::from_tai_nanos(ms * 1_000_000);
 /// let now = |ms: i64| Interval::new(at(ms - 1), at(ms + 1));
-/// let mut grantor = Grantor::durable(Duration::from_millis(300));
+/// let mut grantor = Grantor::durable(Duration::from_millis(300))?;
 ///
 /// let Decision::Granted(grant) =
 ///     grantor.apply(now(1_000), Command::Acquire { holder: HolderId(1) })?
@@ -69,12 +77,14 @@ use crate::timestamp::Timestamp;
 /// let other = Command::Acquire { holder: HolderId(2) };
 /// assert!(matches!(grantor.apply(now(1_300), other), Err(Refusal::Taken { .. })));
 /// assert!(grantor.apply(now(1_301), other).is_ok());
-/// # Ok::<(), Refusal>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Grantor {
-    term: Duration,
+    term: Term,
+    /// No lease of this grantor or of its earlier lives was granted for longer.
+    longest: Term,
     book: Book<Timestamp>,
 }
 
@@ -83,8 +93,13 @@ impl Grantor {
     ///
     /// It grants at once. Every later start reads the state back. To call this
     /// again in place of that is to break the rule of one holder.
-    pub fn durable(term: Duration) -> Grantor {
-        Grantor { term, book: Book::new(FencingToken::MIN, None) }
+    ///
+    /// # Errors
+    ///
+    /// [`TermError`]: a term of zero, or above [`MAX_TERM`](super::MAX_TERM).
+    pub fn durable(term: Duration) -> Result<Grantor, TermError> {
+        let term = Term::try_from(term)?;
+        Ok(Grantor { term, longest: term, book: Book::new(FencingToken::MIN, None) })
     }
 
     /// A start without memory: nothing is granted for one term.
@@ -92,17 +107,25 @@ impl Grantor {
     /// `now` is any reading since the start. `term` is the longest that any
     /// earlier life may have granted; a shorter one for the new grants can be
     /// [set](Self::set_term) at once.
-    pub fn after_restart(term: Duration, now: &Interval) -> Grantor {
-        Grantor { term, book: Book::new(FencingToken::MIN, Some(quiet(term, now))) }
+    ///
+    /// # Errors
+    ///
+    /// [`TermError`]: a term of zero, or above [`MAX_TERM`](super::MAX_TERM).
+    pub fn after_restart(term: Duration, now: &Interval) -> Result<Grantor, TermError> {
+        let term = Term::try_from(term)?;
+        let book = Book::new(FencingToken::MIN, Some(quiet(term, now)));
+        Ok(Grantor { term, longest: term, book })
     }
 
     /// This state, which may lack later decisions: keeps its last token, and is
-    /// quiet for one term.
+    /// quiet until all that it knows and all that it may lack is over.
+    ///
+    /// That is one term, the longest that it was ever given, and longer if its
+    /// lease or its own quiet time is. What it may lack must not be a
+    /// [longer term](Self::set_term).
     pub fn forgetting(self, now: &Interval) -> Grantor {
-        Grantor {
-            term: self.term,
-            book: Book::new(self.book.last_token(), Some(quiet(self.term, now))),
-        }
+        let longest = self.longest.max(self.term);
+        Grantor { term: self.term, longest, book: self.book.forgetting(quiet(longest, now)) }
     }
 
     /// Decides on `command`, at an interval that a clock gave, or `None` where it gave none.
@@ -111,7 +134,7 @@ impl Grantor {
     ///
     /// [`Refusal`]: the state is as it was.
     pub fn apply(&mut self, now: Option<Interval>, command: Command) -> Result<Decision, Refusal> {
-        let expires = now.and_then(|now| now.earliest().checked_add(self.term));
+        let expires = now.and_then(|now| now.earliest().checked_add(self.term()));
         let least_token = now.map_or(FencingToken::MIN, |now| token_of(now.earliest()));
         let now = now.map(|now| Now { earliest: now.earliest(), latest: now.latest() });
         let book = &mut self.book;
@@ -163,15 +186,31 @@ impl Grantor {
 
     /// How long a lease lasts.
     pub fn term(&self) -> Duration {
-        self.term
+        self.term.into()
+    }
+
+    /// The longest term that this state knows of: after a restart without
+    /// memory, [give it this](Self::after_restart).
+    pub fn longest_term(&self) -> Duration {
+        self.longest.max(self.term).into()
     }
 
     /// Changes how long leases last, from the next grant or renewal on.
     ///
     /// What is granted keeps its expiry. A grantor that keeps no state has to
-    /// give the longest of its terms at the next [restart](Self::after_restart).
-    pub fn set_term(&mut self, term: Duration) {
-        self.term = term;
+    /// give the [longest](Self::longest_term) of its terms at the next
+    /// [restart](Self::after_restart). One that is kept now and then has to be
+    /// kept after a longer term was set and before anything is granted under it:
+    /// a state cannot know of a term that it was never told.
+    ///
+    /// # Errors
+    ///
+    /// [`TermError`]: a term of zero, or above [`MAX_TERM`](super::MAX_TERM). The
+    /// term is as it was.
+    pub fn set_term(&mut self, term: Duration) -> Result<(), TermError> {
+        self.term = Term::try_from(term)?;
+        self.longest = self.longest.max(self.term);
+        Ok(())
     }
 }
 
@@ -185,8 +224,8 @@ impl From<Entered<Timestamp>> for Grant {
 /// When everything that was granted before `now` is over, at the latest.
 ///
 /// Where that cannot be counted, it is never: quiet for good, and not unsafe.
-fn quiet(term: Duration, now: &Interval) -> Timestamp {
-    now.latest().saturating_add(term)
+fn quiet(term: Term, now: &Interval) -> Timestamp {
+    now.latest().saturating_add(term.into())
 }
 
 /// A token that no grant before `earliest` can have had. Before 1970 there is none.

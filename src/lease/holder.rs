@@ -230,9 +230,8 @@ impl<T, L> Ran<T, L> {
 pub enum LeaseLost {
     /// E has certainly passed: somebody else may have the lease.
     #[error(
-        "the lease ended at least {ago:?} ago (at {} TAI ns): another may have it, so drop what \
-         was decided under it, and acquire anew",
-        expires.tai_nanos()
+        "the lease ended at least {ago:?} ago (at {expires}): another may have it, so drop what \
+         was decided under it, and acquire anew"
     )]
     Expired {
         /// E.
@@ -242,9 +241,9 @@ pub enum LeaseLost {
     },
     /// E may have come: nobody may act.
     #[error(
-        "the lease ends at {} TAI ns, and true time is only known to be within {:?} around that: \
-         stop; the lease can still be renewed, but not acted under until it is",
-        expires.tai_nanos(), now.width()
+        "the lease ends at {expires}, and true time is only known to be within {:?} around that \
+         (no later than {}): stop; the lease can still be renewed, but not acted under until it is",
+        now.width(), now.latest()
     )]
     Uncertain {
         /// E.
@@ -294,9 +293,8 @@ pub enum RenewError {
     },
     /// The expiry would not move forward.
     #[error(
-        "the renewal until {} TAI ns is not later than the present expiry, {} TAI ns: it came \
-         twice or late; drop it",
-        offered.tai_nanos(), present.tai_nanos()
+        "the renewal until {offered} is not later than the present expiry, {present}: it came \
+         twice or late; drop it"
     )]
     NotLater {
         /// The lease's expiry, which stays.

@@ -1,6 +1,8 @@
 //! What holder and grantor say to each other, ready for a wire or a replicated log.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::fence::FencingToken;
@@ -15,6 +17,31 @@ pub struct HolderId(pub u64);
 impl fmt::Display for HolderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Text that is not a holder's number.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error(
+    "not a holder ({why}): write the number from 0 to 18446744073709551615 that `to_string` printed"
+)]
+pub struct ParseHolderError {
+    why: ParseIntError,
+}
+
+/// Reads what `Display` printed.
+///
+/// ```
+/// use truechimer::lease::HolderId;
+///
+/// assert_eq!(HolderId(7).to_string().parse(), Ok(HolderId(7)));
+/// assert!("node-7".parse::<HolderId>().is_err());
+/// ```
+impl FromStr for HolderId {
+    type Err = ParseHolderError;
+
+    fn from_str(text: &str) -> Result<HolderId, ParseHolderError> {
+        text.parse().map(HolderId).map_err(|why| ParseHolderError { why })
     }
 }
 

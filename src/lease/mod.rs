@@ -51,7 +51,7 @@
 //! | clocks | state their error ([`TrueTime`](crate::TrueTime)) | not synchronised, drift bounded |
 //! | expiry | a moment, the same for all | a duration, counted by each side |
 //! | grantor's state | may move to another node | means nothing on another node |
-//! | after a restart | quiet for one term, or none with durable state | quiet for one term |
+//! | after a restart | quiet for the longest term, or none with durable state | quiet for one term |
 //!
 //! Assumed are crash-recovery nodes that do not lie, a network that may lose,
 //! repeat, delay and reorder, and clocks that keep the promise of `TrueTime`
@@ -71,14 +71,16 @@ mod grantor;
 mod holder;
 mod message;
 mod stopwatch;
+mod term;
 
 pub use accept::{AcceptError, Holder};
 pub use duration::{DurationGrant, DurationLease, DurationLost, Request, RequestId};
 pub use duration_grantor::DurationGrantor;
 pub use grantor::Grantor;
 pub use holder::{Held, Lease, LeaseLost, Ran, RenewError};
-pub use message::{Command, Decision, Grant, HolderId, Refusal};
+pub use message::{Command, Decision, Grant, HolderId, ParseHolderError, Refusal};
 pub use stopwatch::{BootClock, Reading, Stopwatch};
+pub use term::{MAX_TERM, TermError};
 
 use std::time::Duration;
 

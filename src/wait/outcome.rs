@@ -27,9 +27,8 @@ pub struct Waited {
 pub enum WaitError {
     /// The moment cannot pass before the deadline, whatever evidence may come. Said at once.
     #[error(
-        "{} ns TAI cannot pass before the deadline: that takes at least {soonest:?}, and {left:?} \
-         are left; give more time, or give up",
-        target.tai_nanos()
+        "{target} cannot pass before the deadline: that takes at least {soonest:?}, and {left:?} \
+         are left; give more time, or give up"
     )]
     Impossible {
         /// The moment.
@@ -44,9 +43,8 @@ pub enum WaitError {
     Never,
     /// The deadline came first.
     #[error(
-        "the deadline came after {waited:?}, {missing:?} before {} ns TAI would have passed by the \
-         clock's present bound",
-        target.tai_nanos()
+        "the deadline came after {waited:?}, {missing:?} before {target} would have passed by the \
+         clock's present bound: wait again for at least that long, or give up; it has not passed"
     )]
     Deadline {
         /// The moment.
@@ -74,7 +72,11 @@ pub enum WaitError {
     #[error("the wait was cancelled")]
     Cancelled,
     /// The timer's thread could not be started.
-    #[error("the thread that times asynchronous waits could not be started: {0}")]
+    #[error(
+        "the thread that times asynchronous waits could not be started: {0}; raise this process's \
+         limit of threads (`ulimit -u`, the pids limit of its group), or use the blocking `wait`, \
+         which needs none"
+    )]
     Thread(io::ErrorKind),
 }
 

@@ -1,0 +1,106 @@
+//! Our own pause is not held against a peer: the monitor and the detector together.
+//!
+//! A child of this test watches a peer that is never silent by its own fault:
+//! both are stopped for the same time, since the "peer" is what the child imagines.
+//! Lengths are compared only where that holds on a busy machine.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use truechimer::pause::PauseMonitor;
+use truechimer::timeout::{PhiDetector, PhiLimits};
+
+const CHILD: &str = "TRUECHIMER_PAUSE_PHI_CHILD";
+const STOP: Duration = Duration::from_secs(5);
+
+/// Two seconds are left to a busy host, and far from the five of the stop.
+fn limits() -> PhiLimits {
+    PhiLimits { acceptable_pause: Duration::from_secs(2), ..PhiLimits::default() }
+}
+
+/// A peer that was heard of every half second, last at `last`.
+fn regular_peer(began: Instant, last: Instant) -> PhiDetector {
+    let last = last.duration_since(began);
+    let mut peer = PhiDetector::new(limits(), Duration::ZERO).expect("limits in range");
+    let beats = (0..20).rev().map(|n| last.saturating_sub(Duration::from_millis(500) * n));
+    beats.for_each(|beat| peer.heartbeat(beat));
+    peer
+}
+
+/// Whether the peer is suspected at `now`, with our pauses taken off its silence or not.
+fn is_suspected(
+    monitor: &PauseMonitor,
+    peer: &PhiDetector,
+    (began, last, now): (Instant, Instant, Instant),
+    discounts: bool,
+) -> bool {
+    let mut peer = peer.clone();
+    if discounts {
+        peer.paused(monitor.paused_between(last, now));
+    }
+    peer.is_suspected(now.duration_since(began))
+}
+
+/// Not a test of its own: what the child does.
+#[test]
+fn the_child() {
+    let Ok(_part) = std::env::var(CHILD) else { return };
+    let (tell, told) = mpsc::channel();
+    let monitor = PauseMonitor::builder()
+        .interval(Duration::from_millis(10))
+        .threshold(Duration::from_millis(200))
+        .on_pause(move |pause| {
+            let _ = tell.send(pause.at_least);
+        })
+        .start()
+        .expect("a thread can be had");
+    let last = Instant::now();
+    let began = last.checked_sub(Duration::from_secs(10)).expect("booted ten seconds ago");
+    let peer = regular_peer(began, last);
+    println!("=> ready");
+    // Shorter ones are the busy host's.
+    while told.recv_timeout(Duration::from_secs(60)).expect("a stop") < STOP / 2 {}
+    let moments = (began, last, Instant::now());
+    let fair = is_suspected(&monitor, &peer, moments, true);
+    let broken = is_suspected(&monitor, &peer, moments, false);
+    // A peer that stays silent while we run is convicted in the end, discount and all.
+    let later = (began, last, moments.2 + Duration::from_secs(60));
+    println!("=> {fair} {broken} {}", is_suspected(&monitor, &peer, later, true));
+}
+
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_pause_of_our_own_convicts_no_peer_and_without_the_discount_it_does() {
+    let mut child = Command::new(std::env::current_exe().expect("a test knows its own path"))
+        .args(["the_child", "--exact", "--nocapture", "--test-threads=1"])
+        .env(CHILD, "watches")
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the test can start itself");
+    let id = Pid::from_raw(child.id() as i32);
+    let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let _ended = Ended(child);
+    let mut answers = lines.filter_map(|line| {
+        let line = line.expect("text");
+        line.split("=> ").nth(1).map(String::from)
+    });
+    assert_eq!(answers.next().as_deref(), Some("ready"));
+    kill(id, Signal::SIGSTOP).expect("our own child");
+    thread::sleep(STOP);
+    kill(id, Signal::SIGCONT).expect("our own child");
+    // With the discount; without it (the broken variant); and a silence of the peer's own.
+    assert_eq!(answers.next().as_deref(), Some("false true true"));
+}
