@@ -314,7 +314,7 @@ impl Scenario {
                 let sign = oscillator(self.mix, machine).1.unwrap_or(1.0);
                 // To the other end of what A3 allows, where it is assumed.
                 let least =
-                    if self.learns(node.0) { 199.99 - f64::from(WANDER_PPM) } else { -199.9 };
+                    if self.learns(node.0) { 200.05 - f64::from(WANDER_PPM) } else { -199.9 };
                 Fault::Migrate(node, sign * (least + (199.999 - least) * random.unit()))
             }
             3 => Fault::Crash(node),
