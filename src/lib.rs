@@ -138,6 +138,7 @@
 //! - `cli`: the `truechimer` command.
 //! - `serde`: values and reports as data.
 //! - `chrono`, `jiff`: conversions from and to their types.
+//! - `sim`: a deterministic world in which true time is known, to test a database in.
 
 pub mod agreement;
 pub mod clock;
