@@ -229,11 +229,9 @@ mod tests {
             ("the kernel was never told", midnight + 9, KernelState { tai: 1, ..quiet }, (37, 37)),
         ];
         for (when, unix, kernel, expected) in cases {
-            // Heard on the day before.
-            let day_before = stand((unix.min(midnight.max(unix - DAY)) - DAY / 2) * SECOND);
-            let first = if unix > midnight { stand((midnight - 99) * SECOND) } else { day_before };
-            let first = if unix <= LEAP + 9 { stand((LEAP - 99) * SECOND) } else { first };
-            let leap = Announced::heard(None, &leaps, &first, &kernel);
+            // The kernel was told shortly before the midnight in question.
+            let told = if unix < LEAP + DAY { LEAP } else { midnight } - 99;
+            let leap = Announced::heard(None, &leaps, &stand(told * SECOND), &kernel);
             let near = offsets(&leaps, unix, LEAP_SLACK_S, Some(&kernel), leap);
             assert_eq!(near, Some(expected), "{when}");
         }
