@@ -300,6 +300,8 @@ pub(crate) struct Calibration {
     pub(crate) counter: Counter,
     /// Against `CLOCK_MONOTONIC_RAW`: assumption A2 comes on top.
     ratio: Pace,
+    /// How far the counter, and the clocks read beside it, may be ahead of what they show.
+    step_ns: u64,
     anchor: Sandwich,
     /// The last comparison that found the counter in order.
     pub(crate) last_good: Sandwich,
@@ -332,6 +334,7 @@ impl Calibration {
         Calibration {
             counter: Counter::MONOTONIC_RAW,
             ratio: Pace::NANOSECONDS,
+            step_ns: kernel_step_ns(),
             anchor: now,
             last_good: now,
             why_not_hardware,
@@ -349,7 +352,8 @@ impl Calibration {
         let (ticks, nanos) = elapsed(&anchor, &now).ok_or(Untrusted::Backwards)?;
         let shift = Pace::shift_for(ticks.0, nanos.1).ok_or(Untrusted::Backwards)?;
         let ratio = Pace::measured(shift, ticks, nanos).ok_or(Untrusted::Backwards)?;
-        Ok(Calibration { counter, ratio, anchor, last_good: now, why_not_hardware: None })
+        let step_ns = GRANULARITY_NS;
+        Ok(Calibration { counter, ratio, step_ns, anchor, last_good: now, why_not_hardware: None })
     }
 
     /// Looks whether the counter still is what it was, and learns its rate better.
@@ -408,10 +412,26 @@ impl Calibration {
         self.ratio
     }
 
-    /// How far the counter may be ahead of what it shows: its step.
-    pub(crate) fn granularity_ns(&self) -> u64 {
-        GRANULARITY_NS.max(self.ratio.most_nanos(1))
+    /// How far the counter may be ahead of what it shows: its step, which lasts
+    /// longer on a slow oscillator.
+    pub(crate) fn granularity_ns(&self, max_drift_ppm: u32) -> u64 {
+        let drift = u64::from(max_drift_ppm);
+        let rest = 1_000_000u64.saturating_sub(drift).max(1);
+        let step = self.step_ns.saturating_add(self.step_ns.saturating_mul(drift).div_ceil(rest));
+        step.max(self.pace(max_drift_ppm).most_nanos(1))
     }
+}
+
+/// The step of the kernel's raw clock, and of its wall clock on top, where the
+/// kernel may keep time by anything: hpet steps by 70 ns, acpi_pm by 279, jiffies
+/// by milliseconds. No two different readings are nearer than one step.
+fn kernel_step_ns() -> u64 {
+    const READS: usize = 64;
+    const JIFFY_NS: u64 = 10_000_000;
+    let readings: Vec<u64> = (0..READS).map(|_| raw_nanos()).collect();
+    let gaps = readings.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
+    let step = gaps.filter(|&gap| gap > 0).min().unwrap_or(JIFFY_NS);
+    2 * step.max(GRANULARITY_NS)
 }
 
 /// The least and the most ticks and nanoseconds from one sandwich to a later one;
@@ -438,6 +458,7 @@ mod tests {
         Calibration {
             counter: Counter::DIRECT,
             ratio: Pace::measured(shift, ticks, nanos).expect("measurable"),
+            step_ns: GRANULARITY_NS,
             anchor,
             last_good: now,
             why_not_hardware: None,
@@ -460,13 +481,17 @@ mod tests {
 
     #[test]
     fn the_step_of_a_counter_is_never_taken_for_less_than_was_seen() {
-        assert_eq!(calibrated().granularity_ns(), 10, "2.5 GHz, in steps of 10 ns");
+        assert_eq!(calibrated().granularity_ns(200), 11, "2.5 GHz, in steps of 10 ns");
         // 19.2 MHz: one tick is 52.08 ns.
         let slow = |ticks: u64| Sandwich { before: ticks, raw: ticks * 625 / 12, after: ticks };
         let (ticks, nanos) = elapsed(&slow(0), &slow(19_200_000)).expect("apart");
         let shift = Pace::shift_for(ticks.0, nanos.1).expect("fast enough");
         let ratio = Pace::measured(shift, ticks, nanos).expect("measurable");
-        assert_eq!(Calibration { ratio, ..calibrated() }.granularity_ns(), 53);
+        let slow = Calibration { ratio, ..calibrated() };
+        assert_eq!(slow.granularity_ns(200), 53);
+        assert_eq!(slow.granularity_ns(100_000), 58, "and a tenth longer");
+        let raw = Calibration::monotonic_raw(None);
+        assert!(raw.granularity_ns(200) >= 21, "the raw clock's step, and the wall clock's");
     }
 
     #[test]

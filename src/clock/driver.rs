@@ -128,8 +128,12 @@ impl Driver {
         publisher: Publisher,
     ) -> Driver {
         let pace = calibration.pace(limits.max_drift_ppm);
-        let estimator = Estimator::new(pace, calibration.granularity_ns(), limits.max_width)
-            .learning_rate(limits.max_wander_ppm);
+        let estimator = Estimator::new(
+            pace,
+            calibration.granularity_ns(limits.max_drift_ppm),
+            limits.max_width,
+        )
+        .learning_rate(limits.max_wander_ppm);
         let seats = witnesses.into_iter().map(Seat::new).collect();
         Driver { seats, calibration, estimator, publisher, limits }
     }
@@ -244,7 +248,7 @@ impl Driver {
                 (last_good.before, last_good.after),
                 last_good.raw,
                 self.calibration.pace(max_drift_ppm),
-                self.calibration.granularity_ns(),
+                self.calibration.granularity_ns(max_drift_ppm),
             );
             return Err(Interruption::CounterGivenUp(why));
         }
