@@ -271,9 +271,55 @@ impl<C: TrueTime> Hlc<C> {
     /// When the clock does not answer, when this node is poisoned or has an old
     /// mark beyond `latest`, or when the disk fails.
     pub fn commit_stamp(&self) -> Result<PendingCommit, HlcError> {
+        self.commit_stamp_from(Stamp::MIN, Duration::ZERO)
+    }
+
+    /// The same, and not below `least`: for the coordinator of a two-phase commit, whose
+    /// stamp must not be below any under which a participant has prepared.
+    ///
+    /// A participant prepares under a commit stamp of its own, which may be ahead of true
+    /// time by the width of its interval. So `within` is how wide that may be: the
+    /// participants' `max_width`, say. One that is further ahead has a broken clock, and
+    /// would make this node's commits wait for as long.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use truechimer::{ClockError, Hlc, HlcError, Interval, Timestamp, TrueTime};
+    /// # struct At(i64);
+    /// # impl TrueTime for At {
+    /// #     fn now(&self) -> Result<Interval, ClockError> {
+    /// #         let t = Timestamp::from_tai_nanos(self.0);
+    /// #         Ok(Interval::from(t).widen(Duration::from_nanos(500)))
+    /// #     }
+    /// # }
+    /// let (participant, coordinator) = (Hlc::new(At(3_000)), Hlc::new(At(1_000)));
+    /// let prepared = participant.commit_stamp()?.provisional();
+    /// let commit = coordinator.commit_stamp_from(prepared, Duration::from_micros(10))?;
+    /// assert!(commit.provisional() >= prepared);
+    ///
+    /// let refused = coordinator.commit_stamp_from(prepared, Duration::from_micros(1));
+    /// assert!(matches!(refused, Err(HlcError::RemoteAhead { .. })));
+    /// # Ok::<(), HlcError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`HlcError::RemoteAhead`] when `least` is beyond this clock's `latest` by more than
+    /// `within`; otherwise as [`commit_stamp`](Self::commit_stamp).
+    pub fn commit_stamp_from(
+        &self,
+        least: Stamp,
+        within: Duration,
+    ) -> Result<PendingCommit, HlcError> {
         loop {
             let (last, commits) = (self.register.last(), self.register.commits());
             let now = self.clock.now()?;
+            let bound = Stamp::from(now.latest().saturating_add(within));
+            if least > bound {
+                let by = Duration::from_nanos(least.to_bits() - bound.to_bits());
+                let (latest, tolerance) = (now.latest(), within);
+                return Err(HlcError::RemoteAhead { remote: least, latest, tolerance, by });
+            }
             let limit = self.limit(now).to_bits();
             if self.register.unsettled() > limit {
                 self.passed_or_ahead(now)?;
@@ -281,8 +327,8 @@ impl<C: TrueTime> Hlc<C> {
             if last.saturating_sub(limit) > self.register.carried() {
                 return Err(poisoned(last, now));
             }
-            let latest = Stamp::from(now.latest()).to_bits();
-            let next = Register::commit_after(last, commits, latest).ok_or(HlcError::Exhausted)?;
+            let floor = Stamp::from(now.latest()).max(least).to_bits();
+            let next = Register::commit_after(last, commits, floor).ok_or(HlcError::Exhausted)?;
             self.reserve(next)?;
             if let Some(stamp) = self.register.commit(last, commits, next) {
                 return Ok(PendingCommit::new(Stamp::from_bits(stamp)));

@@ -1,0 +1,181 @@
+//! A small Spanner on simulated machines: does its history hold, and does a broken one show?
+//!
+//! ```text
+//! cargo run --release --features sim --example spanner_kv
+//!     --days N          so many random days of an unbroken cluster (default 40)
+//!     --first SEED      where to begin (default 0)
+//!     --broken NAME     only with this rule broken, until it shows:
+//!                       no-commit-wait, too-sure, lease-by-the-middle
+//!     --latency         only the table of commit latencies
+//!     --large N         1000 nodes, until so many transactions are done (a million: minutes)
+//! ```
+//!
+//! It is built as Spanner is (Corbett et al., OSDI 2012), over this crate's own modules:
+//! shards replicated by majorities, two-phase commit across shards, commit-wait
+//! (`Hlc::commit_stamp`, `Hlc::release`), snapshot reads at a timestamp, and leaders that
+//! have a lease (`lease::Grantor`, `Lease::check`) and are fenced (`Fence`). It runs through
+//! crashes, pauses, stalls, suspends, partitions, lost and doubled messages, on clocks of
+//! different quality. What the clients saw is then checked for strict serialisability.
+//!
+//! Without options: some days that must hold, each broken rule, which must show, and the
+//! latency table. The exit code is 1 if anything was not as it must be.
+//!
+//! To read: `spanner_kv/transact.rs` (where timestamps come from), then `leader.rs` (where
+//! they are waited out), `reads.rs`, `replica.rs`; `checker.rs` stands for itself.
+
+#[path = "spanner_kv/mod.rs"]
+mod kv;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use kv::checker::check;
+use kv::cluster::Plan;
+use kv::history::Count;
+use kv::latency::latency_table;
+use kv::layout::{Broken, Watch};
+use kv::story::{find, tell};
+
+fn main() -> ExitCode {
+    let options = match Options::parse(std::env::args().skip(1)) {
+        Ok(options) => options,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(2);
+        }
+    };
+    let is_well = match options.only {
+        Only::Everything => {
+            let days_hold = hold(options.first, options.days);
+            let all_show = Broken::ALL.map(|broken| shows(broken, options.first));
+            println!("{}", latency_table(400));
+            days_hold && all_show == [true; 3]
+        }
+        Only::Days => hold(options.first, options.days),
+        Only::Broken(broken) => shows(broken, options.first),
+        Only::Latency => {
+            println!("{}", latency_table(2_000));
+            true
+        }
+        Only::Large(transactions) => large(options.first, transactions),
+    };
+    ExitCode::from(u8::from(!is_well))
+}
+
+/// Days of an unbroken cluster: each history holds.
+fn hold(first: u64, days: u64) -> bool {
+    let (mut count, mut misses) = (Count::default(), 0);
+    let began = Instant::now();
+    for seed in first..first.saturating_add(days) {
+        let plan = Plan::random(seed, None);
+        let (world, history) = plan.run(Watch::Nothing);
+        let verdict = check(&history.borrow());
+        if verdict.is_err() {
+            println!("seed {seed}: the history is NOT strictly serialisable");
+            if let Some(finding) = find(&plan) {
+                println!("{}", tell(&finding));
+            }
+            return false;
+        }
+        count = count.plus(history.borrow().count());
+        misses += world.audit().misses;
+    }
+    println!("{days} days, {count}: strictly serialisable ({:.1?})", began.elapsed());
+    println!("readings of clocks that missed the truth: {misses}\n");
+    misses == 0
+}
+
+/// The first day on which a broken rule shows.
+fn shows(broken: Broken, first: u64) -> bool {
+    const DAYS: u64 = 200;
+    let began = Instant::now();
+    for seed in first..first.saturating_add(DAYS) {
+        let Some(finding) = find(&Plan::random(seed, Some(broken))) else { continue };
+        println!("If {} (--broken {broken}), the checker finds a violation.", broken.about());
+        println!(
+            "Day {} of {DAYS} (seed {seed}), {} of its {} troubles needed ({:.1?}):\n",
+            seed - first + 1,
+            finding.plan.faults.len(),
+            finding.faults,
+            began.elapsed(),
+        );
+        println!("{}", tell(&finding));
+        return true;
+    }
+    println!("{broken}: nothing shows in {DAYS} days, and it should");
+    false
+}
+
+/// A thousand nodes.
+fn large(seed: u64, transactions: u64) -> bool {
+    let plan = Plan::large(seed);
+    let began = Instant::now();
+    let (world, history) = plan.run_until_done(transactions);
+    let ran = began.elapsed();
+    let history = history.borrow();
+    println!(
+        "{} nodes, {:.1} s of their time: {}",
+        plan.layout.nodes(),
+        world.elapsed().as_secs_f64(),
+        history.count()
+    );
+    let verdict = check(&history);
+    println!("simulated in {ran:.1?}, checked in {:.1?}", began.elapsed() - ran);
+    match &verdict {
+        Ok(()) => println!("strictly serialisable"),
+        Err(violation) => {
+            println!("NOT strictly serialisable:\n  {}", violation.argument().join("\n  "));
+        }
+    }
+    let misses = world.audit().misses;
+    println!("readings of clocks that missed the truth: {misses}");
+    verdict.is_ok() && misses == 0
+}
+
+enum Only {
+    Everything,
+    Days,
+    Broken(Broken),
+    Latency,
+    Large(u64),
+}
+
+struct Options {
+    only: Only,
+    days: u64,
+    first: u64,
+}
+
+impl Options {
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+        let mut options = Options { only: Only::Everything, days: 40, first: 0 };
+        while let Some(name) = words.next() {
+            if name == "--latency" {
+                options.only = Only::Latency;
+                continue;
+            }
+            let known = ["--days", "--first", "--broken", "--large"];
+            if !known.contains(&name.as_str()) {
+                return Err(format!(
+                    "`{name}` is no option; there are {}, --latency",
+                    known.join(", ")
+                ));
+            }
+            let value = words.next().ok_or(format!("{name} needs a value"))?;
+            let number = || {
+                let number = value.parse::<u64>();
+                number.map_err(|why| format!("{name} {value}: not a number ({why})"))
+            };
+            match name.as_str() {
+                "--days" => {
+                    options.days = number()?;
+                    options.only = Only::Days;
+                }
+                "--first" => options.first = number()?,
+                "--broken" => options.only = Only::Broken(value.parse()?),
+                _ => options.only = Only::Large(number()?),
+            }
+        }
+        Ok(options)
+    }
+}

@@ -1,0 +1,246 @@
+//! [`Plan`]: a cluster and its day, from one seed.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use truechimer::sim::{
+    Daemon, Env, Fault, Link, Machine, Node, NodeId, Oscillator, Random, Reference, Sabotage, World,
+};
+
+use super::client::Client;
+use super::history::History;
+use super::keeper::Keeper;
+use super::layout::{BEGAN, Broken, Layout, Part, Settings, Watch, Work};
+use super::message::Message;
+use super::replica::Replica;
+
+/// The process on a node.
+pub enum Process {
+    Keeper(Keeper),
+    Replica(Box<Replica>),
+    Client(Client),
+}
+
+impl Node for Process {
+    type Message = Message;
+
+    fn receive(&mut self, env: &mut Env<'_, Message>, from: NodeId, message: Message) {
+        match self {
+            Process::Keeper(keeper) => keeper.receive(env, from, message),
+            Process::Replica(replica) => replica.receive(env, from, message),
+            Process::Client(client) => client.receive(env, from, message),
+        }
+    }
+
+    fn timer(&mut self, env: &mut Env<'_, Message>, timer: u64) {
+        match self {
+            Process::Keeper(keeper) => keeper.timer(env),
+            Process::Replica(replica) => replica.timer(env, timer),
+            Process::Client(client) => client.timer(env, timer),
+        }
+    }
+}
+
+/// Faults that belong together: a cut, and when it is healed.
+pub type Trouble = Vec<(Duration, Fault)>;
+
+/// A cluster, its work, and what happens to it.
+#[derive(Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub layout: Layout,
+    pub work: Work,
+    pub term: Duration,
+    pub link: Link,
+    /// The source of each node's time.
+    pub clocks: Clocks,
+    /// Each with what belongs to it, and ends it.
+    pub faults: Vec<Trouble>,
+    pub broken: Option<Broken>,
+}
+
+/// What the clocks of a cluster rest on.
+#[derive(Clone, Copy, Debug)]
+pub enum Clocks {
+    /// Each machine has a source of its own quality: widths from 0.1 to 100 ms.
+    Mixed,
+    /// All have the same, in nanoseconds: a reading is about twice as wide.
+    Alike(u64),
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MS: Duration = Duration::from_millis(1);
+
+impl Plan {
+    /// Two shards of three replicas, some clients, and eight bad seconds.
+    pub fn random(seed: u64, broken: Option<Broken>) -> Plan {
+        let layout = Layout { keepers: 1, shards: 2, replicas: 3, clients: 20, keys_per_shard: 8 };
+        let work = Work {
+            from: 5 * SECOND,
+            until: 11 * SECOND,
+            sessions: 3,
+            think: 5 * MS,
+            writing: 900_000,
+            stale: 200_000,
+            width: 3,
+        };
+        let mut random = Random::new(seed, 1);
+        Plan {
+            seed,
+            layout,
+            work,
+            term: 200 * MS,
+            link: Link::heavy_tailed(100 * MS / 1_000).losing(1_000).doubling(1_000),
+            clocks: Clocks::Mixed,
+            faults: faults(&mut random, &layout, &work),
+            broken,
+        }
+    }
+
+    /// A thousand nodes, and what happens to some of them.
+    pub fn large(seed: u64) -> Plan {
+        let layout =
+            Layout { keepers: 10, shards: 240, replicas: 3, clients: 270, keys_per_shard: 64 };
+        let work = Work {
+            from: 5 * SECOND,
+            until: 600 * SECOND,
+            sessions: 4,
+            think: 30 * MS,
+            writing: 900_000,
+            stale: 200_000,
+            width: 3,
+        };
+        let mut random = Random::new(seed, 1);
+        // The first half minute of it: by then it is done.
+        let soon = Work { until: 35 * SECOND, ..work };
+        let faults = (0..6).flat_map(|_| faults(&mut random, &layout, &soon)).collect();
+        let link = Link::heavy_tailed(MS / 10).losing(1_000).doubling(1_000);
+        let (clocks, broken, term) = (Clocks::Alike(100_000), None, 2 * SECOND);
+        Plan { seed, layout, work, term, link, clocks, faults, broken }
+    }
+
+    /// Runs it until so many transactions are done.
+    pub fn run_until_done(&self, transactions: u64) -> (World<Process>, Rc<RefCell<History>>) {
+        let (mut world, history) = self.world(Watch::Nothing);
+        while history.borrow().count().done() < transactions && world.elapsed() < self.work.until {
+            world.run_for(100 * MS);
+        }
+        (world, history)
+    }
+
+    /// Runs it to its end, and gives the time that its nodes need to come to rest.
+    pub fn run(&self, watch: Watch) -> (World<Process>, Rc<RefCell<History>>) {
+        let (mut world, history) = self.world(watch);
+        world.run_until(BEGAN.saturating_add(self.work.until + 3 * SECOND));
+        (world, history)
+    }
+
+    fn world(&self, watch: Watch) -> (World<Process>, Rc<RefCell<History>>) {
+        let history = Rc::new(RefCell::new(History::default()));
+        let settings = Rc::new(Settings {
+            layout: self.layout,
+            work: self.work,
+            term: self.term,
+            broken: self.broken,
+            watch,
+            history: history.clone(),
+        });
+        let program = move |env: &mut Env<'_, Message>| match settings.layout.part(env.me()) {
+            Part::Keeper => Process::Keeper(Keeper::new(settings.clone(), env)),
+            Part::Replica(shard) => {
+                Process::Replica(Box::new(Replica::new(settings.clone(), shard, env)))
+            }
+            Part::Client => Process::Client(Client::new(settings.clone(), env)),
+        };
+        let mut world = World::beginning_at(BEGAN, self.seed, program);
+        world.set_links(self.link);
+        for node in 0..self.layout.nodes() {
+            world.add(self.machine(node));
+        }
+        for (at, fault) in self.faults.iter().flatten() {
+            world.schedule(*at, fault.clone());
+        }
+        (world, history)
+    }
+
+    fn machine(&self, node: u32) -> Machine {
+        let mut random = Random::new(self.seed, 100 + u64::from(node));
+        let nanos = match self.clocks {
+            // Half an order of magnitude a step.
+            Clocks::Mixed => match self.layout.part(NodeId(node)) {
+                Part::Keeper => [10_000_000, 100_000_000][random.below(2) as usize],
+                Part::Replica(_) => {
+                    [100_000, 300_000, 1_000_000, 10_000_000][random.below(4) as usize]
+                }
+                Part::Client => [100_000, 300_000, 1_000_000, 3_000_000][random.below(4) as usize],
+            },
+            Clocks::Alike(nanos) => nanos,
+        };
+        // A2 lets a reading widen by 400 ppm of its age: about as much again between two samples.
+        let poll = Duration::from_nanos(nanos * 2_500).max(MS);
+        let machine = Machine::default()
+            .oscillator(Oscillator::off_by(random.between(-80, 80) as f64).wander(0.02))
+            .daemon(Daemon::None)
+            .starts_off_by(random.between(-1_000_000_000, 1_000_000_000))
+            .reference(Reference { width: Duration::from_nanos(nanos), adversarial: false })
+            .poll_interval(poll);
+        let machine = match self.faults.is_empty() {
+            true => machine,
+            false => machine.stalls(200, 100 * MS),
+        };
+        match self.broken {
+            Some(Broken::TooSure) => machine.sabotage(Sabotage::TooSure),
+            _ => machine,
+        }
+    }
+}
+
+/// Everything that may happen to a cluster while the clocks' assumptions hold. On every
+/// second day one replica after the other loses all other servers, and no client.
+fn faults(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
+    let mut faults = Vec::new();
+    if random.chance(500_000) {
+        let mut at = work.from;
+        while at < work.until {
+            let shard = random.below(u64::from(layout.shards)) as u32;
+            let group: Vec<_> = layout.group(shard).collect();
+            let lasts = random.duration(200 * MS, 400 * MS);
+            if let Some(&node) = random.pick(&group) {
+                faults.push([isolate(layout, node, at), vec![(at + lasts, Fault::Heal)]].concat());
+            }
+            at += lasts + random.duration(10 * MS, 200 * MS);
+        }
+    }
+    for _ in 0..6 + random.below(14) {
+        let at = random.duration(work.from, work.until);
+        let node = NodeId(random.below(u64::from(layout.servers().end)) as u32);
+        let lasts = random.duration(5 * MS, 800 * MS);
+        faults.push(match random.below(8) {
+            0 | 1 => vec![(at, Fault::Pause(node, lasts))],
+            2 => vec![(at, Fault::Crash(node)), (at + lasts, Fault::Restart(node))],
+            3 => [isolate(layout, node, at), vec![(at + lasts, Fault::Heal)]].concat(),
+            4 => {
+                let here = (0..layout.nodes()).map(NodeId).filter(|_| random.chance(500_000));
+                let split = Fault::Partition(vec![here.collect()]);
+                vec![(at, split), (at + lasts, Fault::Heal)]
+            }
+            5 => vec![(at, Fault::StopSampler(node, lasts))],
+            6 => {
+                let rtc_is_off_by = random.between(-1_000_000_000, 1_000_000_000);
+                vec![(at, Fault::Suspend(node, lasts, rtc_is_off_by))]
+            }
+            _ => vec![(at, Fault::Migrate(node, random.between(-80, 80) as f64))],
+        });
+    }
+    faults.sort_by_key(|parts| parts[0].0);
+    faults
+}
+
+/// No other server reaches this one, and every client does.
+fn isolate(layout: &Layout, node: NodeId, at: Duration) -> Trouble {
+    let others = layout.servers().map(NodeId).filter(|&other| other != node);
+    others
+        .flat_map(|other| [(at, Fault::Cut(node, other)), (at, Fault::Cut(other, node))])
+        .collect()
+}

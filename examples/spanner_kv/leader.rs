@@ -1,0 +1,312 @@
+//! [`Leader`]: what the replica that has the lease does: it replicates, waits, and shows.
+//!
+//! An entry is *chosen* once a majority has it, and *applied*, which is to be seen by
+//! anybody, once in addition its timestamp has certainly passed. The first costs a round
+//! trip, the second twice the uncertainty of the clock. They run side by side.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+use truechimer::fence::FencingToken;
+use truechimer::hlc::{PendingCommit, ReleaseError, Stamp};
+use truechimer::lease::{Grant, Lease, LeaseLost};
+use truechimer::sim::{Env, NodeId, SimClock};
+use truechimer::{Hlc, Timestamp, TrueTime};
+
+use super::layout::{Broken, Key, Txn, moment};
+use super::message::{Append, Entry, Message};
+use super::reads::Reads;
+use super::replica::{Core, PASSED};
+use super::transact::Transactions;
+
+pub struct Leader {
+    view: FencingToken,
+    lease: Lease,
+    /// Timestamps rise here. Beyond those of earlier leaders they are because the lease is:
+    /// no leader chooses one at or beyond its lease's end.
+    pub hlc: Hlc<SimClock>,
+    followers: Vec<Follower>,
+    /// Until so many entries are applied, it does not know all that was chosen before it.
+    ready_at: usize,
+    /// Timestamps that were given to what is not applied yet.
+    pub in_flight: BTreeMap<Txn, Stamp>,
+    /// Those that nobody may see before they have passed.
+    pending: HashMap<Txn, PendingCommit>,
+    /// Those that their coordinator has waited out.
+    past: HashSet<Txn>,
+    awaited: Option<Timestamp>,
+    /// Ticks, which also show the lock service that the work goes on.
+    pub ticks: u64,
+    pub transactions: Transactions,
+    reads: Reads,
+}
+
+/// What a leader knows of a follower.
+struct Follower {
+    node: NodeId,
+    /// How much of this view's log it has; `None` before it has any.
+    length: Option<usize>,
+    /// The same at the last tick.
+    before: Option<usize>,
+}
+
+impl Leader {
+    pub fn new(core: &Core, env: &mut Env<'_, Message>, lease: Lease) -> Leader {
+        let others = core.group.iter().filter(|&&node| node != env.me());
+        Leader {
+            view: lease.token(),
+            lease,
+            hlc: Hlc::new(env.clock().clone()),
+            followers: others.map(|&node| Follower { node, length: None, before: None }).collect(),
+            ready_at: usize::MAX,
+            in_flight: BTreeMap::new(),
+            pending: HashMap::new(),
+            past: HashSet::new(),
+            awaited: None,
+            ticks: 0,
+            transactions: Transactions::default(),
+            reads: Reads::default(),
+        }
+    }
+
+    pub fn view(&self) -> FencingToken {
+        self.view
+    }
+
+    /// Begins its view, with a log that has all that was chosen before.
+    pub fn begin(&mut self, core: &mut Core, env: &mut Env<'_, Message>) {
+        self.ready_at = core.log.len();
+        if core.settings.watches_shard(core.shard) {
+            let until = moment(self.lease.expires());
+            env.log(format!("leads shard {} until {until} at least", core.shard));
+        }
+        let entries = Rc::new(core.log.entries().to_vec());
+        core.broadcast(env, &Message::Install { view: self.view, entries });
+        if core.applied == self.ready_at {
+            self.adopt_prepared(core);
+        }
+        self.advance(core, env);
+    }
+
+    /// Whether it knows all that was chosen before it, and nobody else can lead.
+    pub fn may_answer(&self, core: &Core, env: &Env<'_, Message>) -> bool {
+        core.applied >= self.ready_at && self.lease.check(env.clock()).is_ok()
+    }
+
+    /// Whether it may choose this timestamp: no other leader can have chosen a later one.
+    pub fn may_choose(&self, stamp: Stamp) -> bool {
+        stamp.timestamp() < self.lease.expires()
+    }
+
+    pub fn receive(
+        &mut self,
+        core: &mut Core,
+        env: &mut Env<'_, Message>,
+        from: NodeId,
+        message: Message,
+    ) {
+        match message {
+            Message::Appended { view, length } if view == self.view => {
+                let Some(follower) = self.followers.iter_mut().find(|f| f.node == from) else {
+                    return;
+                };
+                let is_first = follower.length.is_none();
+                follower.length = follower.length.max(Some(length));
+                if is_first && length < core.log.len() {
+                    self.append(core, env, from, length, Timestamp::MIN);
+                }
+                self.advance(core, env);
+            }
+            Message::Behind { view } if view == self.view => {
+                let entries = Rc::new(core.log.entries().to_vec());
+                env.send(from, Message::Install { view, entries });
+            }
+            Message::Snapshot { txn, at, keys } => {
+                self.reads.park(txn, from, at, keys);
+                self.serve_reads(core, env);
+            }
+            other => self.transact(core, env, from, other),
+        }
+    }
+
+    /// A moment that was waited for has passed.
+    pub fn passed(&mut self, core: &mut Core, env: &mut Env<'_, Message>) {
+        self.awaited = None;
+        self.advance(core, env);
+        self.serve_reads(core, env);
+    }
+
+    /// Renews the lease, sends again what was lost, and ends what takes too long.
+    pub fn tick(&mut self, core: &mut Core, env: &mut Env<'_, Message>) -> Result<(), LeaseLost> {
+        self.renew(core, env)?;
+        let safe = self.promise_safe(core, env);
+        for at in 0..self.followers.len() {
+            let Follower { node, length, before } = self.followers[at];
+            self.followers[at].before = length;
+            let Some(length) = length else {
+                let entries = Rc::new(core.log.entries().to_vec());
+                env.send(node, Message::Install { view: self.view, entries });
+                continue;
+            };
+            // What is under way may still arrive; what has not for a tick is sent again.
+            let is_stuck = before == Some(length) && length < core.log.len();
+            let first = if is_stuck { length } else { core.log.len() };
+            self.append(core, env, node, first, safe);
+        }
+        self.tick_transactions(core, env);
+        self.serve_reads(core, env);
+        Ok(())
+    }
+
+    /// Asks for more time, each quarter of a term.
+    pub fn renew(&mut self, core: &Core, env: &mut Env<'_, Message>) -> Result<(), LeaseLost> {
+        self.ticks += 1;
+        if self.ticks % 5 == 1 {
+            let keeper = core.settings.layout.keeper_of(core.shard);
+            let command = self.lease.renewal(self.ticks);
+            env.send(keeper, Message::Lease { shard: core.shard, command });
+        }
+        match self.lease.check(env.clock()) {
+            Err(lost) if !lost.is_transient() => Err(lost),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn renewed(&self, grant: &Grant) {
+        // One that comes late or twice moves nothing.
+        let _ = self.lease.renewed(grant);
+    }
+
+    /// Adds an entry to the log, and sends it.
+    pub fn replicate(&mut self, core: &mut Core, env: &mut Env<'_, Message>, entry: Entry) {
+        let first = core.log.len();
+        core.log.push(env.disk(), Rc::new(entry));
+        for at in 0..self.followers.len() {
+            if self.followers[at].length.is_some() {
+                self.append(core, env, self.followers[at].node, first, Timestamp::MIN);
+            }
+        }
+        self.advance(core, env);
+    }
+
+    fn append(
+        &self,
+        core: &Core,
+        env: &mut Env<'_, Message>,
+        to: NodeId,
+        first: usize,
+        safe: Timestamp,
+    ) {
+        let entries = core.log.entries()[first..].to_vec();
+        let (view, applied) = (self.view, core.applied);
+        env.send(to, Message::Append(Box::new(Append { view, first, entries, applied, safe })));
+    }
+
+    /// So many entries a majority has.
+    fn chosen(&self, core: &Core) -> usize {
+        let mut lengths: Vec<usize> =
+            self.followers.iter().map(|follower| follower.length.unwrap_or(0)).collect();
+        lengths.push(core.log.len());
+        lengths.sort_unstable_by(|a, b| b.cmp(a));
+        lengths[core.quorum().size() - 1]
+    }
+
+    /// Applies what is chosen and has passed.
+    fn advance(&mut self, core: &mut Core, env: &mut Env<'_, Message>) {
+        let before = core.applied;
+        while core.applied < self.chosen(core) {
+            let entry = core.log.entries()[core.applied].clone();
+            if let Entry::Committed { txn, stamp, .. } = *entry {
+                let stamp = Timestamp::from_tai_nanos(stamp);
+                if !self.has_passed(core, env, txn, stamp) {
+                    self.awaits(env, stamp);
+                    break;
+                }
+            }
+            core.state.apply(&entry);
+            core.applied += 1;
+            self.applied(core, env, &entry);
+            if core.applied == self.ready_at {
+                self.adopt_prepared(core);
+            }
+        }
+        if core.applied > before {
+            self.serve_reads(core, env);
+        }
+    }
+
+    /// Commit-wait: whether true time is certainly beyond a commit's timestamp.
+    fn has_passed(
+        &mut self,
+        core: &Core,
+        env: &Env<'_, Message>,
+        txn: Txn,
+        stamp: Timestamp,
+    ) -> bool {
+        if core.settings.breaks(Broken::NoCommitWait) {
+            return true;
+        }
+        match self.pending.remove(&txn).map(|pending| self.hlc.release(pending)) {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => {
+                let error: ReleaseError = error;
+                self.pending.insert(txn, error.into_pending());
+                false
+            }
+            // Its coordinator has waited, or it was found in the log.
+            None => self.past.remove(&txn) || env.clock().after(stamp).unwrap_or(false),
+        }
+    }
+
+    /// Wakes this leader when `t` has passed.
+    fn awaits(&mut self, env: &mut Env<'_, Message>, t: Timestamp) {
+        if self.awaited.is_none_or(|awaited| t < awaited) {
+            self.awaited = Some(t);
+            env.when_past(t, PASSED);
+        }
+    }
+
+    /// A commit that has to wait until its timestamp has passed.
+    pub fn waits_for(&mut self, txn: Txn, pending: PendingCommit) {
+        self.pending.insert(txn, pending);
+    }
+
+    /// A commit that another leader has waited for.
+    pub fn was_waited_for(&mut self, txn: Txn) {
+        self.past.insert(txn);
+    }
+
+    /// Answers the reads that can be answered, and turns away those that cannot be here.
+    fn serve_reads(&mut self, core: &Core, env: &mut Env<'_, Message>) {
+        if self.reads.is_empty() {
+            return;
+        }
+        let may_answer = self.may_answer(core, env);
+        let (in_flight, transactions) = (&self.in_flight, &self.transactions);
+        let is_under_way = |key: Key, at: Stamp| {
+            let mut until = in_flight.iter().filter(|&(_, &stamp)| stamp <= at);
+            until.any(|(&txn, _)| transactions.writes(txn).contains(&key))
+        };
+        let next = self.reads.serve(core, env, &self.hlc, may_answer, is_under_way);
+        if let Some(next) = next {
+            self.awaits(env, next);
+        }
+    }
+
+    /// A moment below which nothing will be added any more.
+    fn promise_safe(&mut self, core: &Core, env: &Env<'_, Message>) -> Timestamp {
+        let Ok(earliest) = env.clock().earliest() else { return Timestamp::MIN };
+        if !self.may_answer(core, env) {
+            return Timestamp::MIN;
+        }
+        let tick = Duration::from_nanos(1);
+        let first = self.in_flight.values().min().map(|stamp| stamp.timestamp());
+        let safe = first.map_or(earliest, |first| first.saturating_sub(tick).min(earliest));
+        // From here on every timestamp of this leader is above it.
+        match self.hlc.note(Stamp::from(safe)) {
+            Ok(()) => safe,
+            Err(_) => Timestamp::MIN,
+        }
+    }
+}

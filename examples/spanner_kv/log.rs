@@ -1,0 +1,87 @@
+//! [`Log`]: the part of a replica that survives a crash, behind a fence.
+//!
+//! Everything here is on the disk before a method returns, and so before anybody is told.
+
+use std::rc::Rc;
+
+use truechimer::fence::{Fence, FencingToken, StaleToken};
+use truechimer::sim::Disk;
+
+use super::message::Entry;
+
+/// A shard's log at one replica, and the newest leader that the replica has heard of.
+pub struct Log {
+    entries: Vec<Rc<Entry>>,
+    /// The view whose leader these entries were last taken from.
+    normal: FencingToken,
+    fence: Fence,
+}
+
+impl Log {
+    /// What an earlier life of the replica left.
+    pub fn open(disk: &Disk) -> Log {
+        let entries = (0..).map_while(|index| disk.read(&name(index))).map(|bytes| {
+            Rc::new(serde_json::from_slice(bytes).expect("what was written whole is read whole"))
+        });
+        let fence = Fence::starting_at(token(disk, "promised"));
+        Log { entries: entries.collect(), normal: token(disk, "normal"), fence }
+    }
+
+    pub fn entries(&self) -> &[Rc<Entry>] {
+        &self.entries
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn normal(&self) -> FencingToken {
+        self.normal
+    }
+
+    /// Takes orders from the leader of `view`, and from no earlier one any more.
+    pub fn promise(&mut self, disk: &mut Disk, view: FencingToken) -> Result<(), StaleToken> {
+        let before = self.fence.newest();
+        self.fence.admit(view)?;
+        if view > before {
+            disk.write("promised", view.get().to_le_bytes());
+            disk.sync();
+        }
+        Ok(())
+    }
+
+    /// Replaces the log by that of the leader of `view`, which was let in.
+    pub fn install(&mut self, disk: &mut Disk, view: FencingToken, entries: &[Rc<Entry>]) {
+        let same = self.entries.iter().zip(entries).take_while(|(a, b)| a == b).count();
+        for index in same..entries.len().max(self.entries.len()) {
+            match entries.get(index) {
+                Some(entry) => write(disk, index, entry),
+                None => disk.remove(name(index)),
+            }
+        }
+        disk.write("normal", view.get().to_le_bytes());
+        disk.sync();
+        self.entries = entries.to_vec();
+        self.normal = view;
+    }
+
+    /// Appends in the present view.
+    pub fn push(&mut self, disk: &mut Disk, entry: Rc<Entry>) {
+        write(disk, self.entries.len(), &entry);
+        disk.sync();
+        self.entries.push(entry);
+    }
+}
+
+fn write(disk: &mut Disk, index: usize, entry: &Entry) {
+    disk.write(name(index), serde_json::to_vec(entry).expect("an entry is plain data"));
+}
+
+fn name(index: usize) -> String {
+    format!("log.{index}")
+}
+
+fn token(disk: &Disk, file: &str) -> FencingToken {
+    let bytes = disk.read(file).and_then(|bytes| bytes.try_into().ok());
+    FencingToken(bytes.map_or(0, u64::from_le_bytes))
+}

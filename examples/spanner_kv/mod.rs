@@ -1,0 +1,18 @@
+//! The parts of `examples/spanner_kv.rs`.
+
+pub mod checker;
+mod client;
+pub mod cluster;
+pub mod history;
+mod keeper;
+pub mod latency;
+pub mod layout;
+mod leader;
+mod locks;
+mod log;
+mod message;
+mod reads;
+mod replica;
+mod state;
+pub mod story;
+mod transact;
