@@ -30,6 +30,7 @@ use std::time::{Duration, Instant};
 use nix::time::ClockId;
 
 use crate::clock::bound::Pace;
+use crate::clock::step::{self, GRANULARITY_NS};
 use crate::sys;
 
 /// Which counter a clock is read from.
@@ -290,10 +291,6 @@ impl Sandwich {
 /// The shortest time over which a rate is measured before it is used.
 const BASELINE: Duration = Duration::from_millis(10);
 
-/// The step of the counters seen so far: they count a 100 MHz reference. The
-/// kernel's clocks are read from the same counter and share its steps.
-const GRANULARITY_NS: u64 = 10;
-
 /// A counter, what is known of its rate, and what it is compared with.
 #[derive(Clone, Debug)]
 pub(crate) struct Calibration {
@@ -334,7 +331,7 @@ impl Calibration {
         Calibration {
             counter: Counter::MONOTONIC_RAW,
             ratio: Pace::NANOSECONDS,
-            step_ns: kernel_step_ns(),
+            step_ns: step::kernel_step_ns(),
             anchor: now,
             last_good: now,
             why_not_hardware,
@@ -352,7 +349,7 @@ impl Calibration {
         let (ticks, nanos) = elapsed(&anchor, &now).ok_or(Untrusted::Backwards)?;
         let shift = Pace::shift_for(ticks.0, nanos.1).ok_or(Untrusted::Backwards)?;
         let ratio = Pace::measured(shift, ticks, nanos).ok_or(Untrusted::Backwards)?;
-        let step_ns = GRANULARITY_NS;
+        let step_ns = step::hardware_step_ns(&ratio);
         Ok(Calibration { counter, ratio, step_ns, anchor, last_good: now, why_not_hardware: None })
     }
 
@@ -420,18 +417,6 @@ impl Calibration {
         let step = self.step_ns.saturating_add(self.step_ns.saturating_mul(drift).div_ceil(rest));
         step.max(self.pace(max_drift_ppm).most_nanos(1))
     }
-}
-
-/// The step of the kernel's raw clock, and of its wall clock on top, where the
-/// kernel may keep time by anything: hpet steps by 70 ns, acpi_pm by 279, jiffies
-/// by milliseconds. No two different readings are nearer than one step.
-fn kernel_step_ns() -> u64 {
-    const READS: usize = 64;
-    const JIFFY_NS: u64 = 10_000_000;
-    let readings: Vec<u64> = (0..READS).map(|_| raw_nanos()).collect();
-    let gaps = readings.windows(2).map(|pair| pair[1].saturating_sub(pair[0]));
-    let step = gaps.filter(|&gap| gap > 0).min().unwrap_or(JIFFY_NS);
-    2 * step.max(GRANULARITY_NS)
 }
 
 /// The least and the most ticks and nanoseconds from one sandwich to a later one;

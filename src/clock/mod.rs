@@ -34,6 +34,7 @@ pub mod raw_read;
 pub mod report;
 mod sampler;
 pub mod status;
+pub(crate) mod step;
 pub mod truetime;
 
 use std::fmt;

@@ -118,7 +118,8 @@ fn instructions() -> Vec<RawRead> {
     {
         vec![
             RawRead { name: "mrs cntvct_el0", way: Way::Unordered },
-            RawRead { name: "isb; mrs cntvct_el0", way: Way::Ordered },
+            RawRead { name: "isb; mrs cntvct_el0", way: Way::Fenced },
+            RawRead { name: "dsb ishld; isb; mrs cntvct_el0", way: Way::Ordered },
         ]
     }
     #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -155,6 +156,9 @@ mod tests {
         }
         if cfg!(target_arch = "x86_64") {
             assert!(names.contains(&"rdtsc"), "{names:?}");
+        }
+        if cfg!(target_arch = "aarch64") {
+            assert!(names.contains(&"mrs cntvct_el0"), "{names:?}");
         }
         for way in all {
             assert!(way.time(10_000) > Duration::ZERO, "{way}");
