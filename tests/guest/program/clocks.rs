@@ -16,6 +16,8 @@ const REFRESH_NS: i64 = 100_000_000;
 const RTC_ERROR: Duration = Duration::from_secs(1);
 /// How rarely one of very many clocks asks: an emulated processor has other things to do.
 const POLL_OF_MANY: Duration = Duration::from_secs(4);
+/// How often a clock asks where hours are to pass in minutes.
+const POLL_AT_LEISURE: Duration = Duration::from_secs(2);
 /// How long a clock is read before its process forks, and how rarely the child refreshes it.
 const FORK_AFTER_NS: i64 = 6_000_000_000;
 const CHILD_REFRESH_NS: i64 = 3_000_000_000;
@@ -72,6 +74,10 @@ pub fn reader(kind: Reader) -> io::Result<Box<dyn FnMut() -> Reading>> {
         kind => {
             let builder = match kind {
                 Reader::Eager => Clock::builder().poll_interval(Duration::from_millis(1)),
+                Reader::Seldom => Clock::builder().poll_interval(POLL_AT_LEISURE),
+                Reader::Wander(ppm) => {
+                    Clock::builder().poll_interval(POLL_AT_LEISURE).max_wander_ppm(ppm)
+                }
                 Reader::KernelOnly => Clock::builder().without_chrony(),
                 Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),
                 Reader::Assumed(ms) => Clock::builder().assume_error(Duration::from_millis(ms)),
@@ -95,10 +101,15 @@ struct Notes {
 const REPORT_EVERY: u64 = 64;
 
 fn read(clock: &Clock, notes: &mut Notes) -> Reading {
+    // Before the reading, since the sampler may publish between any two lines here: a
+    // reading then rests on this epoch or on a later one.
+    let (epoch, earlier) = (clock.epoch(), clock.status());
     let before = sys::raw();
     let now = clock.now();
     let after = sys::raw();
-    let status = clock.status();
+    // A contradiction may begin or end beside the reading, which then may cover both sides.
+    let contradicted = Some(earlier).filter(|status| *status == Status::Contradicted);
+    let status = contradicted.unwrap_or_else(|| clock.status());
     if notes.due == 0 || status == Status::Contradicted {
         let contradictions = clock.report().contradictions;
         notes.contradictions = u8::try_from(contradictions).unwrap_or(u8::MAX);
@@ -116,7 +127,7 @@ fn read(clock: &Clock, notes: &mut Notes) -> Reading {
         status: number_of_status(status),
         contradictions: notes.contradictions,
         suspends: (0, 0),
-        epoch: clock.epoch() as u32,
+        epoch: epoch as u32,
     }
 }
 

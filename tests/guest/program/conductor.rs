@@ -18,11 +18,35 @@ use crate::refclock::{self, Refclock};
 use crate::{LOGS, read_plan, sys, writer};
 
 const CHRONY_CONF: &str = "/run/chrony.conf";
-/// How often the kernel's state is written down.
-const KERNEL_PERIOD_NS: i64 = 20_000_000;
-/// How often chronyd is told the truth.
-const REFCLOCK_PERIOD_NS: i64 = 250_000_000;
 const WRITER_PERIOD_NS: i64 = 1_000_000_000;
+
+/// How often the conductor does what.
+struct Periods {
+    /// How long it sleeps between two looks at what is due.
+    nap: Duration,
+    /// The kernel's state is written down.
+    kernel_ns: i64,
+    /// chronyd is told the truth.
+    refclock_ns: i64,
+}
+
+impl Periods {
+    fn of(plan: &Plan) -> Periods {
+        match plan.leisure {
+            None => Periods {
+                nap: Duration::from_millis(2),
+                kernel_ns: 20_000_000,
+                refclock_ns: 250_000_000,
+            },
+            Some(leisure) => Periods {
+                nap: Duration::from_millis(500),
+                kernel_ns: leisure.period_ms as i64 * 1_000_000,
+                // chronyd's filter wants a few samples for each update.
+                refclock_ns: (250_000_000 << leisure.poll).min(16_000_000_000),
+            },
+        }
+    }
+}
 
 struct Conductor {
     plan: Plan,
@@ -117,6 +141,7 @@ impl Conductor {
         let mut steps = std::mem::take(&mut self.plan.steps);
         steps.sort_by_key(|&(at, _)| at);
         let mut steps = steps.into_iter().peekable();
+        let periods = Periods::of(&self.plan);
         let mut next = [0; 2];
         loop {
             let elapsed = sys::raw() - self.raw0;
@@ -129,18 +154,18 @@ impl Conductor {
                 self.act(act)?;
             }
             if elapsed >= next[0] {
-                next[0] = elapsed + KERNEL_PERIOD_NS;
+                next[0] = elapsed + periods.kernel_ns;
                 self.note_kernel()?;
             }
             if elapsed >= next[1] {
-                next[1] = elapsed + REFCLOCK_PERIOD_NS;
+                next[1] = elapsed + periods.refclock_ns;
                 self.refclock.send(|raw| self.true_utc(raw));
             }
             if elapsed >= self.next_write {
                 self.next_write = elapsed + WRITER_PERIOD_NS;
                 writer::write(self.writer, |raw| self.true_utc(raw))?;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(periods.nap);
         }
     }
 
@@ -205,8 +230,9 @@ impl Conductor {
     }
 
     fn start_chronyd(&mut self, rtcsync: bool) -> io::Result<()> {
+        let poll = self.plan.leisure.map_or(0, |leisure| leisure.poll);
         let mut conf = format!(
-            "refclock SOCK {} refid TRUE poll 0 delay 1e-4\n\
+            "refclock SOCK {} refid TRUE poll {poll} delay 1e-4\n\
              bindcmdaddress 127.0.0.1\nbindcmdaddress /run/chrony/chronyd.sock\n\
              pidfile /run/chronyd.pid\n",
             refclock::SOCKET

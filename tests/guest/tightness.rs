@@ -1,0 +1,130 @@
+//! How narrow are readings on a real kernel, beside the kernel's own maxerror?
+//!
+//! The question is one of hours: chronyd updates the clock as seldom as every 1024 s, and
+//! what A3 (`max_wander_ppm`) gains comes of rates learnt over an hour. So these guests
+//! are at leisure (`plan::Leisure`): qemu counts their time in instructions and
+//! lets it jump where they idle, and an hour of theirs takes seconds of the host's.
+//!
+//! In such a guest the oscillator is exact, and that would prove nothing. The truth
+//! is what wanders: against it the oscillator swings by 6 ppm either way, so that its
+//! rate is up to 12 ppm from a mean that it had, of the 15 that A3 allows. A clock
+//! with an A3 of 1 ppm is wrong there, and must be seen to be.
+//!
+//! The footing is that of `examples/tightness.rs`: widths are latest − earliest,
+//! the whole of the uncertainty, and maxerror is taken as the kernel shows it, to one
+//! side. So a ratio of 1 is a reading half as wide as `REALTIME ± maxerror`; the
+//! table has twice maxerror too. Medians are over the steady part, the first
+//! updates and an hour of learning left out (in the short scenario less than an hour).
+//!
+//! What limits the width is the same as there: the floor is twice what chronyd writes
+//! at an update; on top comes 2 × (wander + what is not known of the mean rate) × the
+//! time since the update.
+
+use std::fmt::Write;
+
+use crate::check::{Evidence, Judged, spread};
+use crate::plan::{Act, Leisure, Plan, Reader, Wander};
+use crate::scenario::{Must, Scenario};
+use crate::table::{honest, plan};
+
+/// A2 alone, A3, and an A3 that the oscillator does not keep.
+const OBSERVERS: [(&str, Reader); 3] =
+    [("a2", Reader::Seldom), ("a3", Reader::Wander(15)), ("a3-too-sure", Reader::Wander(1))];
+
+/// The scenario that is always run.
+pub fn short() -> Vec<Scenario> {
+    vec![tight("tight-64-short", 6, 3.0, (1_500, 3_000))]
+}
+
+/// Those that take minutes.
+pub fn long() -> Vec<Scenario> {
+    vec![
+        tight("tight-16", 4, 1.0, (4_500, 8_100)),
+        tight("tight-64", 6, 3.0, (4_500, 11_700)),
+        tight("tight-256", 8, 5.0, (6_000, 17_000)),
+        tight("tight-1024", 10, 10.0, (12_000, 40_000)),
+    ]
+}
+
+/// An update every 2^`poll` s; over the `steady` part, in seconds, the width is to be so
+/// many times smaller than maxerror.
+fn tight(name: &'static str, poll: u32, times: f64, steady: (u64, u64)) -> Scenario {
+    let from_ms = steady.0 * 1000;
+    let never = |name| [(name, Must::NeverMiss), (name, Must::NeverContradict)];
+    let mut musts: Vec<_> = ["a2", "a3"].into_iter().flat_map(never).collect();
+    musts.push(("a3", Must::BeNarrowerThanMaxerror { times, from_ms }));
+    musts.push(("a3-too-sure", Must::Miss));
+    Scenario {
+        name,
+        about: "hours under chronyd, with A3 and without; the oscillator swings by 6 ppm",
+        plan: Plan {
+            ahead_ns: 2_000_000,
+            wander: Some(Wander { ppb: 6_000, period_s: 7_200 }),
+            leisure: Some(Leisure { period_ms: 2_000, poll }),
+            observers: OBSERVERS.map(|(name, reader)| honest(name, reader)).into(),
+            steps: vec![(500, Act::Chronyd { rtcsync: true })],
+            ..plan(-12_000, steady.1)
+        },
+        musts,
+    }
+}
+
+/// The median width of what was read from a time on, and the kernel's maxerror then, ns.
+pub fn medians(evidence: &Evidence, readings: &[Judged], from_ms: u64) -> Option<(i64, i64)> {
+    let steady = readings.iter().filter(|judged| judged.answered() && judged.ms >= from_ms as f64);
+    let maxerrors = evidence.kernel_from(from_ms).map(|k| i64::from(k.maxerror) * 1000);
+    Some((spread(steady.map(Judged::width))?.median, spread(maxerrors)?.median))
+}
+
+/// The line of the table, and what its columns are.
+pub fn table(
+    scenario: &Scenario,
+    evidence: &Evidence,
+    observers: &[(&str, Vec<Judged>)],
+) -> Option<String> {
+    let leisure = scenario.plan.leisure?;
+    let from_ms = scenario.musts.iter().find_map(|(_, must)| match *must {
+        Must::BeNarrowerThanMaxerror { from_ms, .. } => Some(from_ms),
+        _ => None,
+    })?;
+    let mut out = format!(
+        "{:>16} {:>6} {:>9} {:>12} {:>9} {:>9} {:>9} {:>13} {:>13} {:>7}\n",
+        "µs, medians",
+        "poll s",
+        "2 x root",
+        "2 x maxerror",
+        "maxerror",
+        "A2 width",
+        "A3 width",
+        "maxerror / A3",
+        "maxerror / A2",
+        "misses",
+    );
+    let of = |name: &str| observers.iter().find(|(of, _)| *of == name).map(|(_, judged)| judged);
+    let (a2, a3) = (of("a2")?, of("a3")?);
+    let (a2_width, maxerror) = medians(evidence, a2, from_ms)?;
+    let (a3_width, _) = medians(evidence, a3, from_ms)?;
+    let mut last = u32::MAX;
+    let written = evidence.kernel_from(from_ms).filter_map(|k| {
+        let before = std::mem::replace(&mut last, k.maxerror);
+        (k.maxerror < before && before < u32::MAX).then_some(i64::from(k.maxerror) * 2000)
+    });
+    let floor = spread(written).map_or(f64::NAN, |widths| widths.median as f64);
+    let misses = a2.iter().chain(a3).filter(|judged| judged.outside > 0).count();
+    let [a2_width, a3_width, maxerror] = [a2_width, a3_width, maxerror].map(|ns| ns as f64);
+    let _ = writeln!(
+        out,
+        "{:>16} {:>6} {:>9.0} {:>12.0} {:>9.0} {:>9.0} {:>9.0} {:>13.1} {:>13.1} {:>7}",
+        scenario.name,
+        1 << leisure.poll,
+        floor / 1e3,
+        maxerror / 500.0,
+        maxerror / 1e3,
+        a2_width / 1e3,
+        a3_width / 1e3,
+        maxerror / a3_width,
+        maxerror / a2_width,
+        misses,
+    );
+    Some(out)
+}
