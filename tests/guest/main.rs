@@ -83,6 +83,9 @@ fn main() {
     let mut trials = vec![
         Trial::test("every_sabotage_still_applies", every_sabotage_still_applies),
         Trial::test("every_sabotage_is_tried_in_a_scenario", every_sabotage_is_tried),
+        Trial::test("the_planned_wander_is_within_a3_of_15_ppm_and_not_of_1_ppm", || {
+            Ok(tightness::the_planned_wander_is_within_a3_of_15_ppm_and_not_of_1_ppm()?)
+        }),
         on_ground("a_real_chronyd_answers", Box::new(live)),
     ];
     trials.extend(scenarios);

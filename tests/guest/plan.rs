@@ -44,6 +44,8 @@ pub struct Wander {
 pub struct Leisure {
     /// How long everybody waits between two looks.
     pub period_ms: u64,
+    /// How often a clock asks its sources.
+    pub ask_ms: u64,
     /// chronyd is to update its clock every 2^`poll` seconds.
     pub poll: u32,
 }
@@ -80,8 +82,8 @@ pub enum Reader {
     Manual,
     /// `Clock::new()` that asks every millisecond, and so in the few that a leap second is odd.
     Eager,
-    /// A clock that asks every other second, as one may where nothing happens for hours.
-    Seldom,
+    /// `Clock::new()`, but that it asks as seldom as the leisure says.
+    Drift,
     /// The same with A3: the oscillator wanders by no more than so many ppm.
     Wander(u32),
     /// A clock that the kernel alone vouches for.

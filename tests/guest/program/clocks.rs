@@ -6,7 +6,7 @@ use std::time::Duration;
 use truechimer::source::rtc::Rtc;
 use truechimer::{Clock, ClockBuilder, ClockError, Status};
 
-use crate::plan::Reader;
+use crate::plan::{Plan, Reader};
 use crate::record::{ANSWERED, Reading};
 use crate::sys;
 
@@ -16,14 +16,12 @@ const REFRESH_NS: i64 = 100_000_000;
 const RTC_ERROR: Duration = Duration::from_secs(1);
 /// How rarely one of very many clocks asks: an emulated processor has other things to do.
 const POLL_OF_MANY: Duration = Duration::from_secs(4);
-/// How often a clock asks where hours are to pass in minutes.
-const POLL_AT_LEISURE: Duration = Duration::from_secs(2);
 /// How long a clock is read before its process forks, and how rarely the child refreshes it.
 const FORK_AFTER_NS: i64 = 6_000_000_000;
 const CHILD_REFRESH_NS: i64 = 3_000_000_000;
 
 /// Reads one kind of clock, over and over.
-pub fn reader(kind: Reader) -> io::Result<Box<dyn FnMut() -> Reading>> {
+pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Reading>> {
     let build = |builder: ClockBuilder| builder.build().map_err(io::Error::other);
     let mut notes = Notes::default();
     Ok(match kind {
@@ -72,12 +70,16 @@ pub fn reader(kind: Reader) -> io::Result<Box<dyn FnMut() -> Reading>> {
             })
         }
         kind => {
+            let at_leisure = match plan.leisure {
+                Some(leisure) => {
+                    Clock::builder().poll_interval(Duration::from_millis(leisure.ask_ms))
+                }
+                None => Clock::builder(),
+            };
             let builder = match kind {
                 Reader::Eager => Clock::builder().poll_interval(Duration::from_millis(1)),
-                Reader::Seldom => Clock::builder().poll_interval(POLL_AT_LEISURE),
-                Reader::Wander(ppm) => {
-                    Clock::builder().poll_interval(POLL_AT_LEISURE).max_wander_ppm(ppm)
-                }
+                Reader::Drift => at_leisure,
+                Reader::Wander(ppm) => at_leisure.max_wander_ppm(ppm),
                 Reader::KernelOnly => Clock::builder().without_chrony(),
                 Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),
                 Reader::Assumed(ms) => Clock::builder().assume_error(Duration::from_millis(ms)),

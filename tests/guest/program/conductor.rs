@@ -39,7 +39,7 @@ impl Periods {
                 refclock_ns: 250_000_000,
             },
             Some(leisure) => Periods {
-                nap: Duration::from_millis(500),
+                nap: Duration::from_millis(250),
                 kernel_ns: leisure.period_ms as i64 * 1_000_000,
                 // chronyd's filter wants a few samples for each update.
                 refclock_ns: (250_000_000 << leisure.poll).min(16_000_000_000),
@@ -59,6 +59,8 @@ struct Conductor {
     next_write: i64,
     chronyd: Option<Child>,
     observers: Vec<Child>,
+    /// The kernel's bound when it was written down last.
+    maxerror: libc::c_long,
     kernel_log: BufWriter<File>,
 }
 
@@ -78,6 +80,7 @@ pub fn run() -> io::Result<()> {
         next_write: 0,
         chronyd: None,
         observers: Vec::new(),
+        maxerror: 0,
         kernel_log: BufWriter::new(File::create(format!("{LOGS}/kernel"))?),
         plan,
     };
@@ -156,6 +159,8 @@ impl Conductor {
             if elapsed >= next[0] {
                 next[0] = elapsed + periods.kernel_ns;
                 self.note_kernel()?;
+            } else if self.plan.leisure.is_some() {
+                self.note_update()?;
             }
             if elapsed >= next[1] {
                 next[1] = elapsed + periods.refclock_ns;
@@ -304,7 +309,14 @@ impl Conductor {
             suspends: self.suspends,
             rate_ppb: (after.freq * 1000 / 65_536 + (after.tick - 10_000) * 100_000) as i32,
         };
+        self.maxerror = after.maxerror;
         self.kernel_log.write_all(&kernel.encode())
+    }
+
+    /// Writes the kernel's state down out of turn if somebody has just made its bound smaller.
+    fn note_update(&mut self) -> io::Result<()> {
+        let (_, kernel) = sys::adjtimex(sys::nothing())?;
+        if kernel.maxerror < self.maxerror { self.note_kernel() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> io::Result<()> {
