@@ -168,7 +168,7 @@ impl Conductor {
             }
             if elapsed >= self.next_write {
                 self.next_write = elapsed + WRITER_PERIOD_NS;
-                writer::write(self.writer, |raw| self.true_utc(raw))?;
+                writer::write(self.writer, self.plan.rate_ppb, |raw| self.true_utc(raw))?;
             }
             std::thread::sleep(periods.nap);
         }
@@ -207,7 +207,7 @@ impl Conductor {
             Act::Writer(writer) => {
                 self.writer = writer;
                 self.next_write = sys::raw() - self.raw0 + WRITER_PERIOD_NS;
-                writer::write(writer, |raw| self.true_utc(raw))?;
+                writer::write(writer, self.plan.rate_ppb, |raw| self.true_utc(raw))?;
             }
             Act::KernelLeap(leap) => {
                 let (_, current) = sys::adjtimex(sys::nothing())?;
@@ -307,7 +307,7 @@ impl Conductor {
             tai: after.tai as i16,
             gained: self.gained,
             suspends: self.suspends,
-            rate_ppb: (after.freq * 1000 / 65_536 + (after.tick - 10_000) * 100_000) as i32,
+            rate_ppb: sys::rate_ppb(&after) as i32,
         };
         self.maxerror = after.maxerror;
         self.kernel_log.write_all(&kernel.encode())
