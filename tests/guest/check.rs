@@ -66,10 +66,13 @@ impl<'a> Evidence<'a> {
     /// not, so for the few milliseconds around that both answers are allowed.
     fn gained(&self, reading: &Reading) -> (i64, i64) {
         let known = |suspends: u8| {
-            let same = self.kernel.iter().filter(move |k| k.suspends == suspends);
-            let before = same.clone().take_while(|k| k.raw.0 <= reading.raw.0).last();
-            let after =
-                same.clone().find(|k| k.raw.0 >= reading.raw.1).or(same.clone().next_back());
+            // The looks were taken one after the other, and there are very many.
+            let first = self.kernel.partition_point(|k| k.suspends < suspends);
+            let end = self.kernel.partition_point(|k| k.suspends <= suspends);
+            let same = &self.kernel[first..end];
+            let before = same[..same.partition_point(|k| k.raw.0 <= reading.raw.0)].last();
+            let after = same[same.partition_point(|k| k.raw.0 < reading.raw.1)..].first();
+            let after = after.or(same.last());
             let either = before.or(after).map_or(0, |k| k.gained);
             (either, after.map_or(either, |k| k.gained))
         };

@@ -16,6 +16,17 @@ use crate::plan::Plan;
 /// which an emulator on a busy host does not run at full speed.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// What time passes in a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Time {
+    /// The host's, also while the host does not let it run: as in a machine that is
+    /// rented out more than once.
+    OfTheHost,
+    /// That of the instructions it has run, and where it idles it jumps. Nothing that the
+    /// host does beside it makes a difference.
+    OfItsOwn,
+}
+
 /// What a guest left behind.
 pub struct Outcome {
     /// The oscillator's reading when the plan began.
@@ -25,10 +36,10 @@ pub struct Outcome {
 }
 
 /// Runs a plan in a guest of its own.
-pub fn run(ground: &Ground, name: &str, plan: &Plan) -> io::Result<Outcome> {
+pub fn run(ground: &Ground, name: &str, plan: &Plan, time: Time) -> io::Result<Outcome> {
     let dir = ground.scratch(name)?;
     fs::write(dir.join("initrd"), ground.initrd(plan)?)?;
-    let mut machine = Machine::boot(ground, &dir, plan.leisure.is_some())?;
+    let mut machine = Machine::boot(ground, &dir, time)?;
     // At leisure a guest is much faster than this.
     let pace = if plan.leisure.is_some() { 10 } else { 1 };
     let deadline = Instant::now() + Duration::from_millis(plan.end_ms / pace) + PATIENCE;
@@ -53,13 +64,13 @@ struct Machine {
 }
 
 impl Machine {
-    /// Starts the emulator; `jumps`: the guest's time does not pass while it idles, but jumps.
-    fn boot(ground: &Ground, dir: &Path, jumps: bool) -> io::Result<Machine> {
+    fn boot(ground: &Ground, dir: &Path, time: Time) -> io::Result<Machine> {
         let monitor = dir.join("monitor");
         let mut command: Command = ground.command("usr/bin/qemu-system-x86_64");
-        if jumps {
-            // 8 ns an instruction: about what an emulated processor does anyway.
-            command.args(["-icount", "shift=3,sleep=off"]);
+        if time == Time::OfItsOwn {
+            // 8 ns an instruction: about what an emulated processor does anyway. The RTC,
+            // which ends a suspend, must go by the same time.
+            command.args(["-icount", "shift=3,sleep=off", "-rtc", "clock=vm"]);
         }
         command
             .args(["-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none"])
