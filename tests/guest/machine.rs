@@ -68,8 +68,8 @@ impl Machine {
         let monitor = dir.join("monitor");
         let mut command: Command = ground.command("usr/bin/qemu-system-x86_64");
         if time == Time::OfItsOwn {
-            // 8 ns an instruction: about what an emulated processor does anyway. The RTC,
-            // which ends a suspend, must go by the same time.
+            // 8 ns an instruction: about what an emulated processor does anyway. The RTC
+            // goes by the same time.
             command.args(["-icount", "shift=3,sleep=off", "-rtc", "clock=vm"]);
         }
         command

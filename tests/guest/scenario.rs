@@ -160,10 +160,11 @@ impl Scenario {
     /// of milliseconds only, a clock that is to notice something soon. An emulated
     /// processor that shares its host may not get to run then. Such things are given
     /// a few boots more, in one of which they must come about; and in those the guest's
-    /// time passes only while it runs.
+    /// time passes only while it runs, if that can be.
     pub fn run(&self, ground: &Ground) -> Result<(), Failure> {
         const BOOTS: usize = 4;
-        let stops = |(_, act): &(u64, Act)| matches!(act, Act::HostPause(_));
+        // While a machine is stopped or suspended, nothing but the host's time passes.
+        let stops = |(_, act): &(u64, Act)| matches!(act, Act::HostPause(_) | Act::Suspend(_));
         let may_jump = !self.plan.steps.iter().any(stops);
         let first = self.plan.leisure.map_or(Time::OfTheHost, |_| Time::OfItsOwn);
         let later = if may_jump { Time::OfItsOwn } else { Time::OfTheHost };
