@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use truechimer::pause::{Guard, PauseError, PauseKind, PauseMonitor};
@@ -92,7 +92,10 @@ impl Drop for Stoppable {
 /// Not a test of its own: what a child does. Without its environment it does nothing.
 #[test]
 fn the_child() {
-    let Ok(_part) = std::env::var(CHILD) else { return };
+    let Ok(part) = std::env::var(CHILD) else { return };
+    if part == "at once" {
+        return stop_at_once();
+    }
     let (tell, told) = mpsc::channel();
     let monitor = PauseMonitor::builder()
         .interval(INTERVAL)
@@ -132,6 +135,30 @@ fn the_child() {
             }
             other => panic!("no such order: {other}"),
         }
+    }
+}
+
+/// A child that stops itself the moment it has a monitor.
+fn stop_at_once() {
+    println!("=> ready");
+    let monitor = PauseMonitor::builder().interval(INTERVAL).threshold(THRESHOLD).start();
+    let monitor = monitor.expect("a thread can be had");
+    let guard = monitor.guard();
+    raise(Signal::SIGSTOP).expect("a process may stop itself");
+    // Its thread has had its turn by now, and forgets nothing.
+    thread::sleep(10 * INTERVAL);
+    println!("=> {}", if guard.was_paused() { "paused" } else { "unpaused" });
+}
+
+#[test]
+fn a_stop_right_after_the_start_is_noticed() {
+    for _ in 0..3 {
+        let mut child = Stoppable::start("at once");
+        let id = Pid::from_raw(child.child.id() as i32);
+        waitpid(id, Some(WaitPidFlag::WUNTRACED)).expect("our own child");
+        thread::sleep(STOP);
+        kill(id, Signal::SIGCONT).expect("our own child");
+        assert_eq!(child.answer(), ["paused"]);
     }
 }
 
