@@ -20,13 +20,16 @@ fn running(early: Duration, late: Duration) -> Arc<Running> {
     Arc::new(Running::new(early, late))
 }
 
+/// What becomes of a clock at its age.
+type Change = fn(&Running, Duration);
+
 /// A clock whose bound, or whose whole reading, changes in the middle of a wait: by
 /// the time since it was made, and in the reader's own thread, so that however
 /// late a busy host lets anybody run, no reading comes too early to see the change.
 struct Restless {
     clock: Running,
     made: Instant,
-    change: fn(&Running, Duration),
+    change: Change,
 }
 
 impl TrueTime for Restless {
@@ -37,7 +40,7 @@ impl TrueTime for Restless {
 }
 
 /// What changes after a millisecond. The moment waited for passes after five, or later.
-const CHANGES: [(&str, fn(&Running, Duration)); 5] = [
+const CHANGES: [(&str, Change); 5] = [
     ("nothing changes", |_, _| {}),
     ("the bound widens", |clock, age| {
         if age > MS {
