@@ -20,12 +20,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use rusqlite::{Connection, TransactionBehavior};
 use truechimer::fence::{Fence, FencingToken, StaleToken};
 use truechimer::lease::{self, Decision, Grant, Grantor, Holder, HolderId, Ran, Refusal};
-use truechimer::pause::PauseMonitor;
+use truechimer::pause::{PauseKind, PauseMonitor, Paused};
 use truechimer::{ClockError, Interval, Reason, Timestamp, TrueTime};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -96,7 +97,7 @@ pub(crate) fn tell(fenced: bool, aloud: bool) -> Result<End, Failure> {
 
     let mut first = Actor::enter("first", &file, fenced)?;
     let first_grant = service.serve_until(&mut first, "read")?.ok_or("never granted")?;
-    first.signal(Signal::SIGSTOP)?;
+    first.stop()?;
     let stopped = Instant::now();
     service.say("the first is stopped (SIGSTOP) before it has written");
 
@@ -202,7 +203,18 @@ impl Actor {
     }
 
     fn signal(&self, signal: Signal) -> Result<(), Failure> {
-        Ok(kill(Pid::from_raw(self.child.id().try_into()?), signal)?)
+        Ok(kill(self.pid()?, signal)?)
+    }
+
+    /// Stops it, and returns when it stands still: on a busy host it may run on a while.
+    fn stop(&self) -> Result<(), Failure> {
+        self.signal(Signal::SIGSTOP)?;
+        waitpid(self.pid()?, Some(WaitPidFlag::WUNTRACED))?;
+        Ok(())
+    }
+
+    fn pid(&self) -> Result<Pid, Failure> {
+        Ok(Pid::from_raw(self.child.id().try_into()?))
     }
 }
 
@@ -251,7 +263,8 @@ pub(crate) fn play_a_part() -> Result<bool, Failure> {
         }
         // The monitor's own thread may not have had its turn yet, and only it knows the kind.
         let began = Instant::now();
-        while guard.was_paused() && monitor.count() == 0 && began.elapsed().as_secs() < 10 {
+        let unknown = |paused: &Paused| paused.pause.kind == PauseKind::Unknown;
+        while guard.check().as_ref().is_err_and(unknown) && began.elapsed().as_secs() < 10 {
             thread::sleep(LOOK);
         }
         if let Err(paused) = guard.check() {

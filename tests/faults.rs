@@ -253,13 +253,18 @@ fn this_host_without_a_daemon_says_so_or_has_one() {
 fn the_operators_word_is_called_an_assumption() {
     let clock =
         Clock::builder().without_kernel().assume_error(Duration::from_millis(250)).build().unwrap();
-    let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let now = clock.now().unwrap();
+    let wall = || {
+        let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+        at(unix.as_nanos() as i64 + 37_000_000_000)
+    };
+    let (before, now, after) = (wall(), clock.now().unwrap(), wall());
     assert_eq!(clock.status(), Status::Assumed);
-    let tai = at(wall.as_nanos() as i64 + 37_000_000_000);
-    assert!(now.widen(Duration::from_millis(50)).contains(tai), "{now} should be about {tai}");
+    // This host's wall clock may be steered a little between two looks.
+    let shown = Interval::new(before, after).unwrap().widen(Duration::from_millis(50));
+    assert!(now.overlaps(&shown), "{now} should be about {shown}");
     assert!(now.width() >= Duration::from_millis(500));
-    assert!(now.width() < Duration::from_millis(501));
+    // And no more than the word says and the sampling took, which on a busy host may be long.
+    assert!(now.width() < Duration::from_secs(2));
     assert!(clock.reassume().is_ok());
     assert_eq!(clock.status(), Status::Assumed);
 }

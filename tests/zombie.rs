@@ -15,22 +15,30 @@ fn the_child() {
 }
 
 fn tell(fenced: bool) -> End {
-    let end = zombie::tell(fenced, false).expect("the story can be told");
-    assert!(end.tokens[0] < end.tokens[1], "{end:?}");
-    the_paused_process_says_so(&end);
-    end
+    // Again where the host was so busy that its own delays outweigh the stop: of several
+    // reasons for one pause the process is told the main one.
+    for _ in 0..20 {
+        let end = zombie::tell(fenced, false).expect("the story can be told");
+        assert!(end.tokens[0] < end.tokens[1], "{end:?}");
+        if the_paused_process_says_so(&end) == "Stopped" {
+            return end;
+        }
+    }
+    panic!("it never learnt that it was stopped");
 }
 
-/// With a fence and without: it learns afterwards that it was away, and that its lease is over.
-fn the_paused_process_says_so(end: &End) {
+/// With a fence and without: it learns afterwards that it was away, for how long and of
+/// which kind, which is returned, and that its lease is over.
+fn the_paused_process_says_so(end: &End) -> &str {
     assert_eq!(end.lease[0], "lost", "{end:?}");
     let figures: Vec<_> = end.pause[0].split('/').collect();
     let [kind, at_least, at_most] = figures[..] else { panic!("no figures in {end:?}") };
     let nanos = |text: &str| Duration::from_nanos(text.parse().expect("a number"));
-    assert_eq!(kind, "Stopped", "{end:?}");
     assert!(nanos(at_most) >= end.stopped - LOOK, "{end:?}");
     assert!(nanos(at_least) >= end.stopped - 2 * LOOK, "{end:?}");
-    assert!(end.pause.join(" ").contains("this process was stopped for"), "{end:?}");
+    let says_stopped = end.pause.join(" ").contains("this process was stopped for");
+    assert_eq!(says_stopped, kind == "Stopped", "{end:?}");
+    kind
 }
 
 #[test]

@@ -182,11 +182,15 @@ impl PauseMonitorBuilder {
             .name("pause-monitor".into())
             .spawn(move || {
                 let mut witness = Witness::of_this_thread();
+                // Before anybody has the monitor: a pause right after its start, and before
+                // this thread's first turn, would be over unseen.
+                let first = witness.look();
+                watched.record.lock().note(first.at, interval, &[]);
                 if tell.send(witness.offers()).is_err() {
                     return;
                 }
                 let watch = Watch { shared: watched, witness, interval, threshold, callback };
-                watch.run();
+                watch.run(first);
             })
             .map_err(PauseError::Spawn)?;
         let witnesses = told.recv().map_err(|_| {
@@ -206,16 +210,15 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(mut self) {
-        let mut before = self.witness.look();
-        self.note(&before, &[]);
+    fn run(mut self, first: Look) {
+        let mut before = first;
         while let Some(sleeps) = self.sleep_until(before.at + self.interval) {
             let after = self.witness.look();
             let plan = Plan { interval: self.interval, threshold: self.threshold, sleeps };
             let pauses: Vec<_> = judge(&before, &after, &plan).collect();
             self.note(&after, &pauses);
             before = after;
-            if !pauses.is_empty() {
+            if !pauses.is_empty() && self.callback.is_some() {
                 self.call(&pauses);
                 // The callback may have slept, which was no pause.
                 before = self.witness.look();

@@ -66,10 +66,13 @@ impl<'a> Evidence<'a> {
     /// not, so for the few milliseconds around that both answers are allowed.
     fn gained(&self, reading: &Reading) -> (i64, i64) {
         let known = |suspends: u8| {
-            let same = self.kernel.iter().filter(move |k| k.suspends == suspends);
-            let before = same.clone().take_while(|k| k.raw.0 <= reading.raw.0).last();
-            let after =
-                same.clone().find(|k| k.raw.0 >= reading.raw.1).or(same.clone().next_back());
+            // The looks were taken one after the other, and there are very many.
+            let first = self.kernel.partition_point(|k| k.suspends < suspends);
+            let end = self.kernel.partition_point(|k| k.suspends <= suspends);
+            let same = &self.kernel[first..end];
+            let before = same[..same.partition_point(|k| k.raw.0 <= reading.raw.0)].last();
+            let after = same[same.partition_point(|k| k.raw.0 < reading.raw.1)..].first();
+            let after = after.or(same.last());
             let either = before.or(after).map_or(0, |k| k.gained);
             (either, after.map_or(either, |k| k.gained))
         };
@@ -115,6 +118,12 @@ impl<'a> Evidence<'a> {
         })
     }
 
+    /// What the kernel said from a time on, where it vouched.
+    pub fn kernel_from(&self, from_ms: u64) -> impl Iterator<Item = &Kernel> {
+        let from = self.raw0 + from_ms as i64 * 1_000_000;
+        self.kernel.iter().filter(move |k| k.raw.0 >= from && k.state != 5)
+    }
+
     /// The kernel's own bound, narrowest, median and widest, as a full width in ns.
     pub fn kernel_widths(&self) -> Option<Spread> {
         spread(self.kernel.iter().filter(|k| k.state != 5).map(|k| i64::from(k.maxerror) * 2000))
@@ -154,8 +163,8 @@ pub fn window_after_resume(readings: &[Judged]) -> Option<Window> {
     Some(Window { from_ms: resumed.ms, to_ms: last.ms, readings: within.len() })
 }
 
-/// Tells of a reading whether it came after a resume, and before the clock had
-/// begun the epoch that follows it.
+/// Tells of a reading whether it came after a resume, and was begun before the clock
+/// had begun the epoch that follows it.
 pub fn in_window(readings: &[Judged]) -> impl Fn(&Judged) -> bool {
     let before = readings.iter().rev().find(|judged| judged.reading.suspends.1 == 0);
     let epoch = before.map(|judged| judged.reading.epoch);

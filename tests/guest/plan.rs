@@ -14,6 +14,10 @@ pub struct Plan {
     pub ahead_ns: i64,
     /// True time passes faster than the guest's oscillator by this much.
     pub rate_ppb: i64,
+    /// The oscillator wanders around that.
+    pub wander: Option<Wander>,
+    /// Hours, in minutes.
+    pub leisure: Option<Leisure>,
     /// TAI − UTC at the start, seconds.
     pub tai_offset: i64,
     /// A leap second that the world really has.
@@ -23,6 +27,27 @@ pub struct Plan {
     pub windows: Vec<Window>,
     pub steps: Vec<(u64, Act)>,
     pub end_ms: u64,
+}
+
+/// A rate that swings by `ppb` either way, linearly to and fro, in `period_s` seconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Wander {
+    pub ppb: i64,
+    pub period_s: i64,
+}
+
+/// A guest in which next to nothing happens for hours.
+///
+/// Its time is counted in instructions, and jumps to the next timer where it would
+/// idle. So everybody in it looks seldom, and hours take minutes.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Leisure {
+    /// How long everybody waits between two looks.
+    pub period_ms: u64,
+    /// How often a clock asks its sources.
+    pub ask_ms: u64,
+    /// chronyd is to update its clock every 2^`poll` seconds.
+    pub poll: u32,
 }
 
 /// From the Unix second `at` on, TAI − UTC is `offset_after`.
@@ -57,6 +82,10 @@ pub enum Reader {
     Manual,
     /// `Clock::new()` that asks every millisecond, and so in the few that a leap second is odd.
     Eager,
+    /// `Clock::new()`, but that it asks as seldom as the leisure says.
+    Drift,
+    /// The same with A3: the oscillator wanders by no more than so many ppm.
+    Wander(u32),
     /// A clock that the kernel alone vouches for.
     KernelOnly,
     /// `Clock::new()` with the RTC as a second witness.
@@ -139,7 +168,8 @@ impl Plan {
         let is_first = observer.build == HONEST
             && matches!(observer.reader, Reader::Clock | Reader::Manual | Reader::KernelPlain);
         let window = self.windows.iter().rev().find(|w| (w.from_ms..w.to_ms).contains(&ms));
-        window.filter(|_| is_first).map_or(20_000, |w| w.period_us)
+        let usually = self.leisure.map_or(20_000, |leisure| leisure.period_ms * 1000);
+        window.filter(|_| is_first).map_or(usually, |w| w.period_us)
     }
 
     /// True TAI at the plan's start, ns.
@@ -149,7 +179,8 @@ impl Plan {
 
     /// True TAI when the oscillator has run for `elapsed` ns since the start, rounded down.
     pub fn true_tai(&self, elapsed: i64) -> i64 {
-        let gained = i128::from(elapsed) * i128::from(self.rate_ppb);
+        let wandered = self.wander.map_or(0, |wander| wander.gained(elapsed));
+        let gained = i128::from(elapsed) * i128::from(self.rate_ppb) + wandered;
         self.base_tai() + elapsed + gained.div_euclid(1_000_000_000) as i64
     }
 
@@ -168,5 +199,17 @@ impl Plan {
             }
             None => before,
         }
+    }
+}
+
+impl Wander {
+    /// What true time has gained by it, in ns × 10⁻⁹: a parabola over each half of a
+    /// period, up in the one and down in the other.
+    fn gained(self, elapsed: i64) -> i128 {
+        let half = i128::from(self.period_s) * 500_000_000;
+        let elapsed = i128::from(elapsed);
+        let into = elapsed.rem_euclid(half);
+        let gained = i128::from(self.ppb) * into * (half - into) / half;
+        if elapsed.div_euclid(half) % 2 == 0 { gained } else { -gained }
     }
 }

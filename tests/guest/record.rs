@@ -23,6 +23,7 @@ pub struct Reading {
     pub contradictions: u8,
     /// How many suspends the observer knew of before and after the reading, at most 15.
     pub suspends: (u8, u8),
+    /// The clock's epoch just before the reading.
     pub epoch: u32,
 }
 

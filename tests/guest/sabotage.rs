@@ -5,6 +5,7 @@
 //! no longer found fails a test, so the list cannot go stale unseen.
 
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
 
@@ -209,6 +210,29 @@ pub fn copy_sources(from: &Path, to: &Path) -> io::Result<()> {
     }
     // The versions that all else was tested with.
     fs::copy(from.join("Cargo.lock"), to.join("tests/guest/program/Cargo.lock")).map(|_| ())
+}
+
+/// A number that is another one when anything is that the guests' program is made of.
+pub fn fingerprint(copy: &Path) -> io::Result<String> {
+    let mut hasher = DefaultHasher::new();
+    let rig = ["program", "plan.rs", "record.rs"].map(|part| Path::new("tests/guest").join(part));
+    for part in
+        [Path::new("Cargo.toml"), Path::new("src")].into_iter().chain(rig.iter().map(AsRef::as_ref))
+    {
+        hash_tree(&copy.join(part), &mut hasher)?;
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn hash_tree(at: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
+    at.hash(hasher);
+    if !at.is_dir() {
+        fs::read(at)?.hash(hasher);
+        return Ok(());
+    }
+    let mut entries: Vec<_> = fs::read_dir(at)?.collect::<Result<_, _>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    entries.iter().try_for_each(|entry| hash_tree(&entry.path(), hasher))
 }
 
 fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use truechimer::source::rtc::Rtc;
 use truechimer::{Clock, ClockBuilder, ClockError, Status};
 
-use crate::plan::Reader;
+use crate::plan::{Plan, Reader};
 use crate::record::{ANSWERED, Reading};
 use crate::sys;
 
@@ -21,7 +21,7 @@ const FORK_AFTER_NS: i64 = 6_000_000_000;
 const CHILD_REFRESH_NS: i64 = 3_000_000_000;
 
 /// Reads one kind of clock, over and over.
-pub fn reader(kind: Reader) -> io::Result<Box<dyn FnMut() -> Reading>> {
+pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Reading>> {
     let build = |builder: ClockBuilder| builder.build().map_err(io::Error::other);
     let mut notes = Notes::default();
     Ok(match kind {
@@ -70,8 +70,16 @@ pub fn reader(kind: Reader) -> io::Result<Box<dyn FnMut() -> Reading>> {
             })
         }
         kind => {
+            let at_leisure = match plan.leisure {
+                Some(leisure) => {
+                    Clock::builder().poll_interval(Duration::from_millis(leisure.ask_ms))
+                }
+                None => Clock::builder(),
+            };
             let builder = match kind {
                 Reader::Eager => Clock::builder().poll_interval(Duration::from_millis(1)),
+                Reader::Drift => at_leisure,
+                Reader::Wander(ppm) => at_leisure.max_wander_ppm(ppm),
                 Reader::KernelOnly => Clock::builder().without_chrony(),
                 Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),
                 Reader::Assumed(ms) => Clock::builder().assume_error(Duration::from_millis(ms)),
@@ -95,10 +103,15 @@ struct Notes {
 const REPORT_EVERY: u64 = 64;
 
 fn read(clock: &Clock, notes: &mut Notes) -> Reading {
+    // Before the reading, since the sampler may publish between any two lines here: a
+    // reading then rests on this epoch or on a later one.
+    let (epoch, earlier) = (clock.epoch(), clock.status());
     let before = sys::raw();
     let now = clock.now();
     let after = sys::raw();
-    let status = clock.status();
+    // A contradiction may begin or end beside the reading, which then may cover both sides.
+    let contradicted = Some(earlier).filter(|status| *status == Status::Contradicted);
+    let status = contradicted.unwrap_or_else(|| clock.status());
     if notes.due == 0 || status == Status::Contradicted {
         let contradictions = clock.report().contradictions;
         notes.contradictions = u8::try_from(contradictions).unwrap_or(u8::MAX);
@@ -116,7 +129,7 @@ fn read(clock: &Clock, notes: &mut Notes) -> Reading {
         status: number_of_status(status),
         contradictions: notes.contradictions,
         suspends: (0, 0),
-        epoch: clock.epoch() as u32,
+        epoch: epoch as u32,
     }
 }
 

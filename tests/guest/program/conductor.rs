@@ -18,11 +18,35 @@ use crate::refclock::{self, Refclock};
 use crate::{LOGS, read_plan, sys, writer};
 
 const CHRONY_CONF: &str = "/run/chrony.conf";
-/// How often the kernel's state is written down.
-const KERNEL_PERIOD_NS: i64 = 20_000_000;
-/// How often chronyd is told the truth.
-const REFCLOCK_PERIOD_NS: i64 = 250_000_000;
 const WRITER_PERIOD_NS: i64 = 1_000_000_000;
+
+/// How often the conductor does what.
+struct Periods {
+    /// How long it sleeps between two looks at what is due.
+    nap: Duration,
+    /// The kernel's state is written down.
+    kernel_ns: i64,
+    /// chronyd is told the truth.
+    refclock_ns: i64,
+}
+
+impl Periods {
+    fn of(plan: &Plan) -> Periods {
+        match plan.leisure {
+            None => Periods {
+                nap: Duration::from_millis(2),
+                kernel_ns: 20_000_000,
+                refclock_ns: 250_000_000,
+            },
+            Some(leisure) => Periods {
+                nap: Duration::from_millis(250),
+                kernel_ns: leisure.period_ms as i64 * 1_000_000,
+                // chronyd's filter wants a few samples for each update.
+                refclock_ns: (250_000_000 << leisure.poll).min(16_000_000_000),
+            },
+        }
+    }
+}
 
 struct Conductor {
     plan: Plan,
@@ -35,6 +59,8 @@ struct Conductor {
     next_write: i64,
     chronyd: Option<Child>,
     observers: Vec<Child>,
+    /// The kernel's bound when it was written down last.
+    maxerror: libc::c_long,
     kernel_log: BufWriter<File>,
 }
 
@@ -54,6 +80,7 @@ pub fn run() -> io::Result<()> {
         next_write: 0,
         chronyd: None,
         observers: Vec::new(),
+        maxerror: 0,
         kernel_log: BufWriter::new(File::create(format!("{LOGS}/kernel"))?),
         plan,
     };
@@ -117,6 +144,7 @@ impl Conductor {
         let mut steps = std::mem::take(&mut self.plan.steps);
         steps.sort_by_key(|&(at, _)| at);
         let mut steps = steps.into_iter().peekable();
+        let periods = Periods::of(&self.plan);
         let mut next = [0; 2];
         loop {
             let elapsed = sys::raw() - self.raw0;
@@ -129,18 +157,20 @@ impl Conductor {
                 self.act(act)?;
             }
             if elapsed >= next[0] {
-                next[0] = elapsed + KERNEL_PERIOD_NS;
+                next[0] = elapsed + periods.kernel_ns;
                 self.note_kernel()?;
+            } else if self.plan.leisure.is_some() {
+                self.note_update()?;
             }
             if elapsed >= next[1] {
-                next[1] = elapsed + REFCLOCK_PERIOD_NS;
+                next[1] = elapsed + periods.refclock_ns;
                 self.refclock.send(|raw| self.true_utc(raw));
             }
             if elapsed >= self.next_write {
                 self.next_write = elapsed + WRITER_PERIOD_NS;
-                writer::write(self.writer, |raw| self.true_utc(raw))?;
+                writer::write(self.writer, self.plan.rate_ppb, |raw| self.true_utc(raw))?;
             }
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(periods.nap);
         }
     }
 
@@ -177,7 +207,7 @@ impl Conductor {
             Act::Writer(writer) => {
                 self.writer = writer;
                 self.next_write = sys::raw() - self.raw0 + WRITER_PERIOD_NS;
-                writer::write(writer, |raw| self.true_utc(raw))?;
+                writer::write(writer, self.plan.rate_ppb, |raw| self.true_utc(raw))?;
             }
             Act::KernelLeap(leap) => {
                 let (_, current) = sys::adjtimex(sys::nothing())?;
@@ -205,8 +235,9 @@ impl Conductor {
     }
 
     fn start_chronyd(&mut self, rtcsync: bool) -> io::Result<()> {
+        let poll = self.plan.leisure.map_or(0, |leisure| leisure.poll);
         let mut conf = format!(
-            "refclock SOCK {} refid TRUE poll 0 delay 1e-4\n\
+            "refclock SOCK {} refid TRUE poll {poll} delay 1e-4\n\
              bindcmdaddress 127.0.0.1\nbindcmdaddress /run/chrony/chronyd.sock\n\
              pidfile /run/chronyd.pid\n",
             refclock::SOCKET
@@ -276,9 +307,16 @@ impl Conductor {
             tai: after.tai as i16,
             gained: self.gained,
             suspends: self.suspends,
-            rate_ppb: (after.freq * 1000 / 65_536 + (after.tick - 10_000) * 100_000) as i32,
+            rate_ppb: sys::rate_ppb(&after) as i32,
         };
+        self.maxerror = after.maxerror;
         self.kernel_log.write_all(&kernel.encode())
+    }
+
+    /// Writes the kernel's state down out of turn if somebody has just made its bound smaller.
+    fn note_update(&mut self) -> io::Result<()> {
+        let (_, kernel) = sys::adjtimex(sys::nothing())?;
+        if kernel.maxerror < self.maxerror { self.note_kernel() } else { Ok(()) }
     }
 
     fn finish(&mut self) -> io::Result<()> {

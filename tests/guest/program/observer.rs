@@ -72,7 +72,7 @@ fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Reading>> 
     Ok(match kind {
         Reader::KernelPlain => Box::new(move || plain(offset, 1)),
         Reader::KernelTooSure => Box::new(move || plain(offset, 4)),
-        kind => clocks::reader(kind)?,
+        kind => clocks::reader(kind, plan)?,
     })
 }
 

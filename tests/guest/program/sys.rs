@@ -49,6 +49,11 @@ pub fn adjtimex(mut request: libc::timex) -> io::Result<(i32, libc::timex)> {
     if state < 0 { Err(io::Error::last_os_error()) } else { Ok((state, request)) }
 }
 
+/// By how much the wall clock is made to run faster.
+pub fn rate_ppb(kernel: &libc::timex) -> i64 {
+    kernel.freq * 1000 / 65_536 + (kernel.tick - 10_000) * 100_000
+}
+
 /// The processor's counter, which goes on while the kernel's clocks stand still in a suspend.
 pub fn tsc() -> u64 {
     // SAFETY: every x86-64 processor has the instruction, and a guest may use it.
