@@ -204,6 +204,32 @@ fn commit_stamps_increase_and_are_above_all_that_was_seen() {
 }
 
 #[test]
+fn a_coordinators_stamp_is_not_below_its_participants() {
+    let hlc = node(100, 100);
+    let within = Duration::from_nanos(500);
+    let mut last = Stamp::MIN;
+    // What a participant has prepared under, after TODAY; by how much it is refused.
+    let cases = [(-HOUR, None), (100, None), (101, None), (600, None), (601, Some(1)), (300, None)];
+    for (prepared, refused) in cases {
+        match (hlc.commit_stamp_from(stamp(TODAY + prepared), within), refused) {
+            (Ok(commit), None) => {
+                let commit = commit.provisional();
+                assert!(commit > last && commit >= stamp(TODAY + prepared.max(100)), "{prepared}");
+                last = commit;
+            }
+            (Err(HlcError::RemoteAhead { remote, by, tolerance, .. }), Some(more)) => {
+                assert_eq!((remote, tolerance), (stamp(TODAY + prepared), within));
+                assert_eq!(by, Duration::from_nanos(more));
+            }
+            (other, _) => panic!("{prepared}: {other:?}"),
+        }
+    }
+    // What was refused has left nothing, and ordinary stamps are where they were.
+    assert!(last <= stamp(TODAY + 604));
+    assert!(hlc.stamp().expect("a stamp") < stamp(TODAY));
+}
+
+#[test]
 fn no_ordinary_stamp_is_a_commit_stamp() {
     // Time goes by in single nanoseconds, past every commit stamp that is outstanding.
     let clock = Scripted::new(TODAY, TODAY + 20);

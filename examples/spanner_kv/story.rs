@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use truechimer::sim::Line;
+use truechimer::sim::{Fault, Line};
 
 use super::checker::{Violation, check};
-use super::cluster::Plan;
+use super::cluster::{Plan, Trouble};
 use super::layout::Watch;
 
 /// A run whose history is not strictly serialisable.
@@ -54,8 +54,15 @@ pub fn tell(finding: &Finding) -> String {
         shards: shards.collect(),
     };
     let mut story = String::new();
+    let _ = writeln!(story, "  Of the day's troubles it needs:");
+    for trouble in &finding.plan.faults {
+        for (at, fault) in same_moments(trouble) {
+            let _ = writeln!(story, "    {:>11.6} s  {fault}", at.as_secs_f64());
+        }
+    }
+    let _ = writeln!(story, "  What the clients saw:");
     for operation in &operations {
-        let _ = writeln!(story, "  {operation}");
+        let _ = writeln!(story, "    {operation}");
     }
     let _ = writeln!(story, "  But:");
     for step in violation.argument() {
@@ -86,6 +93,13 @@ pub fn tell(finding: &Finding) -> String {
         };
     }
     story
+}
+
+/// The first fault of each moment: the others are of its kind.
+fn same_moments(trouble: &Trouble) -> Vec<&(Duration, Fault)> {
+    let mut firsts: Vec<&(Duration, Fault)> = trouble.iter().collect();
+    firsts.dedup_by_key(|(at, _)| *at);
+    firsts
 }
 
 /// Two terms.

@@ -101,6 +101,8 @@
 //! - [`World::corrupt`] makes a node Byzantine.
 //! - `examples/sim.rs` is a first program, `examples/soundness.rs` the campaign that this
 //!   crate runs against itself, `examples/tightness.rs` how narrow its intervals are.
+//! - `examples/spanner_kv.rs` is a whole database on a thousand such machines, with a checker
+//!   for its history: nodes of several kinds, logs on disk, clients that record what they saw.
 //!
 //! # What it does not show
 //!
