@@ -57,6 +57,9 @@ pub struct Plan {
     pub clocks: Clocks,
     /// Each with what belongs to it, and ends it.
     pub faults: Vec<Trouble>,
+    /// So often in a million a process loses the processor before its messages leave, for up
+    /// to so long.
+    pub stalls: Option<(u32, Duration)>,
     pub broken: Option<Broken>,
 }
 
@@ -69,6 +72,7 @@ pub enum Clocks {
     Alike(u64),
 }
 
+const STALLS: Option<(u32, Duration)> = Some((200, Duration::from_millis(100)));
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
@@ -91,9 +95,10 @@ impl Plan {
             layout,
             work,
             term: 200 * MS,
-            link: Link::heavy_tailed(100 * MS / 1_000).losing(1_000).doubling(1_000),
+            link: Link::heavy_tailed(MS / 10).losing(1_000).doubling(1_000),
             clocks: Clocks::Mixed,
             faults: faults(&mut random, &layout, &work),
+            stalls: STALLS,
             broken,
         }
     }
@@ -116,8 +121,17 @@ impl Plan {
         let soon = Work { until: 35 * SECOND, ..work };
         let faults = (0..6).flat_map(|_| faults(&mut random, &layout, &soon)).collect();
         let link = Link::heavy_tailed(MS / 10).losing(1_000).doubling(1_000);
-        let (clocks, broken, term) = (Clocks::Alike(100_000), None, 2 * SECOND);
-        Plan { seed, layout, work, term, link, clocks, faults, broken }
+        Plan {
+            seed,
+            layout,
+            work,
+            term: 2 * SECOND,
+            link,
+            clocks: Clocks::Alike(100_000),
+            faults,
+            stalls: STALLS,
+            broken: None,
+        }
     }
 
     /// Runs it until so many transactions are done.
@@ -185,9 +199,9 @@ impl Plan {
             .starts_off_by(random.between(-1_000_000_000, 1_000_000_000))
             .reference(Reference { width: Duration::from_nanos(nanos), adversarial: false })
             .poll_interval(poll);
-        let machine = match self.faults.is_empty() {
-            true => machine,
-            false => machine.stalls(200, 100 * MS),
+        let machine = match self.stalls {
+            Some((per_million, longest)) => machine.stalls(per_million, longest),
+            None => machine,
         };
         match self.broken {
             Some(Broken::TooSure) => machine.sabotage(Sabotage::TooSure),

@@ -78,6 +78,7 @@ fn row(replication: Duration, epsilon: u64, commits: u32) -> Row {
         link: Link::within(replication / 2, replication / 2),
         clocks: Clocks::Alike(epsilon),
         faults: Vec::new(),
+        stalls: None,
         broken: None,
     };
     let (world, _) = plan.run(Watch::Latency);

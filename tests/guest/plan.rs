@@ -90,7 +90,8 @@ pub enum Reader {
     KernelOnly,
     /// `Clock::new()` with the RTC as a second witness.
     WithRtc,
-    /// The operator vouches for so many milliseconds.
+    /// The operator alone vouches, for so many milliseconds, and the clock asks as seldom as
+    /// it may: only a step of the wall clock wakes it.
     Assumed(u64),
     /// A clock that is read in a forked child, which refreshes it now and then.
     Forked,

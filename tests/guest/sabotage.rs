@@ -30,6 +30,15 @@ pub struct Change {
 /// break what its honest twin keeps.
 pub const ALL: &[Sabotage] = &[
     Sabotage {
+        name: "no-step-timer",
+        what: "a step of the wall clock does not wake the clock's thread",
+        changes: &[Change {
+            file: "src/clock/sampler.rs",
+            from: "match timer.and_then(|timer| Bell::arm(&timer).map(|()| timer)) {",
+            to: "match timer.and_then(|_| Err::<TimerFd, _>(Errno::ENOSYS)) {",
+        }],
+    },
+    Sabotage {
         name: "no-stale-addition",
         what: "the bound is taken as it stands, though the kernel adds to it once a second only",
         changes: &[Change {

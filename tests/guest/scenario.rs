@@ -46,6 +46,8 @@ pub enum Must {
     Miss,
     /// Some reading was an interval between the two times.
     Answer(u64, u64),
+    /// From this time on no reading stood on the operator's word any more.
+    NotBeAssumedFrom(u64),
 }
 
 impl Must {
@@ -63,7 +65,8 @@ impl Must {
             | Must::BeAsNarrowAsTheEvidence(..)
             | Must::BeNarrowerThanMaxerror { .. }
             | Must::Miss
-            | Must::Answer(..) => true,
+            | Must::Answer(..)
+            | Must::NotBeAssumedFrom(_) => true,
         }
     }
 
@@ -121,9 +124,16 @@ impl Must {
                     false => Err(format!("no reading between {from} and {to} ms was an interval")),
                 }
             }
+            Must::NotBeAssumedFrom(ms) => {
+                let later = readings.iter().filter(|judged| judged.ms >= ms as f64);
+                none(later.filter(|j| j.reading.status == ASSUMED), "stood on the operator's word")
+            }
         }
     }
 }
+
+/// The number of `Status::Assumed` in a record.
+const ASSUMED: u8 = 3;
 
 fn none<'j>(bad: impl Iterator<Item = &'j Judged>, did: &str) -> Result<(), String> {
     let bad: Vec<_> = bad.collect();

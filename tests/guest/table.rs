@@ -216,10 +216,26 @@ fn steps_and_slews() -> Vec<Scenario> {
                     (16_000, Act::Step(-hour)),
                     (20_000, Act::SetOffset(5 * MS)),
                 ],
-                observers: and_sabotaged(&["trust-in-16-seconds"]),
+                observers: [
+                    and_sabotaged(&["trust-in-16-seconds"]),
+                    vec![
+                        honest("assumed", Reader::Assumed(500)),
+                        sabotaged("no-step-timer", Reader::Assumed(500)),
+                    ],
+                ]
+                .concat(),
                 ..plan(40_000, 25)
             },
-            musts: always_right(2_000, 4_000),
+            musts: [
+                always_right(2_000, 4_000),
+                // A step ends the operator's word, and wakes the clock to find that out.
+                vec![
+                    ("assumed", Must::NeverMiss),
+                    ("assumed", Must::Answer(1_000, 4_000)),
+                    ("assumed", Must::NotBeAssumedFrom(5_000)),
+                ],
+            ]
+            .concat(),
         },
         Scenario {
             name: "slews",

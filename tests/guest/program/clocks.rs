@@ -16,6 +16,8 @@ const REFRESH_NS: i64 = 100_000_000;
 const RTC_ERROR: Duration = Duration::from_secs(1);
 /// How rarely one of very many clocks asks: an emulated processor has other things to do.
 const POLL_OF_MANY: Duration = Duration::from_secs(4);
+/// Longer than any scenario.
+const SELDOM: Duration = Duration::from_secs(3_600);
 /// How long a clock is read before its process forks, and how rarely the child refreshes it.
 const FORK_AFTER_NS: i64 = 6_000_000_000;
 const CHILD_REFRESH_NS: i64 = 3_000_000_000;
@@ -82,7 +84,10 @@ pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Readin
                 Reader::Wander(ppm) => at_leisure.max_wander_ppm(ppm),
                 Reader::KernelOnly => Clock::builder().without_chrony(),
                 Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),
-                Reader::Assumed(ms) => Clock::builder().assume_error(Duration::from_millis(ms)),
+                Reader::Assumed(ms) => Clock::builder()
+                    .without_kernel()
+                    .assume_error(Duration::from_millis(ms))
+                    .poll_interval(SELDOM),
                 _ => Clock::builder(),
             };
             let clock = build(builder)?;
