@@ -19,7 +19,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock/status", &[]),
     ("clock/truetime", &["timestamp", "interval", "clock/status"]),
     ("clock/bound", &["timestamp", "interval"]),
-    ("clock/counter", &["sys", "clock/bound"]),
+    ("clock/step", &["sys", "clock/bound"]),
+    ("clock/counter", &["sys", "clock/bound", "clock/step"]),
     ("clock/publish", &["sync"]),
     ("clock/rate", &["timestamp", "interval", "clock/bound"]),
     (
