@@ -160,8 +160,9 @@ impl Options {
             Ok(())
         })
         .map_err(|failure| {
+            let sabotage = self.sabotage.map_or(String::new(), |s| format!(" --sabotage {s}"));
             format!(
-                "{failure}replay with: --readings {} --replay \"{}\"",
+                "{failure}replay with: --readings {}{sabotage} --replay \"{}\"",
                 self.readings, failure.scenario
             )
         })?;
