@@ -2,11 +2,7 @@
 //!
 //! ```text
 //! cargo run --release --features sim --example soundness -- --seeds 1000
-//!     --readings N      readings of each clock in each world (default 40000)
-//!     --first SEED      where to begin (default 0)
-//!     --mix NAME        only honest, lying, drifting or stopped-vm worlds
-//!     --sabotage NAME   with one of the clock's rules broken: this must fail
-//!     --replay LINE     one world, as a failing campaign prints it
+//! cargo run --release --features sim --example soundness -- --help
 //! ```
 //!
 //! `--mix honest --seeds 2000 --readings 60000` makes 2 x 10^8 readings in about a minute.
@@ -18,9 +14,23 @@ use std::time::{Duration, Instant};
 
 use truechimer::sim::{Audit, Breach, Mix, Sabotage, Scenario, campaign, search};
 
+const USAGE: &str = "\
+soundness: every reading of every simulated clock, held against the truth
+    --seeds N         so many random worlds (default 200)
+    --readings N      readings of each clock in each world (default 40000)
+    --first SEED      where to begin (default 0)
+    --mix NAME        only honest, lying, drifting or stopped-vm worlds
+    --sabotage NAME   with one of the clock's rules broken: this must fail
+    --replay LINE     one world, as a failing campaign prints it
+    --help            this text";
+
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
-        Ok(options) => options,
+        Ok(Some(options)) => options,
+        Ok(None) => {
+            println!("{USAGE}\nrules to break: {}", names(&Sabotage::ALL));
+            return ExitCode::SUCCESS;
+        }
         Err(why) => {
             eprintln!("{why}");
             return ExitCode::from(2);
@@ -47,7 +57,8 @@ struct Options {
 }
 
 impl Options {
-    fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+    /// `None` if only help was asked for.
+    fn parse(mut words: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
         let mut options = Options {
             seeds: 200,
             first: 0,
@@ -57,22 +68,42 @@ impl Options {
             replay: None,
         };
         while let Some(name) = words.next() {
+            if name == "--help" || name == "-h" {
+                return Ok(None);
+            }
+            const KNOWN: [&str; 6] =
+                ["--seeds", "--first", "--readings", "--sabotage", "--replay", "--mix"];
+            if !KNOWN.contains(&name.as_str()) {
+                return Err(format!("`{name}` is no option; there are {}", KNOWN.join(", ")));
+            }
             let value = words.next().ok_or(format!("{name} needs a value"))?;
             let bad = |why: &dyn std::fmt::Display| format!("{name} {value}: {why}");
             match name.as_str() {
                 "--seeds" => options.seeds = value.parse().map_err(|e| bad(&e))?,
                 "--first" => options.first = value.parse().map_err(|e| bad(&e))?,
                 "--readings" => options.readings = value.parse().map_err(|e| bad(&e))?,
-                "--sabotage" => options.sabotage = Some(value.parse().map_err(|e| bad(&e))?),
-                "--replay" => options.replay = Some(value.parse().map_err(|e| bad(&e))?),
-                "--mix" => {
-                    let mix = Mix::ALL.into_iter().find(|mix| mix.to_string() == value);
-                    options.mixes = vec![mix.ok_or_else(|| bad(&"no such mix"))?];
+                "--sabotage" => {
+                    let sabotage = value.parse();
+                    let known = names(&Sabotage::ALL);
+                    options.sabotage =
+                        Some(sabotage.map_err(|_| bad(&format!("there are {known}")))?);
                 }
-                _ => return Err(format!("{name} is no option: see the top of this example")),
+                "--replay" => options.replay = Some(value.parse().map_err(|e| bad(&e))?),
+                _ => {
+                    let mix = Mix::ALL.into_iter().find(|mix| mix.to_string() == value);
+                    let unknown = || bad(&format!("there are {}", names(&Mix::ALL)));
+                    options.mixes = vec![mix.ok_or_else(unknown)?];
+                }
             }
         }
-        Ok(options)
+        // A campaign of nothing would end with `misses: 0`.
+        if options.seeds == 0 || options.readings == 0 {
+            return Err("--seeds and --readings: 0 would show nothing".to_owned());
+        }
+        if options.first.checked_add(options.seeds).is_none() {
+            return Err(format!("--first {}: there are no such seeds", options.first));
+        }
+        Ok(Some(options))
     }
 
     fn run(&self) -> Result<(), String> {
@@ -129,8 +160,9 @@ impl Options {
             Ok(())
         })
         .map_err(|failure| {
+            let sabotage = self.sabotage.map_or(String::new(), |s| format!(" --sabotage {s}"));
             format!(
-                "{failure}replay with: --readings {} --replay \"{}\"",
+                "{failure}replay with: --readings {}{sabotage} --replay \"{}\"",
                 self.readings, failure.scenario
             )
         })?;
@@ -144,6 +176,10 @@ impl Options {
         );
         Ok((audit, breaches))
     }
+}
+
+fn names(of: &[impl std::fmt::Display]) -> String {
+    of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// How long a broken assumption goes unnoticed: one line of the table.

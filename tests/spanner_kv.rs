@@ -145,6 +145,35 @@ fn a_snapshot_that_is_not_of_its_moment_is_found() {
     }
 }
 
+/// The stamp of a writer whose client was told nothing is known from its neighbours.
+#[test]
+fn a_snapshot_that_misses_an_unknown_writer_is_found() {
+    let at = Timestamp::from_tai_nanos;
+    let told = |reads_at: i64, saw: u64| {
+        let mut history = History::default();
+        // The second is of unknown end, and the third has seen it.
+        for (txn, stamp, before) in [(1, Some(100), 0), (2, None, 1), (3, Some(300), 2)] {
+            history.begin(Txn(txn), Kind::Writing);
+            history.saw(Txn(txn), vec![(1, Txn(before))], vec![1]);
+            if let Some(stamp) = stamp {
+                history.end(Txn(txn), End::Committed(at(stamp)));
+            }
+        }
+        history.begin(Txn(4), Kind::Stale(at(reads_at)));
+        history.saw(Txn(4), vec![(1, Txn(saw))], Vec::new());
+        history.end(Txn(4), End::Read);
+        check(&history)
+    };
+    let explained: [(i64, &[u64]); 4] = [(99, &[0]), (100, &[1, 2]), (299, &[1, 2]), (300, &[3])];
+    for (reads_at, may_see) in explained {
+        for saw in 0..4 {
+            let verdict = told(reads_at, saw);
+            let expected = may_see.contains(&saw);
+            assert_eq!(verdict.is_ok(), expected, "at {reads_at} it saw {saw}: {verdict:?}");
+        }
+    }
+}
+
 /// Whether some order of those that happened explains all reads and respects time: tries all.
 fn some_order_explains(operations: &[Operation]) -> bool {
     let is_told = |o: &&Operation| matches!(o.end, End::Committed(_));

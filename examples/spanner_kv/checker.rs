@@ -24,6 +24,8 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use truechimer::Timestamp;
+
 use super::history::{End, History, Kind, Operation};
 use super::layout::{Key, Txn};
 
@@ -178,12 +180,17 @@ impl<'h> Known<'h> {
             let (Kind::Stale(at) | Kind::Reading(at)) = operation.kind else { continue };
             for &(key, saw) in &operation.reads {
                 let reader = operation.txn;
-                if stamp(saw).is_some_and(|stamp| stamp > at) {
-                    let instead_of = self.overwritten_by(key, saw);
+                // Of a writer whose client was told nothing the timestamp is not known; it
+                // lies between those of its neighbours in the chain.
+                let before = self.first_stamp(saw, stamp, |txn| self.overwritten_by(key, txn));
+                if before.is_some_and(|before| before > at) {
+                    let instead_of = self.overwritten_by(key, saw).unwrap_or(Txn::NOBODY);
                     return Err(Violation::WrongSnapshot { key, reader, saw, instead_of });
                 }
-                let next = self.next.get(&(key, saw)).copied();
-                if let Some(instead_of) = next.filter(|&n| stamp(n).is_some_and(|s| s <= at)) {
+                let next = |txn| self.next.get(&(key, txn)).copied();
+                let Some(instead_of) = next(saw) else { continue };
+                let after = self.first_stamp(instead_of, stamp, next);
+                if after.is_some_and(|after| after <= at) {
                     return Err(Violation::WrongSnapshot { key, reader, saw, instead_of });
                 }
             }
@@ -191,10 +198,19 @@ impl<'h> Known<'h> {
         Ok(())
     }
 
-    fn overwritten_by(&self, key: Key, writer: Txn) -> Txn {
-        let reads = self.index.get(&writer).map(|&at| &self.operations[at].reads);
-        let read = reads.and_then(|reads| reads.iter().find(|(k, _)| *k == key));
-        read.map_or(Txn::NOBODY, |&(_, version)| version)
+    /// The timestamp of `txn`, or of the first after it on this way along a chain that has one.
+    fn first_stamp(
+        &self,
+        txn: Txn,
+        stamp: impl Fn(Txn) -> Option<Timestamp>,
+        step: impl Fn(Txn) -> Option<Txn>,
+    ) -> Option<Timestamp> {
+        std::iter::successors(Some(txn), |&txn| step(txn)).find_map(stamp)
+    }
+
+    fn overwritten_by(&self, key: Key, writer: Txn) -> Option<Txn> {
+        let reads = &self.operations[*self.index.get(&writer)?].reads;
+        reads.iter().find(|(k, _)| *k == key).map(|&(_, version)| version)
     }
 }
 

@@ -68,7 +68,7 @@ pub struct Plan {
 pub enum Clocks {
     /// Each machine has a source of its own quality: widths from 0.1 to 100 ms.
     Mixed,
-    /// All have the same, in nanoseconds: a reading is about twice as wide.
+    /// All have the same, so many nanoseconds wide: a reading is once to twice as wide.
     Alike(u64),
 }
 

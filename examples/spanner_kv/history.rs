@@ -83,7 +83,13 @@ impl History {
     }
 
     /// What a transaction has read so far, and what it will write.
+    ///
+    /// # Panics
+    ///
+    /// If it writes what it has not read: the checker could not place that.
     pub fn saw(&mut self, txn: Txn, reads: Vec<(Key, Txn)>, writes: Vec<Key>) {
+        let is_read = |key: &Key| reads.iter().any(|(read, _)| read == key);
+        assert!(writes.iter().all(is_read), "{txn} writes what it has not read");
         if let Some(&at) = self.by_txn.get(&txn) {
             (self.operations[at].reads, self.operations[at].writes) = (reads, writes);
         }
