@@ -182,9 +182,9 @@ impl<'h> Known<'h> {
                 let reader = operation.txn;
                 // Of a writer whose client was told nothing the timestamp is not known; it
                 // lies between those of its neighbours in the chain.
-                let before = self.first_stamp(saw, stamp, |txn| self.overwritten_by(key, txn));
+                let before = self.first_stamp(saw, stamp, |txn| self.version_before(key, txn));
                 if before.is_some_and(|before| before > at) {
-                    let instead_of = self.overwritten_by(key, saw).unwrap_or(Txn::NOBODY);
+                    let instead_of = self.version_before(key, saw).unwrap_or(Txn::NOBODY);
                     return Err(Violation::WrongSnapshot { key, reader, saw, instead_of });
                 }
                 let next = |txn| self.next.get(&(key, txn)).copied();
@@ -208,7 +208,7 @@ impl<'h> Known<'h> {
         std::iter::successors(Some(txn), |&txn| step(txn)).find_map(stamp)
     }
 
-    fn overwritten_by(&self, key: Key, writer: Txn) -> Option<Txn> {
+    fn version_before(&self, key: Key, writer: Txn) -> Option<Txn> {
         let reads = &self.operations[*self.index.get(&writer)?].reads;
         reads.iter().find(|(k, _)| *k == key).map(|&(_, version)| version)
     }

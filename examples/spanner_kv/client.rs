@@ -35,7 +35,7 @@ struct Session {
 
 /// The registers of a transaction in one shard.
 #[derive(Clone, Default)]
-struct Part {
+struct Keys {
     reads: Vec<Key>,
     writes: Vec<Key>,
 }
@@ -46,14 +46,14 @@ enum Stage {
     Idle,
     /// Waits for the locks of these shards; has those.
     Locking {
-        parts: BTreeMap<Shard, Part>,
+        parts: BTreeMap<Shard, Keys>,
         locks: BTreeMap<Shard, (LockId, NodeId)>,
         values: Vec<(Key, Txn)>,
     },
     /// Waits for the coordinator.
     Committing { coordinator: Shard },
     /// Waits for these shards.
-    Reading { at: Timestamp, parts: BTreeMap<Shard, Part>, values: Vec<(Key, Txn)>, stale: bool },
+    Reading { at: Timestamp, parts: BTreeMap<Shard, Keys>, values: Vec<(Key, Txn)>, stale: bool },
 }
 
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -115,7 +115,7 @@ impl Client {
         // Who only reads is not held up by a leader that cannot commit any more.
         let writes = env.me().0 % 2 == 0 && env.random().chance(work.writing);
         let stale = !writes && env.random().chance(work.stale);
-        let mut parts: BTreeMap<Shard, Part> = BTreeMap::new();
+        let mut parts: BTreeMap<Shard, Keys> = BTreeMap::new();
         let width = 1 + env.random().below(u64::from(work.width)) as usize;
         let mut keys: Vec<Key> = Vec::new();
         while keys.len() < width.min(layout.keys() as usize) {
@@ -150,7 +150,7 @@ impl Client {
         if writes {
             let locks = BTreeMap::new();
             self.sessions[at].stage = Stage::Locking { parts: parts.clone(), locks, values };
-            for (shard, Part { reads, writes }) in parts {
+            for (shard, Keys { reads, writes }) in parts {
                 let leader = self.leader(env, shard);
                 env.send(leader, Message::Lock { txn, reads, writes });
             }
@@ -263,7 +263,7 @@ impl Client {
         self.settings.history.borrow_mut().saw(txn, values, written);
         self.sessions[at].stage = Stage::Committing { coordinator };
         let coordinator_at = locks[&coordinator].1;
-        for (shard, Part { writes, .. }) in parts {
+        for (shard, Keys { writes, .. }) in parts {
             let (lock, leader) = locks[&shard];
             let participants = participants.clone();
             let commit = Commit { txn, lock, coordinator, coordinator_at, participants, writes };

@@ -11,7 +11,7 @@ use truechimer::sim::{
 use super::client::Client;
 use super::history::History;
 use super::keeper::Keeper;
-use super::layout::{BEGAN, Broken, Layout, Part, Settings, Watch, Work};
+use super::layout::{BEGAN, Broken, Layout, Role, Settings, Watch, Work};
 use super::message::Message;
 use super::replica::Replica;
 
@@ -72,7 +72,7 @@ pub enum Clocks {
     Alike(u64),
 }
 
-const STALLS: Option<(u32, Duration)> = Some((200, Duration::from_millis(100)));
+const STALLS: Option<(u32, Duration)> = Some((200, Duration::from_millis(300)));
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
@@ -160,12 +160,12 @@ impl Plan {
             watch,
             history: history.clone(),
         });
-        let program = move |env: &mut Env<'_, Message>| match settings.layout.part(env.me()) {
-            Part::Keeper => Process::Keeper(Keeper::new(settings.clone(), env)),
-            Part::Replica(shard) => {
+        let program = move |env: &mut Env<'_, Message>| match settings.layout.role(env.me()) {
+            Role::Keeper => Process::Keeper(Keeper::new(settings.clone(), env)),
+            Role::Replica(shard) => {
                 Process::Replica(Box::new(Replica::new(settings.clone(), shard, env)))
             }
-            Part::Client => Process::Client(Client::new(settings.clone(), env)),
+            Role::Client => Process::Client(Client::new(settings.clone(), env)),
         };
         let mut world = World::beginning_at(BEGAN, self.seed, program);
         world.set_links(self.link);
@@ -182,12 +182,12 @@ impl Plan {
         let mut random = Random::new(self.seed, 100 + u64::from(node));
         let nanos = match self.clocks {
             // Half an order of magnitude a step.
-            Clocks::Mixed => match self.layout.part(NodeId(node)) {
-                Part::Keeper => [10_000_000, 100_000_000][random.below(2) as usize],
-                Part::Replica(_) => {
+            Clocks::Mixed => match self.layout.role(NodeId(node)) {
+                Role::Keeper => [100_000, 100_000_000][random.below(2) as usize],
+                Role::Replica(_) => {
                     [100_000, 300_000, 1_000_000, 10_000_000][random.below(4) as usize]
                 }
-                Part::Client => [100_000, 300_000, 1_000_000, 3_000_000][random.below(4) as usize],
+                Role::Client => [100_000, 300_000, 1_000_000, 3_000_000][random.below(4) as usize],
             },
             Clocks::Alike(nanos) => nanos,
         };
@@ -211,7 +211,8 @@ impl Plan {
 }
 
 /// Everything that may happen to a cluster while the clocks' assumptions hold. On every
-/// second day one replica after the other loses all other servers, and no client.
+/// second day one replica after the other loses all other servers, and no client; sometimes
+/// the lock service crashes meanwhile.
 fn faults(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
     let mut faults = Vec::new();
     if random.chance(500_000) {
@@ -222,6 +223,13 @@ fn faults(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
             let lasts = random.duration(200 * MS, 400 * MS);
             if let Some(&node) = random.pick(&group) {
                 faults.push([isolate(layout, node, at), vec![(at + lasts, Fault::Heal)]].concat());
+                if random.chance(300_000) {
+                    let keeper = layout.keeper_of(shard);
+                    let crash = at + random.duration(MS, 60 * MS);
+                    let again = crash + random.duration(MS, 60 * MS);
+                    faults
+                        .push(vec![(crash, Fault::Crash(keeper)), (again, Fault::Restart(keeper))]);
+                }
             }
             at += lasts + random.duration(10 * MS, 200 * MS);
         }

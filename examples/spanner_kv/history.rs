@@ -11,13 +11,13 @@ use truechimer::Timestamp;
 use super::layout::{Key, Txn};
 
 /// A place in the order of all events of a run.
-pub type Moment = u64;
+pub type Order = u64;
 
 #[derive(Default)]
 pub struct History {
     operations: Vec<Operation>,
     by_txn: HashMap<Txn, usize>,
-    now: Moment,
+    now: Order,
     count: Count,
 }
 
@@ -26,9 +26,9 @@ pub struct History {
 pub struct Operation {
     pub txn: Txn,
     pub kind: Kind,
-    pub began: Moment,
+    pub began: Order,
     /// `None` while it is under way, and for good if its client was told nothing.
-    pub ended: Option<Moment>,
+    pub ended: Option<Order>,
     pub end: End,
     /// Each register that it read, and whose value it saw. Whatever it writes it reads too.
     pub reads: Vec<(Key, Txn)>,
@@ -108,7 +108,7 @@ impl History {
         } += 1;
     }
 
-    fn tick(&mut self) -> Moment {
+    fn tick(&mut self) -> Order {
         self.now += 1;
         self.now
     }

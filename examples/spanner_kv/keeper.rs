@@ -11,7 +11,7 @@ use truechimer::lease::{Command, Decision, Grantor, Refusal};
 use truechimer::sim::{Env, NodeId};
 use truechimer::{Interval, TrueTime};
 
-use super::layout::{Broken, Settings, Shard, moment};
+use super::layout::{Broken, Settings, Shard, since_began};
 use super::message::Message;
 
 pub struct Keeper {
@@ -34,7 +34,11 @@ impl Keeper {
         let Ok(now) = env.clock().now() else { return env.set_timer(LOOK_AGAIN, 0) };
         let layout = &self.settings.layout;
         let mine = (0..layout.shards).filter(|&shard| layout.keeper_of(shard) == env.me());
-        let grantor = || Grantor::after_restart(self.settings.term, &now);
+        let term = self.settings.term;
+        let grantor = || match self.settings.breaks(Broken::NoQuietTerm) {
+            true => Grantor::durable(term),
+            false => Grantor::after_restart(term, &now),
+        };
         self.grantors = mine
             .map(|shard| (shard, grantor().expect("the term is neither zero nor a year")))
             .collect();
@@ -56,10 +60,10 @@ impl Keeper {
         }
         if self.settings.watches_shard(shard) {
             if let Ok(Decision::Granted(grant)) = decision {
-                let until = moment(grant.expires);
+                let until = since_began(grant.expires);
                 let before = before.filter(|before| before.token != grant.token);
                 let before = before.map_or(String::new(), |before| {
-                    format!("; its predecessor has it until {}", moment(before.expires))
+                    format!("; its predecessor has it until {}", since_began(before.expires))
                 });
                 env.log(format!("grants shard {shard} to {from} until {until}{before}"));
             }

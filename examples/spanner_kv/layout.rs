@@ -18,7 +18,7 @@ use super::history::History;
 pub const BEGAN: Timestamp = Timestamp::from_tai_nanos(1_767_225_637_000_000_000);
 
 /// A moment, as the trace counts: from the beginning of the world.
-pub fn moment(t: Timestamp) -> String {
+pub fn since_began(t: Timestamp) -> String {
     let nanos = i128::from(t.tai_nanos()) - i128::from(BEGAN.tai_nanos());
     format!("{:.6} s", nanos as f64 / 1e9)
 }
@@ -67,7 +67,7 @@ pub struct Layout {
 
 /// What a node does.
 #[derive(Clone, Copy, Debug)]
-pub enum Part {
+pub enum Role {
     Keeper,
     Replica(Shard),
     Client,
@@ -82,11 +82,11 @@ impl Layout {
         self.keepers + self.shards * self.replicas
     }
 
-    pub fn part(&self, node: NodeId) -> Part {
+    pub fn role(&self, node: NodeId) -> Role {
         match node.0 {
-            n if n < self.keepers => Part::Keeper,
-            n if n < self.first_client() => Part::Replica((n - self.keepers) / self.replicas),
-            _ => Part::Client,
+            n if n < self.keepers => Role::Keeper,
+            n if n < self.first_client() => Role::Replica((n - self.keepers) / self.replicas),
+            _ => Role::Client,
         }
     }
 
@@ -143,10 +143,20 @@ pub enum Broken {
     /// The grantor takes a lease as valid to E by one number, the middle of its
     /// interval, where it has to be certain that E has passed.
     LeaseByTheMiddle,
+    /// A grantor that has forgotten what it granted grants at once after a restart.
+    NoQuietTerm,
+    /// A leader answers reads without a look at its lease.
+    NoLeaseCheck,
 }
 
 impl Broken {
-    pub const ALL: [Broken; 3] = [Broken::NoCommitWait, Broken::TooSure, Broken::LeaseByTheMiddle];
+    pub const ALL: [Broken; 5] = [
+        Broken::NoCommitWait,
+        Broken::TooSure,
+        Broken::LeaseByTheMiddle,
+        Broken::NoQuietTerm,
+        Broken::NoLeaseCheck,
+    ];
 
     /// In a sentence.
     pub fn about(self) -> &'static str {
@@ -156,6 +166,8 @@ impl Broken {
             Broken::LeaseByTheMiddle => {
                 "the grantor takes leases as valid to E by the middle of its interval"
             }
+            Broken::NoQuietTerm => "a restarted grantor is not quiet for a term",
+            Broken::NoLeaseCheck => "leaders answer reads without a look at their lease",
         }
     }
 }
@@ -166,6 +178,8 @@ impl fmt::Display for Broken {
             Broken::NoCommitWait => "no-commit-wait",
             Broken::TooSure => "too-sure",
             Broken::LeaseByTheMiddle => "lease-by-the-middle",
+            Broken::NoQuietTerm => "no-quiet-term",
+            Broken::NoLeaseCheck => "no-lease-check",
         })
     }
 }

@@ -14,24 +14,24 @@ pub struct Locks {
 
 enum Held {
     Shared(Vec<Txn>),
-    Alone(Txn),
+    Exclusive(Txn),
 }
 
 impl Locks {
     /// All of them, or none.
     pub fn acquire(&mut self, txn: Txn, reads: &[Key], writes: &[Key]) -> bool {
         let is_free = |key| !self.held.contains_key(key);
-        let is_shared = |key| !matches!(self.held.get(key), Some(Held::Alone(_)));
+        let is_shared = |key| !matches!(self.held.get(key), Some(Held::Exclusive(_)));
         if !writes.iter().all(is_free) || !reads.iter().all(is_shared) {
             return false;
         }
         for &key in writes {
-            self.held.insert(key, Held::Alone(txn));
+            self.held.insert(key, Held::Exclusive(txn));
         }
         for &key in reads {
             match self.held.entry(key).or_insert_with(|| Held::Shared(Vec::new())) {
                 Held::Shared(holders) => holders.push(txn),
-                Held::Alone(_) => {}
+                Held::Exclusive(_) => {}
             }
         }
         true
@@ -41,7 +41,7 @@ impl Locks {
         for key in keys {
             let is_free = match self.held.get_mut(&key) {
                 None => false,
-                Some(Held::Alone(holder)) => *holder == txn,
+                Some(Held::Exclusive(holder)) => *holder == txn,
                 Some(Held::Shared(holders)) => {
                     holders.retain(|&holder| holder != txn);
                     holders.is_empty()

@@ -304,10 +304,15 @@ impl Replica {
         }
         self.leader = Some(from);
         let core = &mut self.core;
-        if core.log.normal() != view || first > core.log.len() {
+        let length = core.log.len();
+        if core.log.normal() != view {
             return env.send(from, Message::Behind { view });
         }
-        for entry in entries.into_iter().skip(core.log.len() - first) {
+        if first > length {
+            // It has overtaken another, or that one is lost.
+            return env.send(from, Message::Appended { view, length });
+        }
+        for entry in entries.into_iter().skip(length - first) {
             core.log.push(env.disk(), entry);
         }
         core.apply_up_to(applied.min(core.log.len()));

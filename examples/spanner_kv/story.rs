@@ -53,8 +53,8 @@ pub fn tell(finding: &Finding) -> String {
         shards: shards.collect(),
     };
     let mut story = String::new();
-    let needs = if finding.plan.faults.is_empty() { "none" } else { "" };
-    let _ = writeln!(story, "  Of the day's troubles it needs: {needs}");
+    let left = if finding.plan.faults.is_empty() { "none" } else { "" };
+    let _ = writeln!(story, "  Of the day's troubles there are left: {left}");
     for trouble in &finding.plan.faults {
         for (at, fault) in same_moments(trouble) {
             let _ = writeln!(story, "    {:>11.6} s  {fault}", at.as_secs_f64());
@@ -77,7 +77,8 @@ pub fn tell(finding: &Finding) -> String {
         .map(|line| line.at)
         .collect();
     // What befell the cluster, and who began to lead, shortly before one of these.
-    let has_to_do = |line: &&Line| ours.iter().any(|&at| line.at <= at && at <= line.at + BEFORE);
+    let has_to_do =
+        |line: &&Line| ours.iter().any(|&at| line.at <= at && at <= line.at + SHOWN_BEFORE);
     let _ = writeln!(story, "  In true time:");
     let mut lines = lines.iter().filter(has_to_do).peekable();
     while let Some(line) = lines.next() {
@@ -103,7 +104,7 @@ fn same_moments(trouble: &Trouble) -> Vec<&(Duration, Fault)> {
 }
 
 /// Two terms.
-const BEFORE: Duration = Duration::from_millis(400);
+const SHOWN_BEFORE: Duration = Duration::from_millis(400);
 
 /// Whether a line names a transaction: T7.1 is not in a line about T7.12.
 fn mentions(line: &str, name: &str) -> bool {

@@ -18,7 +18,7 @@ use truechimer::TrueTime;
 use truechimer::hlc::{PendingCommit, Stamp};
 use truechimer::sim::{Env, NodeId};
 
-use super::layout::{Key, Shard, Txn, moment};
+use super::layout::{Key, Shard, Txn, since_began};
 use super::leader::Leader;
 use super::locks::Locks;
 use super::message::{Commit, Entry, LockId, Message, Outcome};
@@ -40,7 +40,14 @@ struct Active {
     /// The tick in which it began.
     since: u64,
     /// Who is prepared, if this shard coordinates. Their word may come before the client's.
-    prepared: Vec<(Shard, NodeId, Stamp)>,
+    prepared: Vec<Vote>,
+}
+
+/// A participant's word that it can commit, at this timestamp or later.
+struct Vote {
+    shard: Shard,
+    at: NodeId,
+    stamp: Stamp,
 }
 
 enum Stage {
@@ -60,9 +67,9 @@ enum Stage {
 }
 
 /// After so many ticks a client's locks are taken away, and a coordinator waits no longer.
-const LIMIT: u64 = 5;
+const LOCK_TICKS: u64 = 5;
 /// Every so many ticks a participant asks what has been decided.
-const INQUIRE: u64 = 3;
+const INQUIRE_EVERY_TICKS: u64 = 3;
 /// A participant's clock gives no interval that is wider, so its timestamp is not further
 /// ahead of this leader's `latest`.
 const WIDEST: Duration = Duration::from_secs(10);
@@ -92,7 +99,7 @@ impl Leader {
             }
             Message::Commit(commit) => self.commit(core, env, from, *commit),
             Message::Prepared { txn, shard, stamp } => {
-                self.participant_is_prepared(core, env, txn, (shard, from, stamp));
+                self.participant_is_prepared(core, env, txn, Vote { shard, at: from, stamp });
             }
             Message::CannotPrepare { txn } => {
                 let active = self.transactions.active.get(&txn);
@@ -216,18 +223,18 @@ impl Leader {
         core: &mut Core,
         env: &mut Env<'_, Message>,
         txn: Txn,
-        (shard, at, stamp): (Shard, NodeId, Stamp),
+        vote: Vote,
     ) {
         match self.transactions.active.get_mut(&txn) {
             Some(active) => {
-                if active.prepared.iter().all(|&(other, ..)| other != shard) {
-                    active.prepared.push((shard, at, stamp));
+                if active.prepared.iter().all(|other| other.shard != vote.shard) {
+                    active.prepared.push(vote);
                 }
                 self.try_to_decide(core, env, txn);
             }
             None => {
                 if let Some(outcome) = self.outcome(core, env, txn) {
-                    env.send(at, Message::Decided { txn, outcome });
+                    env.send(vote.at, Message::Decided { txn, outcome });
                 }
             }
         }
@@ -241,7 +248,7 @@ impl Leader {
             return;
         }
         let (client, writes) = (*client, active.writes.clone());
-        let pending = match active.prepared.iter().map(|&(_, _, stamp)| stamp).max() {
+        let pending = match active.prepared.iter().map(|vote| vote.stamp).max() {
             Some(prepared) => self.hlc.commit_stamp_from(prepared, WIDEST),
             None => self.hlc.commit_stamp(),
         };
@@ -252,7 +259,7 @@ impl Leader {
         }
         let at = pending.timestamp();
         if core.settings.watches(txn) {
-            env.log(format!("commits {txn} at {}", moment(at)));
+            env.log(format!("commits {txn} at {}", since_began(at)));
         }
         if core.settings.times_commits() {
             let width = env.clock().now().map_or(0, |now| now.width().as_nanos());
@@ -296,14 +303,14 @@ impl Leader {
                 let at = truechimer::Timestamp::from_tai_nanos(stamp);
                 let outcome = Outcome::Committed(at);
                 if core.settings.watches(txn) {
-                    env.log(format!("shows {txn}, committed at {}", moment(at)));
+                    env.log(format!("shows {txn}, committed at {}", since_began(at)));
                 }
                 if core.settings.times_commits() {
                     env.log(format!("shown {txn}"));
                 }
                 env.send(client, Message::Outcome { txn, outcome });
-                for (_, participant, _) in prepared {
-                    env.send(participant, Message::Decided { txn, outcome });
+                for vote in prepared {
+                    env.send(vote.at, Message::Decided { txn, outcome });
                 }
             }
             Entry::Aborted { txn } => {
@@ -330,8 +337,8 @@ impl Leader {
         if let Stage::Coordinating { client, .. } = stage {
             env.send(client, Message::Outcome { txn, outcome });
         }
-        for (_, participant, _) in prepared {
-            env.send(participant, Message::Decided { txn, outcome });
+        for vote in prepared {
+            env.send(vote.at, Message::Decided { txn, outcome });
         }
     }
 
@@ -350,8 +357,10 @@ impl Leader {
         for (&txn, active) in &self.transactions.active {
             let age = self.ticks - active.since;
             match active.stage {
-                Stage::Locked | Stage::Coordinating { .. } if age > LIMIT => late.push(txn),
-                Stage::Prepared(coordinator) if age % INQUIRE == INQUIRE - 1 => {
+                Stage::Locked | Stage::Coordinating { .. } if age > LOCK_TICKS => late.push(txn),
+                Stage::Prepared(coordinator)
+                    if age % INQUIRE_EVERY_TICKS == INQUIRE_EVERY_TICKS - 1 =>
+                {
                     for node in core.settings.layout.group(coordinator) {
                         env.send(node, Message::Inquire { txn });
                     }

@@ -410,8 +410,13 @@ impl<N: Node> World<N> {
 
     /// Starts a node's process.
     pub(super) fn start(&mut self, id: NodeId) {
-        if self.hosts[id.index()].node.is_some() {
+        let host = &self.hosts[id.index()];
+        if host.node.is_some() {
             return;
+        }
+        if host.life > 0 {
+            // A clock asks its sources when it is built, and the process has it after that.
+            host.hardware.lock().poll(self.now_ns());
         }
         let mut program = std::mem::replace(&mut self.program, Box::new(|_| unreachable!()));
         let node = self.with_env(id, &mut program);
