@@ -106,7 +106,7 @@ impl Client {
 
     /// Begins the next transaction of a session.
     fn begin(&mut self, env: &mut Env<'_, Message>, at: usize) {
-        let Settings { work, layout, .. } = &*self.settings;
+        let work = self.settings.work;
         // A clock that is not set yet, or not any more: later.
         let Ok(now) = env.clock().now() else { return self.set_timer(env, at, PATIENCE) };
         if now.earliest() > BEGAN.saturating_add(work.until) {
@@ -115,7 +115,33 @@ impl Client {
         // Who only reads is not held up by a leader that cannot commit any more.
         let writes = env.me().0 % 2 == 0 && env.random().chance(work.writing);
         let stale = !writes && env.random().chance(work.stale);
-        let mut parts: BTreeMap<Shard, Keys> = BTreeMap::new();
+        let parts = self.draw_keys(env, writes);
+        let past = env.random().duration(Duration::ZERO, PAST);
+        let kind = match (writes, stale) {
+            (true, _) => Kind::Writing,
+            (_, false) => Kind::Reading(now.latest()),
+            (_, true) => Kind::Stale(now.earliest().saturating_sub(past)),
+        };
+        self.transactions += 1;
+        let txn = Txn::new(env.me(), self.transactions);
+        self.settings.history.borrow_mut().begin(txn, kind);
+        if self.settings.watches(txn) {
+            env.log(format!("{txn} begins"));
+        }
+        let session = &mut self.sessions[at];
+        (session.txn, session.tries) = (Some(txn), 0);
+        match kind {
+            Kind::Writing => self.lock(env, at, txn, parts),
+            Kind::Reading(t) | Kind::Stale(t) => {
+                session.stage = Stage::Reading { at: t, parts, values: Vec::new(), stale };
+                self.read(env, at);
+            }
+        }
+    }
+
+    /// Some registers, by their shards. A transaction that writes writes at least one of them.
+    fn draw_keys(&self, env: &mut Env<'_, Message>, writes: bool) -> BTreeMap<Shard, Keys> {
+        let Settings { work, layout, .. } = &*self.settings;
         let width = 1 + env.random().below(u64::from(work.width)) as usize;
         let mut keys: Vec<Key> = Vec::new();
         while keys.len() < width.min(layout.keys() as usize) {
@@ -124,55 +150,44 @@ impl Client {
                 keys.push(key);
             }
         }
+        let mut parts: BTreeMap<Shard, Keys> = BTreeMap::new();
         for (i, &key) in keys.iter().enumerate() {
             let part = parts.entry(layout.shard_of(key)).or_default();
-            let written = writes && (i == 0 || env.random().chance(500_000));
-            if written { part.writes.push(key) } else { part.reads.push(key) }
+            let is_written = writes && (i == 0 || env.random().chance(500_000));
+            if is_written { part.writes.push(key) } else { part.reads.push(key) }
         }
-        self.transactions += 1;
-        let txn = Txn::new(env.me(), self.transactions);
-        let session = &mut self.sessions[at];
-        (session.txn, session.tries) = (Some(txn), 0);
-        let past = env.random().duration(Duration::ZERO, PAST);
-        let (kind, moment) = match (writes, stale) {
-            (true, _) => (Kind::Writing, Timestamp::MIN),
-            (_, false) => (Kind::Reading(now.latest()), now.latest()),
-            (_, true) => {
-                let moment = now.earliest().saturating_sub(past);
-                (Kind::Stale(moment), moment)
-            }
-        };
-        self.settings.history.borrow_mut().begin(txn, kind);
-        if self.settings.watches(txn) {
-            env.log(format!("{txn} begins"));
+        parts
+    }
+
+    /// Asks every shard for the locks of a writing transaction.
+    fn lock(
+        &mut self,
+        env: &mut Env<'_, Message>,
+        at: usize,
+        txn: Txn,
+        parts: BTreeMap<Shard, Keys>,
+    ) {
+        let (locks, values) = (BTreeMap::new(), Vec::new());
+        self.sessions[at].stage = Stage::Locking { parts: parts.clone(), locks, values };
+        for (shard, Keys { reads, writes }) in parts {
+            let leader = self.leader(env, shard);
+            env.send(leader, Message::Lock { txn, reads, writes });
         }
-        let values = Vec::new();
-        if writes {
-            let locks = BTreeMap::new();
-            self.sessions[at].stage = Stage::Locking { parts: parts.clone(), locks, values };
-            for (shard, Keys { reads, writes }) in parts {
-                let leader = self.leader(env, shard);
-                env.send(leader, Message::Lock { txn, reads, writes });
-            }
-            self.set_timer(env, at, PATIENCE * 2);
-        } else {
-            self.sessions[at].stage = Stage::Reading { at: moment, parts, values, stale };
-            self.read(env, at);
-        }
+        self.set_timer(env, at, PATIENCE * 2);
     }
 
     /// Asks for what a reading transaction has not got yet.
     fn read(&mut self, env: &mut Env<'_, Message>, at: usize) {
         let Session { txn: Some(txn), stage, tries, .. } = &self.sessions[at] else { return };
-        let Stage::Reading { at: moment, parts, stale, .. } = stage else { return };
-        let (txn, moment, stale, tries) = (*txn, *moment, *stale, *tries);
+        let Stage::Reading { at: t, parts, stale, .. } = stage else { return };
+        let (txn, t, stale, tries) = (*txn, *t, *stale, *tries);
         let parts: Vec<_> = parts.iter().map(|(&s, part)| (s, part.reads.clone())).collect();
         for (shard, keys) in parts {
             let to = match stale || tries > 1 {
                 true => self.any_replica(env, shard),
                 false => self.leader(env, shard),
             };
-            env.send(to, Message::Snapshot { txn, at: moment, keys });
+            env.send(to, Message::Snapshot { txn, at: t, keys });
         }
         self.set_timer(env, at, PATIENCE);
     }

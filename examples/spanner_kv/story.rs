@@ -7,7 +7,8 @@ use truechimer::sim::{Fault, Line};
 
 use super::checker::{Violation, check};
 use super::cluster::{Plan, Trouble};
-use super::layout::Watch;
+use super::history::Operation;
+use super::layout::{Txn, Watch};
 
 /// A run whose history is not strictly serialisable.
 pub struct Finding {
@@ -36,74 +37,68 @@ pub fn find(plan: &Plan) -> Option<Finding> {
     Some(finding)
 }
 
-/// The argument, and a timeline in true time, from a second run with the same seed.
+/// What the clients saw, why that cannot be, and a timeline in true time.
 pub fn tell(finding: &Finding) -> String {
     let Finding { plan, violation, .. } = finding;
     let transactions = violation.transactions();
-    let (first, history) = plan.run(Watch::Nothing);
-    drop(first);
+    let (_, history) = plan.run(Watch::Nothing);
     let history = history.borrow();
-    let operations: Vec<_> =
+    let operations: Vec<&Operation> =
         transactions.iter().filter_map(|&txn| history.operation(txn)).collect();
-    let shards = operations
-        .iter()
-        .flat_map(|operation| operation.reads.iter().map(|&(key, _)| plan.layout.shard_of(key)));
-    let watch = Watch::Some {
-        transactions: transactions.iter().copied().collect(),
-        shards: shards.collect(),
+    let keys = operations.iter().flat_map(|o| o.reads.iter().map(|&(key, _)| key));
+    let shards = keys.map(|key| plan.layout.shard_of(key)).collect();
+    let mut story = what_is_left(&plan.faults);
+    story.push_str("  What the clients saw:\n");
+    story.extend(operations.iter().map(|operation| format!("    {operation}\n")));
+    story.push_str("  But:\n");
+    story.extend(violation.argument().iter().map(|step| format!("    {step}\n")));
+    // The same seed gives the same run, now with its eyes open.
+    let watched = transactions.iter().copied().collect();
+    let (world, _) = plan.run(Watch::Some { transactions: watched, shards });
+    story + &timeline(world.trace().lines(), &transactions)
+}
+
+fn what_is_left(troubles: &[Trouble]) -> String {
+    let left = if troubles.is_empty() { " none" } else { "" };
+    let mut text = format!("  Of the day's troubles there are left:{left}\n");
+    for (at, fault) in troubles.iter().flat_map(first_of_each_moment) {
+        let _ = writeln!(text, "    {:>11.6} s  {fault}", at.as_secs_f64());
+    }
+    text
+}
+
+/// The lines about these transactions, and those that have to do with them: what befell the
+/// cluster, and who began to lead, shortly before.
+fn timeline(lines: &[Line], transactions: &[Txn]) -> String {
+    let is_ours = |line: &&Line| {
+        let names = transactions.iter().any(|txn| mentions(&line.what, &txn.to_string()));
+        line.node.is_some() && names
     };
-    let mut story = String::new();
-    let left = if finding.plan.faults.is_empty() { "none" } else { "" };
-    let _ = writeln!(story, "  Of the day's troubles there are left: {left}");
-    for trouble in &finding.plan.faults {
-        for (at, fault) in same_moments(trouble) {
-            let _ = writeln!(story, "    {:>11.6} s  {fault}", at.as_secs_f64());
-        }
-    }
-    let _ = writeln!(story, "  What the clients saw:");
-    for operation in &operations {
-        let _ = writeln!(story, "    {operation}");
-    }
-    let _ = writeln!(story, "  But:");
-    for step in violation.argument() {
-        let _ = writeln!(story, "    {step}");
-    }
-    let (world, _) = plan.run(watch);
-    let lines = world.trace().lines();
-    let is_ours = |what: &str| transactions.iter().any(|txn| mentions(what, &txn.to_string()));
-    let ours: Vec<Duration> = lines
-        .iter()
-        .filter(|line| line.node.is_some() && is_ours(&line.what))
-        .map(|line| line.at)
-        .collect();
-    // What befell the cluster, and who began to lead, shortly before one of these.
+    let ours: Vec<Duration> = lines.iter().filter(is_ours).map(|line| line.at).collect();
     let has_to_do =
         |line: &&Line| ours.iter().any(|&at| line.at <= at && at <= line.at + SHOWN_BEFORE);
-    let _ = writeln!(story, "  In true time:");
+    let mut text = String::from("  In true time:\n");
     let mut lines = lines.iter().filter(has_to_do).peekable();
     while let Some(line) = lines.next() {
         let who = line.node.map_or_else(|| "--".to_owned(), |node| node.to_string());
-        let _ = write!(story, "  {:>13.6} s {who:>5}  {}", line.at.as_secs_f64(), line.what);
-        let mut more = 0;
-        while lines.next_if(|next| next.node.is_none() && next.at == line.at).is_some() {
-            more += 1;
-        }
-        let _ = match more {
-            0 => writeln!(story),
-            _ => writeln!(story, ", and {more} more such"),
-        };
+        let _ = write!(text, "  {:>13.6} s {who:>5}  {}", line.at.as_secs_f64(), line.what);
+        // A replica that is cut off is so in many lines.
+        let is_more =
+            |next: &&Line| line.node.is_none() && next.node.is_none() && next.at == line.at;
+        let more = std::iter::from_fn(|| lines.next_if(is_more)).count();
+        text += &if more > 0 { format!(", and {more} more such\n") } else { "\n".to_owned() };
     }
-    story
+    text
 }
 
 /// The first fault of each moment: the others are of its kind.
-fn same_moments(trouble: &Trouble) -> Vec<&(Duration, Fault)> {
+fn first_of_each_moment(trouble: &Trouble) -> Vec<&(Duration, Fault)> {
     let mut firsts: Vec<&(Duration, Fault)> = trouble.iter().collect();
     firsts.dedup_by_key(|(at, _)| *at);
     firsts
 }
 
-/// Two terms.
+/// Two terms of these clusters.
 const SHOWN_BEFORE: Duration = Duration::from_millis(400);
 
 /// Whether a line names a transaction: T7.1 is not in a line about T7.12.

@@ -91,7 +91,13 @@ impl fmt::Display for Fault {
             Fault::Migrate(node, ppm) => write!(f, "{node} moves to a host with {ppm:.3} ppm"),
             Fault::Crash(node) => write!(f, "{node} crashes"),
             Fault::Restart(node) => write!(f, "{node} starts again"),
-            Fault::Partition(groups) => write!(f, "the network splits: {groups:?}"),
+            Fault::Partition(groups) => {
+                let named = |group: &Vec<NodeId>| {
+                    group.iter().map(NodeId::to_string).collect::<Vec<_>>().join(" ")
+                };
+                let groups: Vec<String> = groups.iter().map(named).collect();
+                write!(f, "the network splits: {} | the others", groups.join(" | "))
+            }
             Fault::Cut(from, to) => write!(f, "messages from {from} to {to} are lost"),
             Fault::Heal => f.write_str("the network is whole again"),
             Fault::StepClock(node, by) => write!(f, "the clock of {node} is set by {by} ns"),
