@@ -47,6 +47,29 @@ impl Node for Echo {
     }
 }
 
+/// Whether its clock answered when it began.
+struct Began(bool);
+
+impl Node for Began {
+    type Message = ();
+
+    fn receive(&mut self, _: &mut Env<'_, ()>, _: NodeId, (): ()) {}
+}
+
+#[test]
+fn a_restarted_process_has_a_clock_that_has_asked_its_sources() {
+    let mut world = World::new(1, |env: &mut Env<'_, ()>| Began(env.clock().now().is_ok()));
+    let reference = Reference { width: MS, adversarial: false };
+    // Without that it would be hours until it asks.
+    let machine = Machine::default().reference(reference).poll_interval(10_000 * SEC);
+    let node = world.add(machine);
+    world.schedule(2 * SEC, Fault::Crash(node));
+    world.schedule(3 * SEC, Fault::Restart(node));
+    world.run_for(4 * SEC);
+    assert!(world.node(node).is_some_and(|process| process.0));
+    assert_eq!(world.audit().misses, 0);
+}
+
 fn busy_world(seed: u64) -> World<Echo> {
     let mut world = World::new(seed, Echo::new);
     world.trace_everything();

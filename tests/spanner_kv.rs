@@ -6,14 +6,18 @@
 mod kv;
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use kv::checker::{Violation, check};
 use kv::cluster::Plan;
 use kv::history::{End, History, Kind, Operation};
 use kv::layout::{Broken, Key, Txn, Watch};
+use kv::log::Log;
+use kv::message::Entry;
 use kv::story::{Finding, tell};
 use truechimer::Timestamp;
-use truechimer::sim::Random;
+use truechimer::fence::FencingToken;
+use truechimer::sim::{Disk, Random};
 
 #[test]
 fn bad_days_of_an_unbroken_cluster_hold_and_repeat() {
@@ -60,6 +64,26 @@ fn each_broken_rule_shows() {
             assert!(story.contains(&begins), "{broken}: no `{begins}` in\n{story}");
         }
     }
+}
+
+#[test]
+fn what_a_replica_has_promised_and_taken_survives_a_crash() {
+    let entry = |n: u64| Rc::new(Entry::Aborted { txn: Txn(n) });
+    let mut disk = Disk::default();
+    let mut log = Log::open(&disk);
+    log.promise(&mut disk, FencingToken(7)).expect("nobody has led before");
+    log.install(&mut disk, FencingToken(7), &[entry(1), entry(2), entry(3)]);
+    log.push(&mut disk, entry(4));
+    // A later leader has a shorter log: what was never chosen goes.
+    log.promise(&mut disk, FencingToken(9)).expect("newer");
+    log.install(&mut disk, FencingToken(9), &[entry(1), entry(5)]);
+    log.promise(&mut disk, FencingToken(12)).expect("newer still, and not begun");
+
+    let mut again = Log::open(&disk);
+    assert_eq!(again.entries(), [entry(1), entry(5)]);
+    assert_eq!(again.normal(), FencingToken(9));
+    let stale = again.promise(&mut disk, FencingToken(11)).expect_err("12 was promised");
+    assert_eq!((stale.offered, stale.newest), (FencingToken(11), FencingToken(12)));
 }
 
 /// A history from events in order: `(transaction, event)`.
