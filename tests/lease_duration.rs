@@ -11,7 +11,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseResult, TestError, TestRunner};
+use proptest::test_runner::{
+    Config, RngAlgorithm, TestCaseError, TestCaseResult, TestError, TestRng, TestRunner,
+};
 use truechimer::fence::FencingToken;
 use truechimer::lease::{
     AcceptError, DurationGrant, DurationGrantor, DurationLease, DurationLost, Holder, HolderId,
@@ -309,12 +311,21 @@ fn histories() -> impl Strategy<Value = (Drifts, Vec<Step>)> {
     (drifts, prop::collection::vec(step, 1..60))
 }
 
-fn first_failure(broken: Broken, cases: u32) -> Option<String> {
+fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&histories(), |(usual, steps)| {
+    // A rule that is kept is put to other histories each time; one that is broken has to show.
+    let mut runner = match broken {
+        Broken::Nothing => TestRunner::new(config),
+        _ => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    };
+    let outcome = runner.run(&histories(), |(usual, steps)| {
         let mut world = World::new(broken, usual);
-        steps.iter().try_for_each(|step| world.step(step))
+        match steps.iter().try_for_each(|step| world.step(step)) {
+            // It shows in several ways; which of them comes first is chance.
+            Err(TestCaseError::Fail(why)) if !why.message().contains(words) => Ok(()),
+            other => other,
+        }
     });
     match outcome {
         Ok(()) => None,
@@ -325,7 +336,7 @@ fn first_failure(broken: Broken, cases: u32) -> Option<String> {
 
 #[test]
 fn at_every_true_moment_at_most_one_holder_is_held() {
-    assert_eq!(first_failure(Broken::Nothing, 1_500), None);
+    assert_eq!(first_failure(Broken::Nothing, "", 1_500), None);
 }
 
 #[test]
@@ -337,9 +348,8 @@ fn each_rule_left_out_is_caught() {
         Broken::GrantorForgetsItsDrift,
         Broken::RestartIsNotQuiet,
     ] {
-        let found = first_failure(broken, 50_000);
-        let found = found.unwrap_or_else(|| panic!("{broken:?} was not caught"));
-        assert!(found.contains("two holders"), "{broken:?} was caught as: {found}");
+        let found = first_failure(broken, "two holders", 50_000);
+        assert!(found.is_some(), "{broken:?} was not caught with two holders");
     }
 }
 

@@ -15,7 +15,9 @@
 //! Each way of breaking the rules is kept, and has to be caught.
 
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestCaseResult, TestError, TestRunner};
+use proptest::test_runner::{
+    Config, RngAlgorithm, TestCaseError, TestCaseResult, TestError, TestRng, TestRunner,
+};
 use std::time::Duration;
 
 use truechimer::fence::{Fence, FencingToken};
@@ -348,13 +350,22 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// What the first failing history says, if there is one among so many.
-fn first_failure(broken: Broken, cases: u32) -> Option<String> {
+/// What the first history says that fails in these words, if there is one among so many.
+fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
-    let outcome = TestRunner::new(config).run(&steps(), |steps| {
+    // A rule that is kept is put to other histories each time; one that is broken has to show.
+    let mut runner = match broken {
+        Broken::Nothing => TestRunner::new(config),
+        _ => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
+    };
+    let outcome = runner.run(&steps(), |steps| {
         let mut world = World::new(broken);
-        steps.iter().try_for_each(|step| world.step(step))
+        match steps.iter().try_for_each(|step| world.step(step)) {
+            // It shows in several ways; which of them comes first is chance.
+            Err(TestCaseError::Fail(why)) if !why.message().contains(words) => Ok(()),
+            other => other,
+        }
     });
     match outcome {
         Ok(()) => None,
@@ -365,7 +376,7 @@ fn first_failure(broken: Broken, cases: u32) -> Option<String> {
 
 #[test]
 fn at_every_true_moment_at_most_one_holder_is_held() {
-    assert_eq!(first_failure(Broken::Nothing, 4_000), None);
+    assert_eq!(first_failure(Broken::Nothing, "", 4_000), None);
 }
 
 #[test]
@@ -383,8 +394,7 @@ fn each_rule_left_out_is_caught() {
         (Broken::TokensBeginAgain, "token"),
     ];
     for (broken, expected) in cases {
-        let found = first_failure(broken, 50_000);
-        let found = found.unwrap_or_else(|| panic!("{broken:?} was not caught"));
-        assert!(found.contains(expected), "{broken:?} was caught as: {found}");
+        let found = first_failure(broken, expected, 50_000);
+        assert!(found.is_some(), "{broken:?} was not caught with {expected}");
     }
 }

@@ -78,7 +78,9 @@
 //! stamp of this node would be ahead, and the proof above would hit a correct
 //! node. So it has a register of its own and comes wrapped
 //! ([`PendingCommit`]), and only [`Hlc::release`] unwraps it, once it has
-//! passed. No ordinary stamp equals a commit stamp of the same node.
+//! passed. No ordinary stamp equals a commit stamp of the same node. In a two-phase commit
+//! the coordinator's stamp must not be below its participants' as well:
+//! [`Hlc::commit_stamp_from`].
 //!
 //! # Crashes
 //!
