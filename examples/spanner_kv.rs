@@ -38,7 +38,7 @@ spanner_kv: a small Spanner on simulated machines, and its history checked
     --broken NAME     only with this rule broken, until it shows:
                       no-commit-wait, too-sure, lease-by-the-middle, no-quiet-term, no-lease-check
     --latency         only the table of commit latencies
-    --large N         1000 nodes, until so many transactions are done (a million: minutes)
+    --large N         1000 nodes, until so many transactions are done (a million: two minutes)
     --help            this text";
 
 fn main() -> ExitCode {
