@@ -269,18 +269,23 @@ fn the_operators_word_is_called_an_assumption() {
     assert_eq!(clock.status(), Status::Assumed);
 }
 
+/// The builtin table and a leap second at the end of 2025.
+fn table_with_one_more() -> LeapTable {
+    let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
+        .entries()
+        .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
+        .collect();
+    entries.push((1_767_225_600, 38));
+    LeapTable::from_entries(&entries).unwrap()
+}
+
 #[test]
 fn a_leap_table_that_changes_the_present_begins_a_new_epoch() {
     let clock = Clock::builder().assume_error(Duration::from_millis(1)).manual().build().unwrap();
     let before = clock.now().unwrap();
     clock.set_leap_table(LeapTable::builtin());
     assert_eq!(clock.epoch(), 0, "the same table changes nothing");
-    let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
-        .entries()
-        .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
-        .collect();
-    entries.push((1_767_225_600, 38)); // a leap second at the end of 2025, for the test
-    clock.set_leap_table(LeapTable::from_entries(&entries).unwrap());
+    clock.set_leap_table(table_with_one_more());
     let after = clock.now().unwrap();
     assert_eq!(clock.epoch(), 1);
     let moved = after.earliest().duration_since(before.earliest()).unwrap();
@@ -311,12 +316,7 @@ fn a_leap_table_given_while_a_source_blocks_counts_when_it_answers() {
     eventually("it is asked", || asked.load(Ordering::Relaxed));
     let since = Instant::now();
     let before = clock.now().unwrap();
-    let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
-        .entries()
-        .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
-        .collect();
-    entries.push((1_767_225_600, 38)); // a leap second at the end of 2025, for the test
-    clock.set_leap_table(LeapTable::from_entries(&entries).unwrap());
+    clock.set_leap_table(table_with_one_more());
     release.store(true, Ordering::Relaxed);
     eventually("it counts", || clock.epoch() == 1 && clock.now().is_ok());
     let moved = clock.now().unwrap().earliest().duration_since(before.earliest()).unwrap();

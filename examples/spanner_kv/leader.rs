@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use truechimer::fence::FencingToken;
-use truechimer::hlc::{PendingCommit, ReleaseError, Stamp};
+use truechimer::hlc::{PendingCommit, Stamp};
 use truechimer::lease::{Grant, Lease, LeaseLost};
 use truechimer::sim::{Env, NodeId, SimClock};
 use truechimer::{Hlc, Timestamp, TrueTime};
@@ -118,10 +118,6 @@ impl Leader {
                     self.append(core, env, from, length, Timestamp::MIN);
                 }
                 self.advance(core, env);
-            }
-            Message::Behind { view } if view == self.view => {
-                let entries = Rc::new(core.log.entries().to_vec());
-                env.send(from, Message::Install { view, entries });
             }
             Message::Snapshot { txn, at, keys } => {
                 self.reads.park(txn, from, at, keys);
@@ -251,7 +247,6 @@ impl Leader {
         match self.pending.remove(&txn).map(|pending| self.hlc.release(pending)) {
             Some(Ok(_)) => true,
             Some(Err(error)) => {
-                let error: ReleaseError = error;
                 self.pending.insert(txn, error.into_pending());
                 false
             }

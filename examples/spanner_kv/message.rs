@@ -139,10 +139,6 @@ pub enum Message {
         view: FencingToken,
         length: usize,
     },
-    /// The log of this view did not arrive here.
-    Behind {
-        view: FencingToken,
-    },
     /// Somebody newer leads.
     Stale {
         newest: FencingToken,

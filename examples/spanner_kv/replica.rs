@@ -304,10 +304,10 @@ impl Replica {
         }
         self.leader = Some(from);
         let core = &mut self.core;
-        let length = core.log.len();
         if core.log.normal() != view {
-            return env.send(from, Message::Behind { view });
+            return; // its beginning has not been here: the leader sends it until it hears so
         }
+        let length = core.log.len();
         if first > length {
             // It has overtaken another, or that one is lost.
             return env.send(from, Message::Appended { view, length });
@@ -315,10 +315,9 @@ impl Replica {
         for entry in entries.into_iter().skip(length - first) {
             core.log.push(env.disk(), entry);
         }
-        core.apply_up_to(applied.min(core.log.len()));
-        if core.applied >= applied {
-            core.safe = core.safe.max(safe);
-        }
+        // A leader has applied no more than it has logged, and all of that is here now.
+        core.apply_up_to(applied);
+        core.safe = core.safe.max(safe);
         env.send(from, Message::Appended { view, length: core.log.len() });
     }
 }

@@ -349,7 +349,7 @@ impl Calibration {
         let (ticks, nanos) = elapsed(&anchor, &now).ok_or(Untrusted::Backwards)?;
         let shift = Pace::shift_for(ticks.0, nanos.1).ok_or(Untrusted::Backwards)?;
         let ratio = Pace::measured(shift, ticks, nanos).ok_or(Untrusted::Backwards)?;
-        let step_ns = step::hardware_step_ns(&ratio);
+        let step_ns = step::hardware_step_ns(&ratio).ok_or(Untrusted::Backwards)?;
         Ok(Calibration { counter, ratio, step_ns, anchor, last_good: now, why_not_hardware: None })
     }
 

@@ -27,15 +27,18 @@ pub(crate) fn kernel_step_ns() -> u64 {
     2 * step.max(GRANULARITY_NS)
 }
 
-/// The step of the processor's counter, which ticks at `ratio`.
-pub(crate) fn hardware_step_ns(ratio: &Pace) -> u64 {
-    GRANULARITY_NS.max(ratio.most_nanos(hardware_step()))
+/// The step of the processor's counter, which ticks at `ratio`; `None` if it stands still.
+pub(crate) fn hardware_step_ns(ratio: &Pace) -> Option<u64> {
+    longest_step(sys::hardware::ticks_unordered)
+        .map(|ticks| GRANULARITY_NS.max(ratio.most_nanos(ticks)))
 }
 
-fn hardware_step() -> u64 {
+/// No less than any step of a counter whose steps are equal, but that each is rounded to
+/// whole ticks: 24 MHz shown as 1 GHz adds 41 at times and 42 at others.
+fn longest_step(mut read: impl FnMut() -> u64) -> Option<u64> {
     const UNTIL_IT_MOVES: usize = 100_000;
-    let read = sys::hardware::ticks_unordered;
-    least_gap(read, READS).or_else(|| least_gap(read, UNTIL_IT_MOVES)).unwrap_or(1)
+    let gap = least_gap(&mut read, READS).or_else(|| least_gap(&mut read, UNTIL_IT_MOVES))?;
+    gap.checked_add(1)
 }
 
 /// The least distance of two readings in a row that differ, among `reads`: no less
@@ -77,6 +80,14 @@ mod tests {
             assert_eq!(least_gap(shown(step, cost), 64), gap, "{step} ticks, {cost} a reading");
         }
         assert_eq!(least_gap(shown(1_000, 3), 1_000), Some(1_000));
+        // A step that is rounded, and a counter that never moves: no step is no step of 1.
+        let mut time = 0;
+        let rounded = || {
+            time += 1;
+            time * 125 / 3
+        };
+        assert!(longest_step(rounded).is_some_and(|step| step >= 42));
+        assert_eq!(longest_step(|| 7), None);
         let mut backwards = (0..u64::MAX).rev();
         assert_eq!(least_gap(|| backwards.next().unwrap_or(0), 64), None, "never taken for a step");
     }

@@ -200,16 +200,7 @@ mod tests {
     #[test]
     fn around_a_leap_second_both_offsets_are_covered() {
         let leaps = LeapTable::builtin();
-        let quiet = KernelState {
-            state: libc::TIME_OK,
-            status: 0,
-            maxerror_us: 1,
-            esterror_us: 1,
-            offset_ns: 0,
-            adjtime_ns: 0,
-            rate_ppb: 0,
-            tai: 0,
-        };
+        let quiet = kernel(libc::TIME_OK, 0);
         let ins = KernelState { status: libc::STA_INS, state: libc::TIME_INS, ..quiet };
         let del = KernelState { status: libc::STA_DEL, state: libc::TIME_DEL, ..quiet };
         let midnight = 1_700_006_400; // of a day without a leap second
@@ -238,6 +229,20 @@ mod tests {
         assert_eq!(offsets(&leaps, 0, LEAP_SLACK_S, None, None), None, "before 1972");
     }
 
+    /// A kernel that has nothing else to say.
+    fn kernel(state: i32, status: i32) -> KernelState {
+        KernelState {
+            state,
+            status,
+            maxerror_us: 1,
+            esterror_us: 1,
+            offset_ns: 0,
+            adjtime_ns: 0,
+            rate_ppb: 0,
+            tai: 0,
+        }
+    }
+
     fn stand(unix_ns: i64) -> Realtime {
         Realtime { before: 0, unix_ns, after: 0, offset: (0, 0) }
     }
@@ -262,22 +267,12 @@ mod tests {
     fn a_leap_that_is_not_listed_is_remembered_until_the_table_lists_it() {
         let leaps = LeapTable::builtin();
         let midnight = 1_700_006_400;
-        let state = |state, status| KernelState {
-            state,
-            status,
-            maxerror_us: 1,
-            esterror_us: 1,
-            offset_ns: 0,
-            adjtime_ns: 0,
-            rate_ppb: 0,
-            tai: 0,
-        };
-        let quiet = state(libc::TIME_OK, 0);
+        let quiet = kernel(libc::TIME_OK, 0);
         let at = |unix: i64| stand(unix * SECOND);
         let noon = at(midnight - DAY / 2);
-        let told = state(libc::TIME_INS, libc::STA_INS);
+        let told = kernel(libc::TIME_INS, libc::STA_INS);
         // chronyd without `rtcsync`: the error hides the states.
-        let hidden = state(libc::TIME_ERROR, libc::STA_INS | libc::STA_UNSYNC);
+        let hidden = kernel(libc::TIME_ERROR, libc::STA_INS | libc::STA_UNSYNC);
         for kernel in [told, hidden] {
             let heard = Announced::heard(None, &leaps, &noon, &kernel);
             let withdrawn = Announced::heard(heard, &leaps, &at(midnight - 3), &quiet);
