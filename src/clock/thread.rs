@@ -1,297 +1,198 @@
-//! The sampling side of a clock: its thread, and what a fork leaves of it.
+//! The thread that samples for a clock, and what wakes it early.
 //!
-//! One thread a clock. It asks the sources every poll interval, and at once
-//! when the wall clock is stepped: a timer on `CLOCK_REALTIME` that is set to
-//! be cancelled by a step becomes readable at that moment, without privilege.
-//! The same timer, set to the past, is how the thread is told to stop, so a
-//! clock costs one file descriptor; where there is none to be had (a seccomp
-//! filter, too many open files) the thread parks, and notices steps at its
-//! next poll.
-//!
-//! # Fork
-//!
-//! The child of a `fork` has a copy of everything but the thread. Its readings
-//! go on from the last bound, and widen. To sample again it calls `refresh()`.
-//! But the thread may have been in the middle of a round when the process was
-//! copied, and then its lock is held, in the child, by nobody who will ever
-//! release it. So what samples belongs to a process ([`Desk`]): a child makes a
-//! new one, takes over what the old one holds if its lock is free, and starts
-//! again from the last published bound if it is not.
+//! There is one thread per clock. It makes a round every poll interval, and at once when
+//! the wall clock is stepped. On Linux a timer on `CLOCK_REALTIME` that is set to be
+//! cancelled by a step becomes readable at that moment, without privilege. The same
+//! timer, set to the past, tells the thread to stop, so a clock costs one file
+//! descriptor. Where no timer can be had (a seccomp filter, too many open files, another
+//! system) the thread parks, and notices steps at its next poll.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, ppoll};
-use nix::sys::signal::SigSet;
-use nix::sys::time::TimeSpec;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
-use parking_lot::Mutex;
+use crate::clock::core::ClockCore;
+use crate::host::{Host, System};
 
-use crate::clock::block::Block;
-use crate::clock::counter::{Calibration, CounterKind};
-use crate::clock::driver::{Driver, Notes, Surroundings, Witness};
-use crate::clock::publish::Ring;
-use crate::clock::report::{Limits, Record};
-use crate::scale::LeapTable;
-use crate::source::Calendar;
-
-/// How long `refresh()` waits for a round that another thread is making.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What samples in one process: the driver, and the record of what it did.
-pub(crate) struct Desk {
-    pid: u32,
-    driver: Mutex<Option<Driver>>,
-    pub(crate) record: Mutex<Record>,
-    /// The desk of a child of this process, in that child.
-    heir: OnceLock<Box<Desk>>,
-}
-
-/// Makes the witnesses that need nothing from the user, for a child that could not inherit them.
-pub(crate) type Rebuild = Box<dyn Fn() -> Vec<Witness> + Send + Sync>;
-
-/// What all clones of a clock have in common.
-pub(crate) struct Shared {
-    pub(crate) ring: Ring,
-    pub(crate) limits: Limits,
-    kind: CounterKind,
-    calendar: Arc<Calendar>,
-    notes: Notes,
-    rebuild: Rebuild,
-    desk: Desk,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        ring: Ring,
-        driver: Driver,
-        limits: Limits,
-        kind: CounterKind,
-        calendar: Arc<Calendar>,
-        rebuild: Rebuild,
-    ) -> Shared {
-        let desk = Desk::new(driver, Record::default());
-        Shared { ring, limits, kind, calendar, notes: Notes::new(), rebuild, desk }
-    }
-
-    /// The block that is published now.
-    #[inline]
-    pub(crate) fn block(&self) -> Block {
-        Block::from_words(self.ring.read())
-    }
-
-    /// What samples in this process.
-    pub(crate) fn desk(&self) -> &Desk {
-        let pid = std::process::id();
-        let mut desk = &self.desk;
-        while desk.pid != pid {
-            desk = match desk.heir.get() {
-                Some(heir) => heir,
-                None => self.inherit(desk),
-            };
-        }
-        desk
-    }
-
-    /// A desk for this process, a fork of the one that `parent` belonged to.
-    fn inherit<'a>(&self, parent: &'a Desk) -> &'a Desk {
-        // One thread at a time makes it. Not for ever: a fork in the middle of it
-        // leaves a lock that nobody holds. For the same reason the cell is filled
-        // with a desk that is made already.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = ONE_AT_A_TIME.try_lock_for(PATIENCE);
-        if let Some(heir) = parent.heir.get() {
-            return heir;
-        }
-        let heir = Box::new(self.heir_of(parent));
-        parent.heir.get_or_init(move || heir)
-    }
-
-    fn heir_of(&self, parent: &Desk) -> Desk {
-        let inherited = parent.driver.try_lock().and_then(|mut driver| driver.take());
-        let record = parent.record.try_lock().map(|mut record| std::mem::take(&mut *record));
-        if let Some(driver) = inherited {
-            let mut record = record.unwrap_or_default();
-            record.running = false;
-            return Desk::new(driver, record);
-        }
-        let calibration =
-            Calibration::new(self.kind).unwrap_or_else(|why| Calibration::monotonic_raw(Some(why)));
-        let witnesses = (self.rebuild)();
-        let mut driver = Driver::new(witnesses, calibration, self.limits, self.ring.adopt());
-        driver.resume_from(&self.block());
-        let kept: Vec<&str> = driver.names().collect();
-        let record = record.unwrap_or_default();
-        let lost = record.source_names().filter(|name| !kept.contains(name)).map(str::to_owned);
-        let record = Record::after_loss(lost.collect());
-        Desk::new(driver, record)
-    }
-
-    /// Asks all sources once, in this thread. `false` if another thread is still at it.
-    pub(crate) fn round(&self) -> bool {
-        let desk = self.desk();
-        match desk.driver.try_lock_for(PATIENCE).as_deref_mut() {
-            Some(Some(driver)) => {
-                let Shared { ring, notes, .. } = self;
-                driver.round(Surroundings { ring, record: &desk.record, notes });
-                desk.record.lock().rounds += 1;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Uses another leap table from now on. Where that changes what the wall clock
-    /// means at present, what was held before rests on an error, and is forgotten.
-    pub(crate) fn replace_leap_table(&self, leaps: LeapTable) {
-        let differs = self.calendar.differs_now(&leaps);
-        // On both sides of the change: a round that is under way takes the note
-        // before it uses what it was told by the one table or by the other.
-        self.notes.forget.fetch_or(differs, Ordering::SeqCst);
-        self.calendar.replace(leaps);
-        self.notes.forget.fetch_or(differs, Ordering::SeqCst);
-        self.round();
-    }
-
-    /// Gives the operator's word again, and asks all sources.
-    pub(crate) fn reassume(&self) {
-        self.notes.renew.store(true, Ordering::SeqCst);
-        self.round();
-    }
-}
-
-impl Desk {
-    fn new(driver: Driver, record: Record) -> Desk {
-        Desk {
-            pid: std::process::id(),
-            driver: Mutex::new(Some(driver)),
-            record: Mutex::new(record),
-            heir: OnceLock::new(),
-        }
-    }
-}
+type Shared = ClockCore<System>;
 
 /// Stops the thread when the last clock that has it is dropped.
-pub(crate) struct Life {
+pub(crate) struct ThreadHandle {
     pid: u32,
     stopping: Arc<AtomicBool>,
-    bell: Arc<Bell>,
+    waker: Arc<Waker>,
     thread: Thread,
 }
 
-impl Life {
-    /// Starts the thread, and waits a little for its first round.
-    pub(crate) fn start(shared: Arc<Shared>, patience: Duration) -> std::io::Result<Life> {
+impl ThreadHandle {
+    /// Starts the thread, and waits for its first round for up to `patience`.
+    pub(crate) fn start(shared: Arc<Shared>, patience: Duration) -> std::io::Result<ThreadHandle> {
         let stopping = Arc::new(AtomicBool::new(false));
-        let (bell, trouble) = Bell::new();
-        let bell = Arc::new(bell);
+        let (waker, step_timer) = Waker::new();
+        let waker = Arc::new(waker);
         {
-            let mut record = shared.desk().record.lock();
+            let mut record = shared.process().record.lock();
             record.running = true;
-            record.step_timer = trouble;
+            record.step_timer = step_timer;
         }
         let (first_round, rounds) = mpsc::sync_channel(1);
-        let (stop, ring_of) = (stopping.clone(), bell.clone());
+        let (stop, woken_by) = (stopping.clone(), waker.clone());
         let handle = thread::Builder::new().name("truechimer".to_owned()).spawn(move || {
-            let _running = Running(&shared);
-            // Signals are for the program's own threads.
-            let _ = SigSet::all().thread_block();
+            let _running = RunningGuard(&shared);
+            block_signals();
             while !stop.load(Ordering::SeqCst) {
                 shared.round();
                 let _ = first_round.try_send(());
-                if ring_of.wait(shared.limits.poll_interval, &stop) {
-                    shared.desk().record.lock().steps += 1;
+                if woken_by.wait(shared.limits().poll_interval, &stop) {
+                    shared.process().record.lock().steps += 1;
                 }
             }
         })?;
         let _ = rounds.recv_timeout(patience);
-        Ok(Life { pid: std::process::id(), stopping, bell, thread: handle.thread().clone() })
+        let thread = handle.thread().clone();
+        Ok(ThreadHandle { pid: System.process_id(), stopping, waker, thread })
     }
 }
 
-/// Notes that the thread has ended, whatever ended it.
-struct Running<'a>(&'a Shared);
-
-impl Drop for Running<'_> {
-    fn drop(&mut self) {
-        self.0.desk().record.lock().running = false;
-    }
-}
-
-impl Drop for Life {
+impl Drop for ThreadHandle {
     fn drop(&mut self) {
         // A forked child shares the timer with its parent, and has no thread to stop.
-        if self.pid == std::process::id() {
+        if self.pid == System.process_id() {
             self.stopping.store(true, Ordering::SeqCst);
-            self.bell.ring(&self.thread);
+            self.waker.wake(&self.thread);
         }
     }
 }
 
-/// Wakes the thread before its poll interval is over.
-enum Bell {
-    /// Readable when the wall clock was stepped, or when set to the past.
-    Timer(TimerFd),
-    /// No timer to be had: only [`Bell::ring`] wakes.
-    Park,
+/// Records that the thread has ended, whatever ended it.
+struct RunningGuard<'a>(&'a Shared);
+
+impl Drop for RunningGuard<'_> {
+    fn drop(&mut self) {
+        self.0.process().record.lock().running = false;
+    }
 }
 
-impl Bell {
-    /// A bell, and what is wrong with it if it does not ring at a step.
-    fn new() -> (Bell, Option<String>) {
-        let timer = TimerFd::new(
-            ClockId::CLOCK_REALTIME,
-            TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
-        );
-        match timer.and_then(|timer| Bell::arm(&timer).map(|()| timer)) {
-            Ok(timer) => (Bell::Timer(timer), None),
-            Err(errno) => (Bell::Park, Some(format!("no timerfd can be had: {errno}"))),
+/// Signals are for the program's own threads.
+fn block_signals() {
+    #[cfg(unix)]
+    let _ = nix::sys::signal::SigSet::all().thread_block();
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use step_timer::Waker;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod step_timer {
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread::{self, Thread};
+    use std::time::Duration;
+
+    use nix::errno::Errno;
+    use nix::poll::{PollFd, PollFlags, ppoll};
+    use nix::sys::time::TimeSpec;
+    use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
+
+    /// Wakes the thread before its poll interval is over.
+    pub(super) enum Waker {
+        /// Readable when the wall clock was stepped, or when set to the past.
+        Timer(TimerFd),
+        /// No timer can be had: only [`Waker::wake`] wakes.
+        Park,
+    }
+
+    impl Waker {
+        /// A waker, and why it does not wake at a step, if it does not.
+        pub(super) fn new() -> (Waker, Option<String>) {
+            let timer = TimerFd::new(
+                ClockId::CLOCK_REALTIME,
+                TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
+            );
+            match timer.and_then(|timer| Waker::arm(&timer).map(|()| timer)) {
+                Ok(timer) => (Waker::Timer(timer), None),
+                Err(errno) => (Waker::Park, Some(format!("no timerfd can be had: {errno}"))),
+            }
+        }
+
+        /// Sets the timer to a time that is never reached; a step cancels it.
+        fn arm(timer: &TimerFd) -> Result<(), Errno> {
+            let never = TimeSpec::from_duration(NEVER);
+            let flags =
+                TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+            timer.set(Expiration::OneShot(never), flags)
+        }
+
+        /// Sleeps for `interval`, or until woken. `true` if the wall clock was stepped.
+        pub(super) fn wait(&self, interval: Duration, stopping: &AtomicBool) -> bool {
+            let Waker::Timer(timer) = self else {
+                thread::park_timeout(interval);
+                return false;
+            };
+            if stopping.load(Ordering::SeqCst) {
+                return false;
+            }
+            let mut fds = [PollFd::new(timer.as_fd(), PollFlags::POLLIN)];
+            let woken = ppoll(&mut fds, Some(TimeSpec::from_duration(interval)), None);
+            if woken == Ok(0) {
+                return false;
+            }
+            if woken.is_err() || timer.wait().is_err() {
+                // The descriptor was closed by other code (a daemonizing `closefrom`).
+                thread::park_timeout(interval);
+                return false;
+            }
+            let stepped = !stopping.load(Ordering::SeqCst);
+            // Armed again before the sources are sampled, so that a step while they are is
+            // not missed; and before `stopping` is read again, because a wake-up in
+            // between is lost and the flag is not.
+            let _ = Waker::arm(timer);
+            stepped
+        }
+
+        pub(super) fn wake(&self, thread: &Thread) {
+            let past = TimeSpec::from_duration(Duration::from_nanos(1));
+            if let Waker::Timer(timer) = self {
+                let _ = timer.set(Expiration::OneShot(past), TimerSetTimeFlags::TFD_TIMER_ABSTIME);
+            }
+            thread.unpark();
         }
     }
 
-    /// Sets the timer to a time that is never reached; a step cancels it.
-    fn arm(timer: &TimerFd) -> Result<(), Errno> {
-        let never = TimeSpec::new(i64::from(i32::MAX) * 4, 0);
-        let flags =
-            TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
-        timer.set(Expiration::OneShot(never), flags)
-    }
+    /// The last second that a 32-bit `time_t` counts where it has 32 bits, and 272 years
+    /// after 1970 elsewhere.
+    const NEVER: Duration = Duration::from_secs(if size_of::<libc::time_t>() == 4 {
+        i32::MAX as u64
+    } else {
+        i32::MAX as u64 * 4
+    });
+}
 
-    /// Sleeps for `interval`, or until woken. `true` if the wall clock was stepped.
-    fn wait(&self, interval: Duration, stopping: &AtomicBool) -> bool {
-        let Bell::Timer(timer) = self else {
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use park::Waker;
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod park {
+    use std::sync::atomic::AtomicBool;
+    use std::thread::{self, Thread};
+    use std::time::Duration;
+
+    /// Wakes the thread before its poll interval is over, to end it.
+    pub(super) struct Waker;
+
+    impl Waker {
+        pub(super) fn new() -> (Waker, Option<String>) {
+            (Waker, Some("this operating system does not tell of steps".to_owned()))
+        }
+
+        pub(super) fn wait(&self, interval: Duration, _: &AtomicBool) -> bool {
             thread::park_timeout(interval);
-            return false;
-        };
-        if stopping.load(Ordering::SeqCst) {
-            return false;
+            false
         }
-        let mut fds = [PollFd::new(std::os::fd::AsFd::as_fd(timer), PollFlags::POLLIN)];
-        let woken = ppoll(&mut fds, Some(TimeSpec::from_duration(interval)), None);
-        if woken == Ok(0) {
-            return false;
-        }
-        if woken.is_err() || timer.wait().is_err() {
-            // Somebody has closed it behind our back (a daemonizing `closefrom`).
-            thread::park_timeout(interval);
-            return false;
-        }
-        let stepped = !stopping.load(Ordering::SeqCst);
-        // Armed again before the sources are asked: a step while they are is
-        // not missed. Before `stopping` is looked at: a bell rung in between is
-        // lost, and the flag is not.
-        let _ = Bell::arm(timer);
-        stepped
-    }
 
-    fn ring(&self, thread: &Thread) {
-        let past = TimeSpec::new(0, 1);
-        if let Bell::Timer(timer) = self {
-            let _ = timer.set(Expiration::OneShot(past), TimerSetTimeFlags::TFD_TIMER_ABSTIME);
+        pub(super) fn wake(&self, thread: &Thread) {
+            thread.unpark();
         }
-        thread.unpark();
     }
 }

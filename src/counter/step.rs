@@ -3,13 +3,11 @@
 //! A counter need not count one by one. The TSCs seen so far add 25 ticks of
 //! 2.5 GHz a hundred million times a second; a counter of 1 GHz, which Armv8.6
 //! asks for, may add 40 ticks 25 million times a second. What it shows is then
-//! up to a step old, and `latest` would be too small by as much. Nothing tells
+//! up to a step old, and `latest` would be too small by as much. Nothing states
 //! the step, so it is measured.
 
-use nix::time::ClockId;
-
-use crate::clock::bound::Pace;
-use crate::sys;
+use super::{RateBounds, raw_ticks};
+use crate::host::Host;
 
 /// The step of the TSCs seen so far: they count a 100 MHz reference. The
 /// kernel's clocks are read from the same counter and share its steps.
@@ -20,25 +18,59 @@ const READS: usize = 64;
 /// The step of the kernel's raw clock, and of its wall clock on top, where the
 /// kernel may keep time by anything: hpet steps by 70 ns, acpi_pm by 279, jiffies
 /// by milliseconds. No two different readings are nearer than one step.
-pub(crate) fn kernel_step_ns() -> u64 {
+pub(super) fn kernel_step_ns(host: &dyn Host) -> u64 {
     const JIFFY_NS: u64 = 10_000_000;
-    let read = || sys::nanos(ClockId::CLOCK_MONOTONIC_RAW) as u64;
+    // Readings that fail show no movement, and then the widest step is assumed.
+    let read = || raw_ticks(host).unwrap_or(0);
     let step = least_gap(read, READS).unwrap_or(JIFFY_NS);
     2 * step.max(GRANULARITY_NS)
 }
 
 /// The step of the processor's counter, which ticks at `ratio`; `None` if it stands still.
-pub(crate) fn hardware_step_ns(ratio: &Pace) -> Option<u64> {
-    longest_step(sys::hardware::ticks_unordered)
-        .map(|ticks| GRANULARITY_NS.max(ratio.most_nanos(ticks)))
+pub(super) fn hardware_step_ns(host: &dyn Host, ratio: &RateBounds) -> Option<u64> {
+    longest_step(|| host.ticks_unordered()).map(|ticks| GRANULARITY_NS.max(ratio.most_nanos(ticks)))
 }
 
-/// No less than any step of a counter whose steps are equal, but that each is rounded to
+/// At least any step of a counter whose steps are equal, except that each is rounded to
 /// whole ticks: 24 MHz shown as 1 GHz adds 41 at times and 42 at others.
+///
+/// A counter that was seen to move by single ticks, and never by two, counts one by one.
+/// Of any other the least distance seen may be a step that was rounded down, so one tick
+/// is added.
 fn longest_step(mut read: impl FnMut() -> u64) -> Option<u64> {
     const UNTIL_IT_MOVES: usize = 100_000;
-    let gap = least_gap(&mut read, READS).or_else(|| least_gap(&mut read, UNTIL_IT_MOVES))?;
-    gap.checked_add(1)
+    let mut moves = Moves::default();
+    let mut last = read();
+    for _ in 0..UNTIL_IT_MOVES {
+        let now = read();
+        moves.saw(now.saturating_sub(std::mem::replace(&mut last, now)));
+        if moves.count >= READS {
+            break;
+        }
+    }
+    match moves.least? {
+        1 if moves.twos == 0 && moves.count >= READS => Some(1),
+        least => least.checked_add(1),
+    }
+}
+
+/// The distances between readings in a row that differ.
+#[derive(Default)]
+struct Moves {
+    count: usize,
+    least: Option<u64>,
+    /// How many were of two ticks.
+    twos: usize,
+}
+
+impl Moves {
+    fn saw(&mut self, gap: u64) {
+        if gap > 0 {
+            self.count += 1;
+            self.least = Some(self.least.map_or(gap, |least| least.min(gap)));
+            self.twos += usize::from(gap == 2);
+        }
+    }
 }
 
 /// The least distance of two readings in a row that differ, among `reads`: no less
@@ -80,14 +112,27 @@ mod tests {
             assert_eq!(least_gap(shown(step, cost), 64), gap, "{step} ticks, {cost} a reading");
         }
         assert_eq!(least_gap(shown(1_000, 3), 1_000), Some(1_000));
-        // A step that is rounded, and a counter that never moves: no step is no step of 1.
+        // Steps that are rounded to whole ticks: the longer ones count.
         let mut time = 0;
         let rounded = || {
             time += 1;
             time * 125 / 3
         };
         assert!(longest_step(rounded).is_some_and(|step| step >= 42));
-        assert_eq!(longest_step(|| 7), None);
+        let mut time = 0;
+        let mut one_and_two = || {
+            time += 1;
+            time * 5 / 4
+        };
+        assert_eq!(longest_step(&mut one_and_two), Some(2), "1.25 ticks, rounded");
+        // A counter that counts one by one, read four times a tick.
+        let mut time = 0;
+        let one_by_one = || {
+            time += 1;
+            time / 4
+        };
+        assert_eq!(longest_step(one_by_one), Some(1));
+        assert_eq!(longest_step(|| 7), None, "one that never moves is not one of step 1");
         let mut backwards = (0..u64::MAX).rev();
         assert_eq!(least_gap(|| backwards.next().unwrap_or(0), 64), None, "never taken for a step");
     }

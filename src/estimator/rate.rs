@@ -1,4 +1,4 @@
-//! [`Rate`]: the counter's rate, learnt as an interval.
+//! [`RateEstimator`]: the counter's rate, learnt as an interval.
 //!
 //! Between two samples of a time daemon, a bound widens by what the counter's
 //! rate may be off: 200 ppm either way (assumption A2), 0.4 ms a second. That is
@@ -46,7 +46,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::clock::bound::{Bound, Pace};
+use super::bound::Bound;
+use crate::counter::RateBounds;
 use crate::timestamp::Timestamp;
 
 /// The stretch of time that A3 is about.
@@ -57,7 +58,7 @@ const SLOTS: u64 = 32;
 
 /// The counter's rate as far as samples have shown it.
 #[derive(Clone, Debug)]
-pub(crate) struct Rate {
+pub(crate) struct RateEstimator {
     max_wander_ppm: u32,
     /// At most one a slot, oldest first.
     anchors: VecDeque<Bound>,
@@ -67,23 +68,23 @@ pub(crate) struct Rate {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Excluded;
 
-/// A pace, and up to which tick it may be used.
+/// Rates, and up to which tick they may be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Slope {
-    pub(crate) pace: Pace,
+pub(crate) struct RateEstimate {
+    pub(crate) rates: RateBounds,
     pub(crate) until: u64,
 }
 
-impl Slope {
+impl RateEstimate {
     /// A2 alone, which does not end.
-    pub(crate) fn unlimited(pace: Pace) -> Slope {
-        Slope { pace, until: u64::MAX }
+    pub(crate) fn unlimited(rates: RateBounds) -> RateEstimate {
+        RateEstimate { rates, until: u64::MAX }
     }
 }
 
-impl Rate {
-    pub(crate) fn new(max_wander_ppm: u32) -> Rate {
-        Rate { max_wander_ppm, anchors: VecDeque::new() }
+impl RateEstimator {
+    pub(crate) fn new(max_wander_ppm: u32) -> RateEstimator {
+        RateEstimator { max_wander_ppm, anchors: VecDeque::new() }
     }
 
     /// Forgets all samples.
@@ -93,7 +94,7 @@ impl Rate {
 
     /// Takes a sample's own bound into account. `true` if what is known of the
     /// rate may have changed.
-    pub(crate) fn observe(&mut self, bound: &Bound, base: &Pace) -> bool {
+    pub(crate) fn observe(&mut self, bound: &Bound, base: &RateBounds) -> bool {
         let expired = self.expire(bound.origin, base);
         let slot = (window_ticks(base) / SLOTS).max(1);
         match self.anchors.back_mut() {
@@ -112,40 +113,44 @@ impl Rate {
     }
 
     /// Drops the samples that are too old at `tick`. `true` if there were any.
-    pub(crate) fn expire(&mut self, tick: u64, base: &Pace) -> bool {
+    pub(crate) fn expire(&mut self, tick: u64, base: &RateBounds) -> bool {
         let window = window_ticks(base);
         let before = self.anchors.len();
         self.anchors.retain(|anchor| anchor.origin.saturating_add(window) > tick);
         self.anchors.len() < before
     }
 
-    /// The pace that A1, A2 (`base`) and A3 allow together.
+    /// The rates that A1, A2 (`base`) and A3 allow together.
     ///
     /// # Errors
     ///
     /// If they exclude each other.
-    pub(crate) fn slope(&self, base: &Pace, granularity_ns: u64) -> Result<Slope, Excluded> {
-        let mut pace = *base;
+    pub(crate) fn estimate(
+        &self,
+        base: &RateBounds,
+        granularity_ns: u64,
+    ) -> Result<RateEstimate, Excluded> {
+        let mut rates = *base;
         let mut until = u64::MAX;
         let window = window_ticks(base);
         for (i, older) in self.anchors.iter().enumerate() {
             for newer in self.anchors.range(i + 1..) {
                 let Some(mean) = mean(older, newer, base, granularity_ns) else { continue };
                 let allowed = mean.with_drift(self.max_wander_ppm);
-                let narrowed = pace.intersect(allowed).ok_or(Excluded)?;
-                if narrowed != pace {
-                    pace = narrowed;
+                let narrowed = rates.intersect(allowed).ok_or(Excluded)?;
+                if narrowed != rates {
+                    rates = narrowed;
                     until = until.min(older.origin.saturating_add(window));
                 }
             }
         }
-        Ok(Slope { pace, until })
+        Ok(RateEstimate { rates, until })
     }
 }
 
 /// The least ticks in which the window can pass.
-fn window_ticks(base: &Pace) -> u64 {
-    let most_per_tick = base.fastest.max(1);
+fn window_ticks(base: &RateBounds) -> u64 {
+    let most_per_tick = base.max.max(1);
     let ticks = ((WINDOW.as_nanos() << 64) / u128::from(most_per_tick)) >> base.shift;
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
@@ -153,7 +158,12 @@ fn window_ticks(base: &Pace) -> u64 {
 /// The mean rate between two bounds; `None` if they say nothing of it.
 ///
 /// The counter shows its last step, at both: so many ticks fewer or more may have passed.
-fn mean(older: &Bound, newer: &Bound, base: &Pace, granularity_ns: u64) -> Option<Pace> {
+fn mean(
+    older: &Bound,
+    newer: &Bound,
+    base: &RateBounds,
+    granularity_ns: u64,
+) -> Option<RateBounds> {
     let step = base.most_ticks(granularity_ns);
     let shown = newer.origin.checked_sub(older.origin)?;
     let ticks = (shown.checked_sub(step)?, shown.checked_add(step)?);
@@ -162,7 +172,7 @@ fn mean(older: &Bound, newer: &Bound, base: &Pace, granularity_ns: u64) -> Optio
     };
     let least = span(older.time.latest(), newer.time.earliest())?;
     let most = span(older.time.earliest(), newer.time.latest())?;
-    Pace::measured(base.shift, ticks, (least, most))
+    RateBounds::measured(base.shift, ticks, (least, most))
 }
 
 #[cfg(test)]
@@ -173,8 +183,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    fn base() -> Pace {
-        Pace::NANOSECONDS.with_drift(200)
+    fn base() -> RateBounds {
+        RateBounds::NANOSECONDS.with_drift(200)
     }
 
     /// A bound of ± `error_ns` at second `at` of a counter whose nanosecond is `ppm` too long.
@@ -184,17 +194,17 @@ mod tests {
         Bound { origin: at * SECOND, time: Interval::new(end(-error_ns), end(error_ns)).unwrap() }
     }
 
-    fn width_ppm(slope: &Slope) -> f64 {
-        slope.pace.uncertainty_ppb() / 1_000.0
+    fn width_ppm(estimate: &RateEstimate) -> f64 {
+        estimate.rates.uncertainty_ppb() / 1_000.0
     }
 
     #[test]
     fn a_longer_baseline_shows_the_rate_better_down_to_the_allowance() {
-        let mut rate = Rate::new(15);
+        let mut rate = RateEstimator::new(15);
         let mut widths = Vec::new();
         for at in [0, 300, 1_000, 3_000, 7_000] {
             rate.observe(&bound(at, 40, 1_000_000, 0), &base());
-            widths.push(width_ppm(&rate.slope(&base(), 10).unwrap()));
+            widths.push(width_ppm(&rate.estimate(&base(), 10).unwrap()));
         }
         assert!((widths[0] - 200.0).abs() < 0.1, "{widths:?}");
         assert!(widths.windows(2).all(|w| w[1] < w[0]), "{widths:?}");
@@ -203,19 +213,19 @@ mod tests {
 
     #[test]
     fn what_is_learnt_ends_two_hours_after_the_oldest_sample_it_rests_on() {
-        let mut rate = Rate::new(15);
+        let mut rate = RateEstimator::new(15);
         for at in [100, 2_000] {
             rate.observe(&bound(at, 0, 1_000_000, 0), &base());
         }
-        let until = rate.slope(&base(), 10).unwrap().until;
+        let until = rate.estimate(&base(), 10).unwrap().until;
         assert!(until <= 7_300 * SECOND && until > 7_290 * SECOND, "{until}");
         assert!(rate.expire(until, &base()));
-        assert_eq!(rate.slope(&base(), 10), Ok(Slope::unlimited(base())));
+        assert_eq!(rate.estimate(&base(), 10), Ok(RateEstimate::unlimited(base())));
     }
 
     #[test]
     fn of_each_part_of_the_window_the_narrowest_sample_counts() {
-        let mut rate = Rate::new(1);
+        let mut rate = RateEstimator::new(1);
         rate.observe(&bound(10, 0, 1_000_000, 0), &base());
         assert!(rate.observe(&bound(20, 0, 1_000, 0), &base()));
         assert!(!rate.observe(&bound(30, 0, 2_000_000, 0), &base()));
@@ -226,34 +236,34 @@ mod tests {
     #[test]
     fn a_rate_that_changed_by_more_than_the_allowance_is_noticed() {
         // 50 ppm for a thousand seconds, then -50: the means are 100 ppm apart.
-        let mut rate = Rate::new(15);
+        let mut rate = RateEstimator::new(15);
         for at in [0, 1_000] {
             rate.observe(&bound(at, 50, 100_000, 0), &base());
         }
-        assert!(rate.slope(&base(), 10).is_ok());
+        assert!(rate.estimate(&base(), 10).is_ok());
         rate.observe(&bound(2_000, -50, 100_000, 100_000_000), &base());
-        assert_eq!(rate.slope(&base(), 10), Err(Excluded));
+        assert_eq!(rate.estimate(&base(), 10), Err(Excluded));
     }
 
     #[test]
     fn a_rate_beyond_a2_is_excluded() {
-        let mut rate = Rate::new(15);
+        let mut rate = RateEstimator::new(15);
         for at in [0, 1_000] {
             rate.observe(&bound(at, 400, 100_000, 0), &base());
         }
-        assert_eq!(rate.slope(&base(), 10), Err(Excluded));
+        assert_eq!(rate.estimate(&base(), 10), Err(Excluded));
     }
 
     /// Samples good to a microsecond each 500 s, of a rate that is `ppm` first and then 10 more.
-    fn wandering(max_wander_ppm: u32, ppm: i64) -> Result<Slope, Excluded> {
-        let mut rate = Rate::new(max_wander_ppm);
+    fn wandering(max_wander_ppm: u32, ppm: i64) -> Result<RateEstimate, Excluded> {
+        let mut rate = RateEstimator::new(max_wander_ppm);
         let (mut at, mut truth) = (0u64, 0i64);
         for now in [ppm, ppm, ppm, ppm + 10] {
             rate.observe(&bound(at, 0, 1_000, truth - (at * SECOND) as i64), &base());
             at += 500;
             truth += (500 * SECOND) as i64 + 500 * now * 1_000;
         }
-        rate.slope(&base(), 10)
+        rate.estimate(&base(), 10)
     }
 
     #[test]
@@ -261,10 +271,10 @@ mod tests {
         let nanos = |ppm: i64| (SECOND as i64 + ppm * 1_000) as u64;
         // The last 500 s are not sampled yet: the rate is 50 by now, and 40 is known.
         let broken = wandering(1, 40).expect("its own means agree");
-        assert!(broken.pace.most_nanos(SECOND) < nanos(50));
+        assert!(broken.rates.most_nanos(SECOND) < nanos(50));
         let allowed = wandering(15, 40).expect("the means agree");
-        assert!(allowed.pace.most_nanos(SECOND) >= nanos(50));
-        assert!(allowed.pace.least_nanos(SECOND) <= nanos(40));
+        assert!(allowed.rates.most_nanos(SECOND) >= nanos(50));
+        assert!(allowed.rates.least_nanos(SECOND) <= nanos(40));
     }
 
     proptest! {
@@ -275,7 +285,7 @@ mod tests {
             wander in 0i64..=15,
         ) {
             // The rate swings between ppm and ppm + wander from sample to sample.
-            let (mut rate, mut at, mut truth) = (Rate::new(15), 0u64, 0i64);
+            let (mut rate, mut at, mut truth) = (RateEstimator::new(15), 0u64, 0i64);
             for (i, (gap, off)) in samples.into_iter().enumerate() {
                 let now = ppm + if i % 2 == 0 { wander } else { 0 };
                 at += gap;
@@ -284,11 +294,11 @@ mod tests {
                 let time = Interval::new(end(-1_000_000), end(1_000_000)).unwrap();
                 rate.observe(&Bound { origin: at * SECOND, time }, &base());
             }
-            let slope = rate.slope(&base(), 10).unwrap();
+            let estimate = rate.estimate(&base(), 10).unwrap();
             for now in [ppm, ppm + wander] {
                 let nanos = (SECOND as i64 + now * 1_000) as u64;
-                prop_assert!(slope.pace.least_nanos(SECOND) <= nanos);
-                prop_assert!(nanos <= slope.pace.most_nanos(SECOND));
+                prop_assert!(estimate.rates.least_nanos(SECOND) <= nanos);
+                prop_assert!(nanos <= estimate.rates.most_nanos(SECOND));
             }
         }
     }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::stamp::Stamp;
-use crate::clock::truetime::ClockError;
 use crate::durable::RecordError;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
 /// Why a hybrid logical clock issues no stamp, or takes none.

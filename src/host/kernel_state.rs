@@ -1,15 +1,13 @@
 //! [`KernelState`]: what the kernel says about its clock, decoded.
 //!
-//! Its numbers are in half a dozen units, and one bit of the status changes the
-//! unit of one field. Here they become nanoseconds, microseconds and parts per
-//! billion, with names that say so; what they are worth is judged in
-//! [`kernel`](super::kernel).
+//! `adjtimex` answers in half a dozen units, and one bit of its status changes the unit
+//! of one field. Here the answer is in nanoseconds, microseconds and parts per billion,
+//! with names that say so. What the numbers are worth is judged in `source::kernel`.
+//!
+//! The constants are Linux's, and stand here because other systems lack some of them:
+//! a simulated Linux runs on those too.
 
 use std::fmt;
-
-use nix::errno::Errno;
-
-use crate::sys;
 
 /// What `adjtimex` says, decoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,51 +31,48 @@ pub struct KernelState {
     pub rate_ppb: i64,
     /// TAI − UTC in seconds as the kernel was told, or 0 if it was not.
     pub tai: i32,
+    /// The kernel's wall clock at the call, in nanoseconds of Unix time.
+    pub unix_ns: i64,
 }
 
 /// How fast `maxerror` grows, in parts per million: the kernel's MAXFREQ.
 pub(crate) const GROWTH_PPM: i64 = 500;
 
+/// States that `adjtimex` returns, from Linux's `<sys/timex.h>`.
+pub(crate) const TIME_OK: i32 = 0;
+pub(crate) const TIME_INS: i32 = 1;
+pub(crate) const TIME_DEL: i32 = 2;
+pub(crate) const TIME_OOP: i32 = 3;
+pub(crate) const TIME_WAIT: i32 = 4;
+pub(crate) const TIME_ERROR: i32 = 5;
+
+/// Status bits, from the same header.
+pub(crate) const STA_PLL: i32 = 0x0001;
+pub(crate) const STA_PPSFREQ: i32 = 0x0002;
+pub(crate) const STA_PPSTIME: i32 = 0x0004;
+pub(crate) const STA_FLL: i32 = 0x0008;
+pub(crate) const STA_INS: i32 = 0x0010;
+pub(crate) const STA_DEL: i32 = 0x0020;
+pub(crate) const STA_UNSYNC: i32 = 0x0040;
+pub(crate) const STA_FREQHOLD: i32 = 0x0080;
+pub(crate) const STA_PPSSIGNAL: i32 = 0x0100;
+pub(crate) const STA_PPSJITTER: i32 = 0x0200;
+pub(crate) const STA_PPSWANDER: i32 = 0x0400;
+pub(crate) const STA_PPSERROR: i32 = 0x0800;
+pub(crate) const STA_CLOCKERR: i32 = 0x1000;
+pub(crate) const STA_NANO: i32 = 0x2000;
+pub(crate) const STA_MODE: i32 = 0x4000;
+pub(crate) const STA_CLK: i32 = 0x8000;
+
 impl KernelState {
-    /// Asks the kernel.
-    ///
-    /// # Errors
-    ///
-    /// `EPERM` or `ENOSYS` where a seccomp filter denies the call.
-    pub fn read() -> Result<KernelState, Errno> {
-        let answer = sys::adjtimex()?;
-        // Not every filter that lets the one form through lets the other; where
-        // it does not, nobody under the same filter has used `adjtime()` either.
-        let pending_us = sys::adjtime_pending_us().unwrap_or(0);
-        Ok(KernelState::decode(answer.state, &answer.timex, pending_us))
-    }
-
-    pub(crate) fn decode(state: i32, timex: &libc::timex, adjtime_us: i64) -> KernelState {
-        // STA_NANO changes the unit of `offset` and of nothing else used here.
-        let offset_unit = if timex.status & libc::STA_NANO != 0 { 1 } else { 1000 };
-        // `freq` is in ppm with 16 fractional bits; one `tick` is 1 µs of 10 ms.
-        let freq_ppb = timex.freq.saturating_mul(1000) >> 16;
-        let tick_ppb = timex.tick.saturating_sub(NOMINAL_TICK_US).saturating_mul(100_000);
-        KernelState {
-            state,
-            status: timex.status,
-            maxerror_us: timex.maxerror,
-            esterror_us: timex.esterror,
-            offset_ns: timex.offset.saturating_mul(offset_unit),
-            adjtime_ns: adjtime_us.saturating_mul(1000),
-            rate_ppb: freq_ppb.saturating_add(tick_ppb),
-            tai: timex.tai,
-        }
-    }
-
     /// Whether the kernel says that something disciplines its clock.
     pub fn is_synchronized(&self) -> bool {
-        self.status & libc::STA_UNSYNC == 0 && self.state != libc::TIME_ERROR
+        self.status & STA_UNSYNC == 0 && self.state != TIME_ERROR
     }
 
     /// Whether `maxerror` is anything but the kernel's "I do not know".
     ///
-    /// A step sets it to that, so while it is less somebody has written since.
+    /// A step sets it to that value, so a smaller one was written since.
     pub fn has_bound(&self) -> bool {
         (0..UNKNOWN_ERROR_US).contains(&self.maxerror_us)
     }
@@ -90,29 +85,29 @@ impl KernelState {
     /// Whether the last write bears the mark of a writer that states no bound.
     pub fn states_no_bound(&self) -> bool {
         let residue = self.residue_us();
-        let ntpd_startup = residue == NTPD_STARTUP_US && self.status & libc::STA_PLL != 0;
+        let ntpd_startup = residue == NTPD_STARTUP_US && self.status & STA_PLL != 0;
         self.maxerror_us < 0 || residue == 0 || ntpd_startup
     }
 
     /// The names of the bits that are set in `status`, as in `<sys/timex.h>`.
     pub fn status_names(&self) -> Vec<&'static str> {
         const NAMES: [(i32, &str); 16] = [
-            (libc::STA_PLL, "PLL"),
-            (libc::STA_PPSFREQ, "PPSFREQ"),
-            (libc::STA_PPSTIME, "PPSTIME"),
-            (libc::STA_FLL, "FLL"),
-            (libc::STA_INS, "INS"),
-            (libc::STA_DEL, "DEL"),
-            (libc::STA_UNSYNC, "UNSYNC"),
-            (libc::STA_FREQHOLD, "FREQHOLD"),
-            (libc::STA_PPSSIGNAL, "PPSSIGNAL"),
-            (libc::STA_PPSJITTER, "PPSJITTER"),
-            (libc::STA_PPSWANDER, "PPSWANDER"),
-            (libc::STA_PPSERROR, "PPSERROR"),
-            (libc::STA_CLOCKERR, "CLOCKERR"),
-            (libc::STA_NANO, "NANO"),
-            (libc::STA_MODE, "MODE"),
-            (libc::STA_CLK, "CLK"),
+            (STA_PLL, "PLL"),
+            (STA_PPSFREQ, "PPSFREQ"),
+            (STA_PPSTIME, "PPSTIME"),
+            (STA_FLL, "FLL"),
+            (STA_INS, "INS"),
+            (STA_DEL, "DEL"),
+            (STA_UNSYNC, "UNSYNC"),
+            (STA_FREQHOLD, "FREQHOLD"),
+            (STA_PPSSIGNAL, "PPSSIGNAL"),
+            (STA_PPSJITTER, "PPSJITTER"),
+            (STA_PPSWANDER, "PPSWANDER"),
+            (STA_PPSERROR, "PPSERROR"),
+            (STA_CLOCKERR, "CLOCKERR"),
+            (STA_NANO, "NANO"),
+            (STA_MODE, "MODE"),
+            (STA_CLK, "CLK"),
         ];
         NAMES.iter().filter(|(bit, _)| self.status & bit != 0).map(|&(_, name)| name).collect()
     }
@@ -120,12 +115,12 @@ impl KernelState {
     /// The clock state in words.
     pub fn state_name(&self) -> &'static str {
         match self.state {
-            libc::TIME_OK => "OK",
-            libc::TIME_INS => "INS (a leap second will be inserted at the end of the UTC day)",
-            libc::TIME_DEL => "DEL (a leap second will be deleted at the end of the UTC day)",
-            libc::TIME_OOP => "OOP (a leap second is in progress)",
-            libc::TIME_WAIT => "WAIT (a leap second has passed)",
-            libc::TIME_ERROR => "ERROR (not synchronized)",
+            TIME_OK => "OK",
+            TIME_INS => "INS (a leap second will be inserted at the end of the UTC day)",
+            TIME_DEL => "DEL (a leap second will be deleted at the end of the UTC day)",
+            TIME_OOP => "OOP (a leap second is in progress)",
+            TIME_WAIT => "WAIT (a leap second has passed)",
+            TIME_ERROR => "ERROR (not synchronized)",
             _ => "unknown",
         }
     }
@@ -143,10 +138,7 @@ impl fmt::Display for KernelState {
     }
 }
 
-/// A tick of USER_HZ, 10 ms.
-const NOMINAL_TICK_US: i64 = 10_000;
-
-/// Where `maxerror` stands after a step, and ends when nobody writes it: 16 s, in µs.
+/// Where `maxerror` stands after a step, and ends when nothing writes it: 16 s, in µs.
 const UNKNOWN_ERROR_US: i64 = 16_000_000;
 
 /// What ntpsec writes before it has heard from any server, in µs, with STA_PLL.
@@ -156,27 +148,48 @@ const NTPD_STARTUP_US: i64 = 16;
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_structure_is_read_in_the_units_that_the_kernel_uses() {
-        let zeroed = || sys::adjtimex().expect("any process may").timex;
-        let mut timex = zeroed();
-        timex.status = 0;
-        timex.offset = -7;
-        timex.freq = -(40 << 16);
-        timex.tick = 10_001;
-        timex.maxerror = 16_000_000;
-        let micro = KernelState::decode(5, &timex, 3);
-        assert_eq!((micro.offset_ns, micro.adjtime_ns), (-7_000, 3_000));
-        assert_eq!(micro.rate_ppb, 100_000 - 40_000);
-        timex.status = libc::STA_NANO;
-        assert_eq!(KernelState::decode(5, &timex, 3).offset_ns, -7);
-        assert_eq!(micro.maxerror_us, 16_000_000, "always in µs");
+    /// A state that bears no mark of its own.
+    fn state(maxerror_us: i64, status: i32) -> KernelState {
+        KernelState {
+            state: TIME_OK,
+            status,
+            maxerror_us,
+            esterror_us: 0,
+            offset_ns: 0,
+            adjtime_ns: 0,
+            rate_ppb: 0,
+            tai: 0,
+            unix_ns: 0,
+        }
     }
 
     #[test]
-    fn this_kernel_answers_any_process() {
-        let state = KernelState::read().expect("any process may");
-        assert!(!state.state_name().contains("unknown"), "{state}");
-        assert!(state.maxerror_us >= 0);
+    fn the_marks_of_writers_without_a_bound_are_known() {
+        let cases = [
+            // maxerror, status, states no bound, has a bound at all
+            (0, 0, true, true),
+            (1_500, 0, true, true),
+            (1_516, 0, false, true),
+            (1_516, STA_PLL, true, true),
+            (1_517, STA_PLL, false, true),
+            (-1, 0, true, false),
+            (i64::MIN, 0, true, false),
+            (16_000_000, 0, true, false),
+            (i64::MAX, 0, false, false),
+        ];
+        for (maxerror, status, none, any) in cases {
+            let state = state(maxerror, status);
+            assert_eq!((state.states_no_bound(), state.has_bound()), (none, any), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_named_bit_by_bit() {
+        assert_eq!(
+            state(1, STA_PLL | STA_UNSYNC | STA_NANO).status_names(),
+            ["PLL", "UNSYNC", "NANO"]
+        );
+        assert!(!state(1, STA_UNSYNC).is_synchronized());
+        assert!(!KernelState { state: TIME_ERROR, ..state(1, 0) }.is_synchronized());
     }
 }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::Standing;
 use super::message::{Command, Grant, HolderId};
-use crate::clock::truetime::{ClockError, TrueTime};
+use crate::clock::TrueTime;
 use crate::fence::FencingToken;
 use crate::interval::Interval;
+use crate::snapshot::ClockError;
 use crate::sync::atomic::{AtomicI64, Ordering};
 use crate::timestamp::Timestamp;
 

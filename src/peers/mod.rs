@@ -86,9 +86,10 @@ mod verdict;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use crate::clock::truetime::{ClockError, TrueTime};
+use crate::clock::TrueTime;
 use crate::interval::Interval;
 use crate::quorum::Quorum;
+use crate::snapshot::ClockError;
 
 pub use exchange::{CounterLimits, Exchange, Relation, compare};
 pub use limits::{Limits, PeerError};

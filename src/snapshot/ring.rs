@@ -1,4 +1,4 @@
-//! [`Ring`]: one writer hands a bound to any number of readers, and nobody waits.
+//! [`Ring`]: one writer hands a snapshot to any number of readers, and none waits.
 //!
 //! A reader wants seven words that belong together, in a few nanoseconds, in a
 //! signal handler if need be. A lock would make it wait for the writer. A plain
@@ -59,28 +59,28 @@ pub(crate) struct Ring {
 }
 
 /// The right to publish. There is one a ring, so there is one writer.
-pub(crate) struct Publisher {
+pub(crate) struct Writer {
     last: u64,
 }
 
 impl Ring {
     /// A ring that shows `first`, and the right to replace it.
-    pub(crate) fn new(first: [u64; WORDS]) -> (Ring, Publisher) {
+    pub(crate) fn new(first: [u64; WORDS]) -> (Ring, Writer) {
         let slot = |_| Slot {
             generation: AtomicU64::new(0),
             words: std::array::from_fn(|i| AtomicU64::new(first[i])),
         };
         let slots = std::array::from_fn(slot);
         // Publication 0 is in slot 0, whose generation is 2 × 0.
-        (Ring { current: Current(AtomicU64::new(0)), slots }, Publisher { last: 0 })
+        (Ring { current: Current(AtomicU64::new(0)), slots }, Writer { last: 0 })
     }
 
     /// The right to publish, taken again. Only for a process that has the ring
     /// to itself: after a `fork` the child's copy has lost its writer, perhaps
     /// in the middle of a write. That write was not to the slot in use, so the
     /// next one goes to the same slot and completes it.
-    pub(crate) fn adopt(&self) -> Publisher {
-        Publisher { last: self.current.0.load(Ordering::Acquire) } // pairs with [W4]
+    pub(crate) fn adopt(&self) -> Writer {
+        Writer { last: self.current.0.load(Ordering::Acquire) } // pairs with [W4]
     }
 
     /// The newest publication.
@@ -105,7 +105,7 @@ impl Ring {
     }
 }
 
-impl Publisher {
+impl Writer {
     /// Replaces what `ring` shows.
     pub(crate) fn publish(&mut self, ring: &Ring, words: [u64; WORDS]) {
         let k = self.last + 1;
@@ -137,45 +137,45 @@ mod loom_models {
 
     /// One writer that goes round the ring and one reader that may be anywhere.
     fn race(
-        write: fn(&mut Publisher, &Ring, [u64; WORDS]),
+        write: fn(&mut Writer, &Ring, [u64; WORDS]),
         read: fn(&Ring) -> Option<[u64; WORDS]>,
         publications: u64,
     ) {
         loom::model(move || {
-            let (ring, mut publisher) = Ring::new([0; WORDS]);
+            let (ring, mut writer) = Ring::new([0; WORDS]);
             let ring = Arc::new(ring);
             let shared = ring.clone();
-            let writer = thread::spawn(move || {
+            let thread = thread::spawn(move || {
                 for k in 1..=publications {
-                    write(&mut publisher, &shared, [k; WORDS]);
+                    write(&mut writer, &shared, [k; WORDS]);
                 }
             });
             if let Some(words) = read(&ring) {
                 assert!(is_whole(words), "torn: {words:?}");
             }
-            writer.join().expect("the writer does not panic");
+            thread.join().expect("the writer does not panic");
         });
     }
 
     #[test]
     fn loom_a_reader_never_sees_a_torn_bound() {
-        race(Publisher::publish, Ring::try_read, SLOTS + 1);
+        race(Writer::publish, Ring::try_read, SLOTS + 1);
     }
 
     #[test]
     fn loom_an_older_bound_never_follows_a_newer_one() {
         loom::model(|| {
-            let (ring, mut publisher) = Ring::new([0; WORDS]);
+            let (ring, mut writer) = Ring::new([0; WORDS]);
             let ring = Arc::new(ring);
             let shared = ring.clone();
-            let writer = thread::spawn(move || {
+            let thread = thread::spawn(move || {
                 for k in 1..=SLOTS {
-                    publisher.publish(&shared, [k; WORDS]);
+                    writer.publish(&shared, [k; WORDS]);
                 }
             });
             let seen: Vec<_> = (0..2).filter_map(|_| ring.try_read()).map(|w| w[0]).collect();
             assert!(seen.is_sorted(), "went back: {seen:?}");
-            writer.join().expect("the writer does not panic");
+            thread.join().expect("the writer does not panic");
         });
     }
 
@@ -185,7 +185,7 @@ mod loom_models {
             let (ring, _stopped) = Ring::new([0; WORDS]);
             let ring = Arc::new(ring);
             let shared = ring.clone();
-            let writer = thread::spawn(move || {
+            let thread = thread::spawn(move || {
                 let slot = &shared.slots[1];
                 slot.generation.store(1, Ordering::Relaxed);
                 fence(Ordering::Release);
@@ -193,16 +193,16 @@ mod loom_models {
                 // ... and never comes back.
             });
             assert_eq!(ring.try_read(), Some([0; WORDS]), "at the first attempt");
-            writer.join().expect("the writer does not panic");
+            thread.join().expect("the writer does not panic");
             // A forked child takes over from there.
             ring.adopt().publish(&ring, [1; WORDS]);
             assert_eq!(ring.try_read(), Some([1; WORDS]));
         });
     }
 
-    /// [`Publisher::publish`] without [W2].
-    fn publish_without_the_fence(publisher: &mut Publisher, ring: &Ring, words: [u64; WORDS]) {
-        let k = publisher.last + 1;
+    /// [`Writer::publish`] without [W2].
+    fn publish_without_the_fence(writer: &mut Writer, ring: &Ring, words: [u64; WORDS]) {
+        let k = writer.last + 1;
         let slot = &ring.slots[(k % SLOTS) as usize];
         slot.generation.store(2 * k - 1, Ordering::Relaxed);
         for (to, word) in slot.words.iter().zip(words) {
@@ -210,7 +210,7 @@ mod loom_models {
         }
         slot.generation.store(2 * k, Ordering::Release);
         ring.current.0.store(k, Ordering::Release);
-        publisher.last = k;
+        writer.last = k;
     }
 
     /// [`Ring::try_read`] with an Acquire load at [R3] in place of the fence [R2].
@@ -231,7 +231,7 @@ mod loom_models {
     #[test]
     #[should_panic(expected = "torn")]
     fn loom_with_an_acquire_load_for_the_readers_fence_a_reading_tears() {
-        race(Publisher::publish, read_with_an_acquire_load, SLOTS);
+        race(Writer::publish, read_with_an_acquire_load, SLOTS);
     }
 }
 
@@ -243,10 +243,10 @@ mod tests {
 
     #[test]
     fn what_was_published_last_is_read() {
-        let (ring, mut publisher) = Ring::new([0; WORDS]);
+        let (ring, mut writer) = Ring::new([0; WORDS]);
         for k in 0..3 * SLOTS {
             assert_eq!(ring.read(), [k; WORDS]);
-            publisher.publish(&ring, [k + 1; WORDS]);
+            writer.publish(&ring, [k + 1; WORDS]);
         }
     }
 
@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn readings_are_whole_and_in_order_while_the_writer_runs_at_full_speed() {
-        let (ring, mut publisher) = Ring::new([0; WORDS]);
+        let (ring, mut writer) = Ring::new([0; WORDS]);
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -272,7 +272,7 @@ mod tests {
                 });
             }
             for k in 1..=1_000_000 {
-                publisher.publish(&ring, [k; WORDS]);
+                writer.publish(&ring, [k; WORDS]);
             }
             done.store(true, Ordering::Relaxed);
         });

@@ -1,4 +1,4 @@
-//! [`Calendar`]: what a host's wall clock shows, and by which table that becomes TAI.
+//! [`WallClock`]: what a host's wall clock shows, and by which table that becomes TAI.
 //!
 //! Most clocks show UTC. Some follow servers that smear: for a day around a
 //! leap second they run a hundred-thousandth slow, on purpose, and are up to half
@@ -16,17 +16,16 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 
-use crate::clock::counter::Counter;
+use crate::evidence::SourceError;
+use crate::host::KernelState;
 use crate::interval::Interval;
 use crate::scale::{LeapTable, Smear, Smeared, Span, UnixTime};
-use crate::source::SourceError;
-use crate::source::adjtimex::KernelState;
-use crate::source::realtime::{Announced, READING_STEP_NS, Realtime};
+use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
 
 /// The scale of `CLOCK_REALTIME` around a leap second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
-pub enum WallScale {
+pub enum RealtimeScale {
     /// UTC, as POSIX counts it: a second is repeated.
     #[default]
     Utc,
@@ -38,14 +37,14 @@ pub enum WallScale {
 
 /// The scale of the wall clock, and the table to leave it by.
 #[derive(Debug)]
-pub(crate) struct Calendar {
+pub(crate) struct WallClock {
     leaps: RwLock<Arc<LeapTable>>,
-    shows: WallScale,
+    shows: RealtimeScale,
 }
 
-impl Calendar {
-    pub(crate) fn new(leaps: LeapTable, shows: WallScale) -> Calendar {
-        Calendar { leaps: RwLock::new(Arc::new(leaps)), shows }
+impl WallClock {
+    pub(crate) fn new(leaps: LeapTable, shows: RealtimeScale) -> WallClock {
+        WallClock { leaps: RwLock::new(Arc::new(leaps)), shows }
     }
 
     /// The table in use.
@@ -53,14 +52,10 @@ impl Calendar {
         self.leaps.read().clone()
     }
 
-    /// Whether `leaps` would give this wall clock another meaning at present: then
-    /// what was concluded by the table in use is wrong.
-    pub(crate) fn differs_now(&self, leaps: &LeapTable) -> bool {
-        self.differs(leaps, &Realtime::look(&Counter::MONOTONIC_RAW))
-    }
-
-    fn differs(&self, leaps: &LeapTable, look: &Realtime) -> bool {
-        let by = |table: &LeapTable| self.tai_by(table, look, Duration::ZERO, None, None).ok();
+    /// Whether `leaps` would give this wall clock another meaning at `read`: then what was
+    /// concluded by the table in use is wrong.
+    pub(crate) fn differs(&self, leaps: &LeapTable, read: &Realtime) -> bool {
+        let by = |table: &LeapTable| self.tai_by(table, read, Duration::ZERO, None, None).ok();
         by(leaps) != by(&self.leaps())
     }
 
@@ -72,52 +67,52 @@ impl Calendar {
     /// What the clock showed, in TAI, when it may have been off by `error`.
     pub(crate) fn tai(
         &self,
-        look: &Realtime,
+        read: &Realtime,
         error: Duration,
         kernel: Option<&KernelState>,
-        announced: Option<Announced>,
+        pending: Option<PendingLeap>,
     ) -> Result<Interval, SourceError> {
-        self.tai_by(&self.leaps(), look, error, kernel, announced)
+        self.tai_by(&self.leaps(), read, error, kernel, pending)
     }
 
     fn tai_by(
         &self,
         leaps: &LeapTable,
-        look: &Realtime,
+        read: &Realtime,
         error: Duration,
         kernel: Option<&KernelState>,
-        announced: Option<Announced>,
+        pending: Option<PendingLeap>,
     ) -> Result<Interval, SourceError> {
         let refused = |why| SourceError::failed(format_args!("the wall clock, in TAI: {why}"));
         let error_ns = i64::try_from(error.as_nanos()).unwrap_or(i64::MAX);
         // The clock shows its last step, and may stand just before the next.
         let ends = (
-            look.unix_ns.saturating_sub(error_ns),
-            look.unix_ns.saturating_add(READING_STEP_NS).saturating_add(error_ns),
+            read.unix_ns.saturating_sub(error_ns),
+            read.unix_ns.saturating_add(READING_STEP_NS).saturating_add(error_ns),
         );
         match self.shows {
-            WallScale::Utc => {
-                let doubt = leaps.doubt(look.unix_ns).map_err(refused)?;
-                Ok(look.tai(leaps, error, kernel, announced)?.widen(doubt))
+            RealtimeScale::Utc => {
+                let doubt = leaps.doubt(read.unix_ns).map_err(refused)?;
+                Ok(read.tai(leaps, error, kernel, pending)?.widen(doubt))
             }
-            WallScale::Smeared(smear) => {
+            RealtimeScale::Smeared(smear) => {
                 let span = span(ends, |nanos| Smeared::from_nanos(nanos, smear))?;
                 leaps.smeared_to_interval(span).map_err(refused)
             }
-            WallScale::Unknown => {
+            RealtimeScale::Unknown => {
                 let span = span(ends, UnixTime::from_nanos)?;
                 leaps.unknown_smear_to_interval(span).map_err(refused)
             }
         }
     }
 
-    /// Whether the clock was stepped between two looks. A leap second of the
+    /// Whether the clock was stepped between two readings. A leap second of the
     /// table is no step, on a clock that makes it at once.
     pub(crate) fn was_stepped(&self, earlier: &Realtime, now: &Realtime) -> bool {
         match self.shows {
-            WallScale::Utc => now.was_stepped_on_tai_since(earlier, &self.leaps()),
-            WallScale::Smeared(_) => now.was_stepped_since(earlier),
-            WallScale::Unknown => {
+            RealtimeScale::Utc => now.was_stepped_on_tai_since(earlier, &self.leaps()),
+            RealtimeScale::Smeared(_) => now.was_stepped_since(earlier),
+            RealtimeScale::Unknown => {
                 now.was_stepped_since(earlier)
                     && now.was_stepped_on_tai_since(earlier, &self.leaps())
             }
@@ -146,9 +141,9 @@ mod tests {
         Realtime { before: 0, unix_ns, after: 0, offset: (0, 0) }
     }
 
-    fn tai(shows: WallScale, unix_ns: i64, error: Duration) -> Interval {
-        let calendar = Calendar::new(LeapTable::builtin(), shows);
-        calendar.tai(&look(unix_ns), error, None, None).expect("after 1972")
+    fn tai(shows: RealtimeScale, unix_ns: i64, error: Duration) -> Interval {
+        let wall_clock = WallClock::new(LeapTable::builtin(), shows);
+        wall_clock.tai(&look(unix_ns), error, None, None).expect("after 1972")
     }
 
     #[test]
@@ -159,37 +154,37 @@ mod tests {
             // True time, and what a host that follows such servers shows then.
             let truth = Timestamp::from_tai_nanos((LEAP + 36 + hours * 3600) * SECOND);
             let shown = LeapTable::builtin().tai_to_smeared(truth, google).expect("after 1972");
-            let known = tai(WallScale::Smeared(google), shown.nanos(), ms);
+            let known = tai(RealtimeScale::Smeared(google), shown.nanos(), ms);
             assert!(known.contains(truth), "{hours} h: {known}");
             assert!(known.width() <= Duration::from_micros(2_001), "{hours} h: {known}");
             // Unknown, it is covered, and a second or so wide near the leap only.
-            let unknown = tai(WallScale::Unknown, shown.nanos(), ms);
+            let unknown = tai(RealtimeScale::Unknown, shown.nanos(), ms);
             assert!(unknown.contains(truth), "{hours} h: {unknown}");
             assert_eq!(unknown.width() > Duration::from_secs(1), hours.abs() < 25, "{hours} h");
             // Taken for UTC it is missed where the smear is far off: that is why.
-            let missed = !tai(WallScale::Utc, shown.nanos(), ms).contains(truth);
+            let missed = !tai(RealtimeScale::Utc, shown.nanos(), ms).contains(truth);
             assert_eq!(missed, (1..12).contains(&hours.abs()), "{hours} h");
         }
     }
 
     #[test]
     fn a_table_that_is_exchanged_counts_from_then_on() {
-        let calendar = Calendar::new(LeapTable::builtin(), WallScale::Utc);
+        let wall_clock = WallClock::new(LeapTable::builtin(), RealtimeScale::Utc);
         let now = 1_800_000_000;
         let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
             .entries()
             .map(|e| (e.since.nanos() / SECOND, e.tai_minus_utc))
             .collect();
-        let at = |calendar: &Calendar| {
-            calendar.tai(&look(now * SECOND), Duration::ZERO, None, None).expect("after 1972")
+        let at = |wall_clock: &WallClock| {
+            wall_clock.tai(&look(now * SECOND), Duration::ZERO, None, None).expect("after 1972")
         };
-        assert_eq!(at(&calendar).earliest().tai_nanos(), (now + 37) * SECOND);
-        assert!(!calendar.differs(&LeapTable::builtin(), &look(now * SECOND)), "the same");
+        assert_eq!(at(&wall_clock).earliest().tai_nanos(), (now + 37) * SECOND);
+        assert!(!wall_clock.differs(&LeapTable::builtin(), &look(now * SECOND)), "the same");
         entries.push((1_798_761_600, 38)); // one at the end of 2026
         let newer = LeapTable::from_entries(&entries).expect("in order");
-        assert!(calendar.differs(&newer, &look(now * SECOND)));
-        calendar.replace(newer);
-        assert_eq!(at(&calendar).earliest().tai_nanos(), (now + 38) * SECOND);
+        assert!(wall_clock.differs(&newer, &look(now * SECOND)));
+        wall_clock.replace(newer);
+        assert_eq!(at(&wall_clock).earliest().tai_nanos(), (now + 38) * SECOND);
     }
 
     #[test]
@@ -205,14 +200,14 @@ mod tests {
         let smeared = stand((LEAP + 100_000) * SECOND, 200_000 * SECOND);
         let repeated = stand((LEAP + 99_999) * SECOND, 200_000 * SECOND);
         let cases = [
-            (WallScale::Utc, true, false),
-            (WallScale::Smeared(Smear::Google), false, true),
-            (WallScale::Unknown, false, false),
+            (RealtimeScale::Utc, true, false),
+            (RealtimeScale::Smeared(Smear::Google), false, true),
+            (RealtimeScale::Unknown, false, false),
         ];
         for (shows, of_smeared, of_repeated) in cases {
-            let calendar = Calendar::new(LeapTable::builtin(), shows);
-            assert_eq!(calendar.was_stepped(&then, &smeared), of_smeared, "{shows:?}");
-            assert_eq!(calendar.was_stepped(&then, &repeated), of_repeated, "{shows:?}");
+            let wall_clock = WallClock::new(LeapTable::builtin(), shows);
+            assert_eq!(wall_clock.was_stepped(&then, &smeared), of_smeared, "{shows:?}");
+            assert_eq!(wall_clock.was_stepped(&then, &repeated), of_repeated, "{shows:?}");
         }
     }
 }

@@ -21,8 +21,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::truetime::{ClockError, TrueTime};
+use crate::clock::TrueTime;
 use crate::interval::Interval;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
 /// A moment of true time after which an answer is of no use.

@@ -21,7 +21,8 @@
 
 use std::time::Duration;
 
-use crate::clock::truetime::{ClockError, TrueTime};
+use crate::clock::TrueTime;
+use crate::snapshot::ClockError;
 
 use super::{Deadline, DeadlineError, LimitError, in_order, not_zero};
 

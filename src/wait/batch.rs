@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::outcome::{WaitError, Waited};
 use super::waiter::Waiter;
-use crate::clock::truetime::TrueTime;
+use crate::clock::TrueTime;
 use crate::timestamp::Timestamp;
 
 /// Commits that are to be released together, each with its moment.

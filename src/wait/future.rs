@@ -14,8 +14,9 @@ use super::outcome::{WaitError, Waited};
 use super::plan::Step;
 use super::timer::Place;
 use super::waiter::{Core, Waiter};
-use crate::clock::truetime::{ClockError, TrueTime};
+use crate::clock::TrueTime;
 use crate::interval::Interval;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
 /// For how long a poll may spin without yielding: less than it takes to be polled again.

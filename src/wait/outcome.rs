@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::clock::truetime::ClockError;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
 /// A wait that came to its end: the moment has certainly passed.

@@ -38,7 +38,7 @@ use super::plan::{Planner, Step};
 use super::sleep::FineTimer;
 use super::waiter::{Core, later};
 use super::watch::Watch;
-use crate::clock::truetime::TrueTime;
+use crate::clock::TrueTime;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 

@@ -10,8 +10,9 @@ use super::plan::{Planner, Step};
 use super::sleep::{Bed, Cancel, FineTimer};
 use super::timer::Timer;
 use super::watch::Watch;
-use crate::clock::truetime::{ClockError, TrueTime};
+use crate::clock::TrueTime;
 use crate::interval::Interval;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
 /// How late this host wakes its sleepers. That is the kernel's doing and no

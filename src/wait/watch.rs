@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::clock::truetime::ClockError;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
 /// Looks at a clock's answers as they come, and knows when the last new one came.
