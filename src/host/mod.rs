@@ -39,11 +39,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use kernel_state::KernelState;
+#[cfg(test)]
+pub(crate) use kernel_state::STA_NANO;
 pub(crate) use kernel_state::{GROWTH_PPM, STA_DEL, STA_INS, STA_PLL, TIME_ERROR, TIME_WAIT};
 #[cfg(any(test, feature = "sim"))]
-pub(crate) use kernel_state::{
-    STA_FREQHOLD, STA_NANO, STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK, TIME_OOP,
-};
+#[cfg_attr(not(feature = "sim"), allow(unused_imports))]
+pub(crate) use kernel_state::{STA_FREQHOLD, STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK, TIME_OOP};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
 
@@ -212,6 +213,7 @@ impl HostError {
     }
 
     /// This operating system has no answer to that question.
+    #[cfg_attr(any(target_os = "linux", target_os = "android"), allow(dead_code))]
     pub(crate) fn unsupported(question: HostQuestion) -> HostError {
         HostError { question, errno: None }
     }
