@@ -66,6 +66,8 @@ impl Ground {
         let output = self
             .cargo(".")
             .args(["test", "--no-run", "--test", "readers", "--message-format", "json"])
+            // As `emulated.sh` has it, so that both share what they build.
+            .args(["--features", "serde,sim"])
             .arg("--target-dir")
             .arg(self.dir.join("tests"))
             .output()
