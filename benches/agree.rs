@@ -1,4 +1,4 @@
-//! What agreement, timeouts and suspicion cost: `cargo bench --bench agree`.
+//! What agreement, timeouts and suspicion cost: `cd benches && cargo bench --bench agree`.
 //!
 //! The last lines put each beside something that everybody knows the price of: one
 //! `Instant::now()`, and for `agree` one sort of as many integers.

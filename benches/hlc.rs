@@ -1,6 +1,6 @@
 //! What a stamp costs, alone and with two threads, beside the crates a user would pick instead.
 //!
-//!     cargo bench --bench hlc
+//!     cd benches && cargo bench --bench hlc
 //!
 //! The table at the top is what the README quotes: the variants take turns in
 //! one run, so that a noisy neighbour hits all alike, and the ratios are of the

@@ -1,7 +1,7 @@
 //! What a check costs beside the reading of the clock, and a fence beside nothing.
 //!
 //! ```text
-//! cargo bench --bench lease
+//! cd benches && cargo bench --bench lease
 //! ```
 //!
 //! The ratio lines at the end are taken in alternating rounds of one run, so that

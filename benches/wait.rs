@@ -1,6 +1,6 @@
 //! How late a wait ends and what it costs, beside plain sleeps.
 //!
-//!     cargo bench --bench wait
+//!     cd benches && cargo bench --bench wait
 //!
 //! The clock is exact, so that lateness is the wait's own. Each line is one way
 //! to wait for one length, many times over: how far true time was beyond the

@@ -2,7 +2,7 @@
 //!
 //! Children are this test program again, told by their environment what to do.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -36,6 +36,7 @@ fn start(part: &str, place: &Path, seed: u64) -> Started {
         .env(PART, part)
         .env(PLACE, place)
         .env(SEED, seed.to_string())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
     Started(child.expect("the test can start itself"))
@@ -50,8 +51,8 @@ fn the_child() {
     let place = Path::new(&place);
     match part.as_str() {
         "raise until killed" => raise_until_killed(place),
-        "admit and log" => admit_and_log(place, seed, true),
-        "admit, then log" => admit_and_log(place, seed, false),
+        "admit and log" => admit_and_log(place, seed),
+        "admit, then log when told" => admit_then_log(place, FencingToken(seed)),
         other => panic!("no such part: {other}"),
     }
 }
@@ -66,24 +67,17 @@ fn raise_until_killed(place: &Path) {
 }
 
 /// The processes take tokens from a counter that all of them see, and come late with some.
-fn admit_and_log(place: &Path, seed: u64, inside: bool) {
+fn admit_and_log(place: &Path, seed: u64) {
     let fence = SharedFence::open(place.join("fence"), PATIENCE).expect("it can be had");
-    let mut log = OpenOptions::new().append(true).open(place.join("log")).expect("made before");
-    // Outside of the lock it takes longer than the others' way in, on a slow disk too.
-    let pause = Duration::from_micros(if inside { 100 } else { 3_000 });
+    let mut log = open_log(place);
     for turn in 0..TURNS {
         // Larger from turn to turn in each process, and different in each.
-        let token = FencingToken(1 + turn * 10 + (turn * 7 + seed * 3) % 10);
-        let mut write = || {
-            thread::sleep(pause * ((turn * 7 + seed * 3) % 10) as u32);
-            log.write_all(format!("{token}\n").as_bytes()).expect("it can be written");
-        };
-        let admitted = if inside {
-            fence.with(token, write)
-        } else {
-            // The broken form: admitted first, written some time after.
-            fence.with(token, || ()).map(|()| write())
-        };
+        let lag = (turn * 7 + seed * 3) % 10;
+        let token = FencingToken(1 + turn * 10 + lag);
+        let admitted = fence.with(token, || {
+            thread::sleep(Duration::from_micros(100) * lag as u32);
+            write_token(&mut log, token);
+        });
         match admitted {
             Ok(()) | Err(AdmitError::Stale(_)) => {}
             Err(AdmitError::Record(other)) => panic!("{other}"),
@@ -92,30 +86,68 @@ fn admit_and_log(place: &Path, seed: u64, inside: bool) {
     }
 }
 
-/// The tokens in the order in which three processes wrote under them.
-fn race_of_processes(part: &str) -> Vec<u64> {
-    let place = tempfile::tempdir().expect("a place for files");
-    fs::write(place.path().join("log"), "").expect("it can be written");
-    let mut children: Vec<_> = (0..3).map(|seed| start(part, place.path(), seed)).collect();
-    for child in &mut children {
-        assert!(child.0.wait().expect("our own child").success());
-    }
-    let log = fs::read_to_string(place.path().join("log")).expect("it was written");
+/// The broken form: let in first, and written some time after, when the parent says so.
+fn admit_then_log(place: &Path, token: FencingToken) {
+    let fence = SharedFence::open(place.join("fence"), PATIENCE).expect("it can be had");
+    fence.with(token, || ()).expect("no newer token was let in yet");
+    println!("\n=> {token}");
+    let mut told = String::new();
+    std::io::stdin().read_line(&mut told).expect("the parent is there");
+    write_token(&mut open_log(place), token);
+}
+
+fn open_log(place: &Path) -> File {
+    OpenOptions::new().append(true).open(place.join("log")).expect("made before")
+}
+
+fn write_token(log: &mut File, token: FencingToken) {
+    log.write_all(format!("{token}\n").as_bytes()).expect("it can be written");
+}
+
+/// The tokens in the order in which they were written.
+fn written(place: &Path) -> Vec<u64> {
+    let log = fs::read_to_string(place.join("log")).expect("it was written");
     log.lines().map(|line| line.parse().expect("a token")).collect()
 }
 
 #[test]
 fn between_processes_no_stale_token_is_let_in_after_a_newer_one() {
-    let written = race_of_processes("admit and log");
+    let place = tempfile::tempdir().expect("a place for files");
+    fs::write(place.path().join("log"), "").expect("it can be written");
+    let mut children: Vec<_> =
+        (0..3).map(|seed| start("admit and log", place.path(), seed)).collect();
+    for child in &mut children {
+        assert!(child.0.wait().expect("our own child").success());
+    }
+    let written = written(place.path());
     assert!(written.is_sorted(), "{written:?}");
     // All of them wrote: the last of each turn's three at least.
     assert!(written.len() as u64 >= TURNS, "{written:?}");
 }
 
+/// What the test above would see if writing were not part of being let in.
 #[test]
 fn processes_that_write_after_they_were_let_in_are_caught() {
-    let unsorted = (0..200).any(|_| !race_of_processes("admit, then log").is_sorted());
-    assert!(unsorted, "the test would not see a stale write");
+    let place = tempfile::tempdir().expect("a place for files");
+    fs::write(place.path().join("log"), "").expect("it can be written");
+    // Both are let in, the older one first, before either of them writes.
+    let let_in = |token| {
+        let mut child = start("admit, then log when told", place.path(), token);
+        let mut lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
+        let answer = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("=> ")));
+        assert!(answer.is_some(), "{token} was let in");
+        (child, lines)
+    };
+    let (older, newer) = (let_in(1), let_in(2));
+    for (mut child, lines) in [newer, older] {
+        let mut stdin = child.0.stdin.take().expect("piped");
+        stdin.write_all(b"write\n").expect("the child reads it");
+        assert_eq!(lines.filter(Result::is_err).count(), 0, "it prints text until it ends");
+        assert!(child.0.wait().expect("our own child").success());
+    }
+    let written = written(place.path());
+    assert!(!written.is_sorted(), "{written:?} has a stale write");
+    assert_eq!(written, [2, 1]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The zombie, for real: a holder is stopped past its lease, and goes on.
 //!
 //! ```text
-//! cargo run --release --example zombie
+//! cd examples/sqlite && cargo run --release --bin zombie
 //! ```
 //!
 //! Two processes share an account in a SQLite file. Each acts only under a lease of

@@ -1,7 +1,7 @@
-//! The story of `examples/zombie.rs`, told to a test: two processes, a real stop,
+//! The story of `zombie.rs`, told to a test: two processes, a real stop,
 //! a real file, once without a fence and once with it.
 
-#[path = "../examples/zombie.rs"]
+#[path = "../src/bin/zombie.rs"]
 mod zombie;
 
 use std::time::Duration;

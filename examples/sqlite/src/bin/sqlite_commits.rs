@@ -1,6 +1,6 @@
 //! SQLite with stamps that outside observers can rely on.
 //!
-//!     cargo run --release --example sqlite_commits
+//!     cd examples/sqlite && cargo run --release --bin sqlite_commits
 //!
 //! Several threads commit rows to one SQLite file. Each row carries the commit
 //! stamp of its transaction. A row is acknowledged once its stamp has certainly
