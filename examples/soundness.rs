@@ -68,7 +68,7 @@ impl Options {
             if name == "--help" || name == "-h" {
                 return Ok(None);
             }
-            const KNOWN: [&str; 6] = ["--seeds", "--first", "--readings", "--replay", "--mix"];
+            const KNOWN: [&str; 5] = ["--seeds", "--first", "--readings", "--replay", "--mix"];
             if !KNOWN.contains(&name.as_str()) {
                 return Err(format!("`{name}` is no option; there are {}", KNOWN.join(", ")));
             }

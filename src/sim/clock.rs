@@ -95,9 +95,9 @@ impl SimClock {
         let before = contradictions(&core);
         self.host.hardware().set_sampling(true);
         core.round();
+        let new = contradictions(&core).saturating_sub(before);
         let mut hardware = self.host.hardware();
         hardware.set_sampling(false);
-        let new = contradictions(&core).saturating_sub(before);
         if new > 0 {
             hardware.audit.contradictions += new;
             let at = Timestamp::from_tai_nanos(hardware.reached);

@@ -184,7 +184,7 @@ impl Hardware {
         if clock == HostClock::MonotonicRaw {
             return Ok((shown >> FRACTION) as i64);
         }
-        self.kernel.advance(raw);
+        self.kernel.do_accounts_until(raw);
         Ok(match clock {
             HostClock::Realtime => self.kernel.realtime_ns(shown),
             HostClock::RealtimeCoarse => self.kernel.counted_until_ns(),
@@ -197,8 +197,8 @@ impl Hardware {
     pub(super) fn kernel_state(&mut self, t: i64) -> KernelState {
         let at = self.reading_at(t);
         let raw = self.ticker.at(at);
-        self.kernel.advance(raw);
-        KernelState { unix_ns: self.kernel.realtime_ns(raw), ..self.kernel.state() }
+        self.kernel.do_accounts_until(raw);
+        self.kernel.state(raw)
     }
 
     /// Whether the processor has a counter of its own.

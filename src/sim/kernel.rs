@@ -43,6 +43,8 @@ pub(super) struct KernelClock {
     leap_state: i32,
     maxerror_us: i64,
     tai: i32,
+    /// Nothing happens by itself before the raw clock shows this; 0 if that is not known.
+    quiet_until: u128,
     /// The second whose accounts are done next, and how late that will be.
     next_second: i64,
     lateness: i64,
@@ -70,6 +72,7 @@ impl KernelClock {
             leap_state: TIME_OK,
             maxerror_us: MAXERROR_LIMIT_US,
             tai: 0,
+            quiet_until: 0,
             next_second: 0,
             lateness: 0,
             counted_second: 0,
@@ -83,17 +86,25 @@ impl KernelClock {
 
     /// Carries the clock forward to where the raw clock shows `raw`.
     pub(super) fn advance(&mut self, raw: u128) {
-        loop {
+        self.do_accounts_until(raw);
+        self.run_to(raw);
+        // Whoever advances the clock is about to change it.
+        self.quiet_until = 0;
+    }
+
+    /// Does what happens by itself until the raw clock shows `raw`: enough to read the clock.
+    pub(super) fn do_accounts_until(&mut self, raw: u128) {
+        while raw >= self.quiet_until {
             let due = i128::from(self.next_second * SECOND + self.lateness) << FRACTION;
             let wait = due - self.realtime;
             let needed = if wait <= 0 { 0 } else { wait as u128 * 1_000_000_000 / self.rate() + 1 };
-            if self.raw + needed > raw {
-                break;
+            self.quiet_until = self.raw + needed;
+            if raw >= self.quiet_until {
+                self.run_to(self.quiet_until);
+                self.do_accounts();
+                self.quiet_until = 0;
             }
-            self.run_to(self.raw + needed);
-            self.do_accounts();
         }
-        self.run_to(raw);
     }
 
     /// REALTIME where the raw clock shows `raw`, near the last `advance`.
@@ -107,8 +118,9 @@ impl KernelClock {
     }
 
     /// What `adjtimex` says.
-    pub(super) fn state(&self) -> KernelState {
-        let now_s = (self.realtime >> FRACTION) as i64 / SECOND;
+    pub(super) fn state(&self, raw: u128) -> KernelState {
+        let unix_ns = self.realtime_ns(raw);
+        let now_s = unix_ns / SECOND;
         // In the window before the late tick this call already knows of the leap.
         let in_window = self.leap_state == TIME_INS && self.leap_at.is_some_and(|at| now_s >= at);
         let leap_state = if in_window { TIME_OOP } else { self.leap_state };
@@ -122,7 +134,7 @@ impl KernelClock {
             adjtime_ns: self.adjtime_ns,
             rate_ppb: self.freq_ppb,
             tai: self.tai.saturating_add(i32::from(in_window)),
-            unix_ns: (self.realtime >> FRACTION) as i64,
+            unix_ns,
         }
     }
 
@@ -281,6 +293,10 @@ impl KernelClock {
 mod tests {
     use super::*;
 
+    fn now_raw(clock: &KernelClock) -> u128 {
+        clock.raw
+    }
+
     fn at_midnight_less(seconds: i64) -> KernelClock {
         let mut clock = KernelClock::new(Random::new(1, 1), 0, (DAY_S - seconds) * SECOND);
         clock.state_error(100, 0, 37);
@@ -295,11 +311,11 @@ mod tests {
     fn maxerror_grows_by_500_a_second_and_ends_unsynchronized() {
         let mut clock = at_midnight_less(80_000);
         clock.advance(raw(10 * SECOND + LATE_NS));
-        assert_eq!(clock.state().maxerror_us, 100 + 10 * 500);
-        assert_eq!(clock.state().state, TIME_OK);
+        assert_eq!(clock.state(now_raw(&clock)).maxerror_us, 100 + 10 * 500);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_OK);
         clock.advance(raw(40_000 * SECOND));
-        assert_eq!(clock.state().maxerror_us, MAXERROR_LIMIT_US);
-        assert_eq!(clock.state().state, TIME_ERROR);
+        assert_eq!(clock.state(now_raw(&clock)).maxerror_us, MAXERROR_LIMIT_US);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_ERROR);
     }
 
     #[test]
@@ -314,17 +330,17 @@ mod tests {
             let shown = clock.realtime_ns(raw(now));
             if shown >= DAY_S * SECOND {
                 ran_past += 1;
-                assert_eq!((clock.state().state, clock.state().tai), (TIME_OOP, 38));
+                assert_eq!((clock.state(now_raw(&clock)).state, clock.state(now_raw(&clock)).tai), (TIME_OOP, 38));
                 assert_eq!(clock.leaps_made(), 0);
             }
         }
         assert!(ran_past > 0, "the tick was not late");
         clock.advance(raw(10 * SECOND + SECOND / 2));
         assert_eq!(clock.realtime_ns(raw(10 * SECOND + SECOND / 2)), DAY_S * SECOND - SECOND / 2);
-        assert_eq!((clock.leaps_made(), clock.state().tai), (1, 38));
+        assert_eq!((clock.leaps_made(), clock.state(now_raw(&clock)).tai), (1, 38));
         clock.advance(raw(13 * SECOND));
         assert_eq!(clock.realtime_ns(raw(13 * SECOND)), (DAY_S + 2) * SECOND);
-        assert_eq!(clock.state().state, TIME_WAIT);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_WAIT);
     }
 
     #[test]
@@ -333,7 +349,7 @@ mod tests {
         clock.announce_leap(-1);
         clock.advance(raw(12 * SECOND));
         assert_eq!(clock.realtime_ns(raw(12 * SECOND)), (DAY_S + 3) * SECOND);
-        assert_eq!((clock.leaps_made(), clock.state().tai), (-1, 36));
+        assert_eq!((clock.leaps_made(), clock.state(now_raw(&clock)).tai), (-1, 36));
     }
 
     #[test]
@@ -361,7 +377,7 @@ mod tests {
         let before = offset(&clock);
         clock.step_by(5_000_000);
         assert_eq!(offset(&clock), before + 5_000_000);
-        assert_eq!(clock.state().maxerror_us, MAXERROR_LIMIT_US);
-        assert_eq!(clock.state().state, TIME_ERROR);
+        assert_eq!(clock.state(now_raw(&clock)).maxerror_us, MAXERROR_LIMIT_US);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_ERROR);
     }
 }
