@@ -11,8 +11,6 @@ const CYCLE: i64 = 146_097;
 const EPOCH: i64 = 719_468;
 /// Seconds of a day without a leap second.
 pub(super) const DAY: i64 = 86_400;
-/// Nanoseconds of a second.
-pub(super) const SECOND: i64 = 1_000_000_000;
 
 /// Days from 1970-01-01 to the date, which must be one of the calendar.
 pub(super) const fn days_from_date(year: i64, month: u8, day: u8) -> i64 {

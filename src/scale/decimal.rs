@@ -1,8 +1,7 @@
 //! Seconds as people write them: `1483228799.5`. Read and written without floating point.
 
+use crate::timestamp::NANOS_PER_SECOND;
 use std::fmt;
-
-use super::civil::SECOND;
 
 /// Why a text is not a number of its scale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -56,13 +55,14 @@ pub(super) fn read_seconds(text: &str, expected: &'static str) -> Result<i128, P
     let digits =
         |text: &str| text.bytes().fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));
     let below = digits(fraction) * 10i128.pow(9 - fraction.len() as u32);
-    let nanos = digits(whole) * i128::from(SECOND) + below;
+    let nanos = digits(whole) * i128::from(NANOS_PER_SECOND) + below;
     Ok(if negative { -nanos } else { nanos })
 }
 
 /// Writes nanoseconds as seconds with nine digits of fraction.
 pub(super) fn write_seconds(out: &mut impl fmt::Write, nanos: i128) -> fmt::Result {
     let sign = if nanos < 0 { "-" } else { "" };
-    let (whole, below) = (nanos.abs() / i128::from(SECOND), nanos.abs() % i128::from(SECOND));
+    let (whole, below) =
+        (nanos.abs() / i128::from(NANOS_PER_SECOND), nanos.abs() % i128::from(NANOS_PER_SECOND));
     write!(out, "{sign}{whole}.{below:09}")
 }

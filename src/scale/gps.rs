@@ -9,17 +9,17 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::{DAY, SECOND};
+use super::civil::DAY;
 use super::decimal::{ParseScaleError, read_seconds, write_seconds};
 use super::error::ScaleError;
 use super::rfc3339::{Line, pad};
 use super::span::{Span, ends};
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// TAI of 1980-01-06T00:00:00Z, where GPS begins: 315 964 800 s of Unix time, and 19 s.
-const EPOCH_TAI: i64 = (315_964_800 + 19) * SECOND;
-const WEEK: i64 = 7 * DAY * SECOND;
+const EPOCH_TAI: i64 = (315_964_800 + 19) * NANOS_PER_SECOND;
+const WEEK: i64 = 7 * DAY * NANOS_PER_SECOND;
 
 /// GPS time: the whole week since 1980-01-06, and the nanosecond of the week.
 ///

@@ -47,10 +47,10 @@ mod chrono_types {
     use chrono::{DateTime, Datelike as _, Timelike as _, Utc as ChronoUtc};
 
     use crate::scale::builtin;
-    use crate::scale::civil::SECOND;
     use crate::scale::error::ScaleError;
     use crate::scale::rfc3339::ParseUtcError;
     use crate::scale::utc::Utc;
+    use crate::timestamp::NANOS_PER_SECOND;
     use crate::timestamp::Timestamp;
 
     /// A second 60 becomes chrono's way of writing it: second 59 and more than 10⁹ nanoseconds.
@@ -65,7 +65,7 @@ mod chrono_types {
             if is_leap && !builtin::may_have_leap_second(utc) {
                 return Err(ScaleError::NoSuchLeapSecond);
             }
-            let below = utc.nanosecond() + if is_leap { SECOND as u32 } else { 0 };
+            let below = utc.nanosecond() + if is_leap { NANOS_PER_SECOND as u32 } else { 0 };
             // Years 0 to 9999 are all within chrono's, and it accepts this at any second 59.
             DateTime::from_timestamp(seconds, below).ok_or(ScaleError::OutOfRange)
         }
@@ -77,12 +77,12 @@ mod chrono_types {
 
         fn try_from(date: DateTime<ChronoUtc>) -> Result<Utc, ScaleError> {
             let year = u16::try_from(date.year()).map_err(|_| ScaleError::OutOfRange)?;
-            let is_leap = date.nanosecond() >= SECOND as u32;
+            let is_leap = date.nanosecond() >= NANOS_PER_SECOND as u32;
             if is_leap && (date.hour(), date.minute(), date.second()) != (23, 59, 59) {
                 return Err(ScaleError::NoSuchLeapSecond);
             }
             let second = date.second() as u8 + u8::from(is_leap);
-            let nanos = date.nanosecond() % SECOND as u32;
+            let nanos = date.nanosecond() % NANOS_PER_SECOND as u32;
             let utc = Utc::new(
                 (year, date.month() as u8, date.day() as u8),
                 (date.hour() as u8, date.minute() as u8, second),
@@ -117,10 +117,10 @@ mod chrono_types {
 #[cfg(feature = "jiff")]
 mod jiff_types {
     use crate::scale::builtin;
-    use crate::scale::civil::SECOND;
     use crate::scale::error::ScaleError;
     use crate::scale::rfc3339::{Civil, Scale};
     use crate::scale::utc::Utc;
+    use crate::timestamp::NANOS_PER_SECOND;
     use crate::timestamp::Timestamp;
 
     /// Refuses a second 60, which jiff cannot hold, and years at the end of jiff's range.
@@ -133,7 +133,8 @@ mod jiff_types {
                 return Err(ScaleError::LeapSecondNotHeld);
             }
             // The civil type has no sign of its own here: jiff counts nanoseconds as 128 bits.
-            let nanos = i128::from(seconds) * i128::from(SECOND) + i128::from(utc.nanosecond());
+            let nanos =
+                i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(utc.nanosecond());
             jiff::Timestamp::from_nanosecond(nanos).map_err(|_| ScaleError::OutOfRange)
         }
     }
@@ -144,11 +145,11 @@ mod jiff_types {
 
         fn try_from(stamp: jiff::Timestamp) -> Result<Utc, ScaleError> {
             let nanos = stamp.as_nanosecond();
-            let seconds = nanos.div_euclid(i128::from(SECOND)) as i64;
+            let seconds = nanos.div_euclid(i128::from(NANOS_PER_SECOND)) as i64;
             let civil = Civil {
                 days: seconds.div_euclid(86_400),
                 second: seconds.rem_euclid(86_400) as u32,
-                nanos: nanos.rem_euclid(i128::from(SECOND)) as u32,
+                nanos: nanos.rem_euclid(i128::from(NANOS_PER_SECOND)) as u32,
                 scale: Scale::Utc,
             };
             let (year, ..) = crate::scale::civil::date_from_days(civil.days);

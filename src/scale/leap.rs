@@ -39,14 +39,14 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::civil::{DAY, SECOND, date_from_days};
+use super::civil::{DAY, date_from_days};
 use super::error::ScaleError;
 use super::step::{BUCKET_BITS, Step, bucket_count, last_step_in_force};
 use super::table_error::LeapTableError;
 use super::unix::UnixTime;
 use super::utc::Utc;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// When TAI − UTC changed, and to what. An immutable value: share it in an `Arc`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,7 +247,7 @@ impl LeapTable {
     pub fn entries(&self) -> impl ExactSizeIterator<Item = Entry> + '_ {
         self.steps.iter().map(|step| Entry {
             since: UnixTime::from_nanos(step.unix),
-            tai_minus_utc: (step.offset / SECOND) as i32,
+            tai_minus_utc: (step.offset / NANOS_PER_SECOND) as i32,
         })
     }
 
@@ -255,9 +255,12 @@ impl LeapTable {
     pub fn leaps(&self) -> impl DoubleEndedIterator<Item = Leap> + '_ {
         self.steps.iter().filter(|step| step.offset != step.before).map(|step| Leap {
             at: Timestamp::from_tai_nanos(step.tai),
-            label: Utc::from_unix(UnixTime::from_nanos(step.unix - SECOND), step.inserts()),
+            label: Utc::from_unix(
+                UnixTime::from_nanos(step.unix - NANOS_PER_SECOND),
+                step.inserts(),
+            ),
             inserts: step.inserts(),
-            tai_minus_utc: (step.offset / SECOND) as i32,
+            tai_minus_utc: (step.offset / NANOS_PER_SECOND) as i32,
         })
     }
 
@@ -276,10 +279,11 @@ impl LeapTable {
     /// anywhere within `slack` seconds of `unix` on the POSIX scale; `None` if that
     /// reaches before 1972, when UTC did not have whole seconds yet.
     pub fn offsets_near(&self, unix: i64, slack: i64) -> Option<(i32, i32)> {
-        let in_force = |at: i64| self.position_unix(at.saturating_mul(SECOND));
+        let in_force = |at: i64| self.position_unix(seconds_to_nanos(at));
         let first = in_force(unix.saturating_sub(slack))?;
         let last = in_force(unix.saturating_add(slack))?;
-        let offsets = self.steps[first..=last].iter().map(|step| (step.offset / SECOND) as i32);
+        let offsets =
+            self.steps[first..=last].iter().map(|step| (step.offset / NANOS_PER_SECOND) as i32);
         Some((offsets.clone().min()?, offsets.max()?))
     }
 
@@ -359,9 +363,9 @@ impl LeapTable {
     /// [`ScaleError::Expired`] where the table is to refuse.
     pub(crate) fn doubt(&self, unix: i64) -> Result<Duration, ScaleError> {
         // A day early: a smear begins before its leap.
-        let reached = (unix / SECOND).saturating_add(DAY);
+        let reached = (unix / NANOS_PER_SECOND).saturating_add(DAY);
         match (self.expires, self.expiry) {
-            (Some(expires), Expiry::Error) if unix >= expires.saturating_mul(SECOND) => {
+            (Some(expires), Expiry::Error) if unix >= seconds_to_nanos(expires) => {
                 Err(self.expired())
             }
             (Some(expires), Expiry::Widen) if reached >= expires => {

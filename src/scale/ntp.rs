@@ -16,7 +16,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::SECOND;
 use super::decimal::ParseScaleError;
 use super::error::ScaleError;
 use super::leap::LeapTable;
@@ -24,10 +23,11 @@ use super::rfc3339::{Line, pad};
 use super::span::Span;
 use super::unix::UnixTime;
 use crate::interval::Interval;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// Seconds from 1900-01-01 to 1970-01-01.
 const UNIX_EPOCH: i128 = 2_208_988_800;
-const NANOS: i128 = SECOND as i128;
+const NANOS: i128 = NANOS_PER_SECOND as i128;
 
 /// The 64-bit stamp of NTP packets: 32 bits of seconds since the era began, 32 of fraction.
 ///

@@ -7,13 +7,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::SECOND;
 use super::decimal::{ParseScaleError, read_seconds, write_seconds};
 use super::error::ScaleError;
 use super::rfc3339::{Line, pad};
 use super::span::{Span, ends};
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// A PTP timestamp: 48 bits of TAI seconds since 1970, and nanoseconds.
 ///
@@ -35,7 +34,7 @@ pub struct PtpTime {
 impl PtpTime {
     /// Seconds of 48 bits and nanoseconds below a second, else `None`.
     pub const fn new(seconds: u64, nanos: u32) -> Option<PtpTime> {
-        if seconds >> 48 == 0 && (nanos as i64) < SECOND {
+        if seconds >> 48 == 0 && (nanos as i64) < NANOS_PER_SECOND {
             Some(PtpTime { seconds, nanos })
         } else {
             None
@@ -51,7 +50,7 @@ impl PtpTime {
         if t.tai_nanos() < 0 {
             return Err(ScaleError::BeforePtp);
         }
-        let (seconds, nanos) = (t.tai_nanos() / SECOND, t.tai_nanos() % SECOND);
+        let (seconds, nanos) = (t.tai_nanos() / NANOS_PER_SECOND, t.tai_nanos() % NANOS_PER_SECOND);
         Ok(PtpTime { seconds: seconds as u64, nanos: nanos as u32 })
     }
 
@@ -61,7 +60,8 @@ impl PtpTime {
     ///
     /// [`ScaleError::OutOfRange`] after 2262-04-11.
     pub fn to_tai(self) -> Result<Timestamp, ScaleError> {
-        let nanos = i128::from(self.seconds) * i128::from(SECOND) + i128::from(self.nanos);
+        let nanos =
+            i128::from(self.seconds) * i128::from(NANOS_PER_SECOND) + i128::from(self.nanos);
         let nanos = i64::try_from(nanos);
         nanos.map(Timestamp::from_tai_nanos).map_err(|_| ScaleError::OutOfRange)
     }
@@ -123,7 +123,7 @@ impl fmt::Display for PtpTime {
         let mut line = Line::<32>::new();
         write_seconds(
             &mut line,
-            i128::from(self.seconds) * i128::from(SECOND) + i128::from(self.nanos),
+            i128::from(self.seconds) * i128::from(NANOS_PER_SECOND) + i128::from(self.nanos),
         )?;
         pad(f, line.as_str())
     }
@@ -138,7 +138,7 @@ impl FromStr for PtpTime {
         let out_of_range =
             ParseScaleError::OutOfRange { limit: "seconds of 48 bits, not negative" };
         let nanos = u128::try_from(nanos).map_err(|_| out_of_range)?;
-        let seconds = u64::try_from(nanos / SECOND as u128).map_err(|_| out_of_range)?;
-        PtpTime::new(seconds, (nanos % SECOND as u128) as u32).ok_or(out_of_range)
+        let seconds = u64::try_from(nanos / NANOS_PER_SECOND as u128).map_err(|_| out_of_range)?;
+        PtpTime::new(seconds, (nanos % NANOS_PER_SECOND as u128) as u32).ok_or(out_of_range)
     }
 }

@@ -10,7 +10,8 @@
 
 use std::fmt::{self, Write as _};
 
-use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use super::civil::{DAY, date_from_days, days_from_date, days_in_month};
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// Why a text is not a date and time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -286,17 +287,17 @@ pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 pub(super) fn civil_from_nanos(nanos: i64, scale: Scale) -> Civil {
     if let Ok(nanos) = u64::try_from(nanos) {
         // Nearly all: without a sign the divisions are a multiplication each.
-        let (seconds, below) = (nanos / SECOND as u64, nanos % SECOND as u64);
+        let (seconds, below) = (nanos / NANOS_PER_SECOND as u64, nanos % NANOS_PER_SECOND as u64);
         // A day is 675 × 2^7 s, and 2^63 ns are below 2^34 s: the quotient fits 32 bits.
         let days = (seconds >> 7) as u32 / 675;
         let second = seconds - u64::from(days) * DAY as u64;
         return Civil { days: days.into(), second: second as u32, nanos: below as u32, scale };
     }
-    let seconds = nanos.div_euclid(SECOND);
+    let seconds = nanos.div_euclid(NANOS_PER_SECOND);
     Civil {
         days: seconds.div_euclid(DAY),
         second: seconds.rem_euclid(DAY) as u32,
-        nanos: nanos.rem_euclid(SECOND) as u32,
+        nanos: nanos.rem_euclid(NANOS_PER_SECOND) as u32,
         scale,
     }
 }

@@ -34,7 +34,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::{DAY, SECOND};
+use super::civil::DAY;
 use super::error::ScaleError;
 use super::leap::LeapTable;
 use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
@@ -42,7 +42,7 @@ use super::span::{Span, ends};
 use super::step::Step;
 use super::unix::UnixTime;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// How a source hides leap seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -197,16 +197,16 @@ const CHRONY_HALF: i64 = 31_622_776_601_684;
 
 impl Window {
     fn new(step: &Step, smear: Smear) -> Window {
-        let noon = DAY / 2 * SECOND;
+        let noon = DAY / 2 * NANOS_PER_SECOND;
         let (before, after) = (step.before, step.offset);
         let midnight = step.unix + after;
         let (start, end, shape) = match smear {
             Smear::Google | Smear::Aws => {
                 (step.unix - noon + before, midnight + noon, Shape::Linear)
             }
-            Smear::UtcSls => (midnight - 1000 * SECOND, midnight, Shape::Linear),
-            Smear::MetaPtp => (step.tai, step.tai + 65_000 * SECOND, Shape::Linear),
-            Smear::Meta => (step.tai, step.tai + 62_500 * SECOND, Shape::Triangle),
+            Smear::UtcSls => (midnight - 1000 * NANOS_PER_SECOND, midnight, Shape::Linear),
+            Smear::MetaPtp => (step.tai, step.tai + 65_000 * NANOS_PER_SECOND, Shape::Linear),
+            Smear::Meta => (step.tai, step.tai + 62_500 * NANOS_PER_SECOND, Shape::Triangle),
             Smear::Chrony => (step.tai, step.tai + 2 * CHRONY_HALF, Shape::Triangle),
         };
         Window { start, end, before, after, shape }
@@ -342,7 +342,7 @@ impl LeapTable {
     /// As [`unix_to_interval`](Self::unix_to_interval).
     pub fn unknown_smear_to_interval(&self, span: Span<UnixTime>) -> Result<Interval, ScaleError> {
         // The clock itself may be a second off when it reaches the day's end.
-        let day = (DAY + 1) * SECOND;
+        let day = (DAY + 1) * NANOS_PER_SECOND;
         let (first, last) = (span.earliest().nanos(), span.latest().nanos());
         let near = self.steps.iter().filter(|step| step.offset != step.before).any(|step| {
             first.saturating_sub(day) <= step.unix && step.unix <= last.saturating_add(day)
@@ -350,8 +350,8 @@ impl LeapTable {
         if !near {
             return self.unix_to_interval(span);
         }
-        let first = UnixTime::from_nanos(first.saturating_sub(SECOND));
-        let last = UnixTime::from_nanos(last.saturating_add(SECOND));
+        let first = UnixTime::from_nanos(first.saturating_sub(NANOS_PER_SECOND));
+        let last = UnixTime::from_nanos(last.saturating_add(NANOS_PER_SECOND));
         let span = Span::new(first, last).ok_or(ScaleError::OutOfRange)?;
         self.unix_to_interval(span)
     }

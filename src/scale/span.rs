@@ -10,13 +10,12 @@
 
 use std::fmt;
 
-use super::civil::SECOND;
 use super::error::ScaleError;
 use super::leap::LeapTable;
 use super::unix::{UnixTime, UnixToTai};
 use super::utc::Utc;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// Two readings of one scale, `earliest <= latest`, with the true one between them, ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -164,7 +163,7 @@ impl LeapTable {
 
     /// The moment at which the second that `unix` is in was skipped.
     fn jump_at(&self, unix: UnixTime) -> Result<Timestamp, ScaleError> {
-        let after = UnixTime::from_nanos(unix.nanos() + SECOND);
+        let after = UnixTime::from_nanos(unix.nanos() + NANOS_PER_SECOND);
         let at = self.position_unix(after.nanos()).ok_or(ScaleError::BeforeUtc)?;
         Ok(Timestamp::from_tai_nanos(self.steps[at].tai))
     }

@@ -4,7 +4,7 @@
 //! kept, and the few that follow within it are walked. So there is no binary
 //! search, whose branches nobody can predict, and no division.
 
-use super::civil::SECOND;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// One line of the table, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +32,13 @@ impl Step {
             None => offset,
         };
         let smaller = if before < offset { before } else { offset };
-        let tai = (unix + smaller as i64) * SECOND;
+        let tai = (unix + smaller as i64) * NANOS_PER_SECOND;
         Step {
             tai,
-            settled: if before < offset { tai + SECOND } else { tai },
-            unix: unix * SECOND,
-            offset: offset as i64 * SECOND,
-            before: before as i64 * SECOND,
+            settled: if before < offset { tai + NANOS_PER_SECOND } else { tai },
+            unix: unix * NANOS_PER_SECOND,
+            offset: offset as i64 * NANOS_PER_SECOND,
+            before: before as i64 * NANOS_PER_SECOND,
         }
     }
 

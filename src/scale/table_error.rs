@@ -3,8 +3,9 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::civil::{DAY, SECOND};
+use super::civil::DAY;
 use super::step::Step;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// What helps against a damaged table.
 const AGAIN: &str = "fetch the list again (<https://data.iana.org/time-zones/data/leap-seconds.list>) \
@@ -191,7 +192,7 @@ impl LeapTableError {
         let mut before: Option<(i64, i32)> = None;
         for (line, (unix, offset)) in lines {
             // A day's margin, so that no sum with an offset overflows.
-            if unix.abs() > i64::MAX / SECOND - DAY {
+            if unix.abs() > i64::MAX / NANOS_PER_SECOND - DAY {
                 return Err(LeapTableError::OutOfRange { line });
             }
             if steps.len() == MOST_ENTRIES {

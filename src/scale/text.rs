@@ -9,12 +9,12 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use super::builtin;
-use super::civil::{DAY, SECOND};
+use super::civil::DAY;
 use super::error::ScaleError;
 use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
 use super::utc::Utc;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// Why a text is not a [`Timestamp`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ impl FromStr for Timestamp {
 
 fn tai_from_civil(civil: Civil) -> Result<Timestamp, ScaleError> {
     let seconds = i128::from(civil.days * DAY + i64::from(civil.second));
-    let nanos = seconds * i128::from(SECOND) + i128::from(civil.nanos);
+    let nanos = seconds * i128::from(NANOS_PER_SECOND) + i128::from(civil.nanos);
     let nanos = i64::try_from(nanos).map_err(|_| ScaleError::OutOfRange)?;
     Ok(Timestamp::from_tai_nanos(nanos))
 }

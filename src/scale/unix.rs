@@ -3,12 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::SECOND;
 use super::decimal::{ParseScaleError, read_seconds, write_seconds};
 use super::error::ScaleError;
 use super::leap::LeapTable;
 use super::rfc3339::{Line, pad};
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// POSIX time: nanoseconds since 1970-01-01T00:00:00Z, not counting leap seconds.
 ///
@@ -29,15 +28,15 @@ impl UnixTime {
     /// nanoseconds, or where `subsec_nanos` is a second or more.
     #[inline]
     pub const fn new(seconds: i64, subsec_nanos: u32) -> Option<UnixTime> {
-        if subsec_nanos as i64 >= SECOND {
+        if subsec_nanos as i64 >= NANOS_PER_SECOND {
             return None;
         }
         // The lowest second begins below the range, so negative ones count back from their end.
         let (whole, below) = match seconds < 0 {
-            true => (seconds + 1, subsec_nanos as i64 - SECOND),
+            true => (seconds + 1, subsec_nanos as i64 - NANOS_PER_SECOND),
             false => (seconds, subsec_nanos as i64),
         };
-        let Some(nanos) = whole.checked_mul(SECOND) else { return None };
+        let Some(nanos) = whole.checked_mul(NANOS_PER_SECOND) else { return None };
         match nanos.checked_add(below) {
             Some(nanos) => Some(UnixTime(nanos)),
             None => None,
@@ -52,12 +51,12 @@ impl UnixTime {
 
     /// Whole seconds, rounded down.
     pub const fn seconds(self) -> i64 {
-        self.0.div_euclid(SECOND)
+        self.0.div_euclid(NANOS_PER_SECOND)
     }
 
     /// The nanoseconds after [`seconds`](Self::seconds), 0 to 999 999 999.
     pub const fn subsec_nanos(self) -> u32 {
-        self.0.rem_euclid(SECOND) as u32
+        self.0.rem_euclid(NANOS_PER_SECOND) as u32
     }
 }
 
@@ -138,7 +137,7 @@ impl LeapTable {
         let at = self.position_unix(unix.0).ok_or(ScaleError::BeforeUtc)?;
         let here = moment(unix, self.steps[at].offset)?;
         Ok(match self.steps.get(at + 1) {
-            Some(next) if unix.0 >= next.unix - SECOND => {
+            Some(next) if unix.0 >= next.unix - NANOS_PER_SECOND => {
                 if next.skips() {
                     UnixToTai::Skipped
                 } else {

@@ -16,12 +16,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::builtin;
-use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use super::civil::{DAY, date_from_days, days_from_date, days_in_month};
 use super::error::ScaleError;
 use super::leap::LeapTable;
 use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
 use super::unix::{UnixTime, UnixToTai, moment};
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// A date and time of UTC, years 0000 to 9999, to the nanosecond.
 ///
@@ -72,7 +72,7 @@ impl Utc {
         check("hour", hour.into(), 0, 23)?;
         check("minute", minute.into(), 0, 59)?;
         check("second", second.into(), 0, 60)?;
-        check("nanosecond", nanosecond, 0, SECOND as u32 - 1)?;
+        check("nanosecond", nanosecond, 0, NANOS_PER_SECOND as u32 - 1)?;
         if second == 60 && (hour, minute) != (23, 59) {
             return Err(ParseUtcError::NotALeapSecond);
         }
