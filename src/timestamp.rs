@@ -28,7 +28,7 @@ pub(crate) const NANOS_PER_SECOND: i64 = 1_000_000_000;
 /// let t: Timestamp = "2016-12-31T23:59:60.5Z".parse()?; // inside a leap second
 /// assert_eq!(t.tai_nanos(), 1_483_228_836_500_000_000);
 /// assert_eq!(t.to_string(), "2016-12-31T23:59:60.500000000Z");
-/// # Ok::<(), truechimer::ParseTimestampError>(())
+/// # Ok::<(), truechimer::ParseTimeError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

@@ -99,7 +99,7 @@ mod with_jiff {
     #[test]
     fn a_leap_second_is_refused_and_its_neighbours_are_not() {
         let jiff = |text: &str| jiff::Timestamp::try_from(text.parse::<Timestamp>().expect(text));
-        assert_eq!(jiff("2016-12-31T23:59:60Z"), Err(ScaleError::LeapSecondNotHeld));
+        assert_eq!(jiff("2016-12-31T23:59:60Z"), Err(ScaleError::LeapSecondNotRepresentable));
         let before = jiff("2016-12-31T23:59:59Z").expect("held");
         let after = jiff("2017-01-01T00:00:00Z").expect("held");
         assert_eq!((before.as_second(), after.as_second()), (1_483_228_799, 1_483_228_800));
@@ -130,7 +130,7 @@ mod with_jiff {
 #[cfg(all(feature = "serde", feature = "cli"))]
 mod with_serde {
     use super::*;
-    use truechimer::{GpsTime, NtpDate, NtpTime, PtpTime, Smeared, Span, Utc};
+    use truechimer::{GpsTime, NtpDate, NtpTime, PtpTime, ScaleInterval, Smeared, Utc};
 
     fn comes_back<T>(text: &str)
     where
@@ -153,8 +153,8 @@ mod with_serde {
         comes_back::<UnixTime>("1483228799.500000001");
         comes_back::<UnixTime>("-9223372036.854775808");
         let json = r#"["1483228799.500000000","1483228799.600000000"]"#;
-        let span: Span<UnixTime> = serde_json::from_str(json).expect("in order");
+        let span: ScaleInterval<UnixTime> = serde_json::from_str(json).expect("in order");
         assert_eq!(serde_json::to_string(&span).expect("two texts"), json);
-        assert!(serde_json::from_str::<Span<UnixTime>>(r#"["2","1"]"#).is_err());
+        assert!(serde_json::from_str::<ScaleInterval<UnixTime>>(r#"["2","1"]"#).is_err());
     }
 }

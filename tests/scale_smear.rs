@@ -1,7 +1,7 @@
 //! Smears: what each shows at known moments, that it never runs back, and that it inverts exactly.
 
 use proptest::prelude::*;
-use truechimer::scale::{Smear, Smeared, Span};
+use truechimer::scale::{ScaleInterval, Smear, Smeared};
 use truechimer::{Interval, LeapTable, Timestamp, UnixTime};
 
 const SECOND: i64 = 1_000_000_000;
@@ -88,7 +88,7 @@ fn texts_of_smears_that_are_refused() {
 
 /// The naive inverse: take the reading for UTC and look its offset up.
 fn naive(table: &LeapTable, reading: Smeared) -> Interval {
-    let unix = Span::from(UnixTime::from_nanos(reading.nanos()));
+    let unix = ScaleInterval::from(UnixTime::from_nanos(reading.nanos()));
     table.unix_to_interval(unix).expect("after 1972")
 }
 
@@ -106,7 +106,7 @@ fn taking_smeared_time_for_utc_loses_the_true_time_and_the_inverse_does_not() {
 #[test]
 fn far_from_leaps_an_unknown_smear_costs_nothing() {
     let table = LeapTable::builtin();
-    let unix = Span::from(UnixTime::new(1_700_000_000, 0).expect("in range"));
+    let unix = ScaleInterval::from(UnixTime::new(1_700_000_000, 0).expect("in range"));
     assert_eq!(table.unknown_smear_to_interval(unix), table.unix_to_interval(unix));
 }
 

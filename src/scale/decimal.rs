@@ -3,54 +3,29 @@
 use crate::timestamp::NANOS_PER_SECOND;
 use std::fmt;
 
-/// Why a text is not a number of its scale.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseScaleError {
-    /// The form is another.
-    #[error("expected {expected}")]
-    Malformed {
-        /// What is wanted, with an example.
-        expected: &'static str,
-    },
-    /// More digits than nanoseconds have.
-    #[error(
-        "the fraction of the second has {digits} digits, and at most 9 (nanoseconds) are kept: cut or round it"
-    )]
-    TooPrecise {
-        /// How many digits the text has.
-        digits: usize,
-    },
-    /// The number is too large or too small for the scale.
-    #[error("the number is outside of the scale: {limit}")]
-    OutOfRange {
-        /// What the scale holds.
-        limit: &'static str,
-    },
-}
-
+use super::parse_error::ParseTimeError;
 /// Nanoseconds of a text of seconds: a sign, digits, and perhaps a point and 1 to 9 digits.
-pub(super) fn read_seconds(text: &str, expected: &'static str) -> Result<i128, ParseScaleError> {
-    let malformed = ParseScaleError::Malformed { expected };
+pub(super) fn read_seconds(text: &str, expected: &'static str) -> Result<i128, ParseTimeError> {
+    let malformed = || ParseTimeError::Malformed { expected };
     let (negative, text) = match text.strip_prefix('-') {
         Some(text) => (true, text),
         None => (false, text),
     };
     let (whole, fraction) = match text.split_once('.') {
-        Some((_, "")) => return Err(malformed),
+        Some((_, "")) => return Err(malformed()),
         Some((whole, fraction)) => (whole, fraction),
         None => (text, ""),
     };
     let only_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !only_digits(whole) || !only_digits(fraction) {
-        return Err(malformed);
+        return Err(malformed());
     }
     if fraction.len() > 9 {
-        return Err(ParseScaleError::TooPrecise { digits: fraction.len() });
+        return Err(ParseTimeError::TooPrecise { digits: fraction.len() });
     }
     let limit = "seconds of at most 20 digits";
     if whole.len() > 20 {
-        return Err(ParseScaleError::OutOfRange { limit });
+        return Err(ParseTimeError::OutOfRange { limit });
     }
     let digits =
         |text: &str| text.bytes().fold(0, |sum, digit| sum * 10 + i128::from(digit - b'0'));

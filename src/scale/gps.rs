@@ -10,10 +10,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::civil::DAY;
-use super::decimal::{ParseScaleError, read_seconds, write_seconds};
+use super::decimal::{read_seconds, write_seconds};
 use super::error::ScaleError;
+use super::parse_error::ParseTimeError;
 use super::rfc3339::{Line, pad};
-use super::span::{Span, ends};
+use super::scale_interval::{ScaleInterval, ends};
 use crate::interval::Interval;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
@@ -149,7 +150,7 @@ impl GpsTime {
     ///
     /// As [`from_tai`](Self::from_tai); [`ScaleError::OpenEnd`] for an end at
     /// `Timestamp::MIN` or `MAX`.
-    pub fn from_interval(interval: &Interval) -> Result<Span<GpsTime>, ScaleError> {
+    pub fn from_interval(interval: &Interval) -> Result<ScaleInterval<GpsTime>, ScaleError> {
         ends(interval)?.try_map(GpsTime::from_tai)
     }
 
@@ -158,7 +159,7 @@ impl GpsTime {
     /// # Errors
     ///
     /// As [`to_tai`](Self::to_tai).
-    pub fn to_interval(span: Span<GpsTime>) -> Result<Interval, ScaleError> {
+    pub fn to_interval(span: ScaleInterval<GpsTime>) -> Result<Interval, ScaleError> {
         let (earliest, latest) = (span.earliest().to_tai()?, span.latest().to_tai()?);
         Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)
     }
@@ -176,19 +177,19 @@ impl fmt::Display for GpsTime {
 
 /// Reads what `Display` writes.
 impl FromStr for GpsTime {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<GpsTime, ParseScaleError> {
+    fn from_str(text: &str) -> Result<GpsTime, ParseTimeError> {
         const FORM: &str = "a GPS week and the seconds of the week, as in 1930 518417.5";
-        let malformed = ParseScaleError::Malformed { expected: FORM };
-        let (week, seconds) = text.split_once(' ').ok_or(malformed)?;
+        let malformed = || ParseTimeError::Malformed { expected: FORM };
+        let (week, seconds) = text.split_once(' ').ok_or_else(malformed)?;
         if week.is_empty() || !week.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(malformed);
+            return Err(malformed());
         }
         let limit = "weeks of 32 bits, and seconds of the week below 604800";
-        let out_of_range = ParseScaleError::OutOfRange { limit };
-        let week = week.parse().map_err(|_| out_of_range)?;
+        let out_of_range = || ParseTimeError::OutOfRange { limit };
+        let week = week.parse().map_err(|_| out_of_range())?;
         let nanos = u64::try_from(read_seconds(seconds.trim_start(), FORM)?);
-        GpsTime::new(week, nanos.map_err(|_| out_of_range)?).ok_or(out_of_range)
+        GpsTime::new(week, nanos.map_err(|_| out_of_range())?).ok_or_else(out_of_range)
     }
 }

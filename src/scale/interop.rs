@@ -48,7 +48,8 @@ mod chrono_types {
 
     use crate::scale::builtin;
     use crate::scale::error::ScaleError;
-    use crate::scale::rfc3339::ParseUtcError;
+    use crate::scale::parse_error::ParseTimeError;
+    use crate::scale::second_60;
     use crate::scale::utc::Utc;
     use crate::timestamp::NANOS_PER_SECOND;
     use crate::timestamp::Timestamp;
@@ -62,7 +63,7 @@ mod chrono_types {
 
         fn try_from(utc: Utc) -> Result<DateTime<ChronoUtc>, ScaleError> {
             let (seconds, is_leap) = utc.unix_seconds();
-            if is_leap && !builtin::may_have_leap_second(utc) {
+            if is_leap && !second_60::may_exist(utc) {
                 return Err(ScaleError::NoSuchLeapSecond);
             }
             let below = utc.nanosecond() + if is_leap { NANOS_PER_SECOND as u32 } else { 0 };
@@ -89,7 +90,7 @@ mod chrono_types {
                 nanos,
             );
             utc.map_err(|error| match error {
-                ParseUtcError::NotALeapSecond => ScaleError::NoSuchLeapSecond,
+                ParseTimeError::NoSuchLeapSecond => ScaleError::NoSuchLeapSecond,
                 _ => ScaleError::OutOfRange,
             })
         }
@@ -130,7 +131,7 @@ mod jiff_types {
         fn try_from(utc: Utc) -> Result<jiff::Timestamp, ScaleError> {
             let (seconds, is_leap) = utc.unix_seconds();
             if is_leap {
-                return Err(ScaleError::LeapSecondNotHeld);
+                return Err(ScaleError::LeapSecondNotRepresentable);
             }
             // The civil type has no sign of its own here: jiff counts nanoseconds as 128 bits.
             let nanos =
@@ -187,8 +188,8 @@ mod serde_types {
     use crate::scale::gps::GpsTime;
     use crate::scale::ntp::{NtpDate, NtpTime};
     use crate::scale::ptp::PtpTime;
+    use crate::scale::scale_interval::ScaleInterval;
     use crate::scale::smear::Smeared;
-    use crate::scale::span::Span;
     use crate::scale::unix::UnixTime;
     use crate::scale::utc::Utc;
 
@@ -210,16 +211,16 @@ mod serde_types {
     }
     as_text!(Utc, UnixTime, GpsTime, NtpTime, NtpDate, PtpTime, Smeared);
 
-    impl<T: Serialize + Copy + PartialOrd> Serialize for Span<T> {
+    impl<T: Serialize + Copy + PartialOrd> Serialize for ScaleInterval<T> {
         fn serialize<S: Serializer>(&self, out: S) -> Result<S::Ok, S::Error> {
             (self.earliest(), self.latest()).serialize(out)
         }
     }
 
-    impl<'de, T: Deserialize<'de> + Copy + PartialOrd> Deserialize<'de> for Span<T> {
-        fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Span<T>, D::Error> {
+    impl<'de, T: Deserialize<'de> + Copy + PartialOrd> Deserialize<'de> for ScaleInterval<T> {
+        fn deserialize<D: Deserializer<'de>>(input: D) -> Result<ScaleInterval<T>, D::Error> {
             let (earliest, latest) = <(T, T)>::deserialize(input)?;
-            Span::new(earliest, latest)
+            ScaleInterval::new(earliest, latest)
                 .ok_or_else(|| de::Error::custom("a span must not end before it begins"))
         }
     }

@@ -10,9 +10,10 @@
 //! all white space left out. Its five words are often written without their
 //! leading zeros, so they are compared as numbers.
 
-use super::leap::{HashState, LeapTable};
+use super::leap_table::LeapTable;
 use super::sha1::sha1;
 use super::table_error::LeapTableError;
+use super::table_source::HashState;
 
 /// Real lists are 5 to 11 kB.
 const MOST_BYTES: usize = 256 * 1024;

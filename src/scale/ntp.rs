@@ -16,11 +16,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::decimal::ParseScaleError;
 use super::error::ScaleError;
-use super::leap::LeapTable;
+use super::leap_table::LeapTable;
+use super::parse_error::ParseTimeError;
 use super::rfc3339::{Line, pad};
-use super::span::Span;
+use super::scale_interval::ScaleInterval;
 use super::unix::UnixTime;
 use crate::interval::Interval;
 use crate::timestamp::NANOS_PER_SECOND;
@@ -142,7 +142,7 @@ impl NtpTime {
     }
 
     /// Stamps around a span of Unix time, each rounded outward.
-    pub fn from_span(span: Span<UnixTime>) -> [NtpTime; 2] {
+    pub fn from_span(span: ScaleInterval<UnixTime>) -> [NtpTime; 2] {
         let up = NtpTime::rounded(span.latest(), Round::Up);
         let down = NtpTime::rounded(span.earliest(), Round::Down);
         [down, up]
@@ -157,10 +157,10 @@ impl NtpTime {
     pub fn to_span(
         [earliest, latest]: [NtpTime; 2],
         near: UnixTime,
-    ) -> Result<Span<UnixTime>, ScaleError> {
+    ) -> Result<ScaleInterval<UnixTime>, ScaleError> {
         let first = earliest.unix(earliest.era_near(near), Round::Down)?;
         let last = latest.unix(latest.era_near(first), Round::Up)?;
-        Span::new(first, last).ok_or(ScaleError::Reversed)
+        ScaleInterval::new(first, last).ok_or(ScaleError::Reversed)
     }
 }
 
@@ -203,10 +203,10 @@ impl NtpDate {
     }
 
     /// Dates around a span of Unix time, each rounded outward.
-    pub fn from_span(span: Span<UnixTime>) -> Span<NtpDate> {
+    pub fn from_span(span: ScaleInterval<UnixTime>) -> ScaleInterval<NtpDate> {
         let up = NtpDate::rounded(span.latest(), Round::Up);
         let down = NtpDate::rounded(span.earliest(), Round::Down);
-        Span::new(down, up).unwrap_or(Span::from(down))
+        ScaleInterval::new(down, up).unwrap_or(ScaleInterval::from(down))
     }
 
     /// The Unix time between two dates, rounded outward.
@@ -214,9 +214,9 @@ impl NtpDate {
     /// # Errors
     ///
     /// As [`to_unix`](Self::to_unix).
-    pub fn to_span(span: Span<NtpDate>) -> Result<Span<UnixTime>, ScaleError> {
+    pub fn to_span(span: ScaleInterval<NtpDate>) -> Result<ScaleInterval<UnixTime>, ScaleError> {
         let (first, last) = (span.earliest().unix(Round::Down)?, span.latest().unix(Round::Up)?);
-        Span::new(first, last).ok_or(ScaleError::Reversed)
+        ScaleInterval::new(first, last).ok_or(ScaleError::Reversed)
     }
 }
 
@@ -226,7 +226,10 @@ impl LeapTable {
     /// # Errors
     ///
     /// As [`interval_to_unix`](Self::interval_to_unix).
-    pub fn interval_to_ntp(&self, interval: &Interval) -> Result<Span<NtpDate>, ScaleError> {
+    pub fn interval_to_ntp(
+        &self,
+        interval: &Interval,
+    ) -> Result<ScaleInterval<NtpDate>, ScaleError> {
         self.interval_to_unix(interval).map(NtpDate::from_span)
     }
 
@@ -235,7 +238,7 @@ impl LeapTable {
     /// # Errors
     ///
     /// As [`unix_to_interval`](Self::unix_to_interval).
-    pub fn ntp_to_interval(&self, span: Span<NtpDate>) -> Result<Interval, ScaleError> {
+    pub fn ntp_to_interval(&self, span: ScaleInterval<NtpDate>) -> Result<Interval, ScaleError> {
         self.unix_to_interval(NtpDate::to_span(span)?)
     }
 }
@@ -268,34 +271,34 @@ fn hexadecimal(text: &str, digits: usize) -> Option<u64> {
 
 /// Reads what `Display` writes.
 impl FromStr for NtpTime {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<NtpTime, ParseScaleError> {
+    fn from_str(text: &str) -> Result<NtpTime, ParseTimeError> {
         let parts = text.split_once('.');
         let both = parts.and_then(|(s, f)| Some((hexadecimal(s, 8)?, hexadecimal(f, 8)?)));
         let expected = "8 and 8 hexadecimal digits, as in dc12c4ff.80000000";
-        let (seconds, fraction) = both.ok_or(ParseScaleError::Malformed { expected })?;
+        let (seconds, fraction) = both.ok_or(ParseTimeError::Malformed { expected })?;
         Ok(NtpTime(seconds << 32 | fraction))
     }
 }
 
 /// Reads what `Display` writes.
 impl FromStr for NtpDate {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<NtpDate, ParseScaleError> {
+    fn from_str(text: &str) -> Result<NtpDate, ParseTimeError> {
         let expected = "an era, 8 and 16 hexadecimal digits, as in 0:dc12c4ff.8000000000000000";
-        let malformed = ParseScaleError::Malformed { expected };
-        let (era, rest) = text.split_once(':').ok_or(malformed)?;
-        let (seconds, fraction) = rest.split_once('.').ok_or(malformed)?;
+        let malformed = || ParseTimeError::Malformed { expected };
+        let (era, rest) = text.split_once(':').ok_or_else(malformed)?;
+        let (seconds, fraction) = rest.split_once('.').ok_or_else(malformed)?;
         let digits = era.strip_prefix('-').unwrap_or(era);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(malformed);
+            return Err(malformed());
         }
         let limit = "eras of 32 bits";
-        let era = era.parse().map_err(|_| ParseScaleError::OutOfRange { limit })?;
-        let seconds = hexadecimal(seconds, 8).ok_or(malformed)? as u32;
-        let fraction = hexadecimal(fraction, 16).ok_or(malformed)?;
+        let era = era.parse().map_err(|_| ParseTimeError::OutOfRange { limit })?;
+        let seconds = hexadecimal(seconds, 8).ok_or_else(malformed)? as u32;
+        let fraction = hexadecimal(fraction, 16).ok_or_else(malformed)?;
         Ok(NtpDate { era, seconds, fraction })
     }
 }

@@ -7,10 +7,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::decimal::{ParseScaleError, read_seconds, write_seconds};
+use super::decimal::{read_seconds, write_seconds};
 use super::error::ScaleError;
+use super::parse_error::ParseTimeError;
 use super::rfc3339::{Line, pad};
-use super::span::{Span, ends};
+use super::scale_interval::{ScaleInterval, ends};
 use crate::interval::Interval;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
@@ -102,7 +103,7 @@ impl PtpTime {
     ///
     /// As [`from_tai`](Self::from_tai); [`ScaleError::OpenEnd`] for an end at
     /// `Timestamp::MIN` or `MAX`.
-    pub fn from_interval(interval: &Interval) -> Result<Span<PtpTime>, ScaleError> {
+    pub fn from_interval(interval: &Interval) -> Result<ScaleInterval<PtpTime>, ScaleError> {
         ends(interval)?.try_map(PtpTime::from_tai)
     }
 
@@ -111,7 +112,7 @@ impl PtpTime {
     /// # Errors
     ///
     /// As [`to_tai`](Self::to_tai).
-    pub fn to_interval(span: Span<PtpTime>) -> Result<Interval, ScaleError> {
+    pub fn to_interval(span: ScaleInterval<PtpTime>) -> Result<Interval, ScaleError> {
         let (earliest, latest) = (span.earliest().to_tai()?, span.latest().to_tai()?);
         Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)
     }
@@ -131,14 +132,15 @@ impl fmt::Display for PtpTime {
 
 /// Seconds with 0 to 9 digits of fraction.
 impl FromStr for PtpTime {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<PtpTime, ParseScaleError> {
+    fn from_str(text: &str) -> Result<PtpTime, ParseTimeError> {
         let nanos = read_seconds(text, "seconds of TAI since 1970, as in 1483228836.5")?;
-        let out_of_range =
-            ParseScaleError::OutOfRange { limit: "seconds of 48 bits, not negative" };
-        let nanos = u128::try_from(nanos).map_err(|_| out_of_range)?;
-        let seconds = u64::try_from(nanos / NANOS_PER_SECOND as u128).map_err(|_| out_of_range)?;
-        PtpTime::new(seconds, (nanos % NANOS_PER_SECOND as u128) as u32).ok_or(out_of_range)
+        let limit = "seconds of 48 bits, not negative";
+        let out_of_range = || ParseTimeError::OutOfRange { limit };
+        let nanos = u128::try_from(nanos).map_err(|_| out_of_range())?;
+        let seconds =
+            u64::try_from(nanos / NANOS_PER_SECOND as u128).map_err(|_| out_of_range())?;
+        PtpTime::new(seconds, (nanos % NANOS_PER_SECOND as u128) as u32).ok_or_else(out_of_range)
     }
 }

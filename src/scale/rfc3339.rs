@@ -11,53 +11,8 @@
 use std::fmt::{self, Write as _};
 
 use super::civil::{DAY, date_from_days, days_from_date, days_in_month};
+use super::parse_error::ParseTimeError;
 use crate::timestamp::NANOS_PER_SECOND;
-
-/// Why a text is not a date and time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseUtcError {
-    /// Something else stands where the grammar wants this.
-    #[error(
-        "expected {expected} at byte {at}: write it as in 2016-12-31T23:59:60.5Z \
-         or 2017-01-01T00:59:60.5+01:00 (RFC 3339)"
-    )]
-    Malformed {
-        /// What the grammar wants there.
-        expected: &'static str,
-        /// Where, in bytes from the start.
-        at: usize,
-    },
-    /// A number is larger or smaller than the calendar allows.
-    #[error("the {field} is {value}, and must be {least} to {most} here")]
-    OutOfRange {
-        /// Which number.
-        field: &'static str,
-        /// What the text says.
-        value: u32,
-        /// The least that is allowed.
-        least: u32,
-        /// The most that is allowed.
-        most: u32,
-    },
-    /// More digits than nanoseconds have.
-    #[error(
-        "the fraction of the second has {digits} digits, and at most 9 (nanoseconds) are kept: cut or round it"
-    )]
-    TooPrecise {
-        /// How many digits the text has.
-        digits: usize,
-    },
-    /// A second 60 where UTC never had one and cannot have one.
-    #[error(
-        "there is no second 60 there: UTC inserts one only as 23:59:60 UTC at the end of a month, \
-         and the past ones are known; write 00 of the next minute"
-    )]
-    NotALeapSecond,
-    /// Text in TAI where UTC is wanted.
-    #[error("this is TAI, and UTC is wanted: read it as a `Timestamp` and convert it")]
-    Tai,
-}
 
 /// What a text names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,19 +36,19 @@ pub(super) enum Scale {
 }
 
 /// Reads one date and time, all of the text, with `Z`, an offset or ` TAI` behind it.
-pub(super) fn read(text: &str) -> Result<Civil, ParseUtcError> {
+pub(super) fn read(text: &str) -> Result<Civil, ParseTimeError> {
     read_with(text, |at| at.zone())
 }
 
 /// Reads one date and time that nothing stands behind.
-pub(super) fn read_unzoned(text: &str) -> Result<Civil, ParseUtcError> {
+pub(super) fn read_unzoned(text: &str) -> Result<Civil, ParseTimeError> {
     read_with(text, |_| Ok((Scale::Unnamed, 0)))
 }
 
 fn read_with(
     text: &str,
-    zone: impl FnOnce(&mut Cursor<'_>) -> Result<(Scale, i64), ParseUtcError>,
-) -> Result<Civil, ParseUtcError> {
+    zone: impl FnOnce(&mut Cursor<'_>) -> Result<(Scale, i64), ParseTimeError>,
+) -> Result<Civil, ParseTimeError> {
     let mut at = Cursor { text: text.as_bytes(), at: 0 };
     let days = at.date()?;
     at.one_of(b"Tt ", "`T` between date and time")?;
@@ -114,7 +69,7 @@ fn read_with(
     let (year, ..) = date_from_days(days);
     if !(0..=9999).contains(&year) {
         let value = if year < 0 { 0 } else { 10_000 };
-        return Err(ParseUtcError::OutOfRange {
+        return Err(ParseTimeError::FieldOutOfRange {
             field: "year in UTC",
             value,
             least: 0,
@@ -122,7 +77,7 @@ fn read_with(
         });
     }
     if second == 60 && (scale != Scale::Utc || minute != DAY / 60 - 1) {
-        return Err(ParseUtcError::NotALeapSecond);
+        return Err(ParseTimeError::NoSuchLeapSecond);
     }
     Ok(Civil { days, second: minute as u32 * 60 + second, nanos, scale })
 }
@@ -133,11 +88,11 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    fn expected(&self, expected: &'static str) -> ParseUtcError {
-        ParseUtcError::Malformed { expected, at: self.at }
+    fn expected(&self, expected: &'static str) -> ParseTimeError {
+        ParseTimeError::NotRfc3339 { expected, at: self.at }
     }
 
-    fn one_of(&mut self, bytes: &[u8], name: &'static str) -> Result<u8, ParseUtcError> {
+    fn one_of(&mut self, bytes: &[u8], name: &'static str) -> Result<u8, ParseTimeError> {
         match self.text.get(self.at) {
             Some(byte) if bytes.contains(byte) => {
                 self.at += 1;
@@ -158,7 +113,7 @@ impl Cursor<'_> {
         digits: usize,
         least: u32,
         most: u32,
-    ) -> Result<u32, ParseUtcError> {
+    ) -> Result<u32, ParseTimeError> {
         if self.digits() < digits {
             return Err(self.expected(match digits {
                 4 => "a year of four digits",
@@ -168,13 +123,13 @@ impl Cursor<'_> {
         let figures = &self.text[self.at..self.at + digits];
         let value = figures.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
         if !(least..=most).contains(&value) {
-            return Err(ParseUtcError::OutOfRange { field, value, least, most });
+            return Err(ParseTimeError::FieldOutOfRange { field, value, least, most });
         }
         self.at += digits;
         Ok(value)
     }
 
-    fn date(&mut self) -> Result<i64, ParseUtcError> {
+    fn date(&mut self) -> Result<i64, ParseTimeError> {
         let year = i64::from(self.number("year", 4, 0, 9999)?);
         self.one_of(b"-", "`-`")?;
         let month = self.number("month", 2, 1, 12)? as u8;
@@ -185,7 +140,7 @@ impl Cursor<'_> {
     }
 
     /// Nanoseconds.
-    fn fraction(&mut self) -> Result<u32, ParseUtcError> {
+    fn fraction(&mut self) -> Result<u32, ParseTimeError> {
         if self.text.get(self.at) != Some(&b'.') {
             return Ok(0);
         }
@@ -196,12 +151,12 @@ impl Cursor<'_> {
                 let value = self.number("fraction", digits, 0, u32::MAX)?;
                 Ok(value * 10u32.pow(9 - digits as u32))
             }
-            digits => Err(ParseUtcError::TooPrecise { digits }),
+            digits => Err(ParseTimeError::TooPrecise { digits }),
         }
     }
 
     /// The scale, and by how many minutes the text is ahead of UTC.
-    fn zone(&mut self) -> Result<(Scale, i64), ParseUtcError> {
+    fn zone(&mut self) -> Result<(Scale, i64), ParseTimeError> {
         if self.text[self.at..].starts_with(b" TAI") {
             self.at += 4;
             return Ok((Scale::Tai, 0));

@@ -36,9 +36,10 @@ use std::str::FromStr;
 
 use super::civil::DAY;
 use super::error::ScaleError;
-use super::leap::LeapTable;
-use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
-use super::span::{Span, ends};
+use super::leap_table::LeapTable;
+use super::parse_error::ParseTimeError;
+use super::rfc3339::{self, Civil, Line, Scale};
+use super::scale_interval::{ScaleInterval, ends};
 use super::step::Step;
 use super::unix::UnixTime;
 use crate::interval::Interval;
@@ -87,29 +88,15 @@ impl fmt::Display for Smear {
     }
 }
 
-/// Why a text is not [`Smeared`] time, or not the name of a [`Smear`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseSmearedError {
-    /// The name of the smear is missing or is none.
-    #[error(
-        "expected a smear: google, aws, meta, meta-ptp, chrony or utc-sls, as in 2016-12-31T18:00:00 smear:google"
-    )]
-    UnknownSmear,
-    /// The date and time cannot be read.
-    #[error(transparent)]
-    Text(#[from] ParseUtcError),
-    /// Beyond 64 bits of nanoseconds.
-    #[error("the date is outside of 1677-09-21 to 2262-04-11 (64 bits of nanoseconds)")]
-    OutOfRange,
-}
+const EXPECTED: &str = "a smear (google, aws, meta, meta-ptp, chrony or utc-sls), \
+                        as in 2016-12-31T18:00:00 smear:google";
 
 impl FromStr for Smear {
-    type Err = ParseSmearedError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<Smear, ParseSmearedError> {
+    fn from_str(text: &str) -> Result<Smear, ParseTimeError> {
         let named = Smear::ALL.into_iter().find(|smear| smear.name() == text);
-        named.ok_or(ParseSmearedError::UnknownSmear)
+        named.ok_or(ParseTimeError::Malformed { expected: EXPECTED })
     }
 }
 
@@ -158,13 +145,15 @@ impl fmt::Display for Smeared {
 
 /// Reads what `Display` writes. There is no second 60 in smeared time.
 impl FromStr for Smeared {
-    type Err = ParseSmearedError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<Smeared, ParseSmearedError> {
-        let (label, smear) = text.split_once(" smear:").ok_or(ParseSmearedError::UnknownSmear)?;
+    fn from_str(text: &str) -> Result<Smeared, ParseTimeError> {
+        let (label, smear) =
+            text.split_once(" smear:").ok_or(ParseTimeError::Malformed { expected: EXPECTED })?;
         let Civil { days, second, nanos, .. } = rfc3339::read_unzoned(label)?;
         let time = UnixTime::new(days * DAY + i64::from(second), nanos);
-        let nanos = time.ok_or(ParseSmearedError::OutOfRange)?.nanos();
+        let limit = "1677-09-21 to 2262-04-11 (64 bits of nanoseconds)";
+        let nanos = time.ok_or(ParseTimeError::OutOfRange { limit })?.nanos();
         Ok(Smeared { nanos, smear: smear.parse()? })
     }
 }
@@ -308,12 +297,12 @@ impl LeapTable {
         &self,
         interval: &Interval,
         smear: Smear,
-    ) -> Result<Span<Smeared>, ScaleError> {
-        let span = ends(&self.doubted(interval)?)?;
+    ) -> Result<ScaleInterval<Smeared>, ScaleError> {
+        let span = ends(&self.widened_for_expiry(interval)?)?;
         let first = self.smeared_at(span.earliest().tai_nanos(), smear, Round::Down)?;
         let last = self.smeared_at(span.latest().tai_nanos(), smear, Round::Up)?;
         let [first, last] = [first, last].map(|nanos| Smeared { nanos, smear });
-        Span::new(first, last).ok_or(ScaleError::OutOfRange)
+        ScaleInterval::new(first, last).ok_or(ScaleError::OutOfRange)
     }
 
     /// All moments at which a smeared clock may show something in `span`, rounded outward.
@@ -321,14 +310,17 @@ impl LeapTable {
     /// # Errors
     ///
     /// As [`unix_to_interval`](Self::unix_to_interval).
-    pub fn smeared_to_interval(&self, span: Span<Smeared>) -> Result<Interval, ScaleError> {
+    pub fn smeared_to_interval(
+        &self,
+        span: ScaleInterval<Smeared>,
+    ) -> Result<Interval, ScaleError> {
         let earliest = self.unsmeared(span.earliest(), Round::Down)?;
         let latest = match self.unsmeared(span.latest(), Round::Up) {
             Err(ScaleError::OutOfRange) => Timestamp::MAX,
             result => result?,
         };
         let interval = Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)?;
-        Ok(interval.widen(self.doubt(span.latest().nanos)?))
+        Ok(interval.widen(self.expiry_margin(span.latest().nanos)?))
     }
 
     /// All moments at which a clock may show something in `span` of which it is not
@@ -340,7 +332,10 @@ impl LeapTable {
     /// # Errors
     ///
     /// As [`unix_to_interval`](Self::unix_to_interval).
-    pub fn unknown_smear_to_interval(&self, span: Span<UnixTime>) -> Result<Interval, ScaleError> {
+    pub fn unknown_smear_to_interval(
+        &self,
+        span: ScaleInterval<UnixTime>,
+    ) -> Result<Interval, ScaleError> {
         // The clock itself may be a second off when it reaches the day's end.
         let day = (DAY + 1) * NANOS_PER_SECOND;
         let (first, last) = (span.earliest().nanos(), span.latest().nanos());
@@ -352,7 +347,7 @@ impl LeapTable {
         }
         let first = UnixTime::from_nanos(first.saturating_sub(NANOS_PER_SECOND));
         let last = UnixTime::from_nanos(last.saturating_add(NANOS_PER_SECOND));
-        let span = Span::new(first, last).ok_or(ScaleError::OutOfRange)?;
+        let span = ScaleInterval::new(first, last).ok_or(ScaleError::OutOfRange)?;
         self.unix_to_interval(span)
     }
 

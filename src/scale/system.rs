@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::leap::LeapTable;
+use super::leap_table::LeapTable;
 use super::table_error::LeapTableError;
 
 /// Where tzdata is installed, in the order of how common it is.

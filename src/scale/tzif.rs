@@ -7,7 +7,7 @@
 //!
 //! Read: RFC 9636, sections 3.1 and 3.2 (RFC 8536 before it).
 
-use super::leap::LeapTable;
+use super::leap_table::LeapTable;
 use super::table_error::LeapTableError;
 
 /// Real `right/UTC` files are below 1 kB, zones with rules a few kB.

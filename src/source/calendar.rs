@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 
 use crate::clock::counter::Counter;
 use crate::interval::Interval;
-use crate::scale::{LeapTable, Smear, Smeared, Span, UnixTime};
+use crate::scale::{LeapTable, ScaleInterval, Smear, Smeared, UnixTime};
 use crate::source::SourceError;
 use crate::source::adjtimex::KernelState;
 use crate::source::realtime::{Announced, READING_STEP_NS, Realtime};
@@ -97,7 +97,7 @@ impl Calendar {
         );
         match self.shows {
             WallScale::Utc => {
-                let doubt = leaps.doubt(look.unix_ns).map_err(refused)?;
+                let doubt = leaps.expiry_margin(look.unix_ns).map_err(refused)?;
                 Ok(look.tai(leaps, error, kernel, announced)?.widen(doubt))
             }
             WallScale::Smeared(smear) => {
@@ -129,8 +129,9 @@ impl Calendar {
 fn span<T: Copy + PartialOrd>(
     ends: (i64, i64),
     on: impl Fn(i64) -> T,
-) -> Result<Span<T>, SourceError> {
-    Span::new(on(ends.0), on(ends.1)).ok_or_else(|| SourceError::failed("an error below zero"))
+) -> Result<ScaleInterval<T>, SourceError> {
+    ScaleInterval::new(on(ends.0), on(ends.1))
+        .ok_or_else(|| SourceError::failed("an error below zero"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! [`Span`]: an interval on another scale, and whole intervals there and back.
+//! [`ScaleInterval`]: an interval on another scale, and whole intervals there and back.
 //!
 //! The naive way converts the two ends. Near a leap second that is wrong, since
 //! the Unix count runs back there: for an interval that begins at 23:59:59.9 and
@@ -11,7 +11,7 @@
 use std::fmt;
 
 use super::error::ScaleError;
-use super::leap::LeapTable;
+use super::leap_table::LeapTable;
 use super::unix::{UnixTime, UnixToTai};
 use super::utc::Utc;
 use crate::interval::Interval;
@@ -19,15 +19,15 @@ use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// Two readings of one scale, `earliest <= latest`, with the true one between them, ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Span<T> {
+pub struct ScaleInterval<T> {
     earliest: T,
     latest: T,
 }
 
-impl<T: Copy + PartialOrd> Span<T> {
+impl<T: Copy + PartialOrd> ScaleInterval<T> {
     /// `[earliest, latest]`, or `None` if `latest` is the earlier of the two.
-    pub fn new(earliest: T, latest: T) -> Option<Span<T>> {
-        (earliest <= latest).then_some(Span { earliest, latest })
+    pub fn new(earliest: T, latest: T) -> Option<ScaleInterval<T>> {
+        (earliest <= latest).then_some(ScaleInterval { earliest, latest })
     }
 
     /// The least that the scale may show.
@@ -44,32 +44,32 @@ impl<T: Copy + PartialOrd> Span<T> {
     pub(super) fn try_map<U>(
         self,
         mut convert: impl FnMut(T) -> Result<U, ScaleError>,
-    ) -> Result<Span<U>, ScaleError> {
-        Ok(Span { earliest: convert(self.earliest)?, latest: convert(self.latest)? })
+    ) -> Result<ScaleInterval<U>, ScaleError> {
+        Ok(ScaleInterval { earliest: convert(self.earliest)?, latest: convert(self.latest)? })
     }
 }
 
 /// The span that holds one reading.
-impl<T: Copy> From<T> for Span<T> {
-    fn from(reading: T) -> Span<T> {
-        Span { earliest: reading, latest: reading }
+impl<T: Copy> From<T> for ScaleInterval<T> {
+    fn from(reading: T) -> ScaleInterval<T> {
+        ScaleInterval { earliest: reading, latest: reading }
     }
 }
 
 /// `[earliest, latest]`
-impl<T: fmt::Display> fmt::Display for Span<T> {
+impl<T: fmt::Display> fmt::Display for ScaleInterval<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{}, {}]", self.earliest, self.latest)
     }
 }
 
 /// The ends of an interval, which must not be open: no scale has a name for "anything beyond".
-pub(super) fn ends(interval: &Interval) -> Result<Span<Timestamp>, ScaleError> {
+pub(super) fn ends(interval: &Interval) -> Result<ScaleInterval<Timestamp>, ScaleError> {
     let (earliest, latest) = (interval.earliest(), interval.latest());
     if earliest == Timestamp::MIN || latest == Timestamp::MAX {
         return Err(ScaleError::OpenEnd);
     }
-    Ok(Span { earliest, latest })
+    Ok(ScaleInterval { earliest, latest })
 }
 
 impl LeapTable {
@@ -79,8 +79,11 @@ impl LeapTable {
     ///
     /// As [`tai_to_unix`](Self::tai_to_unix), but [`Expiry::Widen`](super::Expiry::Widen)
     /// widens; [`ScaleError::OpenEnd`] for an end at `Timestamp::MIN` or `MAX`.
-    pub fn interval_to_unix(&self, interval: &Interval) -> Result<Span<UnixTime>, ScaleError> {
-        let Span { earliest, latest } = ends(&self.doubted(interval)?)?;
+    pub fn interval_to_unix(
+        &self,
+        interval: &Interval,
+    ) -> Result<ScaleInterval<UnixTime>, ScaleError> {
+        let ScaleInterval { earliest, latest } = ends(&self.widened_for_expiry(interval)?)?;
         let (first, last) = (earliest.tai_nanos(), latest.tai_nanos());
         let shown = |tai: i64| Ok(tai - self.at_tai_unlimited(tai)?.0);
         let (mut least, mut most) = (shown(first)?, shown(last)?);
@@ -89,7 +92,10 @@ impl LeapTable {
             least = least.min(step.tai - step.offset);
             most = most.max(step.tai - 1 - step.before);
         }
-        Ok(Span { earliest: UnixTime::from_nanos(least), latest: UnixTime::from_nanos(most) })
+        Ok(ScaleInterval {
+            earliest: UnixTime::from_nanos(least),
+            latest: UnixTime::from_nanos(most),
+        })
     }
 
     /// All moments at which a Unix clock may show something in `span`.
@@ -102,7 +108,7 @@ impl LeapTable {
     /// [`ScaleError::BeforeUtc`] and [`ScaleError::OutOfRange`] as
     /// [`unix_to_tai`](Self::unix_to_tai); [`ScaleError::Skipped`] where all of the
     /// span was skipped; [`ScaleError::Expired`] under [`Expiry::Error`](super::Expiry::Error).
-    pub fn unix_to_interval(&self, span: Span<UnixTime>) -> Result<Interval, ScaleError> {
+    pub fn unix_to_interval(&self, span: ScaleInterval<UnixTime>) -> Result<Interval, ScaleError> {
         let first = self.unix_to_tai_unlimited(span.earliest)?;
         let last = self.unix_to_tai_unlimited(span.latest);
         if first == UnixToTai::Skipped && last == Ok(UnixToTai::Skipped) {
@@ -110,16 +116,16 @@ impl LeapTable {
         }
         let earliest = match first {
             UnixToTai::Unique(t) | UnixToTai::Ambiguous(t, _) => t,
-            UnixToTai::Skipped => self.jump_at(span.earliest)?,
+            UnixToTai::Skipped => self.skip_at(span.earliest)?,
         };
         let latest = match last {
             Ok(UnixToTai::Unique(t) | UnixToTai::Ambiguous(_, t)) => t,
-            Ok(UnixToTai::Skipped) => self.jump_at(span.latest)?,
+            Ok(UnixToTai::Skipped) => self.skip_at(span.latest)?,
             Err(ScaleError::OutOfRange) => Timestamp::MAX,
             Err(error) => return Err(error),
         };
         let interval = Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)?;
-        Ok(interval.widen(self.doubt(span.latest.nanos())?))
+        Ok(interval.widen(self.expiry_margin(span.latest.nanos())?))
     }
 
     /// The labels of the ends of `interval`. UTC labels keep their order, leap seconds included.
@@ -127,8 +133,8 @@ impl LeapTable {
     /// # Errors
     ///
     /// As [`interval_to_unix`](Self::interval_to_unix).
-    pub fn interval_to_utc(&self, interval: &Interval) -> Result<Span<Utc>, ScaleError> {
-        ends(&self.doubted(interval)?)?.try_map(|t| {
+    pub fn interval_to_utc(&self, interval: &Interval) -> Result<ScaleInterval<Utc>, ScaleError> {
+        ends(&self.widened_for_expiry(interval)?)?.try_map(|t| {
             let (offset, in_leap_second) = self.at_tai_unlimited(t.tai_nanos())?;
             Ok(Utc::from_unix(UnixTime::from_nanos(t.tai_nanos() - offset), in_leap_second))
         })
@@ -139,9 +145,9 @@ impl LeapTable {
     /// # Errors
     ///
     /// As [`utc_to_tai`](Self::utc_to_tai); [`ScaleError::Skipped`] where both labels were skipped.
-    pub fn utc_to_interval(&self, span: Span<Utc>) -> Result<Interval, ScaleError> {
+    pub fn utc_to_interval(&self, span: ScaleInterval<Utc>) -> Result<Interval, ScaleError> {
         let moment = |utc: Utc| match self.utc_to_tai_unlimited(utc) {
-            Err(ScaleError::Skipped) => Ok((self.jump_at(utc.unix()?)?, true)),
+            Err(ScaleError::Skipped) => Ok((self.skip_at(utc.unix()?)?, true)),
             result => Ok((result?, false)),
         };
         let ((earliest, no_first), (latest, no_last)) =
@@ -149,20 +155,13 @@ impl LeapTable {
         if no_first && no_last {
             return Err(ScaleError::Skipped);
         }
-        let doubt = self.doubt(span.latest.unix()?.nanos())?;
+        let doubt = self.expiry_margin(span.latest.unix()?.nanos())?;
         let interval = Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)?;
         Ok(interval.widen(doubt))
     }
 
-    /// `interval`, widened for the leap seconds that an expired table may lack.
-    pub(super) fn doubted(&self, interval: &Interval) -> Result<Interval, ScaleError> {
-        let latest = interval.latest().tai_nanos();
-        let offset = self.at_tai_unlimited(latest).map_or(0, |(offset, _)| offset);
-        Ok(interval.widen(self.doubt(latest.saturating_sub(offset))?))
-    }
-
     /// The moment at which the second that `unix` is in was skipped.
-    fn jump_at(&self, unix: UnixTime) -> Result<Timestamp, ScaleError> {
+    fn skip_at(&self, unix: UnixTime) -> Result<Timestamp, ScaleError> {
         let after = UnixTime::from_nanos(unix.nanos() + NANOS_PER_SECOND);
         let at = self.position_unix(after.nanos()).ok_or(ScaleError::BeforeUtc)?;
         Ok(Timestamp::from_tai_nanos(self.steps[at].tai))
