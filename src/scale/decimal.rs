@@ -1,10 +1,10 @@
-//! Seconds as people write them: `1483228799.5`. Read and written without floating point.
+//! Seconds as people write them, such as `1483228799.5`. No floating point is involved.
 
 use crate::timestamp::NANOS_PER_SECOND;
 use std::fmt;
 
 use super::parse_error::ParseTimeError;
-/// Nanoseconds of a text of seconds: a sign, digits, and perhaps a point and 1 to 9 digits.
+/// Reads seconds as nanoseconds: perhaps a sign, then digits, then perhaps a point and 1 to 9 digits.
 pub(super) fn read_seconds(text: &str, expected: &'static str) -> Result<i128, ParseTimeError> {
     let malformed = || ParseTimeError::Malformed { expected };
     let (negative, text) = match text.strip_prefix('-') {

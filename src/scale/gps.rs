@@ -1,10 +1,10 @@
-//! [`GpsTime`]: week and time of week. GPS counts no leap seconds: it is TAI less 19 s, always.
+//! [`GpsTime`]: week and time of week. GPS has no leap seconds, so it is always TAI minus 19 s.
 //!
-//! What satellites send is the week without its upper bits: 10 bits in the old
-//! message, 13 in the new, so it begins again at 0 after 1024 or 8192 weeks.
-//! Receivers that took it for the whole week have thrown hosts back 19.6 years
-//! (2019-04-07 was the last such day). The missing bits are not in the message:
-//! they have to come from a time that is known to be near.
+//! Satellites send the week without its upper bits. The old message has 10 bits and the new one
+//! 13, so the week begins again at 0 after 1024 or 8192 weeks.
+//! Receivers that mistook it for the whole week have set hosts back by 19.6 years,
+//! most recently on 2019-04-07. The message does not contain the missing bits, so
+//! they have to come from another clock that is roughly right.
 
 use std::fmt;
 use std::str::FromStr;
@@ -18,7 +18,7 @@ use super::scale_interval::{ScaleInterval, ends};
 use crate::interval::Interval;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
-/// TAI of 1980-01-06T00:00:00Z, where GPS begins: 315 964 800 s of Unix time, and 19 s.
+/// TAI of 1980-01-06T00:00:00Z, where GPS begins. That is 315 964 800 s of Unix time plus 19 s.
 const EPOCH_TAI: i64 = (315_964_800 + 19) * NANOS_PER_SECOND;
 const WEEK: i64 = 7 * DAY * NANOS_PER_SECOND;
 
@@ -32,7 +32,7 @@ const WEEK: i64 = 7 * DAY * NANOS_PER_SECOND;
 /// assert_eq!(gps.to_string(), "2048 0.000000000");
 /// assert_eq!((gps.week(), gps.week_10(), gps.week_13()), (2048, 0, 2048));
 ///
-/// // A satellite said "week 0", and the host's clock is right to a few years.
+/// // A satellite sent "week 0", and the host's clock is right to a few years.
 /// let near: Timestamp = "2021-01-01T00:00:00Z".parse()?;
 /// assert_eq!(GpsTime::from_week_10(0, 0, near)?.to_tai()?, t);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,8 +44,8 @@ pub struct GpsTime {
 }
 
 impl GpsTime {
-    /// The week since 1980-01-06 and the nanosecond of the week; `None` for a
-    /// nanosecond that no week has.
+    /// From the week since 1980-01-06 and the nanosecond of the week. `None` if the
+    /// nanosecond is not below 604 800 000 000 000.
     pub const fn new(week: u32, nanos_of_week: u64) -> Option<GpsTime> {
         if nanos_of_week < WEEK as u64 {
             Some(GpsTime { week, nanos: nanos_of_week })
@@ -78,12 +78,13 @@ impl GpsTime {
         tai.map(Timestamp::from_tai_nanos).map_err(|_| ScaleError::OutOfRange)
     }
 
-    /// The time that a week of 10 bits names, nearest to `near` (which must be
-    /// right to 9.8 years).
+    /// The time with this 10-bit week that is nearest to `near`, which must be right to
+    /// 9.8 years.
     ///
     /// # Errors
     ///
-    /// [`ScaleError::BadGpsWeek`] for more than 10 bits, or a nanosecond that no week has.
+    /// [`ScaleError::BadGpsWeek`] if the week has more than 10 bits, or the nanosecond does not
+    /// fit into a week.
     pub fn from_week_10(
         week: u16,
         nanos_of_week: u64,
@@ -92,12 +93,13 @@ impl GpsTime {
         GpsTime::from_short_week(week, 10, nanos_of_week, near)
     }
 
-    /// The time that a week of 13 bits names, nearest to `near` (which must be
-    /// right to 78 years).
+    /// The time with this 13-bit week that is nearest to `near`, which must be right to
+    /// 78 years.
     ///
     /// # Errors
     ///
-    /// [`ScaleError::BadGpsWeek`] for more than 13 bits, or a nanosecond that no week has.
+    /// [`ScaleError::BadGpsWeek`] if the week has more than 13 bits, or the nanosecond does not
+    /// fit into a week.
     pub fn from_week_13(
         week: u16,
         nanos_of_week: u64,
@@ -118,7 +120,7 @@ impl GpsTime {
         let cycle = i128::from(WEEK) << bits;
         let within = i128::from(week) * i128::from(WEEK) + i128::from(nanos);
         let reference = i128::from(near.tai_nanos()) - i128::from(EPOCH_TAI);
-        // Half a cycle around the reference; GPS has no cycle before its first.
+        // Half a cycle on each side of the reference. There is no cycle before the first.
         let cycles = (reference - within + cycle / 2).div_euclid(cycle).max(0);
         let week = u32::from(week) + ((cycles as u32) << bits);
         Ok(GpsTime { week, nanos })
@@ -148,7 +150,7 @@ impl GpsTime {
     ///
     /// # Errors
     ///
-    /// As [`from_tai`](Self::from_tai); [`ScaleError::OpenEnd`] for an end at
+    /// As [`from_tai`](Self::from_tai). [`ScaleError::OpenEnd`] for an end at
     /// `Timestamp::MIN` or `MAX`.
     pub fn from_interval(interval: &Interval) -> Result<ScaleInterval<GpsTime>, ScaleError> {
         ends(interval)?.try_map(GpsTime::from_tai)
@@ -159,8 +161,8 @@ impl GpsTime {
     /// # Errors
     ///
     /// As [`to_tai`](Self::to_tai).
-    pub fn to_interval(span: ScaleInterval<GpsTime>) -> Result<Interval, ScaleError> {
-        let (earliest, latest) = (span.earliest().to_tai()?, span.latest().to_tai()?);
+    pub fn to_interval(times: ScaleInterval<GpsTime>) -> Result<Interval, ScaleError> {
+        let (earliest, latest) = (times.earliest().to_tai()?, times.latest().to_tai()?);
         Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)
     }
 }

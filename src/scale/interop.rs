@@ -1,15 +1,15 @@
 //! From and to the types of std, and with features those of chrono, jiff and serde.
 //!
-//! Each of them has another hole, and a conversion that fell into it would lose
-//! or invent a second in silence. So:
+//! Each of these types mishandles leap seconds in its own way, and a careless conversion would
+//! silently lose or invent a second. So:
 //!
-//! - `SystemTime` is a Unix count: it becomes a [`UnixTime`], and a table says
+//! - `SystemTime` is a Unix count, so it becomes a [`UnixTime`]. A table then says
 //!   which moments that may be.
 //! - chrono's `DateTime` holds a leap second as second 59 with a second or more of
-//!   nanoseconds. It accepts one in any minute; only those that UTC had are taken.
+//!   nanoseconds. It accepts one in any minute, but only those that UTC had are converted.
 //!   Its `timestamp_nanos` gives a leap second and the second after it the same
-//!   number, so it is never used: seconds and sub-seconds are.
-//! - jiff's `Timestamp` cannot hold one, and takes :60 for :59. Giving a leap
+//!   number, so the conversion uses seconds and subseconds instead.
+//! - jiff's `Timestamp` cannot hold a leap second, and reads :60 as :59. Converting a leap
 //!   second to it is an error.
 
 use std::time::{Duration, SystemTime};
@@ -28,7 +28,7 @@ impl From<UnixTime> for SystemTime {
     }
 }
 
-/// Refuses what is outside of 1677 to 2262.
+/// Refuses times before 1677 or after 2262.
 impl TryFrom<SystemTime> for UnixTime {
     type Error = ScaleError;
 
@@ -54,10 +54,10 @@ mod chrono_types {
     use crate::timestamp::NANOS_PER_SECOND;
     use crate::timestamp::Timestamp;
 
-    /// A second 60 becomes chrono's way of writing it: second 59 and more than 10⁹ nanoseconds.
+    /// A second 60 becomes chrono's form of it, which is second 59 and more than 10⁹ nanoseconds.
     ///
-    /// Refuses a second 60 that UTC never had, which only another table than the built-in
-    /// one can give: chrono would pass it on as if it had been.
+    /// Refuses a second 60 that UTC never had, because chrono would pass it on as a real one.
+    /// Only another table than the built-in one can contain such a second.
     impl TryFrom<Utc> for DateTime<ChronoUtc> {
         type Error = ScaleError;
 
@@ -67,7 +67,7 @@ mod chrono_types {
                 return Err(ScaleError::NoSuchLeapSecond);
             }
             let below = utc.nanosecond() + if is_leap { NANOS_PER_SECOND as u32 } else { 0 };
-            // Years 0 to 9999 are all within chrono's, and it accepts this at any second 59.
+            // chrono covers the years 0 to 9999, and accepts such nanoseconds at any second 59.
             DateTime::from_timestamp(seconds, below).ok_or(ScaleError::OutOfRange)
         }
     }
@@ -133,7 +133,7 @@ mod jiff_types {
             if is_leap {
                 return Err(ScaleError::LeapSecondNotRepresentable);
             }
-            // The civil type has no sign of its own here: jiff counts nanoseconds as 128 bits.
+            // jiff counts nanoseconds in 128 bits, so years before 1970 need no special case.
             let nanos =
                 i128::from(seconds) * i128::from(NANOS_PER_SECOND) + i128::from(utc.nanosecond());
             jiff::Timestamp::from_nanosecond(nanos).map_err(|_| ScaleError::OutOfRange)
@@ -180,7 +180,7 @@ mod jiff_types {
     }
 }
 
-/// Those with a customary text are that text in every format.
+/// Scales with a customary text are serialized as that text in every format.
 #[cfg(feature = "serde")]
 mod serde_types {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -220,8 +220,9 @@ mod serde_types {
     impl<'de, T: Deserialize<'de> + Copy + PartialOrd> Deserialize<'de> for ScaleInterval<T> {
         fn deserialize<D: Deserializer<'de>>(input: D) -> Result<ScaleInterval<T>, D::Error> {
             let (earliest, latest) = <(T, T)>::deserialize(input)?;
-            ScaleInterval::new(earliest, latest)
-                .ok_or_else(|| de::Error::custom("a span must not end before it begins"))
+            ScaleInterval::new(earliest, latest).ok_or_else(|| {
+                de::Error::custom("an interval must not end before it begins: swap its two ends")
+            })
         }
     }
 }

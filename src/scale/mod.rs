@@ -80,6 +80,7 @@ mod error;
 mod expiry;
 mod gps;
 mod interop;
+mod interval_conversion;
 pub mod leap_table;
 mod list;
 mod ntp;

@@ -1,8 +1,8 @@
 //! [`PtpTime`]: seconds and nanoseconds of TAI, as PTP (IEEE 1588) sends them.
 //!
-//! PTP's own timescale is TAI since 1970-01-01T00:00:00 TAI: the same count as
-//! `Timestamp`, in 48 bits of seconds and 32 of nanoseconds. A grandmaster that
-//! serves the "arbitrary" timescale (ARB) sends something else in the same bits.
+//! PTP's own timescale is TAI since 1970-01-01T00:00:00 TAI. It is the same count as
+//! `Timestamp`, in 48 bits of seconds and 32 bits of nanoseconds. A grandmaster with
+//! the "arbitrary" timescale (ARB) sends another count in the same bits.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,8 @@ pub struct PtpTime {
 }
 
 impl PtpTime {
-    /// Seconds of 48 bits and nanoseconds below a second, else `None`.
+    /// From seconds of TAI and nanoseconds. `None` if the seconds do not fit into 48 bits, or the
+    /// nanoseconds are a second or more.
     pub const fn new(seconds: u64, nanos: u32) -> Option<PtpTime> {
         if seconds >> 48 == 0 && (nanos as i64) < NANOS_PER_SECOND {
             Some(PtpTime { seconds, nanos })
@@ -67,11 +68,11 @@ impl PtpTime {
         nanos.map(Timestamp::from_tai_nanos).map_err(|_| ScaleError::OutOfRange)
     }
 
-    /// The ten bytes of a PTP message.
+    /// From the ten bytes of a PTP message.
     ///
     /// # Errors
     ///
-    /// [`ScaleError::OutOfRange`] for nanoseconds of a second or more.
+    /// [`ScaleError::OutOfRange`] if the nanoseconds are a second or more.
     pub fn from_bytes(bytes: [u8; 10]) -> Result<PtpTime, ScaleError> {
         let number =
             |bytes: &[u8]| bytes.iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
@@ -101,7 +102,7 @@ impl PtpTime {
     ///
     /// # Errors
     ///
-    /// As [`from_tai`](Self::from_tai); [`ScaleError::OpenEnd`] for an end at
+    /// As [`from_tai`](Self::from_tai). [`ScaleError::OpenEnd`] for an end at
     /// `Timestamp::MIN` or `MAX`.
     pub fn from_interval(interval: &Interval) -> Result<ScaleInterval<PtpTime>, ScaleError> {
         ends(interval)?.try_map(PtpTime::from_tai)
@@ -112,8 +113,8 @@ impl PtpTime {
     /// # Errors
     ///
     /// As [`to_tai`](Self::to_tai).
-    pub fn to_interval(span: ScaleInterval<PtpTime>) -> Result<Interval, ScaleError> {
-        let (earliest, latest) = (span.earliest().to_tai()?, span.latest().to_tai()?);
+    pub fn to_interval(times: ScaleInterval<PtpTime>) -> Result<Interval, ScaleError> {
+        let (earliest, latest) = (times.earliest().to_tai()?, times.latest().to_tai()?);
         Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)
     }
 }

@@ -1,10 +1,10 @@
 //! The text of dates and times: RFC 3339, read and written without allocating.
 //!
-//! Reading is strict where laxness loses seconds. Common parsers take
-//! `12:34:60Z` and give the next minute, take `24:00:00`, or cut the tenth
-//! digit of a fraction in silence. Here a second 60 is read only where UTC can
-//! have one, 23:59 UTC whatever the offset says, and everything that would not
-//! be kept is an error that names it.
+//! Reading is strict wherever leniency loses seconds. Common parsers read
+//! `12:34:60Z` as the next minute, accept `24:00:00`, or silently cut the tenth
+//! digit of a fraction. Here a second 60 is read only at 23:59 UTC (at any
+//! offset), where UTC can have one. Everything that could not be kept is an error
+//! that names it.
 //!
 //! Read: RFC 3339, section 5.6 for the grammar, 5.7 for second 60.
 
@@ -14,7 +14,7 @@ use super::civil::{DAY, date_from_days, days_from_date, days_in_month};
 use super::parse_error::ParseTimeError;
 use crate::timestamp::NANOS_PER_SECOND;
 
-/// What a text names.
+/// A date and time of day on some scale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Civil {
     /// Since 1970-01-01.
@@ -31,16 +31,16 @@ pub(super) struct Civil {
 pub(super) enum Scale {
     Utc,
     Tai,
-    /// Said by what stands around the text.
+    /// The context of the text determines the scale.
     Unnamed,
 }
 
-/// Reads one date and time, all of the text, with `Z`, an offset or ` TAI` behind it.
+/// Reads a whole text as a date and time, followed by `Z`, an offset or ` TAI`.
 pub(super) fn read(text: &str) -> Result<Civil, ParseTimeError> {
     read_with(text, |at| at.zone())
 }
 
-/// Reads one date and time that nothing stands behind.
+/// Reads a whole text as a date and time that nothing follows.
 pub(super) fn read_unzoned(text: &str) -> Result<Civil, ParseTimeError> {
     read_with(text, |_| Ok((Scale::Unnamed, 0)))
 }
@@ -63,7 +63,7 @@ fn read_with(
         return Err(at.expected("the end of the text"));
     }
 
-    // The minute decides the date; its seconds follow it unchanged, 60 included.
+    // The offset moves the minute and the date. The second stays as it is, also a second 60.
     let minutes = days * (DAY / 60) + i64::from(hour * 60 + minute) - offset;
     let (days, minute) = (minutes.div_euclid(DAY / 60), minutes.rem_euclid(DAY / 60));
     let (year, ..) = date_from_days(days);
@@ -102,7 +102,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// How many digits stand here.
+    /// How many digits come next.
     fn digits(&self) -> usize {
         self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
     }
@@ -185,11 +185,11 @@ impl<const N: usize> Line<N> {
     }
 
     pub fn as_str(&self) -> &str {
-        // Only whole `str`s are ever put in.
+        // Only whole `str`s are ever written.
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 
-    /// The civil time with `digits` digits of fraction (0 to 9), the rest cut off.
+    /// Writes the civil time with `digits` digits of fraction (0 to 9) and cuts the rest.
     pub fn civil(&mut self, civil: Civil, digits: usize) -> fmt::Result {
         let (year, month, day) = date_from_days(civil.days);
         let leap = civil.second == DAY as u32;
@@ -218,12 +218,12 @@ impl<const N: usize> fmt::Write for Line<N> {
     }
 }
 
-/// How many digits of fraction a caller wants: nine, or the precision of `{:.3}`.
+/// How many digits of fraction the format asks for: nine, or its precision as in `{:.3}`.
 pub(super) fn fraction_digits(f: &fmt::Formatter<'_>) -> usize {
     f.precision().unwrap_or(9).min(9)
 }
 
-/// What `Formatter::pad` does, but a precision does not cut the text.
+/// Like `Formatter::pad`, except that a precision does not cut the text.
 pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let missing = f.width().unwrap_or(0).saturating_sub(text.len());
     let before = match f.align() {
@@ -241,7 +241,7 @@ pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 #[inline]
 pub(super) fn civil_from_nanos(nanos: i64, scale: Scale) -> Civil {
     if let Ok(nanos) = u64::try_from(nanos) {
-        // Nearly all: without a sign the divisions are a multiplication each.
+        // Nearly all times are here. Each unsigned division compiles to a multiplication.
         let (seconds, below) = (nanos / NANOS_PER_SECOND as u64, nanos % NANOS_PER_SECOND as u64);
         // A day is 675 × 2^7 s, and 2^63 ns are below 2^34 s: the quotient fits 32 bits.
         let days = (seconds >> 7) as u32 / 675;

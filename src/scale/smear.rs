@@ -2,22 +2,23 @@
 //!
 //! # The problem
 //!
-//! Large operators serve time without leap seconds: for some hours each second is
-//! a little long. Such a clock is wrong by up to a second on purpose, and says so
-//! nowhere in its protocol. An interval built on it without knowing has a true
-//! time outside of it, all day long.
+//! Large operators serve time without leap seconds by making each second a little
+//! longer for some hours. Such a clock is wrong by up to a second on purpose, and its
+//! protocol does not state this. An interval that is built on it in ignorance misses the
+//! true time all day long.
 //!
-//! # What is done
+//! # The solution
 //!
-//! Where the smear is known it is a function of TAI, and it is inverted exactly:
-//! all in integers, rounded down on the way out and up on the way back, and for
-//! intervals outward. Where it is not known, [`LeapTable::unknown_smear_to_interval`]
-//! gives a second either way for a day around each leap second.
+//! A known smear is a function of TAI and is inverted exactly. All arithmetic is
+//! in integers. Readings are rounded down on the way out and up on the way back, and
+//! intervals are rounded outward. For an unknown smear,
+//! [`LeapTable::unknown_smear_to_interval`] adds a second on each side for a day around each
+//! leap second.
 //!
 //! # The smears
 //!
-//! Each is a window of TAI within which one second is given back. All but UTC-SLS
-//! are inventions of one operator.
+//! Each is a window of TAI within which the clock absorbs one leap second. Only UTC-SLS was
+//! proposed as a standard. The others are each one operator's or one program's own.
 //!
 //! | smear | window | rate |
 //! |---|---|---|
@@ -45,7 +46,7 @@ use super::unix::UnixTime;
 use crate::interval::Interval;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
-/// How a source hides leap seconds.
+/// How a clock hides leap seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -53,7 +54,7 @@ use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 pub enum Smear {
     /// Google's public NTP: linear, from noon to noon UTC.
     Google,
-    /// Amazon's Time Sync: as Google's.
+    /// Amazon's Time Sync: the same as Google's.
     Aws,
     /// Meta's NTP servers: 62 500 s after the leap, through chrony.
     Meta,
@@ -100,9 +101,9 @@ impl FromStr for Smear {
     }
 }
 
-/// What a clock shows that smears leap seconds: a count like Unix time's, and how it is smeared.
+/// The reading of a clock that smears leap seconds: a count like Unix time, and its smear.
 ///
-/// Counts of different smears are different scales: there is no order between them.
+/// Different smears are different scales, so there is no order between their readings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Smeared {
     nanos: i64,
@@ -126,13 +127,13 @@ impl Smeared {
         self.nanos
     }
 
-    /// How it is smeared.
+    /// The smear.
     pub const fn smear(self) -> Smear {
         self.smear
     }
 }
 
-/// `2016-12-31T18:00:00.000000000 smear:google`. No `Z`: it is not UTC.
+/// `2016-12-31T18:00:00.000000000 smear:google`, without a `Z` because it is not UTC.
 impl fmt::Display for Smeared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Line::<48>::new();
@@ -143,7 +144,7 @@ impl fmt::Display for Smeared {
     }
 }
 
-/// Reads what `Display` writes. There is no second 60 in smeared time.
+/// Reads what `Display` writes. Smeared time has no second 60.
 impl FromStr for Smeared {
     type Err = ParseTimeError;
 
@@ -158,7 +159,7 @@ impl FromStr for Smeared {
     }
 }
 
-/// Where one leap second is given back, and how.
+/// When and how a smeared clock absorbs one leap second.
 struct Window {
     /// TAI.
     start: i64,
@@ -171,7 +172,7 @@ struct Window {
 
 enum Shape {
     Linear,
-    /// The rate changes evenly for the first half, and back for the second.
+    /// The rate changes linearly during the first half, and back during the second.
     Triangle,
 }
 
@@ -181,7 +182,8 @@ enum Round {
     Up,
 }
 
-/// Half of chrony's window, √(1 s / 0.001 ppm/s), in nanoseconds. Made even by doubling it.
+/// Half of chrony's window in nanoseconds, √(1 s / 0.001 ppm/s). The whole window is twice this,
+/// so that it has an exact middle.
 const CHRONY_HALF: i64 = 31_622_776_601_684;
 
 impl Window {
@@ -205,7 +207,7 @@ impl Window {
     fn shown(&self, tai: i64, round: Round) -> i64 {
         let length = i128::from(self.end - self.start);
         let (since, left) = (i128::from(tai - self.start), i128::from(self.end - tai));
-        // The share of the window's second that is given back by now, as a fraction.
+        // The part of the leap second that is absorbed by now, as the fraction share / whole.
         let (share, whole) = match self.shape {
             Shape::Linear => (since, length),
             Shape::Triangle => {
@@ -230,8 +232,8 @@ impl Window {
 
     /// The moment at which the clock shows `shown`, to the next nanosecond or the one before.
     ///
-    /// A search, since half of the shapes have a square root for an inverse:
-    /// with it, rounding right would be another search.
+    /// The moment is found by bisection. The inverse of a triangle has a square root, and to
+    /// round that correctly would need a search as well.
     fn moment(&self, shown: i64, round: Round) -> i64 {
         let (least, most) = (self.before.min(self.after), self.before.max(self.after));
         let mut low = self.start.max(shown + least);
@@ -261,7 +263,7 @@ impl Window {
 }
 
 impl LeapTable {
-    /// What a clock with this smear shows at `t`, rounded down.
+    /// The reading of a clock with this smear at `t`, rounded down.
     ///
     /// # Errors
     ///
@@ -274,9 +276,10 @@ impl LeapTable {
 
     /// The first nanosecond at which a clock with this smear shows `reading` or more.
     ///
-    /// While a leap second is inserted the smeared clock is slow, and this is the
-    /// exact inverse of [`tai_to_smeared`](Self::tai_to_smeared). While one is
-    /// skipped it is fast and leaves out some counts; those give the moment that passes them.
+    /// While a leap second is being inserted the smeared clock is slow, and this is the
+    /// exact inverse of [`tai_to_smeared`](Self::tai_to_smeared). While one is being
+    /// skipped the clock is fast and leaves out some counts. Such a count gives the moment at
+    /// which the clock passes it.
     ///
     /// # Errors
     ///
@@ -288,7 +291,7 @@ impl LeapTable {
         }
     }
 
-    /// All that a clock with this smear may show during `interval`, rounded outward.
+    /// Everything that a clock with this smear may show during `interval`, rounded outward.
     ///
     /// # Errors
     ///
@@ -298,65 +301,66 @@ impl LeapTable {
         interval: &Interval,
         smear: Smear,
     ) -> Result<ScaleInterval<Smeared>, ScaleError> {
-        let span = ends(&self.widened_for_expiry(interval)?)?;
-        let first = self.smeared_at(span.earliest().tai_nanos(), smear, Round::Down)?;
-        let last = self.smeared_at(span.latest().tai_nanos(), smear, Round::Up)?;
+        let ends = ends(&self.widened_for_expiry(interval)?)?;
+        let first = self.smeared_at(ends.earliest().tai_nanos(), smear, Round::Down)?;
+        let last = self.smeared_at(ends.latest().tai_nanos(), smear, Round::Up)?;
         let [first, last] = [first, last].map(|nanos| Smeared { nanos, smear });
         ScaleInterval::new(first, last).ok_or(ScaleError::OutOfRange)
     }
 
-    /// All moments at which a smeared clock may show something in `span`, rounded outward.
+    /// All moments at which a smeared clock may show something in `shown`, rounded outward.
     ///
     /// # Errors
     ///
     /// As [`unix_to_interval`](Self::unix_to_interval).
     pub fn smeared_to_interval(
         &self,
-        span: ScaleInterval<Smeared>,
+        shown: ScaleInterval<Smeared>,
     ) -> Result<Interval, ScaleError> {
-        let earliest = self.unsmeared(span.earliest(), Round::Down)?;
-        let latest = match self.unsmeared(span.latest(), Round::Up) {
+        let earliest = self.unsmeared(shown.earliest(), Round::Down)?;
+        let latest = match self.unsmeared(shown.latest(), Round::Up) {
             Err(ScaleError::OutOfRange) => Timestamp::MAX,
             result => result?,
         };
         let interval = Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)?;
-        Ok(interval.widen(self.expiry_margin(span.latest().nanos)?))
+        Ok(interval.widen(self.expiry_margin(shown.latest().nanos)?))
     }
 
-    /// All moments at which a clock may show something in `span` of which it is not
-    /// known whether and how it smears.
+    /// All moments at which a clock may show something in `shown`, if nobody knows whether and
+    /// how it smears.
     ///
-    /// Within a day of a leap second that is a second either way, as no smear is further
-    /// off; elsewhere it is [`unix_to_interval`](Self::unix_to_interval).
+    /// Within a day of a leap second this adds a second on each side, because no smear is further
+    /// off. Elsewhere it is the same as [`unix_to_interval`](Self::unix_to_interval).
     ///
     /// # Errors
     ///
     /// As [`unix_to_interval`](Self::unix_to_interval).
     pub fn unknown_smear_to_interval(
         &self,
-        span: ScaleInterval<UnixTime>,
+        shown: ScaleInterval<UnixTime>,
     ) -> Result<Interval, ScaleError> {
-        // The clock itself may be a second off when it reaches the day's end.
+        // A second more, because the clock may be a second off when it reaches the day's end.
         let day = (DAY + 1) * NANOS_PER_SECOND;
-        let (first, last) = (span.earliest().nanos(), span.latest().nanos());
+        let (first, last) = (shown.earliest().nanos(), shown.latest().nanos());
         let near = self.steps.iter().filter(|step| step.offset != step.before).any(|step| {
             first.saturating_sub(day) <= step.unix && step.unix <= last.saturating_add(day)
         });
         if !near {
-            return self.unix_to_interval(span);
+            return self.unix_to_interval(shown);
         }
         let first = UnixTime::from_nanos(first.saturating_sub(NANOS_PER_SECOND));
         let last = UnixTime::from_nanos(last.saturating_add(NANOS_PER_SECOND));
-        let span = ScaleInterval::new(first, last).ok_or(ScaleError::OutOfRange)?;
-        self.unix_to_interval(span)
+        let shown = ScaleInterval::new(first, last).ok_or(ScaleError::OutOfRange)?;
+        self.unix_to_interval(shown)
     }
 
-    /// Whether the clock with this smear differs from UTC at `t`.
+    /// Whether `t` is in the window in which a clock with this smear absorbs a leap second.
     pub fn is_smearing_at(&self, t: Timestamp, smear: Smear) -> bool {
         self.window_at(t.tai_nanos(), smear).is_some()
     }
 
-    /// The leap seconds on both sides of a step, whose windows may reach there.
+    /// The windows of a step's leap second and of the next, either of which may contain a moment
+    /// between the two.
     fn windows(&self, at: usize, smear: Smear) -> impl Iterator<Item = Window> + '_ {
         let around = self.steps[at..].iter().take(2).filter(|step| step.offset != step.before);
         around.map(move |step| Window::new(step, smear))
@@ -371,7 +375,8 @@ impl LeapTable {
         let (offset, _) = self.at_tai_unlimited(tai)?;
         match self.window_at(tai, smear) {
             Some(window) => Ok(window.shown(tai, round)),
-            // UTC-SLS ends its window with the inserted second, the others reach beyond it.
+            // Every window contains the inserted second, so `tai` is not in it and the offset is
+            // the settled one.
             None => Ok(tai - offset),
         }
     }

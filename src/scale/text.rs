@@ -1,9 +1,9 @@
-//! The text of [`Timestamp`] and [`Interval`]: UTC by the built-in table, TAI before 1972.
+//! The text of [`Timestamp`] and [`Interval`]: UTC by the built-in table, and TAI before 1972.
 //!
-//! `timestamp` and `interval` know nothing of leap seconds, so their text is
-//! here. What is written is read back to the same nanosecond, whatever the
-//! moment: inside a leap second as second 60, before 1972 as civil TAI with the
-//! suffix ` TAI`, since UTC had no whole seconds then.
+//! The modules `timestamp` and `interval` do not know leap seconds, so their text is
+//! here. Every moment is read back from its text to the same nanosecond. A moment in a leap
+//! second is written as second 60. A moment before 1972 is written as civil TAI with the
+//! suffix ` TAI`, because UTC did not consist of whole seconds then.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
@@ -50,7 +50,7 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// RFC 3339, or civil time with the suffix ` TAI`. The built-in table says which seconds 60 exist.
+/// RFC 3339, or civil time with the suffix ` TAI`. Only the seconds 60 of the built-in table exist.
 impl FromStr for Timestamp {
     type Err = ParseTimeError;
 
@@ -70,9 +70,9 @@ fn tai_from_civil(civil: Civil) -> Result<Timestamp, ScaleError> {
     Ok(Timestamp::from_tai_nanos(nanos))
 }
 
-/// `[earliest, latest]`. Fewer digits, as with `{:.3}`, round the ends outward. An end that
-/// has nothing to be rounded to, within a second of [`Timestamp::MIN`] or [`Timestamp::MAX`],
-/// keeps its nine digits.
+/// `[earliest, latest]`. Fewer digits, as with `{:.3}`, round the ends outward. An end within a
+/// second of [`Timestamp::MIN`] or [`Timestamp::MAX`] keeps its nine digits if rounding would
+/// leave the range.
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = rfc3339::fraction_digits(f);
@@ -235,7 +235,7 @@ mod tests {
         assert_eq!(text, ends);
         let last = Interval::from(at(i64::MAX - 900_000_000));
         assert_eq!(format!("{last:.0}"), "[2262-04-11T23:46:38Z, 2262-04-11T23:46:39Z]");
-        // To saturate and then cut, as it was once done, takes off most of the last second.
+        // The broken variant: to saturate and then cut loses most of the last second.
         let cut = format!("{:.0}", Timestamp::MAX).parse::<Timestamp>().expect("a moment");
         assert!(cut < Timestamp::MAX);
     }
