@@ -17,14 +17,18 @@ use std::time::{Duration, SystemTime};
 use super::error::ScaleError;
 use super::unix::UnixTime;
 
-impl From<UnixTime> for SystemTime {
-    fn from(unix: UnixTime) -> SystemTime {
+/// Refuses times that the system's type cannot hold. On Unix systems and on Windows there are
+/// none, but on `wasm32-unknown-unknown` the type begins in 1970.
+impl TryFrom<UnixTime> for SystemTime {
+    type Error = ScaleError;
+
+    fn try_from(unix: UnixTime) -> Result<SystemTime, ScaleError> {
         let distance = Duration::from_nanos(unix.nanos().unsigned_abs());
-        // On Linux `SystemTime` has 64 bits of seconds, so neither sum can overflow.
-        match unix.nanos() < 0 {
-            true => SystemTime::UNIX_EPOCH - distance,
-            false => SystemTime::UNIX_EPOCH + distance,
-        }
+        let time = match unix.nanos() < 0 {
+            true => SystemTime::UNIX_EPOCH.checked_sub(distance),
+            false => SystemTime::UNIX_EPOCH.checked_add(distance),
+        };
+        time.ok_or(ScaleError::OutOfRange)
     }
 }
 

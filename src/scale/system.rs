@@ -2,10 +2,7 @@
 
 use std::fs::{self, FileType, OpenOptions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-
-use nix::fcntl::OFlag;
 
 use super::leap_table::LeapTable;
 use super::table_error::LeapTableError;
@@ -72,8 +69,7 @@ impl LeapTable {
             return Err(refused(LeapTableError::TooLarge { bytes, limit }));
         }
         // Between the two calls the file may grow or be replaced by a FIFO.
-        let nonblocking = OFlag::O_NONBLOCK.bits();
-        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+        let file = without_blocking().open(path);
         let mut bytes = Vec::new();
         file.and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)).map_err(io)?;
         let table = match bytes.starts_with(b"TZif") {
@@ -84,17 +80,31 @@ impl LeapTable {
     }
 }
 
-/// What exists in place of a regular file.
-fn kind(found: FileType) -> &'static str {
-    match found {
-        found if found.is_dir() => "a directory",
-        found if found.is_fifo() => "a FIFO or pipe",
-        found if found.is_socket() => "a socket",
-        _ => "a device",
-    }
+/// Options to read a file that do not wait for the other end of a FIFO.
+fn without_blocking() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options
 }
 
-#[cfg(test)]
+/// What exists in place of a regular file.
+fn kind(found: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if found.is_fifo() {
+            return "a FIFO or pipe";
+        }
+        if found.is_socket() {
+            return "a socket";
+        }
+    }
+    if found.is_dir() { "a directory" } else { "a device" }
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use nix::sys::stat::Mode;
