@@ -33,7 +33,11 @@ fn seen_in(text: &str) -> Vec<String> {
             "mod counter; pub use counter::{Counter, Kind as CounterKind}; pub fn f() {}",
         ),
         ("clock/counter.rs", "pub struct Counter; pub enum Kind { Tsc }"),
-        ("lease/mod.rs", "pub mod term; pub use self::term::*; pub struct Lease;"),
+        (
+            "lease/mod.rs",
+            "pub mod term; pub use self::term::*; pub struct Lease; pub mod both; pub fn both() {}",
+        ),
+        ("lease/both.rs", "pub struct In;"),
         (
             "lease/term.rs",
             "pub const MAX_TERM: u64 = 1; #[macro_export] macro_rules! term { () => {} }",
@@ -90,6 +94,9 @@ fn a_path_leads_to_the_file_that_defines_the_item() {
         ("use super::leap::Leap;", &["Leap of scale/leap"]),
         ("use super::leap; struct S(leap::Leap);", &["Leap of scale/leap"]),
         ("impl From<super::leap::Leap> for u8 {}", &["Leap of scale/leap"]),
+        // A module and a function of one name.
+        ("use crate::lease::both::In;", &["In of lease/both"]),
+        ("use crate::lease::both;", &["both of lease"]),
         // An item that only a macro can have defined.
         ("use crate::clock::Made;", &["Made of clock"]),
         // What counts for nothing: a module's name alone, other crates, comments, texts, tests.
@@ -219,6 +226,7 @@ fn the_table_forbids_what_the_arrows_forbid() {
         ("lease", "snapshot/ring", "Ring"),
         ("lease", "evidence", "Sample"),
         ("lease", "lib", "VERSION"),
+        ("wait/clock", "clock/driver", "Driver"),
         ("hlc/clock", "lease", "Lease"),
         ("nowhere", "interval", "Interval"),
     ] {
@@ -228,7 +236,7 @@ fn the_table_forbids_what_the_arrows_forbid() {
         ("lease", "clock/truetime", "TrueTime"),
         ("lease", "snapshot/error", "ClockError"),
         ("lease/holder", "evidence", "Reason"),
-        ("wait/clock", "clock", "Clock"),
+        ("wait/clock", "clock/running", "Clock"),
         ("sim/machine", "host", "Host"),
         ("clock/driver", "source/kernel", "Kernel"),
     ] {

@@ -64,7 +64,8 @@ fn imported(tree: &Tree, importer: Id, used: &Use, target: Target) -> Option<(Id
         Target::Module(module) => {
             let is_ours = tree.is_within(importer, module) && !used.is_glob;
             let names = &tree.modules[module].names;
-            let defines = names.values().flatten().any(|m| matches!(m, Meaning::Defined));
+            let is_item = |meaning: &Meaning| matches!(meaning, Meaning::Type | Meaning::Value);
+            let defines = names.values().flatten().any(is_item);
             if is_ours || !defines || !(used.is_glob || used.is_reexport) {
                 return None;
             }
@@ -90,7 +91,7 @@ impl Resolver<'_> {
             "self" => self.walk(at, rest),
             "super" => self.walk(self.tree.modules[at].parent.unwrap_or(0), rest),
             name => {
-                let found = self.look_up(at, name);
+                let found = self.look_up(at, name, rest.is_empty());
                 self.go_on(found, rest)
             }
         }
@@ -104,7 +105,7 @@ impl Resolver<'_> {
             "super" => self.walk(self.tree.modules[at].parent.unwrap_or(0), rest),
             "self" => self.walk(at, rest),
             name => {
-                let found = self.look_up(at, name);
+                let found = self.look_up(at, name, rest.is_empty());
                 if found.is_empty() {
                     let name = name.to_owned();
                     return BTreeSet::from([Target::Item { module: at, name }]);
@@ -123,13 +124,15 @@ impl Resolver<'_> {
         found.into_iter().flat_map(step).collect()
     }
 
-    /// What a name stands for in a module: its own items first, then those of its globs.
-    fn look_up(&mut self, at: Id, name: &str) -> BTreeSet<Target> {
+    /// What a name stands for in a module: its own items first, then those of its globs. Only the
+    /// last name of a path may be a value.
+    fn look_up(&mut self, at: Id, name: &str, is_last: bool) -> BTreeSet<Target> {
         let module = &self.tree.modules[at];
         let mut found = BTreeSet::new();
         for meaning in module.names.get(name).into_iter().flatten() {
             match *meaning {
-                Meaning::Defined => {
+                Meaning::Value if !is_last => {}
+                Meaning::Type | Meaning::Value => {
                     found.insert(Target::Item { module: at, name: name.to_owned() });
                 }
                 Meaning::Module(child) => {
@@ -144,7 +147,7 @@ impl Resolver<'_> {
             for (index, glob) in module.uses.iter().enumerate().filter(|(_, used)| used.is_glob) {
                 for target in self.follow(at, index, name, &glob.path) {
                     if let Target::Module(module) = target {
-                        found.extend(self.look_up(module, name));
+                        found.extend(self.look_up(module, name, is_last));
                     }
                 }
             }

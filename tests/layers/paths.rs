@@ -7,7 +7,7 @@ use syn::{
     Visibility, punctuated::Punctuated,
 };
 
-use crate::tree::{Segments, Use};
+use crate::tree::{Meaning, Segments, Use};
 
 /// What a module's code names.
 #[derive(Default)]
@@ -26,24 +26,24 @@ pub fn collect(items: &[Item]) -> Found {
 }
 
 /// The name that an item defines, unless it is a module, a `use`, or for tests only.
-pub fn defined_name(item: &Item) -> Option<String> {
+pub fn definition(item: &Item) -> Option<(String, Meaning)> {
     if is_for_tests(attributes(item)) {
         return None;
     }
-    let ident = match item {
-        Item::Const(item) => &item.ident,
-        Item::Enum(item) => &item.ident,
-        Item::Fn(item) => &item.sig.ident,
-        Item::Macro(item) => item.ident.as_ref()?,
-        Item::Static(item) => &item.ident,
-        Item::Struct(item) => &item.ident,
-        Item::Trait(item) => &item.ident,
-        Item::TraitAlias(item) => &item.ident,
-        Item::Type(item) => &item.ident,
-        Item::Union(item) => &item.ident,
+    let (ident, meaning) = match item {
+        Item::Const(item) => (&item.ident, Meaning::Value),
+        Item::Enum(item) => (&item.ident, Meaning::Type),
+        Item::Fn(item) => (&item.sig.ident, Meaning::Value),
+        Item::Macro(item) => (item.ident.as_ref()?, Meaning::Value),
+        Item::Static(item) => (&item.ident, Meaning::Value),
+        Item::Struct(item) => (&item.ident, Meaning::Type),
+        Item::Trait(item) => (&item.ident, Meaning::Type),
+        Item::TraitAlias(item) => (&item.ident, Meaning::Type),
+        Item::Type(item) => (&item.ident, Meaning::Type),
+        Item::Union(item) => (&item.ident, Meaning::Type),
         _ => return None,
     };
-    Some(ident.to_string())
+    Some((ident.to_string(), meaning))
 }
 
 fn attributes(item: &Item) -> &[Attribute] {

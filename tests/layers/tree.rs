@@ -40,8 +40,10 @@ pub struct Module {
 /// What a name stands for.
 #[derive(Clone)]
 pub enum Meaning {
-    /// An item that this module defines.
-    Defined,
+    /// A type, trait or union that this module defines. Its path may go on, as in `Type::new`.
+    Type,
+    /// A function, constant or macro that this module defines. Its path ends with it.
+    Value,
     /// A child module.
     Module(Id),
     /// The item at the end of a `use` path: the index into [`Module::uses`].
@@ -90,8 +92,8 @@ impl Tree {
                 names.entry(name.clone()).or_default().push(Meaning::Used(at));
             }
         }
-        for name in items.iter().filter_map(paths::defined_name) {
-            names.entry(name).or_default().push(Meaning::Defined);
+        for (name, meaning) in items.iter().filter_map(paths::definition) {
+            names.entry(name).or_default().push(meaning);
         }
         self.modules.push(Module { file: short(file), parent, names, uses, paths });
         for item in items {
