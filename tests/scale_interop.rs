@@ -1,4 +1,4 @@
-//! Other crates' types: what they can hold comes back, and what they cannot is refused.
+//! Other crates' types: a value that they can hold comes back, and any other is refused.
 
 use std::time::{Duration, SystemTime};
 
@@ -40,16 +40,16 @@ mod with_chrono {
         assert_eq!(date.timestamp_subsec_nanos(), 1_250_000_000);
         assert_eq!(date.to_rfc3339(), "2016-12-31T23:59:60.250+00:00");
         assert_eq!(Timestamp::try_from(date), Ok(t));
-        // What nanoseconds alone would have made of it.
+        // The broken way: nanoseconds alone lose the leap second.
         let after: Timestamp = "2017-01-01T00:00:00.25Z".parse().expect("a moment");
         let after = DateTime::<ChronoUtc>::try_from(after).expect("after 1972");
         assert_eq!(date.timestamp_nanos_opt(), after.timestamp_nanos_opt());
     }
 
     #[test]
-    fn a_second_60_that_never_was_is_refused() {
+    fn a_second_60_that_never_existed_is_refused() {
         for text in ["2016-12-31T12:34:60Z", "2015-12-31T23:59:60Z", "2016-12-30T23:59:60Z"] {
-            let date: DateTime<ChronoUtc> = text.parse().expect("chrono takes it");
+            let date: DateTime<ChronoUtc> = text.parse().expect("chrono accepts it");
             assert_eq!(Utc::try_from(date), Err(ScaleError::NoSuchLeapSecond), "{text}");
             assert_eq!(Timestamp::try_from(date), Err(ScaleError::NoSuchLeapSecond), "{text}");
         }
@@ -84,7 +84,7 @@ mod with_chrono {
     }
 
     #[test]
-    fn a_second_60_of_another_table_that_never_was_is_not_passed_on() {
+    fn a_second_60_that_only_another_table_has_is_not_passed_on() {
         let entries = [(63_072_000, 10), (1_451_606_400, 11)];
         let other = LeapTable::from_entries(&entries).expect("a table");
         let label = other.parse_utc("2015-12-31T23:59:60Z").expect("in that table");

@@ -91,6 +91,8 @@ mod scale_interval;
 mod second_60;
 mod sha1;
 mod smear;
+mod smear_conversion;
+mod smear_window;
 mod step;
 mod system;
 mod table_error;
