@@ -1,12 +1,12 @@
 //! What a conversion costs, beside hifitime, tai-time, chrono and jiff, in one run.
 //!
 //! `cargo bench --bench scale`. Each figure is for one conversion out of a batch of 1024 random
-//! moments, so that the processor cannot predict the branches or the lines of the table. The table
-//! at the end has the least and the median of many batches.
+//! moments, so that neither branches nor the table's lines are known beforehand; the ratio lines
+//! at the end have the least and the median of many batches.
 //!
-//! The peers do not do the same work. tai-time has no leap table, so its caller gives the offset.
-//! chrono and jiff do not have TAI. They convert Unix time to a civil date and back, while the crate
-//! converts TAI to a civil date and back, with leap seconds.
+//! The peers do not do the same work. tai-time has no table: its caller says the offset. chrono
+//! and jiff know no TAI: theirs is Unix to a civil date and back, beside the crate's TAI to a
+//! civil date and back, with leap seconds.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -25,8 +25,13 @@ pub const EVERY_LAYER_EXISTS: bool = false;
 const PURE: &[&str] = &["timestamp", "interval", "agreement", "quorum", "scale"];
 
 /// What the toolkit sees of the core: the trait, its errors and states, and the reasons in them.
-const TRUE_TIME: &[&str] =
-    &["clock/truetime", "snapshot::ClockError", "snapshot::Status", "evidence::Reason"];
+const TRUE_TIME: &[&str] = &[
+    "clock/truetime",
+    "clock/changes",
+    "snapshot::ClockError",
+    "snapshot::Status",
+    "evidence::Reason",
+];
 
 /// What tools may use of each other.
 const TOOLS: &[&str] = &["durable", "fence", "hlc", "sync"];
@@ -51,7 +56,9 @@ pub const LAYERS: &[Layer] = &[
         "snapshot",
         &[&["timestamp", "interval", "sync", "host", "counter", "evidence", "estimator"]],
     ),
-    layer("clock/truetime", &[&["timestamp", "interval", "evidence", "snapshot"]]),
+    // Tells waiters that a clock in a test was moved.
+    layer("clock/changes", &[&["sync"]]),
+    layer("clock/truetime", &[&["timestamp", "interval", "evidence", "snapshot", "clock/changes"]]),
     layer(
         "clock",
         &[PURE, &["sync", "host", "counter", "evidence", "source", "estimator", "snapshot"]],
