@@ -81,6 +81,20 @@ fn a_trespass_is_seen_however_it_is_spelt() {
 }
 
 #[test]
+fn code_that_cannot_be_followed_is_refused() {
+    for text in [
+        "extern crate self as me; use me::lease::Lease;",
+        "include!(\"hidden.rs\");",
+        "fn f() { mod inner { use super::super::lease::Lease; } }",
+        "mod absent;",
+        "fn f( {}",
+    ] {
+        let read = std::panic::catch_unwind(|| seen_in(text));
+        assert!(read.is_err(), "{text}\nis read as {read:?}");
+    }
+}
+
+#[test]
 fn a_path_leads_to_the_file_that_defines_the_item() {
     let cases: &[(&str, &[&str])] = &[
         // Through one, two and renamed re-exports.

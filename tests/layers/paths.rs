@@ -3,8 +3,8 @@
 use syn::buffer::{Cursor, TokenBuffer};
 use syn::visit::{self, Visit};
 use syn::{
-    Attribute, ImplItem, Item, ItemMod, ItemUse, Meta, Path, Stmt, Token, TraitItem, UseTree,
-    Visibility, punctuated::Punctuated,
+    Attribute, ImplItem, Item, ItemExternCrate, ItemMod, ItemUse, Meta, Path, Stmt, Token,
+    TraitItem, UseTree, Visibility, punctuated::Punctuated,
 };
 
 use crate::tree::{Meaning, Segments, Use};
@@ -128,6 +128,10 @@ impl<'ast> Visit<'ast> for Collector {
         panic!("the module {} inside a function: move it out, it cannot be followed", item.ident);
     }
 
+    fn visit_item_extern_crate(&mut self, item: &'ast ItemExternCrate) {
+        assert!(item.ident != "self", "`extern crate self` is a second way to spell `crate`");
+    }
+
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
         // `use ::name` is a crate.
         if item.leading_colon.is_none() {
@@ -155,6 +159,7 @@ impl<'ast> Visit<'ast> for Collector {
     }
 
     fn visit_macro(&mut self, mac: &'ast syn::Macro) {
+        assert!(!mac.path.is_ident("include"), "`include!` hides code from this test");
         self.visit_path(&mac.path);
         let tokens = TokenBuffer::new2(mac.tokens.clone());
         paths_in_tokens(tokens.begin(), &mut self.found.paths);
