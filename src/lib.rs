@@ -180,8 +180,8 @@ pub use lease::{Grantor, Lease};
 pub use pause::PauseMonitor;
 pub use peers::PeerClocks;
 pub use scale::{
-    GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError, ParseTimestampError,
-    ParseUtcError, PtpTime, ScaleError, Smear, Smeared, Span, UnixTime, Utc,
+    GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseTimeError, PtpTime, ScaleError,
+    ScaleInterval, Smear, Smeared, UnixTime, Utc,
 };
 pub use snapshot::{ClockError, Status};
 pub use source::RealtimeScale;

@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 use crate::evidence::SourceError;
 use crate::host::KernelState;
 use crate::interval::Interval;
-use crate::scale::{LeapTable, Smear, Smeared, Span, UnixTime};
+use crate::scale::{LeapTable, Smear, Smeared, ScaleInterval, UnixTime};
 use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
 
 /// The scale of `CLOCK_REALTIME` around a leap second.
@@ -92,7 +92,7 @@ impl WallClock {
         );
         match self.shows {
             RealtimeScale::Utc => {
-                let doubt = leaps.doubt(read.unix_ns).map_err(refused)?;
+                let doubt = leaps.expiry_margin(read.unix_ns).map_err(refused)?;
                 Ok(read.tai(leaps, error, kernel, pending)?.widen(doubt))
             }
             RealtimeScale::Smeared(smear) => {
@@ -124,8 +124,8 @@ impl WallClock {
 fn span<T: Copy + PartialOrd>(
     ends: (i64, i64),
     on: impl Fn(i64) -> T,
-) -> Result<Span<T>, SourceError> {
-    Span::new(on(ends.0), on(ends.1)).ok_or_else(|| SourceError::failed("an error below zero"))
+) -> Result<ScaleInterval<T>, SourceError> {
+    ScaleInterval::new(on(ends.0), on(ends.1)).ok_or_else(|| SourceError::failed("an error below zero"))
 }
 
 #[cfg(test)]
