@@ -6,7 +6,6 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,59 +17,50 @@ use truechimer::timeout::{PhiDetector, PhiSettings};
 const CHILD: &str = "TRUECHIMER_PAUSE_PHI_CHILD";
 const STOP: Duration = Duration::from_secs(5);
 
-/// Two seconds of tolerance for a busy host, far from the five seconds of the stop.
-fn settings() -> PhiSettings {
-    PhiSettings::default().acceptable_pause(Duration::from_secs(2))
-}
-
 /// A peer that sent a heartbeat every half second, the last one at `last`.
 fn regular_peer(began: Instant, last: Instant) -> PhiDetector {
     let last = last.duration_since(began);
-    let mut peer = PhiDetector::new(settings(), Duration::ZERO).expect("settings in range");
+    let mut peer = PhiDetector::new(PhiSettings::default(), Duration::ZERO).expect("the defaults");
     let beats = (0..20).rev().map(|n| last.saturating_sub(Duration::from_millis(500) * n));
     beats.for_each(|beat| peer.heartbeat(beat));
     peer
 }
 
-/// Whether the peer is suspected at `now`, with or without our pauses subtracted.
-fn is_suspected(
-    monitor: &PauseMonitor,
-    peer: &PhiDetector,
-    (began, last, now): (Instant, Instant, Instant),
-    discounts: bool,
-) -> bool {
-    let mut peer = peer.clone();
-    if discounts {
-        peer.paused(monitor.paused_between(last, now));
-    }
-    peer.is_suspected(now.duration_since(began))
-}
-
-/// Not a test of its own: what the child does.
+/// Not a test by itself: what the child does.
 #[test]
 fn the_child() {
     let Ok(_part) = std::env::var(CHILD) else { return };
-    let (tell, told) = mpsc::channel();
     let monitor = PauseMonitor::builder()
         .interval(Duration::from_millis(10))
         .threshold(Duration::from_millis(200))
-        .on_pause(move |pause| {
-            let _ = tell.send(pause.at_least);
-        })
         .start()
         .expect("a thread can be had");
-    let last = Instant::now();
-    let began = last.checked_sub(Duration::from_secs(10)).expect("booted ten seconds ago");
-    let peer = regular_peer(began, last);
     println!("=> ready");
     // Ignore shorter pauses, which come from a busy host.
-    while told.recv_timeout(Duration::from_secs(60)).expect("a stop") < STOP / 2 {}
-    let moments = (began, last, Instant::now());
-    let fair = is_suspected(&monitor, &peer, moments, true);
-    let broken = is_suspected(&monitor, &peer, moments, false);
+    let pause = loop {
+        match monitor.recent().into_iter().find(|pause| pause.at_least >= STOP / 2) {
+            Some(pause) => break pause,
+            None => thread::sleep(Duration::from_millis(10)),
+        }
+    };
+
+    // The peer's last heartbeat came 100 ms before the pause, and the next one is not due
+    // yet when the pause ends.
+    let now = pause.noticed;
+    let last = now - pause.at_most - Duration::from_millis(100);
+    let began = last.checked_sub(Duration::from_secs(10)).expect("booted ten seconds ago");
+    let peer = regular_peer(began, last);
+    let is_suspected = |discount: bool, now: Instant| {
+        let mut peer = peer.clone();
+        if discount {
+            peer.paused(monitor.paused_between(last, now));
+        }
+        peer.is_suspected(now.duration_since(began))
+    };
+    let (fair, broken) = (is_suspected(true, now), is_suspected(false, now));
     // A peer that stays silent while we run is suspected in the end.
-    let later = (began, last, moments.2 + Duration::from_secs(60));
-    println!("=> {fair} {broken} {}", is_suspected(&monitor, &peer, later, true));
+    let later = is_suspected(true, now + Duration::from_secs(60));
+    println!("=> {fair} {broken} {later}");
 }
 
 struct Ended(Child);

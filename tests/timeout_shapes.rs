@@ -52,7 +52,7 @@ fn delay(shape: &str, i: usize, now: f64, random: &mut Random) -> Option<f64> {
     }
 }
 
-/// What waits for an answer.
+/// A rule for how long to wait for an answer.
 trait Waits {
     fn timeout(&self) -> Duration;
     fn answered(&mut self, after: Duration, attempts: u32);
@@ -214,7 +214,7 @@ fn gaps(shape: &str) -> Vec<(f64, f64)> {
     (0..COUNT).map(&mut gap).collect()
 }
 
-/// Suspicions of a live peer, and after which silence a dead one is suspected in the end, ms.
+/// False suspicions of a live peer, and the silence after which a dead one is suspected, ms.
 #[derive(Clone, Copy, Debug)]
 struct Suspicions {
     wrong: usize,
@@ -250,7 +250,9 @@ fn suspicions(shape: &str) -> [Suspicions; 4] {
 #[test]
 fn suspicion_beside_fixed_timeouts() {
     println!("\n{COUNT} heartbeats of a live peer, about one a second, threshold 8;");
-    println!("wrong: suspicions; dead after: the silence that suspects a dead one (ms)\n");
+    println!(
+        "wrong: suspicions; dead after: the silence after which a dead peer is suspected (ms)\n"
+    );
     println!("{:<13}{:>16}{:>8}{:>12}", "shape", "detector", "wrong", "dead after");
     for shape in SHAPES {
         let names = ["2 s", "10 s", "phi", "phi, no discount"];
@@ -277,8 +279,8 @@ fn suspicion_beside_fixed_timeouts() {
     assert!(phi.wrong <= short.wrong, "{phi:?}");
 
     let [short, long, phi, blind] = suspicions("local pause");
-    assert_eq!(phi.wrong, 0, "our pauses suspect nobody");
+    assert_eq!(phi.wrong, 0, "our pauses raise no suspicion");
     assert_eq!((short.wrong, long.wrong), (COUNT / 100, COUNT / 100));
-    assert!(blind.wrong > 0, "the broken variant suspects, and from then on is slow");
+    assert!(blind.wrong > 0, "the broken variant suspects it, and is slow from then on");
     assert!(phi.dead_after < 2_000.0 && blind.dead_after > phi.dead_after, "{phi:?}, {blind:?}");
 }
