@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use truechimer::agreement::{agree, examine};
 use truechimer::peers::{Exchange, PeerClocks};
-use truechimer::timeout::{EwmaLimits, EwmaTimeout, PhiDetector, PhiLimits, Rto, RtoLimits};
+use truechimer::timeout::{EwmaSettings, EwmaTimeout, PhiDetector, PhiSettings, Rto, RtoSettings};
 use truechimer::{Interval, Timestamp};
 
 /// Numbers without a pattern, the same in each run.
@@ -48,7 +48,7 @@ fn agreement(c: &mut Criterion) {
 
 /// A detector with a full window.
 fn detector() -> PhiDetector {
-    let mut peer = PhiDetector::new(PhiLimits::default(), Duration::ZERO).expect("the defaults");
+    let mut peer = PhiDetector::new(PhiSettings::default(), Duration::ZERO).expect("the defaults");
     let beat =
         |i| Duration::from_millis(1_000 * i) + Duration::from_nanos(scattered(i) % 50_000_000);
     (1..=2_000).for_each(|i| peer.heartbeat(beat(i)));
@@ -58,7 +58,7 @@ fn detector() -> PhiDetector {
 fn timeouts(c: &mut Criterion) {
     let rtts: Vec<Duration> =
         (0..1024).map(|i| Duration::from_nanos(20_000_000 + scattered(i) % 2_000_000)).collect();
-    let mut rto = Rto::new(RtoLimits::DATACENTER).expect("its own limits");
+    let mut rto = Rto::new(RtoSettings::DATACENTER).expect("its own limits");
     let mut i = 0;
     let mut next = move || {
         i = (i + 1) % 1024;
@@ -66,7 +66,7 @@ fn timeouts(c: &mut Criterion) {
     };
     c.bench_function("rto: observe an RTT", |b| b.iter(|| rto.observe(rtts[next()], black_box(1))));
     c.bench_function("rto: timeout", |b| b.iter(|| black_box(&rto).timeout()));
-    let mut ewma = EwmaTimeout::new(EwmaLimits::default()).expect("the defaults");
+    let mut ewma = EwmaTimeout::new(EwmaSettings::default()).expect("the defaults");
     c.bench_function("ewma: observe an RTT", |b| b.iter(|| ewma.observe(rtts[next()])));
 
     let mut peer = detector();
@@ -115,7 +115,7 @@ fn ratios(_: &mut Criterion) {
         );
     };
     let now = time(20_000, Instant::now);
-    let mut rto = Rto::new(RtoLimits::DATACENTER).expect("its own limits");
+    let mut rto = Rto::new(RtoSettings::DATACENTER).expect("its own limits");
     let rtt = Duration::from_millis(20);
     let observe = time(20_000, || rto.observe(black_box(rtt), 1));
     line("observe an RTT", observe, "Instant::now()", now);

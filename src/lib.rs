@@ -166,7 +166,7 @@ pub mod wait;
 
 #[cfg(not(target_family = "wasm"))]
 pub use clock::{BuildError, Clock, ClockBuilder};
-pub use clock::{Limits, Report, TrueTime};
+pub use clock::{Limits, ManualClock, Report, TrueTime};
 pub use counter::{Counter, CounterError, CounterKind};
 pub use durable::RecordError;
 pub use evidence::{Reason, Sample, Source, SourceError};

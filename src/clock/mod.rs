@@ -24,8 +24,10 @@
 
 #[cfg(not(target_family = "wasm"))]
 pub mod builder;
+pub mod changes;
 pub(crate) mod core;
 pub(crate) mod driver;
+pub mod manual;
 pub mod report;
 #[cfg(not(target_family = "wasm"))]
 mod running;
@@ -35,6 +37,8 @@ pub mod truetime;
 
 #[cfg(not(target_family = "wasm"))]
 pub use builder::{BuildError, ClockBuilder};
+pub use changes::{Changes, Subscription};
+pub use manual::ManualClock;
 pub use report::{CounterReport, Limits, Report, Said, SamplerReport, SourceReport};
 #[cfg(not(target_family = "wasm"))]
 pub use running::Clock;

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use super::changes::Changes;
 use crate::evidence::Reason;
 use crate::interval::Interval;
 use crate::snapshot::{ClockError, Status};
@@ -66,6 +67,14 @@ pub trait TrueTime {
             Err(_) => Status::Unsynchronized(Reason::TooOld),
         }
     }
+
+    /// The waits that this clock wakes when it is moved, if it is moved by hand.
+    ///
+    /// `None`, the default, fits every clock that runs by itself. A wrapper around a
+    /// [`ManualClock`](crate::ManualClock) passes on what it gets from it.
+    fn changes(&self) -> Option<&Changes> {
+        None
+    }
 }
 
 /// Whatever points at a clock is a clock.
@@ -86,6 +95,9 @@ macro_rules! forward {
             }
             fn status(&self) -> Status {
                 (**self).status()
+            }
+            fn changes(&self) -> Option<&Changes> {
+                (**self).changes()
             }
         }
     )*};

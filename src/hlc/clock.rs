@@ -9,7 +9,7 @@ use super::error::HlcError;
 use super::mark::Mark;
 use super::register::Register;
 use super::stamp::Stamp;
-use crate::clock::TrueTime;
+use crate::clock::truetime::TrueTime;
 use crate::durable::RecordError;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;

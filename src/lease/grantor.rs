@@ -43,7 +43,7 @@ use std::time::Duration;
 use super::book::{Book, Entered, Now};
 use super::message::{Command, Decision, Grant, Refusal};
 use super::term::{Term, TermError};
-use crate::clock::TrueTime;
+use crate::clock::truetime::TrueTime;
 use crate::fence::FencingToken;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Standing;
 use super::message::{Command, Grant, HolderId};
-use crate::clock::TrueTime;
+use crate::clock::truetime::TrueTime;
 use crate::fence::FencingToken;
 use crate::interval::Interval;
 use crate::snapshot::ClockError;

@@ -86,7 +86,7 @@ mod verdict;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use crate::clock::TrueTime;
+use crate::clock::truetime::TrueTime;
 use crate::interval::Interval;
 use crate::quorum::Quorum;
 use crate::snapshot::ClockError;

@@ -13,7 +13,7 @@ use super::random::Random;
 use super::scenario::{Mix, Scenario};
 use super::search::guarded;
 use super::world::World;
-use crate::clock::TrueTime;
+use crate::clock::truetime::TrueTime;
 use crate::timestamp::Timestamp;
 
 /// An assumption that was broken on one machine, and what came of it.

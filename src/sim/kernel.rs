@@ -330,7 +330,10 @@ mod tests {
             let shown = clock.realtime_ns(raw(now));
             if shown >= DAY_S * SECOND {
                 ran_past += 1;
-                assert_eq!((clock.state(now_raw(&clock)).state, clock.state(now_raw(&clock)).tai), (TIME_OOP, 38));
+                assert_eq!(
+                    (clock.state(now_raw(&clock)).state, clock.state(now_raw(&clock)).tai),
+                    (TIME_OOP, 38)
+                );
                 assert_eq!(clock.leaps_made(), 0);
             }
         }

@@ -7,7 +7,7 @@ use super::NodeId;
 use super::clock::SimClock;
 use super::disk::Disk;
 use super::random::Random;
-use crate::clock::TrueTime;
+use crate::clock::truetime::TrueTime;
 use crate::timestamp::Timestamp;
 
 /// One process of the program under test: it reacts, and does nothing in between.

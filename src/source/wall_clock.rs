@@ -19,7 +19,7 @@ use parking_lot::RwLock;
 use crate::evidence::SourceError;
 use crate::host::KernelState;
 use crate::interval::Interval;
-use crate::scale::{LeapTable, Smear, Smeared, ScaleInterval, UnixTime};
+use crate::scale::{LeapTable, ScaleInterval, Smear, Smeared, UnixTime};
 use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
 
 /// The scale of `CLOCK_REALTIME` around a leap second.
@@ -125,7 +125,8 @@ fn span<T: Copy + PartialOrd>(
     ends: (i64, i64),
     on: impl Fn(i64) -> T,
 ) -> Result<ScaleInterval<T>, SourceError> {
-    ScaleInterval::new(on(ends.0), on(ends.1)).ok_or_else(|| SourceError::failed("an error below zero"))
+    ScaleInterval::new(on(ends.0), on(ends.1))
+        .ok_or_else(|| SourceError::failed("an error below zero"))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use nix::unistd::Pid;
 use rusqlite::{Connection, TransactionBehavior};
 use truechimer::fence::{Fence, FencingToken, StaleToken};
 use truechimer::lease::{self, Decision, Grant, Grantor, Holder, HolderId, Ran, Refusal};
-use truechimer::pause::{PauseKind, PauseMonitor, Paused};
+use truechimer::pause::{PauseError, PauseKind, PauseMonitor};
 use truechimer::{ClockError, Interval, Reason, Timestamp, TrueTime};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -263,14 +263,14 @@ pub(crate) fn play_a_part() -> Result<bool, Failure> {
         }
         // The monitor's own thread may not have had its turn yet, and only it knows the kind.
         let began = Instant::now();
-        let unknown = |paused: &Paused| paused.pause.kind == PauseKind::Unknown;
+        let unknown =
+            |why: &PauseError| matches!(why, PauseError::Paused(p) if p.kind == PauseKind::Unknown);
         while guard.check().as_ref().is_err_and(unknown) && began.elapsed().as_secs() < 10 {
             thread::sleep(LOOK);
         }
-        if let Err(paused) = guard.check() {
-            let pause = paused.pause;
+        if let Err(why @ PauseError::Paused(pause)) = &guard.check() {
             let (least, most) = (pause.at_least.as_nanos(), pause.at_most.as_nanos());
-            println!("=> {:?}/{least}/{most} {paused}", pause.kind);
+            println!("=> {:?}/{least}/{most} {why}", pause.kind);
         }
         return Ok(true);
     }

@@ -1,49 +1,59 @@
-//! From two looks to a verdict: was there a pause between them, how long, of which kind.
+//! From two observations to the pauses between them: how long, and of which kind.
 //!
-//! Pure, so that a suspend and the stop of a machine can be tried as tables.
+//! These functions are pure, so that a suspend or the stop of a machine is a row in a
+//! table of tests.
 
 use std::time::Duration;
 
-use super::witness::{Look, RtcLook, Slept};
-use super::{Pause, PauseKind};
+use super::pause::{Pause, PauseKind};
+use super::probe::{Observation, RtcReading, SuspendedTime};
 
-/// What the thread meant to do between two looks.
-pub(super) struct Plan {
-    /// When it meant to wake, counted from the first look.
+/// What the thread planned to do between two observations.
+pub(super) struct Schedule {
+    /// When it planned to wake, counted from the first observation.
     pub(super) interval: Duration,
-    /// From which lateness on it is called a pause.
+    /// The least lateness that counts as a pause.
     pub(super) threshold: Duration,
-    /// How often it went to sleep of its own will.
+    /// How often it went to sleep by itself.
     pub(super) sleeps: u64,
 }
 
-/// The pauses between `before` and `after`: at most one of each clock.
-pub(super) fn judge(before: &Look, after: &Look, plan: &Plan) -> impl Iterator<Item = Pause> {
-    [late(before, after, plan), suspended(before, after, plan), machine_stopped(before, after)]
-        .into_iter()
-        .flatten()
+/// The pauses between `before` and `after`: at most one on each clock.
+pub(super) fn classify(
+    before: &Observation,
+    after: &Observation,
+    schedule: &Schedule,
+) -> impl Iterator<Item = Pause> {
+    [
+        late(before, after, schedule),
+        suspended(before, after, schedule),
+        machine_stopped(before, after),
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A pause that the monotonic clock counted.
-fn late(before: &Look, after: &Look, plan: &Plan) -> Option<Pause> {
+fn late(before: &Observation, after: &Observation, schedule: &Schedule) -> Option<Pause> {
     let elapsed = after.at.saturating_duration_since(before.at);
-    let late = elapsed.checked_sub(plan.interval).filter(|&late| late >= plan.threshold)?;
+    let late = elapsed.checked_sub(schedule.interval).filter(|&late| late >= schedule.threshold)?;
     let queued = after.queued.zip(before.queued).map(|(a, b)| a.saturating_sub(b));
     let slept = after.switches.zip(before.switches).map(|(a, b)| a.saturating_sub(b));
-    // The queue first: who was stopped, and then waited for a turn, was mostly stopped.
+    // The queue is checked first. If a thread was stopped and then waited for its turn, the
+    // wait is the smaller part.
     let kind = match (queued, slept) {
         (Some(queued), _) if queued >= late / 2 => PauseKind::NotScheduled,
-        (_, Some(slept)) if slept > plan.sleeps => PauseKind::Stopped,
+        (_, Some(slept)) if slept > schedule.sleeps => PauseKind::Stopped,
         (Some(_), Some(_)) => PauseKind::Machine,
         _ => PauseKind::Unknown,
     };
     Some(Pause { kind, at_least: late, at_most: elapsed, noticed: after.at })
 }
 
-fn suspended(before: &Look, after: &Look, plan: &Plan) -> Option<Pause> {
-    let (at_least, at_most) = slept_between(&before.slept?, &after.slept?);
-    // Even where every lateness counts: no suspend is not a short one.
-    (at_least >= plan.threshold && !at_least.is_zero()).then_some(Pause {
+fn suspended(before: &Observation, after: &Observation, schedule: &Schedule) -> Option<Pause> {
+    let (at_least, at_most) = suspended_between(&before.suspended?, &after.suspended?);
+    // With a threshold of zero, a suspend of length zero must still not count.
+    (at_least >= schedule.threshold && !at_least.is_zero()).then_some(Pause {
         kind: PauseKind::Suspended,
         at_least,
         at_most,
@@ -52,12 +62,15 @@ fn suspended(before: &Look, after: &Look, plan: &Plan) -> Option<Pause> {
 }
 
 /// How long the machine was suspended between two readings, at least and at most.
-pub(super) fn slept_between(before: &Slept, after: &Slept) -> (Duration, Duration) {
+pub(super) fn suspended_between(
+    before: &SuspendedTime,
+    after: &SuspendedTime,
+) -> (Duration, Duration) {
     (after.at_least.saturating_sub(before.at_most), after.at_most.saturating_sub(before.at_least))
 }
 
 /// The stop of a virtual machine: the chip ran on while the time since boot did not.
-fn machine_stopped(before: &Look, after: &Look) -> Option<Pause> {
+fn machine_stopped(before: &Observation, after: &Observation) -> Option<Pause> {
     let (before, now) = (before.rtc?, after.rtc?);
     let chip = u64::try_from(now.chip.checked_sub(before.chip)?).ok()?;
     let boot = now.boot.saturating_sub(before.boot);
@@ -72,11 +85,11 @@ fn machine_stopped(before: &Look, after: &Look) -> Option<Pause> {
     Some(Pause { kind: PauseKind::MachineStopped, at_least, at_most, noticed: after.at })
 }
 
-/// Whether somebody wrote the wall clock into the chip (`hwclock --systohc`, or the
-/// kernel every eleven minutes), which also makes it jump.
-fn was_set_to_the_wall_clock(before: &RtcLook, now: &RtcLook) -> bool {
-    // A second for rounding, and one for a chip that takes it at its next tick.
-    let agree = |look: &RtcLook| look.chip.abs_diff(look.wall) <= 2;
+/// Whether the wall clock was written into the chip, which also makes the chip jump. The
+/// kernel does that every eleven minutes, and `hwclock --systohc` when it is called.
+fn was_set_to_the_wall_clock(before: &RtcReading, now: &RtcReading) -> bool {
+    // One second for rounding, and one for a chip that changes at its next tick.
+    let agree = |reading: &RtcReading| reading.chip.abs_diff(reading.wall) <= 2;
     !agree(before) && agree(now)
 }
 
@@ -85,7 +98,7 @@ mod tests {
     use super::*;
     use std::time::Instant;
 
-    const PLAN: Plan = Plan {
+    const SCHEDULE: Schedule = Schedule {
         interval: Duration::from_millis(20),
         threshold: Duration::from_millis(20),
         sleeps: 1,
@@ -95,14 +108,14 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    fn slept(n: u64) -> Slept {
-        Slept { at_least: ms(n), at_most: ms(n) + Duration::from_micros(3) }
+    fn suspended_for(n: u64) -> SuspendedTime {
+        SuspendedTime { at_least: ms(n), at_most: ms(n) + Duration::from_micros(3) }
     }
 
-    fn start() -> Look {
-        Look {
+    fn start() -> Observation {
+        Observation {
             at: Instant::now(),
-            slept: Some(slept(0)),
+            suspended: Some(suspended_for(0)),
             queued: Some(ms(7)),
             switches: Some(40),
             rtc: None,
@@ -110,10 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn a_late_wake_is_laid_to_whoever_left_the_mark() {
+    fn a_late_wake_is_attributed_by_its_traces() {
         use PauseKind::*;
         let cases = [
-            // elapsed, waited in the queue, went to sleep, verdict, at least
+            // elapsed, waited in the queue, went to sleep, kind, at least
             (20, Some(0), Some(1), None, 0),
             (39, Some(19), Some(1), None, 0),
             (40, Some(19), Some(1), Some(NotScheduled), 20),
@@ -130,7 +143,7 @@ mod tests {
         ];
         for (elapsed, queued, switches, kind, at_least) in cases {
             let before = start();
-            let after = Look {
+            let after = Observation {
                 at: before.at + ms(elapsed),
                 queued: queued.map(|q| ms(7 + q)),
                 switches: switches.map(|s| 40 + s),
@@ -142,7 +155,7 @@ mod tests {
                 at_most: ms(elapsed),
                 noticed: after.at,
             });
-            let found: Vec<_> = judge(&before, &after, &PLAN).collect();
+            let found: Vec<_> = classify(&before, &after, &SCHEDULE).collect();
             let case = format!("{elapsed} ms, queued {queued:?}, slept {switches:?}");
             assert_eq!(found, Vec::from_iter(expected), "{case}");
         }
@@ -151,8 +164,9 @@ mod tests {
     #[test]
     fn a_suspend_shows_though_the_monotonic_clock_stood_still() {
         let before = start();
-        let after = Look { at: before.at + ms(20), slept: Some(slept(9_000)), ..before };
-        let found: Vec<_> = judge(&before, &after, &PLAN).collect();
+        let after =
+            Observation { at: before.at + ms(20), suspended: Some(suspended_for(9_000)), ..before };
+        let found: Vec<_> = classify(&before, &after, &SCHEDULE).collect();
         let us = Duration::from_micros;
         let expected = Pause {
             kind: PauseKind::Suspended,
@@ -166,8 +180,12 @@ mod tests {
     #[test]
     fn a_suspend_and_a_late_wake_are_two_pauses() {
         let before = start();
-        let after = Look { at: before.at + ms(120), slept: Some(slept(9_000)), ..before };
-        let kinds: Vec<_> = judge(&before, &after, &PLAN).map(|pause| pause.kind).collect();
+        let after = Observation {
+            at: before.at + ms(120),
+            suspended: Some(suspended_for(9_000)),
+            ..before
+        };
+        let kinds: Vec<_> = classify(&before, &after, &SCHEDULE).map(|pause| pause.kind).collect();
         assert_eq!(kinds, [PauseKind::Machine, PauseKind::Suspended]);
     }
 
@@ -181,14 +199,14 @@ mod tests {
             ((1_000, 4_600), (1_031, 4_601), 1_000, Some((29, 31))), // a chip in local time
             ((1_000, 1_030), (1_031, 1_031), 1_000, None), // set to the wall clock
             ((1_031, 1_031), (1_001, 1_001), 1_000, None), // set back
-            ((1_000, 1_000), (1_031, 1_031), 31_000, None), // suspended, and BOOTTIME knows
+            ((1_000, 1_000), (1_031, 1_031), 31_000, None), // suspended, which BOOTTIME counts
             ((i64::MIN, 0), (i64::MAX, 0), 1_000, None),
         ];
         for (from, to, boot, stopped) in cases {
-            let look = |(chip, wall), boot| Some(RtcLook { chip, wall, boot: ms(boot) });
-            let before = Look { rtc: look(from, 5_000), ..start() };
-            let after = Look { rtc: look(to, 5_000 + boot), ..before };
-            let found: Vec<_> = judge(&before, &after, &PLAN).collect();
+            let reading = |(chip, wall), boot| Some(RtcReading { chip, wall, boot: ms(boot) });
+            let before = Observation { rtc: reading(from, 5_000), ..start() };
+            let after = Observation { rtc: reading(to, 5_000 + boot), ..before };
+            let found: Vec<_> = classify(&before, &after, &SCHEDULE).collect();
             let expected = stopped.map(|(least, most)| Pause {
                 kind: PauseKind::MachineStopped,
                 at_least: Duration::from_secs(least),
