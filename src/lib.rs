@@ -114,20 +114,19 @@
 //! Test your own code on a clock that you move by hand, since it asks the trait:
 //!
 //! ```
-//! use truechimer::{ClockError, Interval, Timestamp, TrueTime};
-//!
-//! struct Scripted(Interval);
-//!
-//! impl TrueTime for Scripted {
-//!     fn now(&self) -> Result<Interval, ClockError> {
-//!         Ok(self.0)
-//!     }
-//! }
+//! use std::time::Duration;
+//! use truechimer::{ClockError, Interval, ManualClock, Timestamp, TrueTime};
 //!
 //! let at = Timestamp::from_tai_nanos;
-//! let clock = Scripted(Interval::new(at(100), at(200)).unwrap());
+//! let clock = ManualClock::new(Interval::new(at(100), at(200)).unwrap());
 //! assert!(clock.after(at(99))?);
 //! assert!(!clock.after(at(150))? && !clock.before(at(150))?); // not known
+//!
+//! clock.advance(Duration::from_nanos(51)); // waits that sleep on it are woken
+//! assert!(clock.after(at(150))?);
+//!
+//! clock.fail(ClockError::Contradicted); // what does your code do now?
+//! assert!(clock.now().is_err());
 //! # Ok::<(), ClockError>(())
 //! ```
 //!
@@ -161,8 +160,8 @@ pub mod timestamp;
 pub mod wait;
 
 pub use clock::{
-    BuildError, Clock, ClockBuilder, ClockError, Counter, CounterKind, Limits, Reason, Report,
-    Sample, Status, TrueTime, Untrusted,
+    BuildError, Clock, ClockBuilder, ClockError, Counter, CounterKind, Limits, ManualClock, Reason,
+    Report, Sample, Status, TrueTime, Untrusted,
 };
 pub use durable::RecordError;
 pub use fence::{Fence, FencingToken};

@@ -25,9 +25,11 @@
 pub(crate) mod block;
 pub(crate) mod bound;
 pub mod builder;
+pub mod changes;
 pub mod counter;
 pub(crate) mod driver;
 pub(crate) mod estimator;
+pub mod manual;
 pub(crate) mod publish;
 pub(crate) mod rate;
 pub mod raw_read;
@@ -44,7 +46,9 @@ use std::time::{Duration, Instant};
 
 pub use bound::Sample;
 pub use builder::{BuildError, ClockBuilder};
+pub use changes::{Changes, Subscription};
 pub use counter::{Counter, CounterKind, Untrusted};
+pub use manual::ManualClock;
 pub use report::{CounterReport, Limits, Report, Said, SamplerReport, SourceReport};
 pub use status::{Reason, Status};
 pub use truetime::{ClockError, TrueTime};

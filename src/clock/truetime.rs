@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::Changes;
 use super::status::Reason;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
@@ -53,6 +54,14 @@ pub trait TrueTime {
     fn before(&self, t: Timestamp) -> Result<bool, ClockError> {
         Ok(self.now()?.latest() < t)
     }
+
+    /// The waits that this clock wakes when it is moved, if it is moved by hand.
+    ///
+    /// `None`, the default, fits every clock that runs by itself. A wrapper around a
+    /// [`ManualClock`](crate::ManualClock) passes on what it gets from it.
+    fn changes(&self) -> Option<&Changes> {
+        None
+    }
 }
 
 /// Whatever points at a clock is a clock.
@@ -70,6 +79,9 @@ macro_rules! forward {
             }
             fn before(&self, t: Timestamp) -> Result<bool, ClockError> {
                 (**self).before(t)
+            }
+            fn changes(&self) -> Option<&Changes> {
+                (**self).changes()
             }
         }
     )*};
