@@ -166,7 +166,7 @@ pub use clock::{
 pub use durable::RecordError;
 pub use fence::{Fence, FencingToken};
 pub use hlc::{
-    Hlc, HlcError, NodeId, NodeStamp, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
+    Hlc, HlcError, NodeStamp, NodeUid, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
     Visibility,
 };
 pub use interval::Interval;

@@ -1,35 +1,27 @@
 //! [`PendingCommit`] and [`ReadUncertainty`]: the two ends of external consistency.
 //!
-//! A transaction's stamp is `latest`, so that everything committed before it
-//! began is below it. Until that stamp has passed for certain, it is ahead of
-//! true time: whoever saw it could be ahead too. So it is handed out wrapped,
-//! and [`Hlc::release`](super::Hlc::release) unwraps it once it has passed.
+//! A transaction's stamp is `latest`, so that it is above everything that was committed
+//! before the transaction began. Until that stamp has certainly passed, it is ahead of
+//! true time, and a node that sees it would be ahead too. So the stamp is returned in a
+//! wrapper, and [`Hlc::release`](super::Hlc::release) unwraps it once it has passed.
 
 use super::error::HlcError;
 use super::stamp::Stamp;
 use crate::timestamp::Timestamp;
 
-/// A commit stamp that has not been waited out.
+/// A commit stamp that has not been waited out yet.
 ///
 /// ```
-/// # use truechimer::{ClockError, Hlc, Interval, Timestamp, TrueTime, Waiter};
-/// # use std::time::{Duration, SystemTime};
-/// # struct Host;
-/// # impl TrueTime for Host {
-/// #     fn now(&self) -> Result<Interval, ClockError> {
-/// #         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-/// #         let t = Timestamp::from_tai_nanos(since.as_nanos() as i64);
-/// #         Ok(Interval::from(t).widen(Duration::from_millis(1)))
-/// #     }
-/// # }
-/// # let clock = Host;
+/// # use truechimer::{Clock, Hlc, Waiter};
+/// # use std::time::Duration;
+/// # let clock = Clock::builder().assume_error(Duration::from_millis(1)).build()?;
 /// let hlc = Hlc::new(&clock);
 /// let waiter = Waiter::new(&clock);
 ///
 /// let commit = hlc.commit_stamp()?;
-/// // Replicate under `commit.provisional()`; other transactions still see nothing.
+/// // Replicate under `commit.provisional()`. Other transactions do not see it yet.
 /// waiter.wait(commit.timestamp())?;
-/// let stamp = hlc.release(commit)?; // now it may be told to everybody
+/// let stamp = hlc.release(commit)?; // now it may be shown to everybody
 /// assert!(hlc.stamp()? > stamp);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -44,84 +36,68 @@ impl PendingCommit {
         PendingCommit { stamp }
     }
 
-    /// The stamp, to be written to logs and replicas that show it to nobody yet.
+    /// The stamp, for logs and replicas that do not show it to anybody yet.
     ///
-    /// It is ahead of true time. A node that observes it refuses it, rightly.
+    /// It is ahead of true time, so a node that observes it is right to refuse it.
     pub fn provisional(&self) -> Stamp {
         self.stamp
     }
 
-    /// The moment to wait for.
+    /// The moment that has to pass before the stamp can be released.
     pub fn timestamp(&self) -> Timestamp {
         self.stamp.timestamp()
     }
 }
 
-/// A commit stamp that could not be released: here it is back, and why.
+/// A commit stamp that could not be released: the reason, and the stamp itself.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReleaseError {
-    /// The stamp has not passed for certain.
-    #[error(
-        "the commit stamp {} ({}) has not passed: true time has certainly reached only {earliest}, \
-         and {} ns are missing. Wait for `timestamp()` first",
-        pending.timestamp(),
-        pending.provisional(),
-        i128::from(pending.timestamp().tai_nanos()) - i128::from(earliest.tai_nanos()) + 1
-    )]
-    NotPassed {
-        /// The stamp, to be waited out.
-        pending: PendingCommit,
-        /// What true time has certainly reached.
-        earliest: Timestamp,
-    },
-    /// The clock does not answer.
-    #[error("the commit stamp {} cannot be released: {error}", pending.provisional())]
-    Hlc {
-        /// The stamp, to be released later.
-        pending: PendingCommit,
-        /// Why the clock does not answer.
-        #[source]
-        error: HlcError,
-    },
+#[error("{error}")]
+pub struct ReleaseError {
+    pending: PendingCommit,
+    #[source]
+    error: HlcError,
 }
 
 impl ReleaseError {
-    /// The stamp, to try again.
-    pub fn into_pending(self) -> PendingCommit {
-        match self {
-            ReleaseError::NotPassed { pending, .. } | ReleaseError::Hlc { pending, .. } => pending,
-        }
+    pub(super) fn new(pending: PendingCommit, error: HlcError) -> ReleaseError {
+        ReleaseError { pending, error }
     }
 
-    /// Whether releasing again later can succeed without anybody changing the program.
+    /// Why it was not released: [`HlcError::NotPassed`], or the error of the clock.
+    pub fn error(&self) -> &HlcError {
+        &self.error
+    }
+
+    /// The stamp, to try again.
+    pub fn into_pending(self) -> PendingCommit {
+        self.pending
+    }
+
+    /// Whether releasing again later can succeed, without any change to the program.
     pub fn is_transient(&self) -> bool {
-        match self {
-            ReleaseError::NotPassed { .. } => true,
-            ReleaseError::Hlc { error, .. } => error.is_transient(),
-        }
+        self.error.is_transient()
     }
 }
 
-/// What a reader that started just now can tell about a value from its stamp.
+/// What a value's stamp tells a reader that started just now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Visibility {
-    /// At or below the reader's own stamp: in its snapshot.
+    /// The stamp is at or below the reader's own, so the value is in the reader's snapshot.
     InSnapshot,
-    /// Above the reader's stamp, and possibly committed before the reader
-    /// started: read again at the value's stamp, or wait until it has passed.
+    /// The stamp is above the reader's, but the value may have been committed before the
+    /// reader started. Read again at the value's stamp, or wait until it has passed.
     Uncertain,
-    /// Certainly committed after the reader started.
+    /// The value was certainly committed after the reader started.
     Later,
 }
 
 /// The stamps that a reader must treat as possibly committed before its start.
 ///
-/// Whatever was visible before the reader started has a stamp that true time
-/// had reached by then: ordinary stamps are never ahead of it, and commit
-/// stamps are shown only once they have passed. True time was at most `latest`.
-/// So a stamp above `latest` came later for certain, and one between the
-/// reader's own stamp and `latest` may be either.
+/// Everything that was visible before the reader started has a stamp that true time had
+/// reached by then, because ordinary stamps are never ahead of true time, and commit
+/// stamps are shown only once they have passed. True time was at most `latest`. So a
+/// stamp above `latest` certainly came later, and one between the reader's own stamp and
+/// `latest` may be either.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReadUncertainty {
     at: Stamp,
@@ -133,24 +109,24 @@ impl ReadUncertainty {
         ReadUncertainty { at, limit }
     }
 
-    /// The stamp to read at: the range begins just above it.
+    /// The stamp to read at. The range begins just above it.
     pub fn at(&self) -> Stamp {
         self.at
     }
 
-    /// The last stamp of the range. Not above [`at`](Self::at) if the range is empty.
+    /// The last stamp of the range. If it is not above [`at`](Self::at), the range is empty.
     pub fn limit(&self) -> Stamp {
         self.limit
     }
 
-    /// Whether a value with this stamp may have been committed before the reader
-    /// started, though it is above the reader's stamp.
+    /// Whether a value with this stamp may have been committed before the reader started,
+    /// although the stamp is above the reader's.
     pub fn contains(&self, value: Stamp) -> bool {
-        self.judge(value) == Visibility::Uncertain
+        self.classify(value) == Visibility::Uncertain
     }
 
-    /// What to do with a value that has this stamp.
-    pub fn judge(&self, value: Stamp) -> Visibility {
+    /// Whether a value with this stamp is visible to the reader.
+    pub fn classify(&self, value: Stamp) -> Visibility {
         if value <= self.at {
             Visibility::InSnapshot
         } else if value <= self.limit {
@@ -181,7 +157,7 @@ mod tests {
         ];
         for (at, limit, value, expected) in cases {
             let [at, limit, value] = [at, limit, value].map(Stamp::from_bits);
-            assert_eq!(ReadUncertainty::new(at, limit).judge(value), expected, "{value:?}");
+            assert_eq!(ReadUncertainty::new(at, limit).classify(value), expected, "{value:?}");
         }
     }
 }

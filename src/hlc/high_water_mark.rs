@@ -1,17 +1,16 @@
-//! [`Mark`]: what was issued before a crash, kept on disk in strides.
+//! [`HighWaterMark`]: an upper limit of the stamps issued before a crash, kept on disk.
 //!
-//! A restarted node must not issue what it issued before, and its clock does
-//! not help: it may have been wrong before the crash, or be wrong now. To write
-//! every stamp to disk would help, at a sync a stamp. So the disk is kept a
-//! *window* ahead: "nothing above this number was issued". Stamps below it cost
-//! nothing, and the next write comes when half of the window is used up, made
-//! by one thread while the others go on with the other half.
+//! A restarted node must not issue the stamps again that it issued before. Its clock
+//! cannot ensure that, because it may have been wrong before the crash, or be wrong now.
+//! Writing each stamp to disk would ensure it, but costs a sync for each stamp. So the
+//! mark on disk is kept a *window* ahead: nothing above it was issued. Stamps below it
+//! need no write. When half of the window is used up, one thread writes a higher mark
+//! while the others use the other half.
 //!
-//! After a restart the node starts above the mark. That is ahead of true time
-//! by up to the window, so it is waited out first.
+//! After a restart the node starts above the mark. The mark may be ahead of true time by
+//! up to a window, so the node first waits until it has passed.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -19,37 +18,40 @@ use parking_lot::Mutex;
 use super::error::HlcError;
 use super::register::Register;
 use crate::durable::{Kind, Record, RecordError};
+use crate::timestamp::duration_nanos;
 
 const KIND: Kind = Kind(*b"hlc-mark");
 
-/// The file, and how far ahead it is written.
+/// The file with the mark, and how far ahead the mark is written.
 #[derive(Debug)]
-pub(super) struct Mark {
+pub(super) struct HighWaterMark {
     record: Mutex<Record>,
+    /// In nanoseconds.
     window: u64,
 }
 
-impl Mark {
-    /// Opens or creates the file. Its number is the register's floor.
-    pub(super) fn open(path: &Path, window: Duration) -> Result<(Mark, u64), RecordError> {
+impl HighWaterMark {
+    /// Opens or creates the file. Returns the mark, and its number for the register to
+    /// start at.
+    pub(super) fn open(path: &Path, window: Duration) -> Result<(HighWaterMark, u64), RecordError> {
         let record = Record::open(path, KIND, 0)?;
         let floor = record.value();
-        let window = super::nanos(window);
-        Ok((Mark { record: Mutex::new(record), window }, floor))
+        let window = duration_nanos(window);
+        Ok((HighWaterMark { record: Mutex::new(record), window }, floor))
     }
 
-    /// How far ahead the disk is kept, in nanoseconds.
+    /// How far ahead the mark on disk is kept.
     pub(super) fn window(&self) -> Duration {
         Duration::from_nanos(self.window)
     }
 
     /// Raises the mark so that `next` may be issued, and a window after it.
     ///
-    /// Waits for the disk only where `next` is beyond the mark. Before that,
-    /// one thread does the work and the others go on.
+    /// It waits for the disk only if `next` is above the mark. Otherwise one thread does
+    /// the work while the others continue.
     pub(super) fn reserve(&self, register: &Register, next: u64) -> Result<(), HlcError> {
-        let must = next > register.reserved();
-        let guard = if must { Some(self.record.lock()) } else { self.record.try_lock() };
+        let must_wait = next > register.reserved();
+        let guard = if must_wait { Some(self.record.lock()) } else { self.record.try_lock() };
         let Some(mut record) = guard else { return Ok(()) };
         let reserved = register.reserved();
         if next <= register.renew_at() {
@@ -58,26 +60,26 @@ impl Mark {
         let to = next.saturating_add(self.window).max(record.value());
         match record.advance(to) {
             Ok(()) => {
-                register.cover(to, to - self.window.min(to) / 2);
+                register.set_reserved(to, to - self.window.min(to) / 2);
                 Ok(())
             }
-            // Half of the window is left: use it, and try again with what is left then.
+            // A part of the window is left. Use half of it before the next attempt.
             Err(_) if next <= reserved => {
-                register.cover(reserved, next + (reserved - next) / 2);
+                register.set_reserved(reserved, next + (reserved - next) / 2);
                 Ok(())
             }
-            Err(error) => Err(HlcError::Mark(Arc::new(error))),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Takes the register back to `floor`, and the mark to a window above it.
     pub(super) fn reset(&self, register: &Register, floor: u64) -> Result<(), HlcError> {
         let mut record = self.record.lock();
-        // The register first: what is issued from here on is below the old mark too.
+        // The register first, so that stamps issued from here on are below the old mark too.
         register.reset(floor);
         let to = floor.saturating_add(self.window);
-        record.reset(to).map_err(|error| HlcError::Mark(Arc::new(error)))?;
-        register.cover(to, to - self.window.min(to) / 2);
+        record.reset(to)?;
+        register.set_reserved(to, to - self.window.min(to) / 2);
         Ok(())
     }
 }

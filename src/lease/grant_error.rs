@@ -78,7 +78,9 @@ pub enum GrantError {
     )]
     NoGain,
     /// The expiry would be later than the last moment that can be counted.
-    #[error("the lease would expire after the year 2262, which cannot be counted: use a shorter term")]
+    #[error(
+        "the lease would expire after the year 2262, which cannot be counted: use a shorter term"
+    )]
     OutOfRange,
     /// There is no larger token.
     #[error(

@@ -167,7 +167,12 @@ mod tests {
     fn read_of(raw: u64, mono: u64, slept: u64) -> BracketedRead {
         let ms = Duration::from_millis;
         let us = Duration::from_micros(1);
-        BracketedRead { before: ms(mono), raw: ms(raw), boot: ms(mono + slept), after: ms(mono) + us }
+        BracketedRead {
+            before: ms(mono),
+            raw: ms(raw),
+            boot: ms(mono + slept),
+            after: ms(mono) + us,
+        }
     }
 
     #[test]
