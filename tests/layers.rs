@@ -17,7 +17,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("scale", &["timestamp", "interval"]),
     // The core, from the inside out.
     ("clock/status", &[]),
-    ("clock/truetime", &["timestamp", "interval", "clock/status"]),
+    ("clock/changes", &[]),
+    ("clock/truetime", &["timestamp", "interval", "clock/changes", "clock/status"]),
     ("clock/bound", &["timestamp", "interval"]),
     ("clock/step", &["sys", "clock/bound"]),
     ("clock/counter", &["sys", "clock/bound", "clock/step"]),
@@ -77,6 +78,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const TOOLKIT: &[&str] = &[
     "timestamp",
     "interval",
+    "clock/changes",
     "clock/truetime",
     "clock/status",
     "agreement",

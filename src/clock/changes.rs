@@ -16,7 +16,8 @@ use parking_lot::Mutex;
 ///
 /// Such a clock owns one, gives it out by
 /// [`TrueTime::changes`](crate::TrueTime::changes), and calls
-/// [`notify`](Self::notify) after each move. Clones share one list.
+/// [`notify`](Self::notify) after *each* move, because the waits rely on it. Clones
+/// share one list.
 #[derive(Clone, Default, Debug)]
 pub struct Changes {
     listeners: Arc<Mutex<Listeners>>,

@@ -1,4 +1,4 @@
-//! [`Waited`] and [`WaitError`]: what became of a wait.
+//! [`WaitError`]: why a wait ended before its moment had passed.
 
 use std::io;
 use std::time::Duration;
@@ -6,26 +6,12 @@ use std::time::Duration;
 use crate::clock::truetime::ClockError;
 use crate::timestamp::Timestamp;
 
-/// A wait that came to its end: the moment has certainly passed.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-#[non_exhaustive]
-pub struct Waited {
-    /// How long the wait took. Zero if the moment had passed already.
-    pub total: Duration,
-    /// How much of it was spent spinning.
-    pub spun: Duration,
-    /// For how long the moment had passed already when the wait returned, by
-    /// the clock: what the wait took too long.
-    pub overshoot: Duration,
-    /// How many times it slept.
-    pub sleeps: u32,
-}
-
-/// A wait that ended before the moment had certainly passed.
+/// A wait that ended before its moment had certainly passed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// The moment cannot pass before the deadline, whatever evidence may come. Said at once.
+    /// The moment cannot pass before the deadline, even with the best possible
+    /// evidence. Returned at once.
     #[error(
         "{target} cannot pass before the deadline: that takes at least {soonest:?}, and {left:?} \
          are left; give more time, or give up"
@@ -33,12 +19,12 @@ pub enum WaitError {
     Impossible {
         /// The moment.
         target: Timestamp,
-        /// The least time it takes.
+        /// The least time until it can have passed.
         soonest: Duration,
-        /// The time there was.
+        /// The time that was left.
         left: Duration,
     },
-    /// Nothing is after [`Timestamp::MAX`]. Said at once.
+    /// No time is after [`Timestamp::MAX`]. Returned at once.
     #[error("the last of all timestamps never passes: wait for an earlier one")]
     Never,
     /// The deadline came first.
@@ -54,15 +40,16 @@ pub enum WaitError {
         /// How long the wait took.
         waited: Duration,
     },
-    /// The clock did not answer, for all the time there was.
+    /// The clock returned errors until the deadline, or for the whole `patience` of
+    /// the settings.
     #[error("the clock does not answer (waited {waited:?}): {error}")]
     Clock {
-        /// What it said last.
+        /// Its last error.
         error: ClockError,
         /// How long the wait took.
         waited: Duration,
     },
-    /// The clock answers, and stands still.
+    /// The clock returns readings, and they have stopped advancing.
     #[error("the clock has stood still for {stood:?}: look at its counter, or raise `patience`")]
     Stalled {
         /// For how long.
@@ -81,7 +68,7 @@ pub enum WaitError {
 }
 
 impl WaitError {
-    /// Whether the same wait, begun again, can succeed without anybody changing the program.
+    /// Whether the same wait, begun again, can succeed without a change to the program.
     pub fn is_transient(&self) -> bool {
         match self {
             WaitError::Clock { error, .. } => error.is_transient(),
