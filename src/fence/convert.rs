@@ -163,7 +163,8 @@ mod tests {
     #[test]
     fn a_token_is_parsed_back_and_other_text_gets_an_error_that_says_what_to_write() {
         for number in [0, 1, 33, u64::MAX] {
-            assert_eq!(FencingToken(number).to_string().parse(), Ok(FencingToken(number)));
+            let parsed = FencingToken(number).to_string().parse::<FencingToken>();
+            assert_same(parsed, Ok(FencingToken(number)));
         }
         for text in ["", "-1", "18446744073709551616", "0x1f", "1 ", "none"] {
             let error = text.parse::<FencingToken>().expect_err(text);
