@@ -83,9 +83,9 @@ enum Step {
 /// What a restarted grantor finds of its state.
 #[derive(Clone, Copy, Debug)]
 enum Finds {
-    FullState,
-    StoredState,
-    NoState,
+    All,
+    Stored,
+    Nothing,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -272,19 +272,19 @@ impl World {
         let without = |term, now| Grantor::after_restart(term, &now).expect("a term");
         self.granted_since_restart = 0;
         self.grantor = match (finds, self.broken) {
-            (Finds::FullState, _) => return,
-            (Finds::StoredState, Broken::OldStateIsQuietForItsPresentTerm) => {
+            (Finds::All, _) => return,
+            (Finds::Stored, Broken::OldStateIsQuietForItsPresentTerm) => {
                 without(self.stored.term(), now)
             }
-            (Finds::StoredState, _) => self.stored.clone().after_lost_updates(&now),
-            (Finds::NoState, Broken::RestartIsNotQuiet) => Grantor::durable(term).expect("a term"),
-            (Finds::NoState, Broken::RestartIsQuietFromTheEarliest) => {
+            (Finds::Stored, _) => self.stored.clone().after_lost_updates(&now),
+            (Finds::Nothing, Broken::RestartIsNotQuiet) => Grantor::durable(term).expect("a term"),
+            (Finds::Nothing, Broken::RestartIsQuietFromTheEarliest) => {
                 without(self.longest, Interval::from(now.earliest()))
             }
-            (Finds::NoState, Broken::RestartIsQuietForThePresentTerm) => without(term, now),
-            (Finds::NoState, _) => without(self.longest, now),
+            (Finds::Nothing, Broken::RestartIsQuietForThePresentTerm) => without(term, now),
+            (Finds::Nothing, _) => without(self.longest, now),
         };
-        if matches!(finds, Finds::NoState) {
+        if matches!(finds, Finds::Nothing) {
             // The stored state is lost, too, and the new term is the longest again.
             self.stored = self.grantor.clone();
         }
@@ -337,7 +337,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(What::Expire),
     ];
     let wait = prop_oneof![0..=ERROR, 0..=TERM, TERM - ERROR..=TERM + ERROR];
-    let finds = prop_oneof![Just(Finds::FullState), Just(Finds::StoredState), Just(Finds::NoState)];
+    let finds = prop_oneof![Just(Finds::All), Just(Finds::Stored), Just(Finds::Nothing)];
     let step = prop_oneof![
         4 => wait.prop_map(Step::Wait),
         8 => (0..HOLDERS, what, perhaps(), prop::bool::weighted(0.1))

@@ -8,7 +8,7 @@
 use std::str::FromStr;
 
 use super::error::FenceError;
-use super::token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM, RAFT_INDEX_BITS};
+use super::fencing_token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM, RAFT_INDEX_BITS};
 use crate::hlc::Stamp;
 
 impl FencingToken {
@@ -112,7 +112,7 @@ impl FromStr for FencingToken {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
-    use super::super::token::{MAX_RAFT_INDEX, MAX_RAFT_TERM};
+    use super::super::fencing_token::{MAX_RAFT_INDEX, MAX_RAFT_TERM};
     use super::*;
     use proptest::prelude::*;
 

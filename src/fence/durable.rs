@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 
 use super::error::{FenceError, StaleToken};
 use super::fence::Fence;
-use super::token::FencingToken;
+use super::fencing_token::FencingToken;
 use crate::durable::{Kind, Record, RecordError};
 
 /// The kind that is written into a fence's file.

@@ -1,9 +1,9 @@
-//! [`FenceError`]: why a fence admits no token, or a number is no token.
+//! [`FenceError`]: why a token was not admitted, or why a value is not a token.
 
 use std::fmt;
 use std::num::ParseIntError;
 
-use super::token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM};
+use super::fencing_token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM};
 use crate::durable::RecordError;
 
 /// Why a token was not admitted, or why a value is not a fencing token.
@@ -65,7 +65,7 @@ pub enum FenceError {
 impl FenceError {
     /// Whether the same token can be admitted later.
     ///
-    /// A stale token never can, and a number that is no token never becomes one.
+    /// A stale token cannot, and a value that is not a token does not become one.
     pub fn is_transient(&self) -> bool {
         match self {
             FenceError::Record(error) => error.is_transient(),

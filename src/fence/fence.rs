@@ -1,7 +1,7 @@
 //! [`Fence`]: the largest token admitted so far, in one atomic word.
 
 use super::error::{FenceError, StaleToken};
-use super::token::FencingToken;
+use super::fencing_token::FencingToken;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Remembers the largest token that it has admitted, and refuses smaller ones.

@@ -5,7 +5,7 @@ use std::fmt;
 use parking_lot::Mutex;
 
 use super::error::{FenceError, StaleToken};
-use super::token::FencingToken;
+use super::fencing_token::FencingToken;
 
 /// A value that can be changed only under the largest token seen so far.
 ///

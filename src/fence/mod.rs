@@ -55,12 +55,12 @@ mod error;
 #[expect(clippy::module_inception, reason = "files are named for their main type")]
 mod fence;
 mod fenced;
-mod keyed;
-mod token;
+mod fencing_token;
+mod keyed_fence;
 
 pub use durable::{DurableFence, SharedFence};
 pub use error::{FenceError, StaleToken};
 pub use fence::Fence;
 pub use fenced::Fenced;
-pub use keyed::KeyedFence;
-pub use token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM};
+pub use fencing_token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM};
+pub use keyed_fence::KeyedFence;

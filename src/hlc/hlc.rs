@@ -4,9 +4,10 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::commit::{PendingCommit, ReadUncertainty, ReleaseError};
 use super::error::HlcError;
 use super::high_water_mark::HighWaterMark;
+use super::pending_commit::{PendingCommit, ReleaseError};
+use super::read_uncertainty::ReadUncertainty;
 use super::register::Register;
 use super::stamp::Stamp;
 use crate::clock::truetime::TrueTime;

@@ -91,18 +91,20 @@
 //! It does no harm, because a correct peer could have sent the same stamps. An error of
 //! time that is the same on every node cannot be detected.
 
-mod commit;
 mod error;
 mod high_water_mark;
 #[expect(clippy::module_inception, reason = "files are named for their main type")]
 mod hlc;
 mod node_stamp;
+mod pending_commit;
+mod read_uncertainty;
 mod register;
 mod stamp;
 mod text;
 
-pub use commit::{PendingCommit, ReadUncertainty, ReleaseError, Visibility};
 pub use error::HlcError;
 pub use hlc::{Hlc, HlcBuilder};
 pub use node_stamp::{NodeStamp, NodeUid};
+pub use pending_commit::{PendingCommit, ReleaseError};
+pub use read_uncertainty::{ReadUncertainty, Visibility};
 pub use stamp::Stamp;

@@ -54,7 +54,8 @@ impl Stamp {
         Stamp(t.tai_nanos() as u64 ^ (1 << 63))
     }
 
-    /// The moment that the stamp counts. It is no later than true time when the stamp was issued.
+    /// The moment that the stamp counts. For a stamp of [`Hlc::stamp`](super::Hlc::stamp) it is
+    /// no later than true time at its issue.
     #[inline]
     pub const fn timestamp(self) -> Timestamp {
         Timestamp::from_tai_nanos((self.0 ^ (1 << 63)) as i64)

@@ -1,4 +1,4 @@
-//! [`GrantError`]: why a grantor did not do what a command asked.
+//! [`GrantError`]: why a grantor refused a command.
 
 use std::time::Duration;
 

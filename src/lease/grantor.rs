@@ -1,4 +1,4 @@
-//! [`Grantor`]: the state machine that decides who has the lease.
+//! [`Grantor`]: the state machine that grants the lease.
 //!
 //! It is pure: each decision follows from its state, the command and an interval from a
 //! clock. So it can live in a replicated log. The leader reads its clock once and writes

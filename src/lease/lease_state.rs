@@ -1,4 +1,4 @@
-//! [`LeaseState`]: who has the lease, with expiries on any kind of time line.
+//! [`LeaseState`]: the present lease and its holder, with expiries on any kind of time line.
 //!
 //! The rules for granting are the same for moments of true time and for readings of a
 //! stopwatch. They differ only in what a moment is and in where a term begins. So this

@@ -77,7 +77,8 @@ mod holder_id;
 mod lease;
 mod lease_state;
 mod message;
-mod outcome;
+mod remaining;
+mod section_outcome;
 mod stopwatch;
 mod term;
 
@@ -91,6 +92,7 @@ pub use holder::Holder;
 pub use holder_id::HolderId;
 pub use lease::Lease;
 pub use message::{Command, Decision, Grant};
-pub use outcome::{Remaining, SectionOutcome};
+pub use remaining::Remaining;
+pub use section_outcome::SectionOutcome;
 pub use stopwatch::{BootClock, Reading, Stopwatch};
 pub use term::MAX_TERM;

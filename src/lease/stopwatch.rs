@@ -5,9 +5,9 @@
 //! that was suspended for an hour must find that its lease has ended.
 //!
 //! `CLOCK_BOOTTIME` counts sleep, but a time daemon slews it, by up to 10 % with chrony's
-//! defaults. That is no useful bound on its drift. `CLOCK_MONOTONIC_RAW` is the bare
-//! oscillator, but it stands still in suspend. So [`BootClock`] adds the time slept,
-//! `CLOCK_BOOTTIME - CLOCK_MONOTONIC`, to `CLOCK_MONOTONIC_RAW`.
+//! defaults. With so much drift a lease would lose a tenth of its term. `CLOCK_MONOTONIC_RAW`
+//! is the bare oscillator, but it stands still in suspend. So [`BootClock`] adds the time
+//! slept, `CLOCK_BOOTTIME - CLOCK_MONOTONIC`, to `CLOCK_MONOTONIC_RAW`.
 
 use std::time::Duration;
 

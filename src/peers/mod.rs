@@ -91,8 +91,8 @@ mod exchange;
 mod member;
 mod peer_clocks;
 mod peer_limits;
+mod peer_verdict;
 mod relation;
-mod verdict;
 
 pub use counter_limits::CounterLimits;
 pub use error::PeerError;
@@ -100,5 +100,5 @@ pub use exchange::Exchange;
 pub use member::Nonce;
 pub use peer_clocks::PeerClocks;
 pub use peer_limits::PeerLimits;
+pub use peer_verdict::{Correction, PeerReport, PeerVerdict};
 pub use relation::{Relation, compare};
-pub use verdict::{Correction, PeerReport, PeerVerdict};

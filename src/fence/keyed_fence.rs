@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use super::error::{FenceError, StaleToken};
 use super::fence::Fence;
-use super::token::FencingToken;
+use super::fencing_token::FencingToken;
 
 /// One [`Fence`] for each key. The tokens of one key are not compared with another's.
 ///
@@ -35,7 +35,7 @@ pub struct KeyedFence<K> {
 
 struct Fences<K> {
     by_key: HashMap<K, Fence>,
-    /// The newest token of every key that has no fence of its own.
+    /// Every key refuses tokens below this, also one that has no fence of its own.
     floor: FencingToken,
 }
 
