@@ -177,9 +177,12 @@ fn a_commit_stamp_stays_out_of_the_register_until_it_has_passed() {
 
     let commit = match hlc.release(commit) {
         Err(error) => {
-            let earliest = at(TODAY - 1_000);
-            let not_passed = |e: &HlcError| matches!(e, HlcError::NotPassed { earliest: e, .. } if *e == earliest);
-            assert!(not_passed(error.error()) && error.is_transient(), "{error}");
+            let reached = match error.error() {
+                HlcError::NotPassed { earliest, .. } => *earliest,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(reached, at(TODAY - 1_000));
+            assert!(error.is_transient());
             error.into_pending()
         }
         Ok(stamp) => panic!("{stamp:?} was released too early"),
