@@ -1,7 +1,7 @@
 //! What agreement, timeouts and suspicion cost: `cd benches && cargo bench --bench agree`.
 //!
-//! The last lines put each beside something that everybody knows the price of: one
-//! `Instant::now()`, and for `agree` one sort of as many integers.
+//! The last lines compare each with a well-known cost: one `Instant::now()`, and for `agree` one
+//! sort of as many integers.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -12,14 +12,14 @@ use truechimer::peers::{Exchange, PeerClocks};
 use truechimer::timeout::{EwmaSettings, EwmaTimeout, PhiDetector, PhiSettings, Rto, RtoSettings};
 use truechimer::{Interval, Timestamp};
 
-/// Numbers without a pattern, the same in each run.
+/// Pseudorandom numbers, the same in each run.
 fn scattered(n: u64) -> u64 {
     let z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z ^ (z >> 27)
 }
 
-/// Most around one moment, every tenth far from it.
+/// Intervals of which most are around one moment, and every tenth is far from it.
 fn intervals(count: usize) -> Vec<Interval> {
     let at = Timestamp::from_tai_nanos;
     let one = |i: u64| {
@@ -84,14 +84,14 @@ fn timeouts(c: &mut Criterion) {
 fn verdict(c: &mut Criterion) {
     let at = Duration::from_secs(10);
     let mut peers = PeerClocks::new(1..5, 2).expect("5 > 2 * 2");
-    for (peer, says) in (1..5).zip(intervals(4)) {
-        peers.observe(&peer, Exchange::new(at, says, at).expect("in order")).expect("a member");
+    for (peer, interval) in (1..5).zip(intervals(4)) {
+        peers.observe(&peer, Exchange::new(at, interval, at).expect("in order")).expect("a member");
     }
     let ours = Exchange::new(at, intervals(1)[0], at).expect("in order");
     c.bench_function("peers: verdict of five", |b| b.iter(|| peers.verdict(black_box(&ours))));
 }
 
-/// Nanoseconds a call: the least and the median of 21 runs.
+/// Nanoseconds per call: the minimum and the median of 21 runs.
 fn time<T>(calls: u32, mut call: impl FnMut() -> T) -> (f64, f64) {
     let mut run = || {
         let start = Instant::now();
@@ -105,13 +105,13 @@ fn time<T>(calls: u32, mut call: impl FnMut() -> T) -> (f64, f64) {
     (runs[0], runs[10])
 }
 
-/// Each beside its measure, within this run.
+/// Prints each cost as a ratio to its reference, measured in this run.
 fn ratios(_: &mut Criterion) {
-    let line = |name: &str, (least, median): (f64, f64), measure: &str, (m_least, m_median)| {
+    let line = |name: &str, (least, median): (f64, f64), reference: &str, (r_least, r_median)| {
         println!(
-            "ratio: {name}: min {least:.1} ns, median {median:.1} ns; {:.2} and {:.2} x {measure}",
-            least / m_least,
-            median / m_median,
+            "ratio: {name}: min {least:.1} ns, median {median:.1} ns; {:.2} and {:.2} x {reference}",
+            least / r_least,
+            median / r_median,
         );
     };
     let now = time(20_000, Instant::now);

@@ -172,7 +172,7 @@ pub use durable::RecordError;
 pub use evidence::{Reason, Sample, Source, SourceError};
 pub use fence::{Fence, FencingToken};
 pub use hlc::{
-    Hlc, HlcError, NodeId, NodeStamp, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
+    Hlc, HlcError, NodeStamp, NodeUid, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
     Visibility,
 };
 pub use interval::Interval;

@@ -122,6 +122,15 @@ pub(crate) const fn duration_nanos_i64(duration: Duration) -> i64 {
     if nanos > i64::MAX as u64 { i64::MAX } else { nanos as i64 }
 }
 
+/// `nanos` as a duration, at most [`Duration::MAX`].
+pub(crate) fn duration_from_nanos(nanos: u128) -> Duration {
+    let second = NANOS_PER_SECOND as u128;
+    match u64::try_from(nanos / second) {
+        Ok(seconds) => Duration::new(seconds, (nanos % second) as u32),
+        Err(_) => Duration::MAX,
+    }
+}
+
 /// Whole seconds in nanoseconds, limited to the range of `i64`.
 #[inline]
 pub(crate) const fn seconds_to_nanos(seconds: i64) -> i64 {

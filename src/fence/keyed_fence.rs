@@ -7,25 +7,27 @@ use std::hash::Hash;
 
 use parking_lot::RwLock;
 
-use super::{Fence, FencingToken, StaleToken};
+use super::error::{FenceError, StaleToken};
+use super::fence::Fence;
+use super::fencing_token::FencingToken;
 
-/// One [`Fence`] a key: tokens of one key say nothing about another.
+/// One [`Fence`] for each key. The tokens of one key are not compared with another's.
 ///
-/// A key that is known costs a shared lock and an [`admit`](Fence::admit); a
-/// new one takes the lock alone, once.
+/// Admitting at a known key costs a shared lock and an [`admit`](Fence::admit). The first
+/// token of a key takes the lock exclusively, once.
 ///
-/// Forgetting a key would let its stale tokens in again. So keys stay until
-/// [`raise_floor`](Self::raise_floor) says that every token up to some number
-/// is out of use, for all keys: then they are not needed any more.
+/// Removing a key would admit its stale tokens again. So keys stay until
+/// [`raise_floor`](Self::raise_floor) states that all smaller tokens are out of use, for
+/// all keys. Then their fences are no longer needed.
 ///
 /// ```
 /// use truechimer::fence::{FencingToken, KeyedFence};
 ///
 /// let shards = KeyedFence::new();
 /// shards.admit("shard-7", FencingToken(12))?;
-/// shards.admit("shard-8", FencingToken(3))?; // another resource, another order
+/// shards.admit("shard-8", FencingToken(3))?; // another resource, with an order of its own
 /// assert!(shards.admit("shard-7", FencingToken(11)).is_err());
-/// # Ok::<(), truechimer::fence::StaleToken>(())
+/// # Ok::<(), truechimer::fence::FenceError>(())
 /// ```
 pub struct KeyedFence<K> {
     fences: RwLock<Fences<K>>,
@@ -33,24 +35,24 @@ pub struct KeyedFence<K> {
 
 struct Fences<K> {
     by_key: HashMap<K, Fence>,
-    /// What a key without a fence of its own is judged by.
+    /// Every key refuses tokens below this, also one that has no fence of its own.
     floor: FencingToken,
 }
 
 impl<K: Hash + Eq> KeyedFence<K> {
-    /// A fence that has seen no key.
+    /// A fence that has seen no key yet.
     pub fn new() -> KeyedFence<K> {
         KeyedFence {
             fences: RwLock::new(Fences { by_key: HashMap::new(), floor: FencingToken::MIN }),
         }
     }
 
-    /// Lets `token` in at `key` if no larger one was let in there before.
+    /// Admits `token` at `key` if no larger one was admitted there before.
     ///
     /// # Errors
     ///
-    /// [`StaleToken`], with both numbers.
-    pub fn admit<Q>(&self, key: &Q, token: FencingToken) -> Result<(), StaleToken>
+    /// [`FenceError::Stale`], with both tokens.
+    pub fn admit<Q>(&self, key: &Q, token: FencingToken) -> Result<(), FenceError>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -61,19 +63,19 @@ impl<K: Hash + Eq> KeyedFence<K> {
                 return fence.admit(token);
             }
         }
-        // Between the two locks somebody may have added the key: `entry` finds it.
+        // Another thread may have added the key between the two locks, so look it up again.
         let mut fences = self.fences.write();
         let floor = fences.floor;
         if token < floor && !fences.by_key.contains_key(key) {
-            // Refused without a trace: a flood of stale keys takes no memory.
-            return Err(StaleToken { offered: token, newest: floor });
+            // Store nothing for it, so that a flood of stale keys takes no memory.
+            return Err(StaleToken { offered: token, newest: floor }.into());
         }
         let fence =
             fences.by_key.entry(key.to_owned()).or_insert_with(|| Fence::starting_at(floor));
         fence.admit(token)
     }
 
-    /// The largest token let in at `key`, or `None` if it has no fence of its own.
+    /// The largest token admitted at `key`, or `None` if the key has no fence of its own.
     pub fn newest<Q>(&self, key: &Q) -> Option<FencingToken>
     where
         K: Borrow<Q>,
@@ -82,17 +84,17 @@ impl<K: Hash + Eq> KeyedFence<K> {
         self.fences.read().by_key.get(key).map(Fence::newest)
     }
 
-    /// Refuses every token below `floor` from now on, for all keys, and forgets
-    /// the keys that this makes unnecessary. Gives back how many it forgot.
+    /// Refuses every token below `floor` from now on, for all keys, and removes the keys
+    /// that this makes unnecessary. Returns how many it removed.
     ///
-    /// For tokens of one source, such as the revisions of one etcd cluster,
-    /// where everything below some revision is known to be out of use. It
-    /// never goes back: a lower floor than the present one changes nothing.
+    /// Use it if all tokens come from one source, such as the revisions of one etcd
+    /// cluster, and everything below some revision is known to be out of use. The floor
+    /// never goes down: one below the present floor changes nothing.
     pub fn raise_floor(&self, floor: FencingToken) -> usize {
         let mut fences = self.fences.write();
         fences.floor = fences.floor.max(floor);
         let (floor, before) = (fences.floor, fences.by_key.len());
-        // The fence of a key that stays is above the floor, so it refuses all that the floor does.
+        // The keys that stay have seen a token above the floor, so they refuse all below it too.
         fences.by_key.retain(|_, fence| fence.newest() > floor);
         before - fences.by_key.len()
     }
@@ -107,12 +109,12 @@ impl<K: Hash + Eq> KeyedFence<K> {
         self.len() == 0
     }
 
-    /// What keys without a fence of their own are judged by.
+    /// The token below which every key refuses.
     pub fn floor(&self) -> FencingToken {
         self.fences.read().floor
     }
 
-    /// Every key with its largest token: what to keep with the data, beside the
+    /// Every key with its largest token. Store it with the data, together with the
     /// [`floor`](Self::floor).
     pub fn snapshot(&self) -> Vec<(K, FencingToken)>
     where
@@ -123,12 +125,12 @@ impl<K: Hash + Eq> KeyedFence<K> {
     }
 }
 
-/// From a snapshot, without its floor. Of a key that occurs twice, the larger token counts.
+/// From a snapshot, without its floor. If a key occurs twice, the larger token counts.
 impl<K: Hash + Eq> FromIterator<(K, FencingToken)> for KeyedFence<K> {
-    fn from_iter<I: IntoIterator<Item = (K, FencingToken)>>(kept: I) -> KeyedFence<K> {
+    fn from_iter<I: IntoIterator<Item = (K, FencingToken)>>(snapshot: I) -> KeyedFence<K> {
         let mut by_key: HashMap<K, Fence> = HashMap::new();
-        for (key, newest) in kept {
-            // The smaller of two is refused, and that is all there is to do about it.
+        for (key, newest) in snapshot {
+            // The fence keeps the larger of two tokens by itself, so a refusal needs no action.
             let _ = by_key.entry(key).or_default().admit(newest);
         }
         KeyedFence { fences: RwLock::new(Fences { by_key, floor: FencingToken::MIN }) }

@@ -1,39 +1,39 @@
-//! [`Keeper`]: the lock service. It grants each shard's lease, and with it the token of its view.
+//! [`LockService`]: grants each shard's lease, and with it the token of the leader's view.
 //!
-//! It keeps nothing on disk. After a restart each [`Grantor`] is quiet until every lease
-//! that it may have granted before is over; see `truechimer::lease`.
+//! It keeps nothing on disk. After a restart each [`Grantor`] is quiet until every lease that
+//! it may have granted before has expired; see `truechimer::lease`.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use truechimer::lease::{Command, Decision, Grantor, Refusal};
+use truechimer::lease::{Command, Decision, GrantError, Grantor};
 use truechimer::sim::{Env, NodeId};
 use truechimer::{Interval, TrueTime};
 
 use super::layout::{Broken, Settings, Shard, since_began};
 use super::message::Message;
 
-pub struct Keeper {
+pub struct LockService {
     settings: Rc<Settings>,
-    /// Empty until the clock answers: only then can the quiet time be counted.
+    /// Empty until the clock has a reading, because the quiet time is counted from one.
     grantors: HashMap<Shard, Grantor>,
 }
 
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const RETRY_EVERY: Duration = Duration::from_millis(50);
 
-impl Keeper {
-    pub fn new(settings: Rc<Settings>, env: &mut Env<'_, Message>) -> Keeper {
-        let mut keeper = Keeper { settings, grantors: HashMap::new() };
-        keeper.timer(env);
-        keeper
+impl LockService {
+    pub fn new(settings: Rc<Settings>, env: &mut Env<'_, Message>) -> LockService {
+        let mut service = LockService { settings, grantors: HashMap::new() };
+        service.timer(env);
+        service
     }
 
-    /// Begins, as soon as there is a clock to begin with.
+    /// Makes the grantors, as soon as the clock has a reading.
     pub fn timer(&mut self, env: &mut Env<'_, Message>) {
-        let Ok(now) = env.clock().now() else { return env.set_timer(LOOK_AGAIN, 0) };
+        let Ok(now) = env.clock().now() else { return env.set_timer(RETRY_EVERY, 0) };
         let layout = &self.settings.layout;
-        let mine = (0..layout.shards).filter(|&shard| layout.keeper_of(shard) == env.me());
+        let mine = (0..layout.shards).filter(|&shard| layout.lock_service_of(shard) == env.me());
         let term = self.settings.term;
         let grantor = || match self.settings.breaks(Broken::NoQuietTerm) {
             true => Grantor::durable(term),
@@ -50,12 +50,12 @@ impl Keeper {
         let Some(grantor) = self.grantors.get_mut(&shard) else { return };
         let before = grantor.current();
         let mut decision = grantor.apply(now, command);
-        // Its own grant, whose message was lost: the same answer again.
-        if let (Err(Refusal::Taken { holder, .. }), Command::Acquire { holder: asks }) =
+        // If the holder asks again, its answer was lost, so send the same answer again.
+        if let (Err(GrantError::Taken { holder, .. }), Command::Acquire { holder: sender }) =
             (decision, command)
         {
-            if holder == asks {
-                decision = grantor.current().map(Decision::Granted).ok_or(Refusal::NoClock);
+            if holder == sender {
+                decision = grantor.current().map(Decision::Granted).ok_or(GrantError::NoClock);
             }
         }
         if self.settings.watches_shard(shard) {
@@ -73,7 +73,7 @@ impl Keeper {
 
     fn now(&self, env: &Env<'_, Message>) -> Option<Interval> {
         let now = env.clock().now().ok()?;
-        Some(match self.settings.breaks(Broken::LeaseByTheMiddle) {
+        Some(match self.settings.breaks(Broken::LeaseByMidpoint) {
             true => Interval::from(now.midpoint()),
             false => now,
         })
