@@ -1,4 +1,4 @@
-//! Command lines that make sense, and those that do not.
+//! Right and wrong command lines.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -6,16 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use crate::{fits, run, truechimer};
 
 #[test]
-fn wrong_arguments_are_told_apart_from_a_wrong_clock() {
+fn a_wrong_command_line_has_an_exit_code_of_its_own() {
     let cases: &[(&[&str], &str)] = &[
         (&[], "Usage"),
         (&["tomorrow"], "tomorrow"),
         (&["now", "--tomorrow"], "--tomorrow"),
         (&["now", "today"], "today"),
         (&["now", "--assume"], "--assume"),
-        (&["now", "--assume", "250"], "no duration"),
-        (&["now", "--assume", "-5ms"], "not negative"),
-        (&["now", "--assume=-5ms"], "not negative"),
+        (&["now", "--assume", "250"], "needs a unit"),
+        (&["now", "--assume", "-5ms"], "cannot be negative"),
+        (&["now", "--assume=-5ms"], "cannot be negative"),
         (&["now", "--assume", "0s"], "more than 0"),
         (&["now", "--assume", ""], "250ms"),
         (&["now", "--assume", "soon"], "250ms"),
@@ -42,24 +42,24 @@ fn wrong_arguments_are_told_apart_from_a_wrong_clock() {
         (&["convert", ""], "truechimer: \"\": expected"),
         (&["leaps", "now"], "now"),
     ];
-    for (args, words) in cases {
+    for (args, part) in cases {
         let ran = run(args);
         assert_eq!((ran.code, ran.out.as_str()), (Some(64), ""), "{args:?}: {}", ran.err);
         let in_one_line = ran.err.replace('\n', " ");
-        assert!(in_one_line.contains(words), "{args:?}: {}", ran.err);
+        assert!(in_one_line.contains(part), "{args:?}: {}", ran.err);
         assert!(fits(&ran.err), "{args:?}: {}", ran.err);
     }
 }
 
 #[test]
-fn an_argument_that_is_no_text_is_a_wrong_one() {
+fn an_argument_that_is_not_utf_8_is_refused() {
     let output = truechimer(&["now", "--assume"]).arg(OsStr::from_bytes(b"\xff\xfe")).output();
     let output = output.expect("it starts");
     assert_eq!(output.status.code(), Some(64));
 }
 
 #[test]
-fn help_and_version_are_asked_for_and_no_error() {
+fn help_and_version_succeed() {
     let of = ["now", "watch", "doctor", "bench", "convert", "leaps"];
     let cases = of.iter().map(|command| vec![*command, "--help"]);
     for args in cases.chain([vec!["--help"], vec!["help", "now"], vec!["-h"]]) {

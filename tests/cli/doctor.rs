@@ -7,7 +7,7 @@ use std::process::Stdio;
 use nix::pty::{Winsize, openpty};
 use truechimer::source::KernelState;
 
-use crate::{fits, nothing_vouches_here, run, truechimer, wait};
+use crate::{fits, host_is_undisciplined, run, truechimer, wait};
 
 #[test]
 fn the_verdict_comes_first_and_every_part_follows() {
@@ -69,13 +69,13 @@ fn every_field_of_adjtimex_is_there() {
 }
 
 #[test]
-fn it_ends_as_now_does() {
+fn its_exit_code_is_that_of_now() {
     assert_eq!(run(&["doctor"]).code, run(&["now"]).code);
-    let vouched = run(&["doctor", "--assume", "250ms"]);
-    assert_eq!((vouched.code, vouched.err.as_str()), (Some(0), ""));
-    if nothing_vouches_here() {
+    let assumed = run(&["doctor", "--assume", "250ms"]);
+    assert_eq!((assumed.code, assumed.err.as_str()), (Some(0), ""));
+    if host_is_undisciplined() {
         assert_eq!(run(&["doctor"]).code, Some(2));
-        assert!(vouched.out.starts_with("This host's clock is believed on your word alone"));
+        assert!(assumed.out.starts_with("This host's clock is assumed to be right"));
     }
 }
 
@@ -117,17 +117,17 @@ fn the_json_has_the_verdict_and_every_part() {
 }
 
 #[test]
-fn a_counter_that_may_not_be_trusted_is_part_of_the_diagnosis() {
+fn a_counter_that_cannot_be_trusted_does_not_end_the_diagnosis() {
     let foreign = if cfg!(target_arch = "aarch64") { "tsc" } else { "cntvct" };
     let ran = run(&["doctor", "--assume", "250ms", "--counter", foreign]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.err.contains("may not be trusted"), "{}", ran.err);
 }
 
-/// What it writes to a terminal with these variables.
+/// What the doctor writes to a terminal with these environment variables.
 fn on_a_terminal(variables: &[(&str, &str)]) -> String {
     let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
-    let terminal = openpty(Some(&size), None).expect("a terminal is to be had");
+    let terminal = openpty(Some(&size), None).expect("a terminal can be opened");
     let mut child = truechimer(&["doctor", "--assume", "250ms"])
         .envs(variables.iter().copied())
         .stdout(Stdio::from(terminal.slave))
@@ -144,7 +144,7 @@ fn on_a_terminal(variables: &[(&str, &str)]) -> String {
 }
 
 #[test]
-fn colours_are_for_terminals_whose_users_want_them() {
+fn colours_are_written_to_terminals_whose_users_want_them() {
     assert!(on_a_terminal(&[("TERM", "xterm")]).contains("\x1b["));
     assert!(on_a_terminal(&[("TERM", "xterm"), ("NO_COLOR", "")]).contains("\x1b["));
     for plain in [&[("TERM", "xterm"), ("NO_COLOR", "1")][..], &[("TERM", "dumb")]] {

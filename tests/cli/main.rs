@@ -1,9 +1,9 @@
-//! The command as its users meet it: the real binary, with real pipes, signals and terminals.
+//! The command as its users run it: the real binary, with real pipes, signals and terminals.
 //!
-//! What a host's clock says is not ours to choose, so tests that need a clock
-//! without evidence look first whether this host has one.
+//! A test cannot choose the state of the host's clock. So a test that needs a clock without
+//! evidence checks first whether this host has one.
 
-#![cfg(feature = "cli")]
+#![cfg(all(feature = "cli", target_os = "linux"))]
 
 mod bench;
 mod command_line;
@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use truechimer::source::KernelState;
 
-/// Longer than any of it takes on a busy machine: against hanging only.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than any run takes on a busy machine, so that only a run that hangs reaches it.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn truechimer(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_truechimer"));
@@ -30,33 +30,33 @@ fn truechimer(args: &[&str]) -> Command {
     command
 }
 
-/// What it wrote, and how it ended.
-struct Ran {
+/// A run that has ended: its exit code and its output.
+struct Finished {
     code: Option<i32>,
     out: String,
     err: String,
 }
 
-fn run(args: &[&str]) -> Ran {
+fn run(args: &[&str]) -> Finished {
     let Output { status, stdout, stderr } = truechimer(args).output().expect("it starts");
     let text = |bytes| String::from_utf8(bytes).expect("it writes UTF-8");
-    Ran { code: status.code(), out: text(stdout), err: text(stderr) }
+    Finished { code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
-impl Ran {
+impl Finished {
     fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
     }
 }
 
-/// Waits for a child that should end by itself, and kills it if it does not.
+/// Waits for a child that should end by itself, and kills it after [`TIMEOUT`].
 fn wait(child: &mut Child) -> ExitStatus {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait().expect("it is our child") {
             return status;
         }
-        if start.elapsed() > PATIENCE {
+        if start.elapsed() > TIMEOUT {
             let _ = child.kill();
             panic!("it did not end by itself");
         }
@@ -64,7 +64,8 @@ fn wait(child: &mut Child) -> ExitStatus {
     }
 }
 
-fn complaints(child: &mut Child) -> String {
+/// What a child with a piped standard error has written there.
+fn stderr_of(child: &mut Child) -> String {
     let mut text = String::new();
     let mut stderr = child.stderr.take().expect("stderr is piped");
     stderr.read_to_string(&mut text).expect("it writes UTF-8");
@@ -72,16 +73,16 @@ fn complaints(child: &mut Child) -> String {
 }
 
 /// Whether nothing disciplines this host's clock, as on a machine without a time daemon.
-fn nothing_vouches_here() -> bool {
+fn host_is_undisciplined() -> bool {
     KernelState::read().is_ok_and(|kernel| !kernel.is_synchronized())
 }
 
-/// For tests that are ignored unless asked for, because few hosts suit them.
-fn assert_that_nothing_vouches_here() {
-    assert!(nothing_vouches_here(), "this test is for a host whose clock nothing disciplines");
+/// For tests that are ignored by default, because few hosts suit them.
+fn assert_host_is_undisciplined() {
+    assert!(host_is_undisciplined(), "this test is for a host whose clock nothing disciplines");
 }
 
-/// Whether no line is wider than a terminal of 80 columns.
+/// Whether every line fits into 80 columns.
 fn fits(text: &str) -> bool {
     text.lines().all(|line| line.chars().count() <= 80)
 }

@@ -1,11 +1,11 @@
-//! Readers that go away, and output that cannot be written.
+//! Pipes that are closed by their reader, and output that cannot be written.
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 
-use crate::{complaints, run, truechimer, wait};
+use crate::{run, stderr_of, truechimer, wait};
 
 const COMMANDS: [&[&str]; 10] = [
     &["now", "--assume", "250ms"],
@@ -20,33 +20,33 @@ const COMMANDS: [&[&str]; 10] = [
     &["--help"],
 ];
 
-/// The end of a pipe whose other end is closed already.
-fn nobody_reads() -> Stdio {
-    let (ours, theirs) = UnixStream::pair().expect("descriptors are to be had");
+/// The writing end of a pipe whose reading end is closed.
+fn closed_pipe() -> Stdio {
+    let (ours, theirs) = UnixStream::pair().expect("sockets can be opened");
     drop(theirs);
     Stdio::from(OwnedFd::from(ours))
 }
 
 #[test]
-fn a_reader_that_has_gone_ends_each_command_quietly() {
+fn a_closed_pipe_ends_each_command_quietly() {
     for args in COMMANDS {
         let mut command = truechimer(args);
         let mut child =
-            command.stdout(nobody_reads()).stderr(Stdio::piped()).spawn().expect("it starts");
+            command.stdout(closed_pipe()).stderr(Stdio::piped()).spawn().expect("it starts");
         let status = wait(&mut child);
-        assert_eq!((status.code(), complaints(&mut child).as_str()), (Some(0), ""), "{args:?}");
+        assert_eq!((status.code(), stderr_of(&mut child).as_str()), (Some(0), ""), "{args:?}");
     }
 }
 
 #[test]
-fn the_exit_code_stands_even_if_nobody_hears_the_words() {
+fn the_exit_code_is_the_same_if_nothing_can_be_written() {
     let expected = run(&["now"]).code;
     let mut child =
-        truechimer(&["now"]).stdout(nobody_reads()).stderr(nobody_reads()).spawn().expect("starts");
+        truechimer(&["now"]).stdout(closed_pipe()).stderr(closed_pipe()).spawn().expect("starts");
     assert_eq!(wait(&mut child).code(), expected);
     let mut child = truechimer(&["now", "--assume", "5"])
-        .stdout(nobody_reads())
-        .stderr(nobody_reads())
+        .stdout(closed_pipe())
+        .stderr(closed_pipe())
         .spawn()
         .expect("it starts");
     assert_eq!(wait(&mut child).code(), Some(64));
@@ -70,20 +70,20 @@ fn a_pipe_that_is_closed_after_the_first_line_ends_the_watch() {
     let output = child.wait_with_output().expect("it has ended");
     let out = String::from_utf8_lossy(&output.stdout);
     assert_eq!(out.lines().count(), 2, "a line and the exit code: {out}");
-    // Which of the two writes first is not ours to say.
+    // Either of the two may write first.
     assert!(out.lines().any(|line| line == "0"), "{out}");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 #[test]
-fn a_full_disk_is_an_error_and_not_a_reader_that_went() {
+fn a_full_disk_is_an_error() {
     for args in COMMANDS.iter().filter(|args| args[0] != "--help") {
         let full = OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
         let mut command = truechimer(args);
         let mut child = command.stdout(full).stderr(Stdio::piped()).spawn().expect("it starts");
         let status = wait(&mut child);
-        let words = complaints(&mut child);
-        assert_eq!(status.code(), Some(1), "{args:?}: {words}");
-        assert!(words.contains("cannot be written"), "{args:?}: {words}");
+        let error = stderr_of(&mut child);
+        assert_eq!(status.code(), Some(1), "{args:?}: {error}");
+        assert!(error.contains("cannot be written"), "{args:?}: {error}");
     }
 }

@@ -1,5 +1,6 @@
-//! `truechimer watch`: its lines, and its end.
+//! `truechimer watch`: its lines, and what ends it.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
 use std::thread;
@@ -10,22 +11,22 @@ use nix::sys::signal::{SigHandler, Signal, kill, signal};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::{assert_that_nothing_vouches_here, complaints, fits, truechimer, wait};
+use crate::{assert_host_is_undisciplined, fits, stderr_of, truechimer, wait};
 
 fn send(signal: Signal, child: &Child) {
     let pid = i32::try_from(child.id()).expect("a process id");
     kill(Pid::from_raw(pid), signal).expect("it is our child");
 }
 
-/// Undoes what this process was told to ignore (by `nohup`, or `&` in a script), because
-/// a child inherits it.
+/// Restores a signal's default action, because this process may ignore it (`nohup`, or `&`
+/// in a script) and a child inherits that.
 fn stop_ignoring(wanted: Signal) {
     // SAFETY: the default action runs no handler of this process.
     unsafe { signal(wanted, SigHandler::SigDfl) }.expect("these may be changed");
 }
 
 #[test]
-fn signals_end_it_well() {
+fn a_signal_ends_it_with_success() {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
         stop_ignoring(signal);
         let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "20ms"])
@@ -35,13 +36,13 @@ fn signals_end_it_well() {
             .expect("it starts");
         let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
         for _ in 0..3 {
-            let line = lines.next().expect("it goes on").expect("UTF-8");
+            let line = lines.next().expect("it continues").expect("UTF-8");
             assert!(line.contains("Z ± ") && fits(&line), "{line}");
         }
         send(signal, &child);
         let rest = thread::spawn(move || lines.map_while(Result::ok).last());
         let status = wait(&mut child);
-        assert_eq!((status.code(), complaints(&mut child).as_str()), (Some(0), ""), "{signal}");
+        assert_eq!((status.code(), stderr_of(&mut child).as_str()), (Some(0), ""), "{signal}");
         let last = rest.join().expect("reading does not panic");
         assert!(last.is_none_or(|line| line.ends_with(')')), "the last line is whole");
     }
@@ -60,7 +61,7 @@ fn a_signal_does_not_wait_for_the_interval_to_end() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_keeps_no_signal_waiting() {
+fn a_signal_ends_it_although_the_pipe_is_full() {
     let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "1ms", "--json"])
         .stdout(Stdio::piped())
         .spawn()
@@ -73,8 +74,8 @@ fn a_reader_that_does_not_read_keeps_no_signal_waiting() {
 
 #[test]
 #[ignore = "needs a host whose clock nothing disciplines"]
-fn without_evidence_it_goes_on_and_says_so_in_each_line() {
-    assert_that_nothing_vouches_here();
+fn without_evidence_it_continues_and_each_line_says_why() {
+    assert_host_is_undisciplined();
     let mut child = truechimer(&["watch", "--interval", "20ms"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -82,19 +83,19 @@ fn without_evidence_it_goes_on_and_says_so_in_each_line() {
         .expect("it starts");
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     for _ in 0..3 {
-        let line = lines.next().expect("it goes on").expect("UTF-8");
+        let line = lines.next().expect("it continues").expect("UTF-8");
         assert!(line.starts_with("unsynchronized: the kernel says"), "{line}");
     }
     send(Signal::SIGTERM, &child);
     assert_eq!(wait(&mut child).code(), Some(0));
-    let advice = complaints(&mut child);
+    let advice = stderr_of(&mut child);
     assert!(advice.contains("chronyd") && advice.contains("--assume 250ms"), "{advice}");
     assert_eq!(advice.matches("to do: ").count(), 1, "once, not with each line: {advice}");
     assert!(fits(&advice));
 }
 
 #[test]
-fn with_json_each_line_is_an_object_and_time_goes_on() {
+fn with_json_each_line_is_an_object_and_time_advances() {
     let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "20ms", "--json"])
         .stdout(Stdio::piped())
         .spawn()
@@ -102,7 +103,7 @@ fn with_json_each_line_is_an_object_and_time_goes_on() {
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     let mut last = i64::MIN;
     for _ in 0..3 {
-        let line = lines.next().expect("it goes on").expect("UTF-8");
+        let line = lines.next().expect("it continues").expect("UTF-8");
         let object: Value = serde_json::from_str(&line).expect("JSON");
         let latest = object["interval"]["latest"]["tai_ns"].as_i64().expect("a moment");
         assert!(latest > last);
@@ -113,16 +114,16 @@ fn with_json_each_line_is_an_object_and_time_goes_on() {
 }
 
 #[test]
-fn on_a_terminal_one_line_is_rewritten_and_left_behind_whole() {
+fn on_a_terminal_one_line_is_rewritten_and_stays_whole() {
     for columns in [80u16, 30] {
         let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
-        let terminal = openpty(Some(&size), None).expect("a terminal is to be had");
+        let terminal = openpty(Some(&size), None).expect("a terminal can be opened");
         let mut child = truechimer(&["watch", "--assume", "250ms", "--interval", "20ms"])
             .stdout(Stdio::from(terminal.slave))
             .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        let mut screen = fs::File::from(terminal.master);
+        let mut screen = File::from(terminal.master);
         let mut seen = Vec::new();
         let mut some = [0; 1024];
         while seen.iter().filter(|&&byte| byte == b'\r').count() < 4 {
@@ -130,11 +131,11 @@ fn on_a_terminal_one_line_is_rewritten_and_left_behind_whole() {
             seen.extend_from_slice(&some[..read]);
         }
         send(Signal::SIGTERM, &child);
-        // It ends with an error, as it does when the last user of a terminal has gone.
+        // Reading ends with an error once no process has the terminal open.
         while let Ok(read @ 1..) = screen.read(&mut some) {
             seen.extend_from_slice(&some[..read]);
         }
-        assert_eq!((wait(&mut child).code(), complaints(&mut child).as_str()), (Some(0), ""));
+        assert_eq!((wait(&mut child).code(), stderr_of(&mut child).as_str()), (Some(0), ""));
         let seen = String::from_utf8(seen).expect("UTF-8");
         // The terminal itself puts \r before the \n.
         let lines = seen.strip_suffix("\r\n").expect("it leaves a line of its own");

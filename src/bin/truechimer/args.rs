@@ -1,7 +1,7 @@
-//! The command line, and what is wrong with one.
+//! The command line, and the errors in one.
 //!
-//! The clock's own limits are not repeated here: the builder refuses what is
-//! out of range and says why. This module only puts its words into options.
+//! The clock's limits are not repeated here, because the builder refuses what is out of
+//! range and says why. This module replaces the library's names in such texts by options.
 
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use crate::leaps::LeapsArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   the clock is synchronized, or assumed to be (--assume)
-  1   the command could not do its work
-  2   the clock may not be believed; the reason and the remedy are said
+  0   the clock is synchronized, or you have stated its error (--assume)
+  1   the command failed
+  2   the clock cannot be trusted; the reason and the remedy are printed
   64  wrong arguments";
 
-/// What time is it, how sure is that, and may this host's clock be believed?
+/// What time is it, how certain is that, and can this host's clock be trusted?
 #[derive(Parser, Debug)]
 #[command(version, max_term_width = 80, after_help = EXIT_CODES)]
 #[command(arg_required_else_help = true)]
@@ -29,15 +29,15 @@ pub struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Print the interval that holds the true time, once
+    /// Print the interval that contains the true time, once
     #[command(after_help = EXIT_CODES)]
     Now(NowArgs),
-    /// Print it again and again, until Ctrl-C
+    /// Print the interval repeatedly, until Ctrl-C
     #[command(after_help = "\
 On a terminal one line is rewritten, elsewhere each interval is a new line.
-Ctrl-C, SIGTERM, SIGHUP and a reader that goes away end it, with exit code 0.")]
+Ctrl-C, SIGTERM, SIGHUP and a closed pipe end it, with exit code 0.")]
     Watch(WatchArgs),
-    /// Say what this host's clock is, whether it may be believed, and what to do
+    /// Explain whether this host's clock can be trusted, why, and what to do
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
     /// Measure what each way of reading a clock costs on this host
@@ -46,7 +46,7 @@ It takes less than 3 s. The exit code does not depend on the clock's status.")]
     Bench(BenchArgs),
     /// Show a moment on every time scale
     Convert(ConvertArgs),
-    /// Show the leap table that the clock uses, or another, and whether it may be believed
+    /// Show the leap table that the clock uses, or another, and how good it is
     Leaps(LeapsArgs),
 }
 
@@ -93,7 +93,7 @@ pub struct BenchArgs {
 /// The clock that is read.
 #[derive(Args, Debug)]
 pub struct ClockArgs {
-    /// Vouch that the wall clock is within this of UTC, as in 250ms, 1.5s, 2min
+    /// Assume that the wall clock is within this of UTC, as in 250ms, 1.5s, 2min
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = parse_duration)]
     pub assume: Option<Duration>,
@@ -105,14 +105,14 @@ pub struct ClockArgs {
     /// From 1 to 100000; 200 if not given.
     #[arg(long, value_name = "PPM", allow_hyphen_values = true, value_parser = parse_ppm)]
     pub max_drift_ppm: Option<u32>,
-    /// Do not answer where the interval is wider than this; 10s if not given
+    /// An interval wider than this is an error; 10s if not given
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = parse_duration)]
     pub max_width: Option<Duration>,
     /// What the wall clock shows around a leap second; utc if not given
     ///
-    /// utc; the smear of its time servers, which is google, aws, meta, meta-ptp, chrony or
-    /// utc-sls; or unknown, which widens by a second for a day around each leap second.
+    /// It is utc, or the smear of its time servers (google, aws, meta, meta-ptp, chrony or
+    /// utc-sls), or unknown, which widens by a second for a day around each leap second.
     #[arg(long, value_name = "SCALE", value_parser = parse_wall_scale)]
     pub wall_scale: Option<RealtimeScale>,
 }
@@ -120,7 +120,7 @@ pub struct ClockArgs {
 /// [`CounterKind`], as it is written on a command line.
 #[derive(Clone, Copy, ValueEnum, Debug)]
 pub enum CounterArg {
-    /// The processor's counter where it may be trusted, else monotonic-raw
+    /// The processor's counter where it can be trusted, else monotonic-raw
     Auto,
     /// The time-stamp counter of x86-64
     Tsc,
@@ -142,7 +142,7 @@ impl From<CounterArg> for CounterKind {
 }
 
 impl ClockArgs {
-    /// A clock with these settings, still to be built.
+    /// A builder with these settings.
     pub fn builder(&self) -> ClockBuilder {
         let mut builder = Clock::builder().counter(self.counter.into());
         if let Some(error) = self.assume {
@@ -166,13 +166,15 @@ const EXAMPLES: &str = "write it with a unit, as in 250ms, 1.5s or 2min";
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let text = text.trim();
     if text.starts_with('-') {
-        return Err(format!("a duration is not negative; {EXAMPLES}"));
+        return Err(format!("a duration cannot be negative; {EXAMPLES}"));
     }
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(format!("a number alone is no duration; {EXAMPLES}"));
+        return Err(format!("a duration needs a unit; {EXAMPLES}"));
     }
     let duration = humantime::parse_duration(text).map_err(|error| match error {
-        humantime::DurationError::NumberOverflow => "it is too long to count".to_owned(),
+        humantime::DurationError::NumberOverflow => {
+            "it is too long to be counted in nanoseconds".to_owned()
+        }
         error => format!("{error}; {EXAMPLES}"),
     })?;
     if duration.is_zero() {
@@ -181,7 +183,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// What is a number is left to the builder; what is none gets the range that counts.
+/// The builder checks the range. A text that is not a number gets the same range in its error.
 fn parse_ppm(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "it must be a whole number from 1 to 100000".to_owned())
 }
@@ -197,7 +199,7 @@ fn parse_wall_scale(text: &str) -> Result<RealtimeScale, String> {
     }
 }
 
-/// How often `watch` may print: oftener shows nothing new, and rarer looks like a hang.
+/// How often `watch` may print. A shorter interval shows nothing new, and a longer one looks like a hang.
 fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = parse_duration(text)?;
     let (least, most) = (Duration::from_millis(1), Duration::from_secs(3600));
@@ -208,7 +210,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Whether it is the command line that has to be mended, and not the host.
+/// Whether the command line has to be corrected, and not the host.
 pub fn is_usage_error(error: &BuildError) -> bool {
     match error {
         BuildError::MaxDrift(_)
@@ -224,18 +226,22 @@ pub fn is_usage_error(error: &BuildError) -> bool {
     }
 }
 
-/// The builder's words, with the options of this command in place of its methods.
-pub fn with_option_names(words: &impl ToString) -> String {
-    const NAMES: [(&str, &str); 6] = [
-        ("`assume_error` (`--assume 250ms`)", "`--assume 250ms`"),
+/// A text of the library, with the options of this command in place of its methods.
+///
+/// This is the only place that knows which option stands for which method.
+pub fn with_option_names(text: &impl ToString) -> String {
+    const NAMES: [(&str, &str); 8] = [
+        ("`assume_error`", "`--assume 250ms`"),
         ("assume_error", "--assume"),
         ("max_width", "--max-width"),
         ("max_drift_ppm", "--max-drift-ppm"),
+        // The command has no other sources to add.
+        ("add a source with `source()`, or state", "state"),
+        ("state its error again with `reassume()`", "start the command again"),
         ("`CounterKind::Auto` or `MonotonicRaw`", "`--counter auto` or `--counter monotonic-raw`"),
-        ("`reassume()`", "`--assume`"),
+        ("call `refresh()`, or let the clock's own thread sample", "run the command again"),
     ];
-    let words = words.to_string();
-    NAMES.iter().fold(words, |words, (name, option)| words.replace(name, option))
+    NAMES.iter().fold(text.to_string(), |text, (name, option)| text.replace(name, option))
 }
 
 #[cfg(test)]
@@ -243,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_and_what_is_refused() {
+    fn durations_have_a_unit_and_are_positive() {
         let good = [
             ("250ms", Duration::from_millis(250)),
             ("1.5s", Duration::from_millis(1500)),
@@ -257,11 +263,11 @@ mod tests {
         }
         let bad = [
             ("", "250ms"),
-            ("250", "a number alone is no duration"),
-            ("0.25", "a number alone is no duration"),
-            ("-5ms", "not negative"),
+            ("250", "needs a unit"),
+            ("0.25", "needs a unit"),
+            ("-5ms", "cannot be negative"),
             ("0ms", "more than 0"),
-            ("0", "a number alone"),
+            ("0", "needs a unit"),
             ("five seconds", "250ms"),
             ("5 parsecs", "250ms"),
             ("1e3s", "250ms"),
@@ -270,9 +276,9 @@ mod tests {
             ("NaN", "250ms"),
             ("５s", "250ms"),
         ];
-        for (text, words) in bad {
+        for (text, part) in bad {
             let error = parse_duration(text).expect_err(text);
-            assert!(error.contains(words), "{text}: {error}");
+            assert!(error.contains(part), "{text}: {error}");
         }
     }
 
@@ -294,12 +300,12 @@ mod tests {
     }
 
     #[test]
-    fn the_builders_words_name_options() {
+    fn an_error_of_the_builder_names_options() {
         let error = Clock::builder().assume_error(Duration::from_secs(10)).build();
         let Err(error) = error else { panic!("twice 10 s is wider than 10 s") };
-        let words = with_option_names(&error);
-        assert!(words.contains("--assume of 10s") && words.contains("--max-width"), "{words}");
-        assert!(!words.contains('_'), "{words}");
+        let text = with_option_names(&error);
+        assert!(text.contains("--assume of 10s") && text.contains("--max-width"), "{text}");
+        assert!(!text.contains('_'), "{text}");
         assert!(is_usage_error(&error));
     }
 }

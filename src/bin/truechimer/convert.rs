@@ -10,7 +10,7 @@ use truechimer::{
 
 use crate::leaps::TableChoice;
 
-/// What `truechimer convert` is told.
+/// The arguments of `truechimer convert`.
 #[derive(clap::Args, Debug)]
 pub struct ConvertArgs {
     /// Moments: 2016-12-31T23:59:60.5Z, "2017-01-01T00:00:36.5 TAI", unix:1483228799.5,
@@ -27,7 +27,7 @@ pub struct ConvertArgs {
     pub json: bool,
 }
 
-/// Why a text was not converted.
+/// Why a conversion failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
     /// The leap table cannot be used.
@@ -46,7 +46,7 @@ pub enum ConvertError {
     },
 }
 
-/// What a text names.
+/// The meaning of a text.
 enum Input {
     /// One moment, or the two that a repeated Unix count may mean.
     Moments(Vec<Timestamp>),
@@ -55,7 +55,7 @@ enum Input {
 
 type Rows = Vec<(String, Result<String, ScaleError>)>;
 
-/// Prints every scale of every moment. `near` settles the era of 64-bit NTP stamps.
+/// Prints every moment on every scale. `near` determines the era of 64-bit NTP timestamps.
 pub fn run(args: &ConvertArgs, near: UnixTime, out: &mut impl Write) -> Result<(), ConvertError> {
     let table = args.table.load()?;
     for (i, text) in args.moments.iter().enumerate() {
@@ -87,7 +87,7 @@ pub fn run(args: &ConvertArgs, near: UnixTime, out: &mut impl Write) -> Result<(
     Ok(())
 }
 
-/// By what it begins or ends with; RFC 3339 otherwise.
+/// Reads a text by its prefix or suffix, and as RFC 3339 if it has none.
 fn read(text: &str, table: &LeapTable, near: UnixTime) -> Result<Input, ParseTimeError> {
     let one = |t: Timestamp| Ok(Input::Moments(vec![t]));
     if text.starts_with('[') {
@@ -130,7 +130,7 @@ fn text<T: std::fmt::Display>(reading: Result<T, ScaleError>) -> Result<String, 
     reading.map(|reading| reading.to_string())
 }
 
-/// The moment on every scale, or the reason why a scale cannot express it.
+/// The moment on each scale, or the reason why that scale cannot express it.
 fn moment_rows(table: &LeapTable, t: Timestamp) -> Rows {
     let unix = table.tai_to_unix(t);
     let unix_text = unix.map(|UnixReading { time, in_leap_second }| {

@@ -1,4 +1,4 @@
-//! `truechimer leaps`: the leap table that the clock uses, or another, and whether it may be believed.
+//! `truechimer leaps`: the leap table that the clock uses, or another, and how good it is.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl TableChoice {
     }
 }
 
-/// What `truechimer leaps` is told.
+/// The arguments of `truechimer leaps`.
 #[derive(clap::Args, Debug)]
 pub struct LeapsArgs {
     /// The table to show: builtin, which the clock uses unless a program gives it another;
@@ -53,7 +53,7 @@ pub struct LeapsArgs {
     pub json: bool,
 }
 
-/// Why nothing was printed.
+/// Why `truechimer leaps` failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LeapsError {
     /// The table cannot be used.
@@ -118,19 +118,19 @@ impl Facts<'_> {
             (TableSource::BuiltIn, _) => {
                 writeln!(
                     out,
-                    "used by   now, watch, doctor, and a `Clock` that is given no other"
+                    "used by   now, watch, doctor, and each `Clock` without a table of its own"
                 )?;
                 writeln!(out, "others    --table system, or --table PATH")?;
             }
             (_, true) => writeln!(out, "built-in  (which the clock uses) the same entries")?,
             (_, false) => writeln!(
                 out,
-                "built-in  (which the clock uses) has OTHER entries: see --table builtin"
+                "built-in  (which the clock uses) has DIFFERENT entries: see --table builtin"
             )?,
         }
         match self.next {
             Some(leap) => writeln!(out, "next      {:.0} {}", leap.label, kind(&leap))?,
-            None => writeln!(out, "next      none is known")?,
+            None => writeln!(out, "next      none known")?,
         }
         writeln!(out, "leaps     {}", table.leaps().count())?;
         writeln!(out, "\nTAI − UTC  from or at")?;

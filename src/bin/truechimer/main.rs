@@ -1,21 +1,21 @@
-//! The `truechimer` command: what time is it on this host, how sure is that, and why.
+//! The `truechimer` command: what time it is on this host, how certain that is, and why.
 //!
-//! It is for the person who has to decide whether a clock may be believed, and
-//! for the script that has to decide it at night. So each subcommand has an
-//! answer first, the reasons after it, and an exit code that says the same:
+//! It is for an operator who has to decide whether a clock can be trusted, and for the
+//! script that has to decide it at night. So each subcommand prints an answer first and
+//! its reasons after it. Its exit code says the same:
 //!
 //! | code | meaning |
 //! |---|---|
-//! | 0 | the clock is synchronized, or the operator vouches for it (`--assume`) |
-//! | 1 | the command could not do its work: no clock can be read, nothing can be written |
-//! | 2 | the clock may not be believed; the reason and the remedy are said |
-//! | 64 | the command line makes no sense (EX_USAGE of sysexits.h) |
+//! | 0 | the clock is synchronized, or the operator states its error (`--assume`) |
+//! | 1 | the command failed: no clock can be read, or the output cannot be written |
+//! | 2 | the clock cannot be trusted; the reason and the remedy are printed |
+//! | 64 | the command line is wrong (EX_USAGE of sysexits.h) |
 //!
-//! Clap's own code for a wrong command line is 2, which a script could not tell
-//! from a clock that lost its synchronization; hence 64.
+//! Clap's own code for a wrong command line is 2. A script could not tell that from a clock
+//! that lost its synchronization, hence 64.
 //!
-//! A reader that goes away (`truechimer watch | head -1`) is no error. Nothing
-//! here uses `println!`, which panics then: all goes through [`output`].
+//! When a reader closes the pipe (`truechimer watch | head -1`), the command ends with
+//! success. `println!` would panic then, so everything is written through [`output`].
 
 mod args;
 mod bench;
@@ -28,6 +28,7 @@ mod problem;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod raw_read;
 mod reading;
+mod stop;
 mod timex;
 mod watch;
 mod way;
@@ -40,22 +41,22 @@ use truechimer::{BuildError, UnixTime};
 
 use args::{Cli, Command};
 
-/// What a subcommand found, where it could do its work.
+/// What a subcommand found, if it did not fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// The clock may be believed, or nobody asked whether it may.
+    /// The clock can be trusted, or the subcommand does not judge it.
     Success,
-    /// It may not.
+    /// The clock cannot be trusted.
     NotSynchronized,
 }
 
-/// Why a subcommand could not do its work.
+/// Why a subcommand failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// A clock with these settings cannot be had.
+    /// A clock with these settings cannot be built.
     #[error("{}", args::with_option_names(.0))]
     Build(#[from] BuildError),
-    /// The output cannot be written, for another reason than that nobody reads it.
+    /// The output cannot be written. A closed pipe does not count.
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
     /// A moment cannot be converted.
@@ -91,12 +92,12 @@ fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
-            // Clap wraps its help, and not its errors.
+            // Clap wraps its help but not its errors.
             output::print_error(error.render().to_string().trim_end());
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {
-            // Where it cannot be written there is nobody who asked for it.
+            // If it cannot be written, there is nothing else to do.
             let _ = help.print();
             return ExitCode::SUCCESS;
         }
@@ -106,8 +107,8 @@ fn main() -> ExitCode {
         Command::Watch(args) => watch::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Convert(args) => printed(|out| Ok(convert::run(&args, wall_clock(), out)?)),
-        Command::Leaps(args) => printed(|out| Ok(leaps::run(&args, wall_clock(), out)?)),
+        Command::Convert(args) => print(|out| Ok(convert::run(&args, wall_clock(), out)?)),
+        Command::Leaps(args) => print(|out| Ok(leaps::run(&args, wall_clock(), out)?)),
     };
     match outcome {
         Ok(Outcome::Success) => ExitCode::SUCCESS,
@@ -119,17 +120,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a subcommand that only prints, and writes what it printed, up to its error if it has one.
-fn printed(
-    print: impl FnOnce(&mut Vec<u8>) -> Result<(), CommandError>,
+/// Runs a subcommand that only prints. If it fails, what it printed before is still written.
+fn print(
+    subcommand: impl FnOnce(&mut Vec<u8>) -> Result<(), CommandError>,
 ) -> Result<Outcome, CommandError> {
     let mut out = Vec::new();
-    let outcome = print(&mut out);
+    let outcome = subcommand(&mut out);
     output::write(&String::from_utf8_lossy(&out))?;
     outcome.map(|()| Outcome::Success)
 }
 
-/// What the wall clock shows, believed or not: for tables it only has to be near.
+/// What the wall clock shows. Tables only need a time that is near, so its error does not matter.
 fn wall_clock() -> UnixTime {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_nanos(since_1970.as_nanos().try_into().unwrap_or(i64::MAX))

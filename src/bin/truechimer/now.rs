@@ -1,8 +1,7 @@
 //! `truechimer now`: the interval, once.
 //!
-//! One sample is all there is to a single reading, so the clock has no thread,
-//! and there is no holdover: that status would need a source that has vouched
-//! before.
+//! A single reading needs a single sample, so the clock has no thread. It is never in
+//! holdover, because that needs evidence from an earlier sample.
 
 use std::fmt::Write as _;
 
@@ -10,7 +9,7 @@ use truechimer::{Interval, Report};
 
 use crate::args::NowArgs;
 use crate::output::{self, rounded_up};
-use crate::reading::{Reading, introduce, plus_minus};
+use crate::reading::{Reading, describe_source, plus_minus};
 use crate::{CommandError, Outcome};
 
 pub fn run(args: &NowArgs) -> Result<Outcome, CommandError> {
@@ -23,7 +22,7 @@ pub fn run(args: &NowArgs) -> Result<Outcome, CommandError> {
         if let Ok(interval) = report.now {
             output::write(&to_text(&interval, &reading))?;
         }
-        explain(&reading, &report);
+        print_problem(&reading, &report);
     }
     Ok(if reading.usable { Outcome::Success } else { Outcome::NotSynchronized })
 }
@@ -33,15 +32,15 @@ fn to_text(interval: &Interval, reading: &Reading) -> String {
     let width = rounded_up(interval.width());
     let _ = writeln!(text, "{} (width {width}), {}", plus_minus(interval), reading.status);
     for source in &reading.vouched_by {
-        let _ = writeln!(text, "vouched for by {}", introduce(source));
+        let _ = writeln!(text, "stated by {}", describe_source(source));
     }
     text
 }
 
-/// Why it may not be believed, and what to do; nothing if it may.
-fn explain(reading: &Reading, report: &Report) {
+/// Prints why the clock cannot be trusted and what to do; nothing if it can.
+fn print_problem(reading: &Reading, report: &Report) {
     let (Some(reason), Some(remedy)) = (&reading.reason, &reading.remedy) else { return };
-    let prefix = if report.now.is_err() { "unsynchronized" } else { "not to be believed" };
+    let prefix = if report.now.is_err() { "unsynchronized" } else { "not to be trusted" };
     output::print_error(&format!("{prefix}: {reason}"));
     output::print_error(&format!("to do: {remedy}"));
 }

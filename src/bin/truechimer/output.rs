@@ -1,8 +1,8 @@
-//! Writing: to whoever reads, and without a word when nobody does.
+//! Writing to standard output and standard error.
 //!
-//! `println!` panics when the reader of a pipe has gone, which for
-//! `truechimer watch | head -1` is how it ends. Here that is the end of the
-//! output and no error; a full disk is one.
+//! `println!` panics when the reader of a pipe has closed it, and `truechimer watch |
+//! head -1` always ends like that. Here a closed pipe is reported as [`Reader::Gone`], and
+//! only other failures, such as a full disk, are errors.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
@@ -15,10 +15,10 @@ use crate::CommandError;
 /// The widest line that is written.
 pub const COLUMNS: usize = 80;
 
-/// Whether somebody still reads.
+/// Whether standard output still has a reader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Reader {
-    /// As far as can be seen.
+    /// The write succeeded.
     Present,
     /// The pipe is closed.
     Gone,
@@ -34,33 +34,34 @@ pub fn write(text: &str) -> Result<Reader, CommandError> {
     }
 }
 
-/// Writes one object, over several lines for people.
+/// Writes one JSON object, indented.
 pub fn write_json(value: &impl Serialize) -> Result<Reader, CommandError> {
     write(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
-/// `words`, broken into lines.
-pub fn wrapped(words: &str) -> String {
-    textwrap::fill(words, wrapping())
+/// `text`, broken into lines.
+pub fn wrapped(text: &str) -> String {
+    textwrap::fill(text, wrapping())
 }
 
-/// Writes to standard error, if anybody listens there.
-pub fn print_error(words: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", wrapped(words));
+/// Writes to standard error. A failure to do so is ignored, because it could not be reported.
+pub fn print_error(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", wrapped(text));
 }
 
-/// Lines of [`COLUMNS`], broken at spaces alone: an option broken at its hyphens cannot be copied.
+/// Lines of [`COLUMNS`], broken at spaces only, because an option that is broken at a hyphen
+/// cannot be copied.
 fn wrapping<'a>() -> textwrap::Options<'a> {
     textwrap::Options::new(COLUMNS).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
-/// Colour, where a terminal shows it and the user does not mind.
+/// Colour, if a terminal shows it and the user has not turned it off.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Paint {
     on: bool,
 }
 
-/// What a colour says.
+/// What a colour means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tone {
     Good,
@@ -70,7 +71,7 @@ pub enum Tone {
 }
 
 impl Paint {
-    /// As standard output wants it. See <https://no-color.org> for NO_COLOR.
+    /// Colour if standard output is a terminal that shows it. See <https://no-color.org> for NO_COLOR.
     pub fn for_stdout() -> Paint {
         let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
@@ -88,7 +89,7 @@ impl Paint {
     }
 }
 
-/// A page of headings and named lines.
+/// A text of headings and named lines.
 pub struct Page {
     text: String,
     paint: Paint,
@@ -107,28 +108,28 @@ impl Page {
         let _ = writeln!(self.text, "\n{title}");
     }
 
-    /// A paragraph from the margin on.
-    pub fn paragraph(&mut self, tone: Option<Tone>, words: &str) {
-        let words = wrapped(words);
-        let words = tone.map_or(words.clone(), |tone| self.paint.paint(tone, &words));
-        let _ = writeln!(self.text, "{words}");
+    /// A paragraph that begins at the margin.
+    pub fn paragraph(&mut self, tone: Option<Tone>, text: &str) {
+        let text = wrapped(text);
+        let text = tone.map_or(text.clone(), |tone| self.paint.paint(tone, &text));
+        let _ = writeln!(self.text, "{text}");
     }
 
-    /// A name, and what is to be said about it.
-    pub fn line(&mut self, name: &str, words: &str) {
-        // A name that is too long keeps a space after it.
+    /// A name, and the text that belongs to it.
+    pub fn line(&mut self, name: &str, text: &str) {
+        // A name that is too long still has a space after it.
         let first = format!("  {name:<width$} ", width = INDENT - 3);
         let rest = " ".repeat(INDENT);
         let options = wrapping().initial_indent(&first).subsequent_indent(&rest);
-        let _ = writeln!(self.text, "{}", textwrap::fill(words, options));
+        let _ = writeln!(self.text, "{}", textwrap::fill(text, options));
     }
 
     /// An item of a list.
-    pub fn item(&mut self, number: usize, words: &str) {
+    pub fn item(&mut self, number: usize, text: &str) {
         let first = format!("  {number}. ");
         let rest = " ".repeat(first.len());
         let options = wrapping().initial_indent(&first).subsequent_indent(&rest);
-        let _ = writeln!(self.text, "{}", textwrap::fill(words, options));
+        let _ = writeln!(self.text, "{}", textwrap::fill(text, options));
     }
 
     pub fn into_text(self) -> String {
@@ -136,8 +137,8 @@ impl Page {
     }
 }
 
-/// A length of time in the unit that suits it, with three decimals, rounded up:
-/// for an error it is the careful side.
+/// A length of time in a unit that suits it, with three decimals. It is rounded up, because
+/// an error must not be shown smaller than it is.
 pub fn rounded_up(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     let (unit, name) = match nanos {
@@ -156,7 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn lengths_of_time_and_their_text() {
+    fn a_length_is_shown_in_a_unit_that_suits_it() {
         let cases = [
             (0, "0 ns"),
             (999, "999 ns"),
@@ -176,18 +177,18 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_a_terminal() {
         let mut page = Page::new(Paint { on: false });
-        let words = "much to be said, and more, and what was forgotten at first ".repeat(5);
+        let long = "a text that is longer than a line of a terminal ".repeat(5);
         page.heading("Title");
-        page.paragraph(Some(Tone::Bad), &words);
-        page.line("name", &words);
-        page.item(1, &words);
+        page.paragraph(Some(Tone::Bad), &long);
+        page.line("name", &long);
+        page.item(1, &long);
         let text = page.into_text();
         assert!(text.lines().all(|line| line.chars().count() <= COLUMNS), "{text}");
         assert!(!text.contains('\x1b'));
     }
 
-    /// Whether `text` says at least so many nanoseconds.
-    fn says_at_least(text: &str, nanos: u64) -> bool {
+    /// Whether `text` shows at least so many nanoseconds.
+    fn shows_at_least(text: &str, nanos: u64) -> bool {
         let (number, unit) = text.split_once(' ').expect("number and unit");
         let unit = match unit {
             "ns" => 1u128,
@@ -203,14 +204,14 @@ mod tests {
     proptest! {
         #[test]
         fn a_length_is_never_shown_shorter_than_it_is(nanos: u64) {
-            prop_assert!(says_at_least(&rounded_up(Duration::from_nanos(nanos)), nanos));
+            prop_assert!(shows_at_least(&rounded_up(Duration::from_nanos(nanos)), nanos));
         }
     }
 
     #[test]
-    fn a_length_that_is_rounded_to_the_nearest_would_be_caught() {
+    fn rounding_to_the_nearest_would_be_noticed() {
         let nanos = 250_000_001;
         let to_the_nearest = format!("{:.3} ms", nanos as f64 / 1e6);
-        assert!(!says_at_least(&to_the_nearest, nanos), "{to_the_nearest}");
+        assert!(!shows_at_least(&to_the_nearest, nanos), "{to_the_nearest}");
     }
 }

@@ -1,4 +1,4 @@
-//! Why a clock may not be believed, in a word for programs, in words for people, and what to do.
+//! [`Problem`]: why a clock cannot be trusted, as a code and as text, and what to do.
 
 use serde::Serialize;
 use truechimer::{ClockError, Reason, Report, Status};
@@ -6,10 +6,10 @@ use truechimer::{ClockError, Reason, Report, Status};
 use crate::args::with_option_names;
 use crate::output::rounded_up;
 
-/// What is wrong, and the remedy.
+/// Why a clock cannot be trusted, and the remedy.
 #[derive(Clone, PartialEq, Eq, Serialize, Debug)]
 pub struct Problem {
-    /// One word, for programs.
+    /// One word for programs.
     pub reason_code: String,
     /// What happened.
     pub reason: String,
@@ -22,7 +22,7 @@ impl Problem {
         Problem { reason_code: code.to_owned(), reason: reason.into(), remedy: remedy.into() }
     }
 
-    /// What is wrong with a clock, if it may not be believed.
+    /// What is wrong with a clock; `None` if it can be trusted.
     pub fn of(report: &Report) -> Option<Problem> {
         match report.now {
             Err(error) => Some(Problem::of_error(error)),
@@ -36,13 +36,13 @@ impl Problem {
             ClockError::TooWide { limit } => Problem::new(
                 "too_wide",
                 format!("the interval is wider than the limit of {}", rounded_up(limit)),
-                "mend the time source, or allow more with `--max-width`",
+                "repair the time source, or raise `--max-width`",
             ),
             ClockError::Contradicted => Problem::contradicted(),
             ClockError::CounterWentBackwards => Problem::new(
                 "counter_went_backwards",
                 "the counter ran backwards since the last sample, as after a suspend",
-                "ask again; if it stays, use `--counter monotonic-raw`",
+                "run this again; if it stays so, use `--counter monotonic-raw`",
             ),
             other => Problem::new("other", with_option_names(&other), "see `truechimer doctor`"),
         }
@@ -53,9 +53,9 @@ impl Problem {
             Status::Synchronized | Status::Assumed => None,
             Status::Holdover => Some(Problem::new(
                 "holdover",
-                "no source vouches for the time any longer; the interval rests on earlier \
-                 evidence, and widens",
-                "see in `truechimer doctor` what the sources say",
+                "no source states a bound any longer; the interval rests on earlier evidence \
+                 and widens",
+                "see in `truechimer doctor` what each source reports",
             )),
             Status::Contradicted => Some(Problem::contradicted()),
             Status::Unsynchronized(reason) => Some(Problem::of_reason(reason)),
@@ -67,7 +67,7 @@ impl Problem {
         Problem::new(
             "contradicted",
             "the sources of time contradict each other: at least one of them is wrong",
-            "see in `truechimer doctor` what each of them says, and mend the wrong one",
+            "compare their bounds in `truechimer doctor`, and repair the wrong one",
         )
     }
 
@@ -75,9 +75,11 @@ impl Problem {
         let code = serde_json::to_value(reason).ok();
         let code = code.as_ref().and_then(|code| code.as_str()).unwrap_or("other");
         let remedy = match reason {
-            Reason::NotSampled => "ask again: the sources did not answer in time".to_owned(),
-            Reason::SourceFailed => "see in `truechimer doctor` what it said".to_owned(),
-            Reason::AssumptionEnded => "check the wall clock, then start this again".to_owned(),
+            Reason::NotSampled => {
+                "run this again, because no source was sampled in time".to_owned()
+            }
+            Reason::SourceFailed => "see its error in `truechimer doctor`".to_owned(),
+            Reason::AssumptionEnded => "check the wall clock, then run this again".to_owned(),
             reason => with_option_names(&reason.remedy()),
         };
         Problem::new(code, with_option_names(&reason.what()), remedy)
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const REASONS: [Reason; 9] = [
+    const REASONS: [Reason; 10] = [
         Reason::NotSampled,
         Reason::KernelUnsynchronized,
         Reason::NoBoundStated,
@@ -99,10 +101,11 @@ mod tests {
         Reason::AssumptionEnded,
         Reason::SourceFailed,
         Reason::TooOld,
+        Reason::Unsupported,
     ];
 
     #[test]
-    fn every_problem_has_a_word_a_reason_and_a_remedy_with_option_names() {
+    fn every_problem_has_a_code_a_reason_and_a_remedy_that_names_options() {
         let errors = REASONS.map(ClockError::Unsynchronized).into_iter().chain([
             ClockError::TooWide { limit: Duration::from_secs(10) },
             ClockError::Contradicted,
@@ -111,19 +114,19 @@ mod tests {
         let statuses = [Status::Holdover, Status::Contradicted];
         let of_statuses = statuses.into_iter().filter_map(Problem::of_status);
         let problems: Vec<_> = errors.map(Problem::of_error).chain(of_statuses).collect();
-        assert_eq!(problems.len(), 14);
+        assert_eq!(problems.len(), 15);
         for problem in problems {
             let Problem { reason_code, reason, remedy } = &problem;
             assert!(!reason_code.is_empty() && !reason.is_empty() && !remedy.is_empty());
             assert_ne!(reason_code, "other", "{problem:?}");
-            for name in ["assume_error", "max_width", "refresh()", "reassume()"] {
+            for name in ["assume_error", "max_width", "refresh()", "reassume()", "source()"] {
                 assert!(!reason.contains(name) && !remedy.contains(name), "{problem:?}");
             }
         }
     }
 
     #[test]
-    fn a_clock_that_may_be_believed_has_no_problem() {
+    fn a_clock_that_can_be_trusted_has_no_problem() {
         assert_eq!(Problem::of_status(Status::Synchronized), None);
         assert_eq!(Problem::of_status(Status::Assumed), None);
     }

@@ -1,9 +1,9 @@
-//! [`Reading`]: what the clock says at one moment, in the shape that `--json` keeps.
+//! [`Reading`]: what the clock states at one moment, in the stable shape of `--json`.
 //!
-//! The shape is the command's own, so that the crate's types may change and
-//! scripts need not: names in snake_case, each moment both as a count of TAI
-//! nanoseconds and as UTC text, each width in nanoseconds. The counts need 61
-//! bits; a program whose JSON numbers are doubles should read the text.
+//! The shape is the command's own, so that scripts need not change when the crate's types
+//! do. Names are in snake_case. Each moment is given both as a count of TAI nanoseconds and
+//! as UTC text, and each width in nanoseconds. The counts need 61 bits, so a program whose
+//! JSON numbers are doubles should read the text.
 
 use serde::Serialize;
 use truechimer::clock::{Said, SourceReport};
@@ -20,7 +20,7 @@ pub struct MomentView {
     pub utc: String,
 }
 
-/// Two moments with the true time between them.
+/// Two moments, and the true time is between them.
 #[derive(Clone, Serialize, Debug)]
 pub struct IntervalView {
     pub earliest: MomentView,
@@ -30,15 +30,15 @@ pub struct IntervalView {
     pub error_ns: u64,
 }
 
-/// What the clock says, and who vouches for it.
+/// What the clock states, and the sources that it rests on.
 #[derive(Clone, Serialize, Debug)]
 pub struct Reading {
     /// synchronized, assumed, holdover, contradicted or unsynchronized.
     pub status: &'static str,
-    /// Whether it may be believed: synchronized, or assumed.
+    /// Whether it can be trusted: synchronized, or assumed.
     pub usable: bool,
     pub interval: Option<IntervalView>,
-    /// The names of the sources that vouched when they were asked last.
+    /// The names of the sources that stated a bound when they were sampled last.
     pub vouched_by: Vec<String>,
     pub counter: CounterKind,
     pub epoch: u64,
@@ -69,12 +69,12 @@ impl From<Interval> for IntervalView {
 impl From<&Report> for Reading {
     fn from(report: &Report) -> Reading {
         let problem = Problem::of(report);
-        let vouched = |source: &&SourceReport| matches!(source.said, Some(Said::Time { .. }));
+        let stated = |source: &&SourceReport| matches!(source.said, Some(Said::Time { .. }));
         Reading {
             status: status_name(report),
             usable: problem.is_none(),
             interval: report.now.ok().map(IntervalView::from),
-            vouched_by: report.sources.iter().filter(vouched).map(|s| s.name.clone()).collect(),
+            vouched_by: report.sources.iter().filter(stated).map(|s| s.name.clone()).collect(),
             counter: report.counter.kind,
             epoch: report.epoch,
             contradictions: report.contradictions,
@@ -85,7 +85,7 @@ impl From<&Report> for Reading {
     }
 }
 
-/// The status without its reason. Where no reading can be given nothing is synchronized.
+/// The status without its reason. A clock that gives no interval is called unsynchronized.
 fn status_name(report: &Report) -> &'static str {
     match report.status {
         Status::Contradicted => "contradicted",
@@ -97,11 +97,11 @@ fn status_name(report: &Report) -> &'static str {
     }
 }
 
-/// Who a source is, for people who have not read the code.
-pub fn introduce(source: &str) -> &str {
+/// A source, for people who have not read the code.
+pub fn describe_source(source: &str) -> &str {
     match source {
-        "kernel" => "the kernel, by the error bound that its time daemon states",
-        "assume_error" => "your word (--assume)",
+        "kernel" => "the kernel, whose error bound its time daemon writes",
+        "assume_error" => "you (--assume)",
         other => other,
     }
 }

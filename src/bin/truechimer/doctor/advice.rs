@@ -1,4 +1,4 @@
-//! What to do next: from what was found to a list of steps, the most urgent first.
+//! What to do next: a list of steps that follows from the facts, the most urgent first.
 
 use truechimer::CounterKind;
 use truechimer::source::daemon::{Daemon, Verdict};
@@ -8,19 +8,22 @@ use super::Diagnosis;
 /// What the advice rests on.
 #[derive(Clone, Default)]
 struct Facts<'a> {
-    /// Whether the kernel's word is evidence at this moment.
-    kernel_vouches: bool,
+    /// Whether the kernel states a bound that counts as evidence.
+    kernel_states_bound: bool,
+    /// Whether a filter denies `adjtimex`.
     kernel_is_denied: bool,
+    /// Whether this operating system has no `adjtimex`.
+    kernel_is_unsupported: bool,
     /// Whether the kernel says that something disciplines its clock.
     kernel_synchronized: bool,
     /// TAI − UTC by the kernel, and by the table.
     tai: (Option<i32>, Option<i32>),
-    /// A leap second is near, and the kernel has not been told.
+    /// A leap second is near, and the kernel has not been told of it.
     leap_is_untold: bool,
-    /// And only the host's table has it.
+    /// Only the host's table has that leap second.
     leap_is_not_in_use: bool,
     used_table_expired: bool,
-    /// Both tables are there, and differ.
+    /// The clock's table and the host's have different leap seconds.
     tables_differ: bool,
     reason_code: Option<&'a str>,
     assumed: bool,
@@ -29,7 +32,7 @@ struct Facts<'a> {
     hypervisor: Option<&'a str>,
     /// A PTP clock's path, and its driver's name for it.
     ptp: Option<(&'a str, &'a str)>,
-    tsc_was_refused: bool,
+    tsc_is_not_used: bool,
     steps_are_polled: bool,
 }
 
@@ -39,8 +42,9 @@ pub fn next_steps(diagnosis: &Diagnosis) -> Vec<String> {
     let ptp = diagnosis.devices.ptp.first();
     let counter = &diagnosis.counter_details;
     let facts = Facts {
-        kernel_vouches: diagnosis.sources.iter().any(|s| s.name == "kernel" && s.vouches),
-        kernel_is_denied: kernel.is_none(),
+        kernel_states_bound: diagnosis.sources.iter().any(|s| s.name == "kernel" && s.vouches),
+        kernel_is_denied: kernel.is_none() && !diagnosis.kernel.is_unsupported,
+        kernel_is_unsupported: diagnosis.kernel.is_unsupported,
         kernel_synchronized: kernel.is_some_and(|kernel| kernel.is_synchronized()),
         tai: (diagnosis.tai.kernel_s, diagnosis.tai.table_s),
         leap_is_untold: diagnosis.leap_tables.untold.is_some(),
@@ -54,7 +58,7 @@ pub fn next_steps(diagnosis: &Diagnosis) -> Vec<String> {
         hypervisor: diagnosis.virtual_machine.hypervisor,
         ptp: ptp
             .map(|ptp| (ptp.device.path.as_str(), ptp.clock_name.as_deref().unwrap_or_default())),
-        tsc_was_refused: counter.kind == CounterKind::MonotonicRaw
+        tsc_is_not_used: counter.kind == CounterKind::MonotonicRaw
             && counter.why_not_hardware.is_some(),
         steps_are_polled: diagnosis.sampler.step_timer_error.is_some(),
     };
@@ -68,16 +72,18 @@ impl Facts<'_> {
         self.about_conflicts(&mut steps);
         if self.kernel_is_denied {
             steps.push(
-                "Allow adjtimex in the seccomp filter of this process: reading it needs no \
+                "Allow adjtimex in the seccomp filter of this process. Reading needs no \
                  privilege, and without it nothing is known about the kernel's clock."
                     .to_owned(),
             );
-        } else if !self.kernel_vouches {
+        } else if self.kernel_is_unsupported {
+            steps.push(self.about_an_assumption().to_owned());
+        } else if !self.kernel_states_bound {
             self.about_evidence(&mut steps);
         }
         self.about_details(&mut steps);
         if steps.is_empty() {
-            steps.push("Nothing. All is as it should be.".to_owned());
+            steps.push("Nothing. No problem was found.".to_owned());
         }
         steps
     }
@@ -86,9 +92,9 @@ impl Facts<'_> {
     fn about_a_leap_second(&self, steps: &mut Vec<String>) {
         if self.leap_is_untold {
             steps.push(
-                "Have the kernel told of the coming leap second before the end of this UTC day: \
-                 by the time daemon, with `leapsectz right/UTC` in chrony.conf or `leapfile` in \
-                 ntp.conf, and a restart. If its servers smear the leap second, say so with \
+                "Let the time daemon tell the kernel of the coming leap second before the end of \
+                 this UTC day: set `leapsectz right/UTC` in chrony.conf or `leapfile` in \
+                 ntp.conf, and restart it. If its servers smear the leap second, use \
                  `--wall-scale` instead."
                     .to_owned(),
             );
@@ -107,60 +113,64 @@ impl Facts<'_> {
         if self.reason_code == Some("contradicted") {
             steps.push(
                 "Two sources state bounds that cannot both be true. Compare them under `Sources \
-                 of time`, and stop the one that is wrong."
+                 of time`, and stop the wrong one."
                     .to_owned(),
             );
         }
-        // ClockBound stands beside a chronyd, and ptp4l beside a phc2sys.
-        let alone = |daemon: &&Daemon| !matches!(daemon, Daemon::ClockBound | Daemon::Ptp4l);
-        let rivals: Vec<String> =
-            self.daemons.iter().filter(alone).map(ToString::to_string).collect();
-        if rivals.len() > 1 {
-            let rivals = rivals.join(" and ");
+        // ClockBound runs beside a chronyd, and ptp4l beside a phc2sys.
+        let steers_alone = |daemon: &&Daemon| !matches!(daemon, Daemon::ClockBound | Daemon::Ptp4l);
+        let daemons: Vec<String> =
+            self.daemons.iter().filter(steers_alone).map(ToString::to_string).collect();
+        if daemons.len() > 1 {
+            let daemons = daemons.join(" and ");
             steps.push(format!(
-                "{rivals} run at the same time and work against each other, unless they were set \
-                 up for it. Keep one, chronyd by preference."
+                "{daemons} run at the same time and work against each other, unless they were \
+                 configured for it. Keep one, preferably chronyd."
             ));
         }
     }
 
-    /// The kernel does not vouch.
+    /// The kernel states no bound that counts.
     fn about_evidence(&self, steps: &mut Vec<String>) {
         if self.kernel_synchronized {
             self.about_a_clock_without_bound(steps);
         } else {
             self.about_a_clock_without_discipline(steps);
         }
-        let until = if self.assumed {
-            "Until then your word stands in (`--assume`). A step of the wall clock or a suspend \
-             ends it."
+        steps.push(self.about_an_assumption().to_owned());
+    }
+
+    /// What holds until there is evidence.
+    fn about_an_assumption(&self) -> &'static str {
+        if self.assumed {
+            "Until there is evidence, your assumption takes its place (`--assume`). A step of the \
+             wall clock or a suspend ends it."
         } else {
-            "Until then, if you know how good this clock is, vouch for it: `truechimer now \
-             --assume 250ms`, or `assume_error` in a program."
-        };
-        steps.push(until.to_owned());
+            "Until there is evidence, you can state the error of this clock if you know it: \
+             `truechimer now --assume 250ms`, or `assume_error` in a program."
+        }
     }
 
     fn about_a_clock_without_bound(&self, steps: &mut Vec<String>) {
-        let silent: Vec<_> =
+        let without_bound: Vec<_> =
             self.daemons.iter().filter(|d| d.verdict() == Verdict::NotBelieved).collect();
         if self.daemons.is_empty() {
             steps.push(
-                "Find out what disciplines this clock, and whether it states a bound: no time \
-                 daemon can be seen from here."
+                "Find out what disciplines this clock and whether it states a bound, because no \
+                 time daemon can be seen from here."
                     .to_owned(),
             );
         }
-        for daemon in silent {
+        for daemon in without_bound {
             steps.push(format!(
-                "{daemon} keeps the clock and states no error bound. Run chronyd in its place, \
+                "{daemon} disciplines the clock and states no error bound. Run chronyd in its place, \
                  with `rtcsync` in its configuration."
             ));
         }
         if self.daemons.iter().any(|d| d.verdict() != Verdict::NotBelieved) {
             steps.push(
-                "Wait for the time daemon's next update, and ask again. If it stays so, look at \
-                 its log."
+                "Wait for the time daemon's next update, and run this again. If it stays so, look \
+                 at its log."
                     .to_owned(),
             );
         }
@@ -169,33 +179,33 @@ impl Facts<'_> {
     fn about_a_clock_without_discipline(&self, steps: &mut Vec<String>) {
         if self.daemons.contains(&Daemon::Chrony) {
             steps.push(
-                "chronyd runs, and the kernel says that nothing disciplines its clock: either it \
-                 has no source yet (`chronyc tracking` shows it), or `rtcsync` is missing in its \
-                 configuration. Add that, and restart it."
+                "chronyd runs, but the kernel says that nothing disciplines its clock. Either \
+                 chronyd has no source yet (`chronyc tracking` shows it), or `rtcsync` is missing \
+                 in its configuration. Add it, and restart chronyd."
                     .to_owned(),
             );
         } else if let Some(daemon) = self.daemons.first() {
             steps.push(format!(
-                "{daemon} runs, and has not synchronized the kernel's clock: look at its log and \
+                "{daemon} runs, but has not synchronized the kernel's clock. Look at its log and \
                  its servers."
             ));
         } else if self.in_container {
             steps.push(
-                "The clock of a container is its host's. Run chronyd there, with `rtcsync` in its \
-                 configuration; nothing has to run in the container."
+                "A container uses its host's clock. Run chronyd on the host, with `rtcsync` in its \
+                 configuration. Nothing has to run in the container."
                     .to_owned(),
             );
         } else {
             steps.push(
-                "Install chrony and run chronyd, with `rtcsync` in its configuration: it keeps \
-                 the clock and states an honest error bound."
+                "Install chrony and run chronyd, with `rtcsync` in its configuration. It \
+                 disciplines the clock and states its error bound."
                     .to_owned(),
             );
         }
         steps.extend(self.best_server());
     }
 
-    /// The nearest good source of time, for hosts whose maker has one.
+    /// The platform's own source of time, if it has one.
     fn best_server(&self) -> Option<String> {
         if let Some((path, name)) = self.ptp.filter(|(_, name)| name.contains("KVM")) {
             return Some(format!(
@@ -221,14 +231,14 @@ impl Facts<'_> {
     fn about_details(&self, steps: &mut Vec<String>) {
         if self.used_table_expired {
             steps.push(
-                "The clock's leap table has expired, which is ignored. Update truechimer, or give \
+                "The clock's leap table has expired and is still used. Update truechimer, or give \
                  programs the system's table (`leap_table(LeapTable::system()?)`)."
                     .to_owned(),
             );
         }
         if self.tables_differ && !self.leap_is_not_in_use {
             steps.push(
-                "The clock's leap table and the system's have other leap seconds: compare \
+                "The clock's leap table and the system's have different leap seconds. Compare \
                  `truechimer leaps` with `truechimer leaps --table system`, and update the older."
                     .to_owned(),
             );
@@ -236,17 +246,17 @@ impl Facts<'_> {
         if let (Some(kernel), Some(table)) = self.tai {
             if kernel != 0 && kernel != table {
                 steps.push(format!(
-                    "The kernel was told that TAI − UTC is {kernel} s, and the leap table says \
-                     {table} s. Find out which is out of date: the daemon's leap file, or this \
+                    "The kernel was told that TAI − UTC is {kernel} s, but the leap table says \
+                     {table} s. Find out which is out of date, the daemon's leap file or this \
                      program."
                 ));
             }
         }
-        if self.tsc_was_refused {
+        if self.tsc_is_not_used {
             steps.push(
-                "The processor's counter is not used (see `Counter`), which makes readings slower \
-                 and not worse. If the kernel gave it up, `dmesg | grep -i -e tsc -e clocksource` \
-                 says why; `truechimer bench` shows what that costs."
+                "The processor's counter is not used (see `Counter`). Readings are slower, but \
+                 just as accurate. If the kernel gave the counter up, `dmesg | grep -i -e tsc -e \
+                 clocksource` shows why, and `truechimer bench` shows what that costs."
                     .to_owned(),
             );
         }
@@ -266,7 +276,7 @@ mod tests {
 
     fn healthy() -> Facts<'static> {
         Facts {
-            kernel_vouches: true,
+            kernel_states_bound: true,
             kernel_synchronized: true,
             tai: (Some(37), Some(37)),
             daemons: vec![Daemon::Chrony],
@@ -277,7 +287,7 @@ mod tests {
     fn broken() -> Facts<'static> {
         Facts {
             daemons: Vec::new(),
-            kernel_vouches: false,
+            kernel_states_bound: false,
             kernel_synchronized: false,
             ..healthy()
         }
@@ -290,49 +300,53 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_has_its_step() {
+    fn each_problem_has_its_step() {
         let cases: Vec<(Facts, &str)> = vec![
             (broken(), "Install chrony"),
-            (Facts { in_container: true, ..broken() }, "its host's"),
+            (Facts { in_container: true, ..broken() }, "its host's clock"),
             (Facts { daemons: vec![Daemon::Chrony], ..broken() }, "chronyc tracking"),
-            (Facts { daemons: vec![Daemon::NtpdRs], ..broken() }, "ntpd-rs runs, and has not"),
+            (Facts { daemons: vec![Daemon::NtpdRs], ..broken() }, "ntpd-rs runs, but has not"),
             (Facts { hypervisor: Some("Amazon EC2"), ..broken() }, "169.254.169.123"),
             (Facts { hypervisor: Some("KVM"), ..broken() }, "ptp_kvm"),
             (Facts { ptp: Some(("/dev/ptp3", "KVM virtual PTP")), ..broken() }, "PHC /dev/ptp3"),
             (broken(), "--assume 250ms"),
-            (Facts { assumed: true, ..broken() }, "your word stands in"),
+            (Facts { assumed: true, ..broken() }, "your assumption takes its place"),
             (
-                Facts { kernel_vouches: false, daemons: vec![Daemon::Timesyncd], ..healthy() },
-                "systemd-timesyncd keeps the clock and states no error bound",
+                Facts { kernel_states_bound: false, daemons: vec![Daemon::Timesyncd], ..healthy() },
+                "systemd-timesyncd disciplines the clock and states no error bound",
             ),
-            (Facts { kernel_vouches: false, ..healthy() }, "next update"),
+            (Facts { kernel_states_bound: false, ..healthy() }, "next update"),
             (
-                Facts { kernel_vouches: false, daemons: Vec::new(), ..healthy() },
+                Facts { kernel_states_bound: false, daemons: Vec::new(), ..healthy() },
                 "Find out what disciplines",
             ),
             (Facts { kernel_is_denied: true, ..broken() }, "seccomp"),
+            (Facts { kernel_is_unsupported: true, ..broken() }, "--assume 250ms"),
             (
                 Facts { daemons: vec![Daemon::Chrony, Daemon::Ntpd], ..healthy() },
                 "chronyd and ntpd run at the same time",
             ),
             (Facts { reason_code: Some("contradicted"), ..healthy() }, "cannot both be true"),
             (Facts { tai: (Some(36), Some(37)), ..healthy() }, "TAI − UTC is 36 s"),
-            (Facts { tsc_was_refused: true, ..healthy() }, "dmesg"),
-            (Facts { leap_is_untold: true, ..healthy() }, "Have the kernel told"),
+            (Facts { tsc_is_not_used: true, ..healthy() }, "dmesg"),
+            (
+                Facts { leap_is_untold: true, ..healthy() },
+                "tell the kernel of the coming leap second",
+            ),
             (Facts { leap_is_not_in_use: true, ..healthy() }, "update truechimer"),
-            (Facts { used_table_expired: true, ..healthy() }, "has expired, which is ignored"),
+            (Facts { used_table_expired: true, ..healthy() }, "has expired and is still used"),
             (Facts { tables_differ: true, ..healthy() }, "leaps --table system"),
             (Facts { steps_are_polled: true, ..healthy() }, "timerfd"),
         ];
-        for (facts, words) in cases {
+        for (facts, part) in cases {
             let steps = facts.steps().join("\n");
-            assert!(steps.contains(words), "{words}: {steps}");
+            assert!(steps.contains(part), "{part}: {steps}");
             assert!(!steps.contains("Nothing."), "{steps}");
         }
     }
 
     #[test]
-    fn what_is_in_order_is_not_advised_against() {
+    fn daemons_that_belong_together_are_not_advised_against() {
         for daemons in
             [vec![Daemon::Chrony, Daemon::ClockBound], vec![Daemon::Phc2sys, Daemon::Ptp4l]]
         {

@@ -1,4 +1,4 @@
-//! Which counter is read between samples, and why not the processor's own.
+//! Which counter is read between samples, and why it is not the processor's own.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use truechimer::{CounterKind, Report};
 use super::first_line_of;
 use crate::output::Page;
 
-/// The counter, and what the kernel keeps its own time by.
+/// The counter, and the clocksource by which the kernel keeps its own time.
 #[derive(Serialize)]
 pub struct CounterView {
     /// The one that is read.
@@ -17,7 +17,7 @@ pub struct CounterView {
     pub why_not_hardware: Option<String>,
     pub hertz: f64,
     pub uncertainty_ppb: f64,
-    /// What the kernel keeps time by; `null` where it does not say.
+    /// The kernel's clocksource; `null` if the kernel does not say.
     pub clocksource: Option<String>,
     pub clocksources_available: Vec<String>,
 }
@@ -53,11 +53,11 @@ impl CounterView {
                 why,
             );
         }
-        let current = self.clocksource.as_deref().unwrap_or("not told by the kernel");
+        let current = self.clocksource.as_deref().unwrap_or("unknown");
         let others: Vec<_> =
             self.clocksources_available.iter().filter(|name| *name != current).cloned().collect();
         let others = if others.is_empty() { "none".to_owned() } else { others.join(", ") };
-        page.line("clocksource", &format!("{current}; others to be had: {others}"));
+        page.line("clocksource", &format!("{current}; others available: {others}"));
     }
 }
 

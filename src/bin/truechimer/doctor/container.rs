@@ -1,7 +1,7 @@
-//! Whether this process is in a container: then neither the clock nor its daemon is its own.
+//! Whether this process is in a container, where the clock and its daemon are the host's.
 //!
-//! The traces are those that systemd-detect-virt looks for; the answer names
-//! those that it rests on.
+//! The traces are those that systemd-detect-virt looks for. The report names the traces
+//! that were found.
 
 use std::path::Path;
 
@@ -10,17 +10,17 @@ use serde::Serialize;
 use super::{contents_of, first_line_of};
 use crate::output::Page;
 
-/// A container, if this process is in one.
+/// Whether this process is in a container.
 #[derive(Serialize)]
 pub struct ContainerView {
     pub inside: bool,
-    /// Which kind, where that shows.
+    /// Which kind, if it can be told.
     pub kind: Option<String>,
-    /// What shows it.
+    /// The traces that were found.
     pub evidence: Vec<String>,
 }
 
-/// Words in the path of a control group that a container's manager leaves there.
+/// Parts of a control group's path that show which manager made it.
 const CGROUPS: [(&str, &str); 6] = [
     ("kubepods", "Kubernetes"),
     ("docker", "Docker"),
@@ -42,8 +42,8 @@ impl ContainerView {
         if variable("KUBERNETES_SERVICE_HOST").is_some() {
             found("Kubernetes".to_owned(), "the variable KUBERNETES_SERVICE_HOST");
         }
-        if let Some(word) = first_line_of(root, "/run/systemd/container") {
-            found(word, "/run/systemd/container");
+        if let Some(name) = first_line_of(root, "/run/systemd/container") {
+            found(name, "/run/systemd/container");
         }
         if root.join("run/.containerenv").exists() {
             found("Podman".to_owned(), "/run/.containerenv");
@@ -52,27 +52,27 @@ impl ContainerView {
             found("Docker".to_owned(), "/.dockerenv");
         }
         let cgroup = contents_of(root, "/proc/1/cgroup");
-        if let Some((_, name)) = CGROUPS.iter().find(|(word, _)| cgroup.contains(word)) {
+        if let Some((_, name)) = CGROUPS.iter().find(|(part, _)| cgroup.contains(part)) {
             found((*name).to_owned(), "/proc/1/cgroup");
         }
         let environment = contents_of(root, "/proc/1/environ");
         let set = environment.split('\0').find_map(|entry| entry.strip_prefix("container="));
-        if let Some(word) = set.filter(|word| !word.is_empty()) {
-            found(word.escape_debug().to_string(), "the variable `container` of process 1");
+        if let Some(name) = set.filter(|name| !name.is_empty()) {
+            found(name.escape_debug().to_string(), "the variable `container` of process 1");
         }
         ContainerView { inside: !evidence.is_empty(), kind, evidence }
     }
 
     pub fn lines(&self, page: &mut Page) {
         match &self.kind {
-            None => page.line("container", "no sign of one"),
+            None => page.line("container", "no trace of one"),
             Some(kind) => {
                 let evidence = self.evidence.join(", ");
                 page.line(
                     "container",
                     &format!(
                         "{kind}, by {evidence}: the clock is the host's, and its daemon may run \
-                         where it is not seen from here"
+                         where it cannot be seen from here"
                     ),
                 );
             }

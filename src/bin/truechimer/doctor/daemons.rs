@@ -1,4 +1,4 @@
-//! Which time daemon runs, and whether its bound may be believed.
+//! Which time daemon runs, and whether its bound can be trusted.
 
 use serde::Serialize;
 use truechimer::source::daemon::{Daemon, Verdict};
@@ -40,12 +40,12 @@ pub fn lines(daemons: &[DaemonView], in_container: bool, page: &mut Page) {
         page.line("none", &format!("{none}{}", if in_container { hidden } else { "" }));
     }
     for daemon in daemons {
-        let believed = match daemon.verdict {
-            Verdict::Believed => "its bound may be believed",
-            Verdict::BelievedWithCare => "its bound may be believed with care",
-            Verdict::NotBelieved => "its bound may not be believed",
+        let trust = match daemon.verdict {
+            Verdict::Believed => "its bound can be trusted",
+            Verdict::BelievedWithCare => "its bound can be trusted with care",
+            Verdict::NotBelieved => "its bound cannot be trusted",
             _ => "nothing is known about its bound",
         };
-        page.line(&daemon.name, &format!("{believed}: it {}", daemon.explanation));
+        page.line(&daemon.name, &format!("{trust}: it {}", daemon.explanation));
     }
 }

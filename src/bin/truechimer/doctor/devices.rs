@@ -9,7 +9,7 @@ use truechimer::source::KernelState;
 use super::{entries_of, first_line_of};
 use crate::output::Page;
 
-/// The devices, by kind.
+/// The devices of each kind.
 #[derive(Serialize)]
 pub struct Devices {
     pub vmclock: Vec<DeviceView>,
@@ -32,7 +32,7 @@ pub struct PtpView {
     pub device: DeviceView,
     /// Its driver's name for it.
     pub clock_name: Option<String>,
-    /// How far off it may be, where its driver says so, in nanoseconds.
+    /// Its error bound in nanoseconds, if its driver states one.
     pub error_bound_ns: Option<u64>,
 }
 
@@ -97,8 +97,8 @@ impl DeviceView {
     }
 
     fn to_text(&self) -> String {
-        let may = if self.readable { "" } else { ", which this user may not read" };
-        format!("{}{may}", self.path)
+        let access = if self.readable { "" } else { ", which this user may not read" };
+        format!("{}{access}", self.path)
     }
 }
 
@@ -114,14 +114,14 @@ impl PtpView {
     }
 
     fn to_text(&self) -> String {
-        let mut words = self.device.to_text();
+        let mut text = self.device.to_text();
         if let Some(name) = &self.clock_name {
-            words += &format!(" ({name})");
+            text += &format!(" ({name})");
         }
         if let Some(bound) = self.error_bound_ns {
-            words += &format!(", which states an error of {bound} ns");
+            text += &format!(", which states an error of {bound} ns");
         }
-        words
+        text
     }
 }
 
@@ -141,21 +141,21 @@ impl RtcView {
     }
 
     fn to_text(&self) -> String {
-        let mut words = self.name.clone();
+        let mut text = self.name.clone();
         if let Some(driver) = &self.driver {
-            words += &format!(" ({driver})");
+            text += &format!(" ({driver})");
         }
         match self.ahead_of_wall_clock_s {
-            None => words += ", which cannot be read",
-            // It shows whole seconds, and was read at another moment.
-            Some(-2..=2) => words += ", in step with the wall clock to within 2 s",
+            None => text += ", which cannot be read",
+            // It shows whole seconds, and was read at a slightly different moment.
+            Some(-2..=2) => text += ", within 2 s of the wall clock",
             Some(ahead) => {
-                let way = if ahead > 0 { "ahead of" } else { "behind" };
+                let side = if ahead > 0 { "ahead of" } else { "behind" };
                 let ahead = ahead.unsigned_abs();
-                words += &format!(", {ahead} s {way} the wall clock (it may keep local time)");
+                text += &format!(", {ahead} s {side} the wall clock (it may keep local time)");
             }
         }
-        words
+        text
     }
 }
 
@@ -165,14 +165,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_without_devices_has_none_and_fails_at_nothing() {
+    fn a_host_without_devices_has_empty_lists() {
         let host = Host::with(&[]);
         let devices = Devices::gather(host.root(), None);
         assert!(devices.vmclock.is_empty() && devices.ptp.is_empty() && devices.rtc.is_empty());
     }
 
     #[test]
-    fn devices_and_what_their_files_say() {
+    fn the_files_of_devices_are_read() {
         let host = Host::with(&[
             ("/dev/vmclock0", ""),
             ("/dev/ptp0", ""),

@@ -21,7 +21,7 @@ pub struct KernelView {
     /// The fields on which the clock's trust rests.
     #[serde(flatten)]
     pub state: Option<KernelState>,
-    /// The others; missing where only the library's way to ask is allowed.
+    /// The others; missing if a filter denies `clock_adjtime` and allows `adjtimex`.
     #[serde(flatten)]
     pub timex: Option<Timex>,
     /// Whether this operating system has no `adjtimex`, so that no permission would help.
@@ -110,7 +110,7 @@ fn or_none(flags: &[Flag]) -> String {
 fn max_error(kernel: &KernelState) -> String {
     let value = micros(kernel.maxerror_us);
     if !kernel.is_synchronized() {
-        format!("{value}, which says nothing while the state is ERROR")
+        format!("{value}, which means nothing while the state is ERROR")
     } else if kernel.states_no_bound() {
         format!(
             "{value}, a bare {} µs and its growth, so its writer states no bound",
@@ -216,11 +216,11 @@ mod tests {
         let mut kernel = KernelState::read().expect("no filter denies it in tests");
         kernel.state = 0;
         kernel.status = 0;
-        for (maxerror_us, words) in [(1500, "states no bound"), (51, "grows by 500 µs")] {
+        for (maxerror_us, part) in [(1500, "states no bound"), (51, "grows by 500 µs")] {
             kernel.maxerror_us = maxerror_us;
-            assert!(max_error(&kernel).contains(words), "{}", max_error(&kernel));
+            assert!(max_error(&kernel).contains(part), "{}", max_error(&kernel));
         }
         kernel.state = 5;
-        assert!(max_error(&kernel).contains("says nothing"));
+        assert!(max_error(&kernel).contains("means nothing"));
     }
 }

@@ -1,10 +1,10 @@
 //! The leap tables of this host: the one that the clock uses, and the one that tzdata keeps.
 //!
-//! The clock goes by the table that it was built with, since a program has to
-//! say so if it wants another. The kernel goes by what its time daemon tells it,
-//! and that is told by servers or by the host's table. Three opinions; on the
-//! day of a leap second they have to be one, and a kernel that was not told will
-//! be a second off from midnight on. A day before is the time to say so.
+//! The clock uses the table that it was built with, unless a program gives it another. The
+//! kernel uses what its time daemon tells it, and the daemon learns that from servers or
+//! from the host's table. On the day of a leap second all of them have to agree, because a
+//! kernel that was not told is a second off from midnight on. So the doctor warns a day
+//! before.
 
 use serde::Serialize;
 use truechimer::scale::LeapSecond;
@@ -17,23 +17,23 @@ use crate::output::Page;
 #[derive(Serialize)]
 pub struct TableView {
     pub source: String,
-    /// As UTC text; `null` where the table does not say.
+    /// As UTC text; `null` if the table does not say.
     pub expires: Option<String>,
     pub expired: bool,
 }
 
-/// Both tables, and what they have against the kernel.
+/// Both tables, and whether the kernel knows of their next leap second.
 #[derive(Serialize)]
 pub struct TablesView {
     /// The one that the clock uses.
     pub used: TableView,
-    /// The host's own; `null` where there is none that can be read.
+    /// The host's own; `null` if none can be read.
     pub system: Option<TableView>,
     /// Why it cannot be read.
     pub system_error: Option<String>,
-    /// Whether both have the same leap seconds; `null` where there is but one table.
+    /// Whether both have the same leap seconds; `null` if only one table can be read.
     pub agree: Option<bool>,
-    /// A leap second within a day of which the kernel has not been told, in a sentence.
+    /// A sentence about a leap second within a day that the kernel has not been told of.
     pub untold: Option<String>,
     /// Whether only the host's table has that leap second.
     pub untold_and_not_in_use: bool,
@@ -51,7 +51,7 @@ impl TableView {
     fn to_text(&self) -> String {
         let source = &self.source;
         match (&self.expires, self.expired) {
-            (None, _) => format!("{source}; it does not say until when it is complete"),
+            (None, _) => format!("{source}; it does not say when it expires"),
             (Some(expires), false) => format!("{source}; complete until {expires}"),
             (Some(expires), true) => {
                 format!("{source}; EXPIRED at {expires}: a leap second since then would be missing")
@@ -61,19 +61,19 @@ impl TableView {
 }
 
 impl TablesView {
-    /// What is to be said of the tables at `now`, as the wall clock shows it.
+    /// Compares the tables at `now`, as the wall clock shows it.
     pub fn new(
         now: UnixTime,
         system: Result<LeapTable, LeapTableError>,
         kernel: &LeapView,
-        shows: RealtimeScale,
+        scale: RealtimeScale,
     ) -> TablesView {
         let used = LeapTable::builtin();
         let (system, system_error) = match system {
             Ok(table) => (Some(table), None),
             Err(error) => (None, Some(error.to_string())),
         };
-        let of = |table| untold(now, table, kernel.state, shows);
+        let of = |table| untold(now, table, kernel.state, scale);
         let by_used = of(&used);
         let by_system = system.as_ref().and_then(of);
         let (leap, by) = match (by_used, by_system) {
@@ -90,16 +90,16 @@ impl TablesView {
         }
     }
 
-    fn used_to_text(&self) -> String {
-        let ignored = if self.used.expired { ". Expired but ignored: it is used on" } else { "" };
-        self.used.to_text() + ignored
+    fn used_text(&self) -> String {
+        let note = if self.used.expired { ". It is used although it has expired" } else { "" };
+        self.used.to_text() + note
     }
 
     pub fn lines(&self, page: &mut Page) {
-        page.line("table in use", &self.used_to_text());
+        page.line("table in use", &self.used_text());
         match (&self.system, &self.system_error) {
             (Some(table), _) => {
-                let same = if self.agree == Some(true) { "the same" } else { "OTHER" };
+                let same = if self.agree == Some(true) { "the same" } else { "DIFFERENT" };
                 page.line("system table", &format!("{}; {same} leap seconds", table.to_text()));
             }
             (None, Some(error)) => page.line("system table", error),
@@ -108,17 +108,18 @@ impl TablesView {
     }
 }
 
-/// The leap second that `table` has within the next day, and the kernel knows nothing of.
+/// The leap second that `table` has within the next day and that the kernel has not been told of.
 ///
-/// A wall clock that smears must not be told; one that cannot be asked may have been.
+/// There is nothing to warn of if the wall clock smears, because its kernel must not be
+/// told, or if the kernel's state cannot be read, because it may have been told.
 fn untold(
     now: UnixTime,
     table: &LeapTable,
     state: Option<&str>,
-    shows: RealtimeScale,
+    scale: RealtimeScale,
 ) -> Option<LeapSecond> {
     const DAY_NS: i64 = 86_400_000_000_000;
-    if matches!(shows, RealtimeScale::Smeared(_)) {
+    if matches!(scale, RealtimeScale::Smeared(_)) {
         return None;
     }
     let here = table.unix_to_interval(now.into()).ok()?.earliest();
@@ -182,9 +183,9 @@ mod tests {
             (LEAP - 60, Some("none"), unknown, true),
             (LEAP - 60, Some("none"), google, false),
         ];
-        for (now, state, shows, warned) in cases {
-            let leap = untold(unix(now), &LeapTable::builtin(), state, shows);
-            assert_eq!(leap.is_some(), warned, "{now} {state:?} {shows:?}");
+        for (now, state, scale, warned) in cases {
+            let leap = untold(unix(now), &LeapTable::builtin(), state, scale);
+            assert_eq!(leap.is_some(), warned, "{now} {state:?} {scale:?}");
         }
         let skipped = |state| untold(unix(JULY_2028 - 60), &newer(-1), Some(state), utc).is_some();
         assert!(skipped("none") && skipped("insert") && !skipped("delete"));
@@ -198,28 +199,28 @@ mod tests {
     #[test]
     fn a_leap_second_that_only_the_systems_table_has_is_warned_of_too() {
         let seen = view(JULY_2028 - 3600, Ok(newer(1)));
-        let words = seen.untold.as_deref().expect("a warning");
-        assert!(words.contains("2028-06-30T23:59:60Z by the system's leap table"), "{words}");
-        assert!(words.contains("STA_INS is not set") && seen.untold_and_not_in_use);
+        let text = seen.untold.as_deref().expect("a warning");
+        assert!(text.contains("2028-06-30T23:59:60Z by the system's leap table"), "{text}");
+        assert!(text.contains("STA_INS is not set") && seen.untold_and_not_in_use);
         assert_eq!(seen.agree, Some(false));
         let seen = view(LEAP - 3600, Ok(newer(1)));
-        assert!(seen.untold.is_some_and(|words| words.contains("the clock uses")));
+        assert!(seen.untold.is_some_and(|text| text.contains("the clock uses")));
         assert!(!seen.untold_and_not_in_use);
     }
 
     #[test]
-    fn the_table_in_use_is_named_and_its_expiry_is_ignored_aloud() {
+    fn the_table_in_use_is_named_and_its_expiry_is_shown() {
         let seen = view(1_795_500_000, Ok(LeapTable::builtin()));
         assert_eq!(
             (seen.used.expired, seen.agree, seen.untold.is_some()),
             (false, Some(true), false)
         );
-        let words = seen.used_to_text();
-        assert!(words.contains("built into") && words.contains("until 2027-06-28"), "{words}");
+        let text = seen.used_text();
+        assert!(text.contains("built into") && text.contains("until 2027-06-28"), "{text}");
         let missing = Err(LeapTableError::NotFound { searched: vec!["/nowhere".into()] });
         let seen = view(1_814_140_800, missing);
-        let words = seen.used_to_text();
-        assert!(words.contains("EXPIRED") && words.contains("xpired but ignored"), "{words}");
+        let text = seen.used_text();
+        assert!(text.contains("EXPIRED") && text.contains("although it has expired"), "{text}");
         assert!(seen.system_error.is_some_and(|error| error.contains("tzdata")));
     }
 }

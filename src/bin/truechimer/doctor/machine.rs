@@ -1,8 +1,8 @@
-//! Whether the host is a virtual machine, and whose.
+//! Whether the host is a virtual machine, and of which hypervisor.
 //!
-//! It matters since a virtual machine can be stopped without its clocks noticing.
-//! Hypervisors try to look like the real thing, so this is a collection of
-//! traces, and the answer names those that it rests on.
+//! This matters because a hypervisor can pause a virtual machine, and its clocks do not show
+//! that. Hypervisors imitate real machines, so this module looks for traces, and the report
+//! names those that were found.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use serde::Serialize;
 use super::{clocksource, contents_of, first_line_of};
 use crate::output::Page;
 
-/// A virtual machine, if it is one.
+/// Whether the host is a virtual machine.
 #[derive(Serialize)]
 pub struct MachineView {
     pub virtual_machine: bool,
-    /// Who makes it, where that shows.
+    /// Its hypervisor, if it can be told.
     pub hypervisor: Option<&'static str>,
-    /// What shows it.
+    /// The traces that were found.
     pub evidence: Vec<String>,
 }
 
-/// How hypervisors call themselves in the firmware's tables, and their names.
+/// What hypervisors write into the firmware's tables, and their names.
 const PRODUCTS: [(&str, &str); 16] = [
     ("Amazon EC2", "Amazon EC2"),
     ("Google Compute Engine", "Google Compute Engine"),
@@ -61,10 +61,10 @@ impl MachineView {
         if flag == Some(true) {
             found(None, "the processor's flag `hypervisor`".to_owned());
         }
-        // The same words stand on the bare machines of some clouds, without the flag.
+        // The bare machines of some clouds have the same names in their tables, but not the flag.
         if flag != Some(false) {
-            if let Some((word, name)) = firmware_name(root) {
-                found(Some(name), format!("the firmware's `{word}`"));
+            if let Some((product, name)) = firmware_name(root) {
+                found(Some(name), format!("the firmware's `{product}`"));
             }
         }
         if contents_of(root, "/proc/sys/kernel/osrelease").to_lowercase().contains("microsoft") {
@@ -89,34 +89,34 @@ impl MachineView {
 
     pub fn lines(&self, has_vmclock: bool, page: &mut Page) {
         if !self.virtual_machine {
-            page.line("machine", "no sign of a virtual one");
+            page.line("machine", "no trace of a virtual one");
             return;
         }
         let name = self.hypervisor.unwrap_or("of an unknown kind");
         let evidence = self.evidence.join(", ");
         page.line("machine", &format!("a virtual one, {name}: by {evidence}"));
         if !has_vmclock {
-            let limit = "if the hypervisor pauses this machine its clocks do not show it, and the \
-                         error bounds do not count that time (no VMClock device)";
+            let limit = "if the hypervisor pauses this machine, its clocks do not show it, and the \
+                         error bounds do not include that time (no VMClock device)";
             page.line("", limit);
         }
     }
 }
 
-/// The flag `hypervisor` of x86 processors; `None` where processors have no such flags.
+/// The flag `hypervisor` of x86 processors; `None` if the processor has no list of flags.
 fn processor_flag(root: &Path) -> Option<bool> {
     let cpuinfo = contents_of(root, "/proc/cpuinfo");
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags"))?;
     Some(flags.split_whitespace().any(|flag| flag == "hypervisor"))
 }
 
-/// The word in the firmware's tables that names a hypervisor, and that one's name.
+/// The text in the firmware's tables that shows a hypervisor, and the hypervisor's name.
 fn firmware_name(root: &Path) -> Option<(&'static str, &'static str)> {
     const FIELDS: [&str; 5] =
         ["sys_vendor", "product_name", "board_vendor", "bios_vendor", "bios_version"];
-    let words = FIELDS.map(|field| first_line_of(root, &format!("/sys/class/dmi/id/{field}")));
-    let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    PRODUCTS.into_iter().find(|(word, _)| words.contains(word))
+    let fields = FIELDS.map(|field| first_line_of(root, &format!("/sys/class/dmi/id/{field}")));
+    let fields = fields.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    PRODUCTS.into_iter().find(|(product, _)| fields.contains(product))
 }
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
     const CLOCKSOURCE: &str = "/sys/devices/system/clocksource/clocksource0/available_clocksource";
 
     #[test]
-    fn virtual_machines_and_bare_ones() {
+    fn virtual_machines_are_told_from_bare_ones() {
         let vendor = |name| ("/sys/class/dmi/id/sys_vendor", name);
         let product = |name| ("/sys/class/dmi/id/product_name", name);
         let cases: &[(Files, bool, Option<&str>)] = &[
@@ -146,7 +146,7 @@ mod tests {
                 Some("Hyper-V"),
             ),
             (&[NO_FLAG, vendor("Microsoft Corporation\n"), product("Surface Pro\n")], false, None),
-            // No flags on ARM: there the firmware's word has to do.
+            // ARM has no such flags, so the firmware's tables decide.
             (&[("/proc/cpuinfo", "Features : fp\n"), vendor("QEMU\n")], true, Some("QEMU")),
             (&[("/proc/device-tree/hypervisor/compatible", "linux,kvm\0")], true, Some("KVM")),
             (&[("/sys/hypervisor/type", "xen\n")], true, Some("Xen")),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_no_error() {
+    fn bytes_that_are_not_utf_8_are_accepted() {
         let host = Host::with(&[NO_FLAG]);
         std::fs::write(host.root().join("proc/cpuinfo"), b"flags: \xff\xfe hypervisor\n")
             .expect("ours");

@@ -1,13 +1,12 @@
-//! `truechimer doctor`: may this host's clock be believed, why, and what to do.
+//! `truechimer doctor`: whether this host's clock can be trusted, why, and what to do.
 //!
-//! The verdict is the clock's own: a [`Clock`](truechimer::Clock) is built, and
-//! asked. All the rest explains it, and is read from files that any user may
-//! read. A file that is not there, or may not be read, is a fact about the
-//! host and no error: each part says what it could see.
+//! The verdict is the clock's own, because a [`Clock`](truechimer::Clock) is built and read.
+//! Everything else explains it, and comes from files that any user may read. A file that is
+//! missing or cannot be read is a fact about the host, not an error, so each part reports
+//! what it could see.
 //!
-//! Each part gathers its facts below a root directory, so that tests can give
-//! it the host they need, and is written down twice: as data for `--json`, and
-//! as lines for people.
+//! Each part reads its facts below a root directory, so that tests can make the host they
+//! need. Each is printed in two forms: as data for `--json`, and as lines for people.
 
 mod advice;
 mod clocksource;
@@ -31,7 +30,7 @@ use crate::output::{self, Page, Paint, Tone};
 use crate::reading::{Reading, plus_minus};
 use crate::{CommandError, Outcome};
 
-/// All that was found.
+/// The facts, and what follows from them.
 #[derive(Serialize)]
 struct Diagnosis {
     /// The first line for people.
@@ -55,21 +54,21 @@ struct Diagnosis {
 }
 
 pub fn run(args: &DoctorArgs) -> Result<Outcome, CommandError> {
-    // With its thread, so that what the thread may not do shows too.
+    // With its thread, so that a denied call of the thread shows too.
     let clock = match args.clock.builder().build() {
-        // Asking for a counter that may not be trusted is a question for the doctor.
+        // A counter that cannot be trusted is a finding, so the diagnosis goes on without it.
         Err(BuildError::CounterUntrusted { kind, why }) => {
-            let refusal = with_option_names(&BuildError::CounterUntrusted { kind, why });
-            output::print_error(&format!("{refusal}. Going on with `--counter auto`."));
+            let reason = with_option_names(&BuildError::CounterUntrusted { kind, why });
+            output::print_error(&format!("{reason}. Going on with `--counter auto`."));
             args.clock.builder().counter(truechimer::CounterKind::Auto).build()?
         }
         built => built?,
     };
-    // `build()` does not wait long for the thread's first answers, and a busy host needs longer.
+    // `build()` does not wait long for the thread's first samples, and a busy host needs longer.
     let _ = clock.refresh();
     let report = clock.report();
-    let shows = args.clock.wall_scale.unwrap_or_default();
-    let diagnosis = Diagnosis::gather(&report, shows, Path::new("/"));
+    let scale = args.clock.wall_scale.unwrap_or_default();
+    let diagnosis = Diagnosis::gather(&report, scale, Path::new("/"));
     if args.json {
         output::write_json(&diagnosis)?;
     } else {
@@ -79,7 +78,7 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome, CommandError> {
 }
 
 impl Diagnosis {
-    fn gather(report: &Report, shows: RealtimeScale, root: &Path) -> Diagnosis {
+    fn gather(report: &Report, scale: RealtimeScale, root: &Path) -> Diagnosis {
         let reading = Reading::from(report);
         let kernel = kernel::KernelView::read();
         let leap = scales::LeapView::new(kernel.state.as_ref());
@@ -91,7 +90,7 @@ impl Diagnosis {
             counter_details: clocksource::CounterView::gather(report, root),
             daemons: daemons::DaemonView::gather(),
             tai: scales::TaiView::new(kernel.state.as_ref()),
-            leap_tables: leap_tables::TablesView::new(now, system, &leap, shows),
+            leap_tables: leap_tables::TablesView::new(now, system, &leap, scale),
             leap,
             virtual_machine: machine::MachineView::gather(root),
             container: container::ContainerView::gather(root, &|name| std::env::var(name).ok()),
@@ -146,38 +145,39 @@ impl Diagnosis {
     }
 }
 
-/// The answer, in one sentence.
+/// The verdict in one sentence.
 fn verdict(report: &Report, reading: &Reading) -> String {
     let how_well = report.now.map_or_else(|_| String::new(), |interval| plus_minus(&interval));
     match (reading.status, &reading.reason) {
         ("synchronized", None) => {
-            format!("This host's clock may be believed: UTC is known to {how_well}.")
+            format!("This host's clock can be trusted: UTC is known to {how_well}.")
         }
         ("assumed", None) => {
-            format!("This host's clock is believed on your word alone, to {how_well}.")
+            format!("This host's clock is assumed to be right because you say so, to {how_well}.")
         }
-        (_, Some(reason)) => format!("This host's clock may not be believed: {reason}."),
+        (_, Some(reason)) => format!("This host's clock cannot be trusted: {reason}."),
         (status, None) => format!("This host's clock is {status}."),
     }
 }
 
-/// The first line of a file below `root`, without the space around it or anything that
-/// a terminal would obey; `None` if it says nothing.
+/// The first line of a file below `root`, without control characters and the space around
+/// it; `None` if nothing is left or the file cannot be read.
 fn first_line_of(root: &Path, path: &str) -> Option<String> {
     let bytes = std::fs::read(root.join(path.trim_start_matches('/'))).ok()?;
     let text = String::from_utf8_lossy(&bytes);
-    let word: String = text.lines().next()?.chars().filter(|c| !c.is_control()).collect();
-    let word = word.trim();
-    (!word.is_empty()).then(|| word.to_owned())
+    let line: String = text.lines().next()?.chars().filter(|c| !c.is_control()).collect();
+    let line = line.trim();
+    (!line.is_empty()).then(|| line.to_owned())
 }
 
-/// All of a text file below `root`; empty if it cannot be read.
+/// The contents of a text file below `root`; empty if it cannot be read.
 fn contents_of(root: &Path, path: &str) -> String {
     let bytes = std::fs::read(root.join(path.trim_start_matches('/'))).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// What a directory below `root` holds, by name; empty if it cannot be read.
+/// The sorted names in a directory below `root` that begin with `prefix`; empty if it
+/// cannot be read.
 fn entries_of(root: &Path, path: &str, prefix: &str) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir(root.join(path.trim_start_matches('/'))) else {
         return Vec::new();
@@ -191,14 +191,14 @@ fn entries_of(root: &Path, path: &str, prefix: &str) -> Vec<String> {
     names
 }
 
-/// A host made of files, for tests.
+/// A root directory with the files of a host, for tests.
 #[cfg(test)]
 mod fake_root {
     use std::fs;
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    /// Paths, and what they hold.
+    /// Paths and contents.
     pub type Files<'a> = &'a [(&'a str, &'a str)];
 
     pub struct Host(PathBuf);

@@ -1,4 +1,4 @@
-//! TAI − UTC and leap seconds: what the kernel was told, and what the table says.
+//! TAI − UTC and leap seconds, by the kernel and by the leap table.
 
 use serde::Serialize;
 use truechimer::scale::UnixToTai;
@@ -7,10 +7,10 @@ use truechimer::{LeapTable, UnixTime};
 
 use crate::output::Page;
 
-/// TAI − UTC, from both.
+/// TAI − UTC by both.
 #[derive(Serialize)]
 pub struct TaiView {
-    /// As the kernel was told, in seconds; 0 if nobody told it.
+    /// As the kernel was told, in seconds; 0 if it was not told.
     pub kernel_s: Option<i32>,
     /// By the built-in leap table, in seconds.
     pub table_s: Option<i32>,
@@ -25,27 +25,27 @@ impl TaiView {
     }
 
     pub fn lines(&self, page: &mut Page) {
-        let words = match (self.kernel_s, self.table_s) {
-            (None, _) => "not known, since the kernel cannot be asked".to_owned(),
+        let text = match (self.kernel_s, self.table_s) {
+            (None, _) => "not known, because adjtimex cannot be read".to_owned(),
             (Some(_), None) => "the clock shows a time that the leap table does not cover".into(),
             (Some(kernel), Some(table)) if kernel == table => {
                 format!("{table} s; the kernel and the leap table agree")
             }
             (Some(0), Some(table)) => {
-                format!("{table} s by the leap table; nobody told the kernel (it says 0)")
+                format!("{table} s by the leap table; the kernel was not told (it says 0)")
             }
             (Some(kernel), Some(table)) => format!(
                 "{table} s by the leap table, {kernel} s by the kernel: one of them is wrong"
             ),
         };
-        page.line("TAI − UTC", &words);
+        page.line("TAI − UTC", &text);
     }
 }
 
-/// What is coming.
+/// The next leap second, as far as the kernel and the table know.
 #[derive(Serialize)]
 pub struct LeapView {
-    /// none, insert, delete, in_progress or passed; `null` if the kernel cannot be asked.
+    /// none, insert, delete, in_progress or passed; `null` if adjtimex cannot be read.
     pub state: Option<&'static str>,
     /// Whether the clock's table has a leap second within a day of now.
     pub listed_within_a_day: bool,
@@ -59,7 +59,7 @@ impl LeapView {
         let state = kernel.map(|kernel| match (kernel.state, kernel.status) {
             (3, _) => "in_progress",
             (4, _) => "passed",
-            // The state ERROR hides the others, the flags stay.
+            // The state ERROR hides the others, but the flags stay.
             (_, status) if status & STA_INS != 0 => "insert",
             (_, status) if status & STA_DEL != 0 => "delete",
             _ => "none",
@@ -71,18 +71,18 @@ impl LeapView {
     }
 
     pub fn lines(&self, page: &mut Page) {
-        let words = match self.state {
-            None => "not known, since the kernel cannot be asked",
+        let text = match self.state {
+            None => "not known, because adjtimex cannot be read",
             Some("insert") => "the kernel will insert one at the end of this UTC day",
             Some("delete") => "the kernel will delete one at the end of this UTC day",
             Some("in_progress") => "one is in progress",
-            Some("passed") => "one has passed just now",
+            Some("passed") => "one has just passed",
             Some(_) => "the kernel has not been told of one",
         };
         let listed = if self.listed_within_a_day { "has one" } else { "has none" };
         page.line(
             "leap second",
-            &format!("{words}; the clock's table {listed} within a day of now"),
+            &format!("{text}; the clock's table {listed} within a day of now"),
         );
     }
 }
@@ -92,7 +92,7 @@ fn table_offset(unix_ns: i64) -> Option<i32> {
     LeapTable::builtin().offsets_near(seconds, 0).map(|(_, offset)| offset)
 }
 
-/// What a wall clock that shows this says in UTC.
+/// The UTC text of a wall clock that shows `unix_ns`; `None` outside of the leap table.
 pub fn utc_of_unix(unix_ns: i64) -> Option<String> {
     match LeapTable::builtin().unix_to_tai(UnixTime::from_nanos(unix_ns)).ok()? {
         UnixToTai::Unique(t) | UnixToTai::Ambiguous(t, _) => Some(t.to_string()),
@@ -123,9 +123,9 @@ mod tests {
             (1_700_000_000, 0, 0, "none", false),
             (1_700_000_000, 5, 0x40, "none", false),
         ];
-        for (unix, state, status, word, listed) in cases {
+        for (unix, state, status, name, listed) in cases {
             let view = LeapView::new(Some(&at(unix, state, status, 0)));
-            assert_eq!((view.state, view.listed_within_a_day), (Some(word), listed), "{unix}");
+            assert_eq!((view.state, view.listed_within_a_day), (Some(name), listed), "{unix}");
         }
         assert_eq!(LeapView::new(None).state, None);
     }

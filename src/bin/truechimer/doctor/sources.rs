@@ -1,4 +1,4 @@
-//! Who was asked for the time, what they said, and by which settings.
+//! The sources of time, what each reported last, and the clock's settings.
 
 use std::time::Duration;
 
@@ -10,18 +10,19 @@ use crate::args::with_option_names;
 use crate::output::{Page, rounded_up};
 use crate::reading::IntervalView;
 
-/// A source, and its last word.
+/// A source, and its last report.
 #[derive(Serialize)]
 pub struct SourceView {
     pub name: String,
+    /// Whether it stated a bound.
     pub vouches: bool,
-    /// What it vouched for.
+    /// The interval that it stated; `null` if it stated none.
     pub interval: Option<IntervalView>,
-    /// Why it does not vouch, in its words.
+    /// Why it stated none.
     pub refusal: Option<String>,
     /// How long ago it answered.
     pub age_ns: Option<u64>,
-    /// How long it has been asked without an answer.
+    /// How long it has been sampled without an answer.
     pub asked_for_ns: Option<u64>,
     pub samples: u64,
     pub failures: u64,
@@ -51,22 +52,22 @@ impl From<&SourceReport> for SourceView {
 
 impl SourceView {
     fn to_text(&self) -> String {
-        let mut words = match (&self.interval, &self.refusal) {
+        let mut text = match (&self.interval, &self.refusal) {
             (Some(interval), _) => {
                 let half = rounded_up(Duration::from_nanos(interval.error_ns));
-                format!("vouches for ± {half}")
+                format!("states ± {half}")
             }
-            (None, Some(refusal)) => format!("does not vouch: {refusal}"),
+            (None, Some(refusal)) => format!("states no bound: {refusal}"),
             (None, None) => "has not answered yet".to_owned(),
         };
         if let Some(since) = self.asked_for_ns {
             let since = rounded_up(Duration::from_nanos(since));
-            words += &format!("; asked again {since} ago, and silent since");
+            text += &format!("; sampled again {since} ago, without an answer so far");
         }
         if self.contradictions > 0 {
-            words += &format!("; contradicted what was known {} times", self.contradictions);
+            text += &format!("; contradicted earlier evidence {} times", self.contradictions);
         }
-        words
+        text
     }
 }
 
@@ -93,7 +94,7 @@ impl From<&SamplerReport> for SamplerView {
     }
 }
 
-/// What was assumed.
+/// The clock's limits.
 #[derive(Serialize)]
 pub struct LimitsView {
     pub max_drift_ppm: u32,
@@ -126,7 +127,8 @@ pub fn lines(sources: &[SourceView], sampler: &SamplerView, limits: &LimitsView,
     page.line(
         "limits",
         &format!(
-            "the counter's rate is within {} ppm of nominal; wider than {width} is an error",
+            "the counter's rate is within {} ppm of nominal; an interval wider than {width} is \
+             an error",
             limits.max_drift_ppm
         ),
     );

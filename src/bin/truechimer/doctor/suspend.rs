@@ -1,4 +1,5 @@
-//! How long the host has slept: then its counters stood still, and its wall clock came from the RTC.
+//! How long the host was suspended. Its counters may stand still then, and the kernel sets the
+//! wall clock from the RTC afterwards.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use super::contents_of;
 use crate::output::{Page, rounded_up};
 
-/// How long the host has slept since it booted.
+/// How long the host has been suspended since it booted.
 #[derive(Serialize)]
 pub struct SuspendView {
     /// BOOTTIME − MONOTONIC, less what a time namespace adds; 0 below the 1 ms by
@@ -31,21 +32,21 @@ impl SuspendView {
     }
 
     pub fn lines(&self, page: &mut Page) {
-        let slept = match self.suspended_ns {
+        let time = match self.suspended_ns {
             None => "not known, because no clock that can be read here shows it".to_owned(),
             Some(0) => "never since boot (BOOTTIME − MONOTONIC is 0)".to_owned(),
             Some(ns) => {
-                let slept = rounded_up(Duration::from_nanos(ns));
-                format!("for {slept} in all since boot (BOOTTIME − MONOTONIC)")
+                let time = rounded_up(Duration::from_nanos(ns));
+                format!("for {time} in all since boot (BOOTTIME − MONOTONIC)")
             }
         };
         let namespace = if self.time_namespace { "; in a time namespace" } else { "" };
-        page.line("suspended", &format!("{slept}{namespace}"));
+        page.line("suspended", &format!("{time}{namespace}"));
     }
 }
 
-/// By how much a time namespace moves BOOTTIME further than MONOTONIC; `None` where
-/// there is none, or it moves nothing.
+/// By how much a time namespace moves BOOTTIME further than MONOTONIC; `None` if there is no
+/// namespace, or it moves neither.
 fn namespace_offset_ns(offsets: &str) -> Option<i128> {
     let offset_of = |clock: &str| {
         let line = offsets.lines().find_map(|line| line.trim_start().strip_prefix(clock))?;
