@@ -176,6 +176,6 @@ fn main() {
             println!("{:<46} {least:>8.2} {median:>8.2} {:>8.2}", case.name, median / ours);
         }
     }
-    // Keep the optimizer from learning that the table never says "skipped".
+    // Otherwise the optimizer might learn that the table never returns `Skipped`.
     black_box(UnixToTai::Skipped);
 }

@@ -1,6 +1,6 @@
 //! Durable fences: reopened, killed, and shared by real processes.
 //!
-//! Children are this test program again, told by their environment what to do.
+//! A child process is this test program again. Its environment says what it has to do.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -11,25 +11,25 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use truechimer::RecordError;
-use truechimer::fence::{AdmitError, DurableFence, FencingToken, SharedFence, StaleToken};
+use truechimer::fence::{DurableFence, FenceError, FencingToken, SharedFence, StaleToken};
 
 const PART: &str = "TRUECHIMER_FENCE_TEST_PART";
 const PLACE: &str = "TRUECHIMER_FENCE_TEST_PLACE";
 const SEED: &str = "TRUECHIMER_FENCE_TEST_SEED";
-const PATIENCE: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 const TURNS: u64 = 40;
 
-/// Ended with the test, whatever becomes of it.
-struct Started(Child);
+/// A child process that is killed when the test ends, also if it fails.
+struct ChildGuard(Child);
 
-impl Drop for Started {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn start(part: &str, place: &Path, seed: u64) -> Started {
+fn start(part: &str, place: &Path, seed: u64) -> ChildGuard {
     let me = std::env::current_exe().expect("a test knows its own path");
     let child = Command::new(me)
         .args(["the_child", "--exact", "--nocapture"])
@@ -39,10 +39,10 @@ fn start(part: &str, place: &Path, seed: u64) -> Started {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
-    Started(child.expect("the test can start itself"))
+    ChildGuard(child.expect("the test can start itself"))
 }
 
-/// Not a test of its own: what a child does. Without its environment it does nothing.
+/// Not a test, but the program of a child. Without its environment it does nothing.
 #[test]
 fn the_child() {
     let Ok(part) = std::env::var(PART) else { return };
@@ -58,7 +58,7 @@ fn the_child() {
 }
 
 fn raise_until_killed(place: &Path) {
-    let fence = DurableFence::open(place.join("fence")).expect("nobody else has it");
+    let fence = DurableFence::open(place.join("fence")).expect("no other process has it");
     println!();
     for next in fence.newest().get() + 1.. {
         fence.admit(FencingToken(next)).expect("the disk takes it");
@@ -68,7 +68,7 @@ fn raise_until_killed(place: &Path) {
 
 /// The processes take tokens from a counter that all of them see, and come late with some.
 fn admit_and_log(place: &Path, seed: u64) {
-    let fence = SharedFence::open(place.join("fence"), PATIENCE).expect("it can be had");
+    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
     let mut log = open_log(place);
     for turn in 0..TURNS {
         // Larger from turn to turn in each process, and different in each.
@@ -79,8 +79,7 @@ fn admit_and_log(place: &Path, seed: u64) {
             write_token(&mut log, token);
         });
         match admitted {
-            Ok(()) | Err(AdmitError::Stale(_)) => {}
-            Err(AdmitError::Record(other)) => panic!("{other}"),
+            Ok(()) | Err(FenceError::Stale(_)) => {}
             Err(other) => panic!("{other}"),
         }
     }
@@ -88,7 +87,7 @@ fn admit_and_log(place: &Path, seed: u64) {
 
 /// The broken form: let in first, and written some time after, when the parent says so.
 fn admit_then_log(place: &Path, token: FencingToken) {
-    let fence = SharedFence::open(place.join("fence"), PATIENCE).expect("it can be had");
+    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
     fence.with(token, || ()).expect("no newer token was let in yet");
     println!("\n=> {token}");
     let mut told = String::new();
@@ -121,7 +120,7 @@ fn between_processes_no_stale_token_is_let_in_after_a_newer_one() {
     }
     let written = written(place.path());
     assert!(written.is_sorted(), "{written:?}");
-    // All of them wrote: the last of each turn's three at least.
+    // In each turn at least one of the three wrote.
     assert!(written.len() as u64 >= TURNS, "{written:?}");
 }
 
@@ -151,7 +150,7 @@ fn processes_that_write_after_they_were_let_in_are_caught() {
 }
 
 #[test]
-fn whatever_was_let_in_before_a_kill_is_not_forgotten() {
+fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
     let place = tempfile::tempdir().expect("a place for files");
     let mut newest = FencingToken::MIN;
     for round in 0..6 {
@@ -165,15 +164,20 @@ fn whatever_was_let_in_before_a_kill_is_not_forgotten() {
             newest = FencingToken(token);
             answered += 1;
             if answered == 10 + round {
-                // It is in the middle of something by now. What it still says, counts too.
+                // It may be in the middle of a write. The lines that it still prints count, too.
                 child.0.kill().expect("our own child");
             }
         }
         drop(child);
         let fence = DurableFence::open(place.path().join("fence")).expect("a whole file");
-        assert!(fence.newest() >= newest, "{} was let in, {} is kept", newest, fence.newest());
+        assert!(
+            fence.newest() >= newest,
+            "{} was admitted, but {} is stored",
+            newest,
+            fence.newest()
+        );
         let zombie = FencingToken(newest.get() - 1);
-        assert!(matches!(fence.admit(zombie), Err(AdmitError::Stale(_))));
+        assert!(matches!(fence.admit(zombie), Err(FenceError::Stale(_))));
     }
 }
 
@@ -185,19 +189,22 @@ fn a_fence_has_one_owner() {
     let second = DurableFence::open(&path);
     assert!(matches!(&second, Err(e @ RecordError::Locked { .. }) if e.is_transient()));
     let shared = SharedFence::open(&path, Duration::from_millis(20));
-    assert!(matches!(shared, Err(RecordError::Locked { .. })), "its patience ends");
+    assert!(
+        matches!(shared, Err(RecordError::Locked { .. })),
+        "it waits no longer than its timeout"
+    );
     drop(fence);
-    assert!(SharedFence::open(&path, PATIENCE).is_ok());
+    assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_ok());
 }
 
 #[test]
-fn what_is_not_a_fence_is_neither_read_as_one_nor_changed() {
+fn a_file_that_is_not_a_fence_is_neither_read_as_one_nor_changed() {
     let place = tempfile::tempdir().expect("a place for files");
     let path = place.path().join("fence");
     for content in [&b"34"[..], &[0; 32], b"tchimer1fence\0\0\0"] {
         fs::write(&path, content).expect("it can be written");
         assert!(DurableFence::open(&path).is_err(), "{content:?}");
-        assert!(SharedFence::open(&path, PATIENCE).is_err(), "{content:?}");
+        assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_err(), "{content:?}");
         assert_eq!(fs::read(&path).expect("still there"), content);
     }
 }
@@ -215,7 +222,7 @@ fn threads_of_one_owner_agree_with_the_file() {
                     let token = FencingToken(1 + turn * 3 + (turn + seed) % 3);
                     match fence.admit(token) {
                         Ok(()) => assert!(fence.newest() >= token),
-                        Err(AdmitError::Stale(stale)) => assert!(stale.newest > token),
+                        Err(FenceError::Stale(stale)) => assert!(stale.newest > token),
                         Err(other) => panic!("{other}"),
                     }
                 }
@@ -230,7 +237,7 @@ fn threads_of_one_owner_agree_with_the_file() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn reopening_changes_no_answer(
+    fn reopening_a_fence_changes_no_answer(
         steps in prop::collection::vec((prop_oneof![0u64..6, any::<u64>()], 0u8..3), 1..12),
     ) {
         let place = tempfile::tempdir()?;
@@ -245,7 +252,7 @@ proptest! {
             };
             let answer = if how == 0 {
                 owned = None;
-                SharedFence::open(&path, PATIENCE)?.with(offered, || ())
+                SharedFence::open(&path, LOCK_TIMEOUT)?.with(offered, || ())
             } else {
                 if how == 1 {
                     owned = None;
@@ -257,7 +264,7 @@ proptest! {
             };
             match answer {
                 Ok(()) => prop_assert_eq!(Ok(()), expected),
-                Err(AdmitError::Stale(stale)) => prop_assert_eq!(Err(stale), expected),
+                Err(FenceError::Stale(stale)) => prop_assert_eq!(Err(stale), expected),
                 Err(other) => return Err(TestCaseError::fail(other.to_string())),
             }
             newest = newest.max(offered);

@@ -1,7 +1,7 @@
 //! All 27 leap seconds, each second from a minute before to a minute after, against two oracles.
 //!
-//! `data/leap_oracle.csv` was made by ERFA (see `data/make_leap_oracle.py`); glibc's `date`
-//! on tzdata's `right/UTC` is asked at run time, where it is installed.
+//! ERFA made `data/leap_oracle.csv` (see `data/make_leap_oracle.py`). The second oracle is
+//! glibc's `date` with tzdata's `right/UTC`, which runs during the test if it is installed.
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ fn nanoseconds_stay_with_their_second() {
     }
 }
 
-/// The way from TAI that compares TAI with the list's UTC times, as several libraries do.
+/// The broken way from TAI, which compares TAI with the UTC times of the list, as several libraries do.
 fn naive_tai_to_utc(table: &LeapTable, t: Timestamp) -> Option<Utc> {
     let seconds = t.tai_nanos() / SECOND;
     let entry = table.entries().filter(|entry| entry.since.seconds() <= seconds).last()?;

@@ -1,8 +1,8 @@
 //! Made-up leap seconds, inserted and skipped, against `zic` and glibc's `date`.
 //!
-//! `zic` compiles the leaps into a TZif file with code of its own; `date` reads that file with
-//! glibc's. The crate reads the same file, and a leap-seconds.list that says the same; all must
-//! agree on every second around every leap.
+//! `zic` compiles the leap seconds into a TZif file, and glibc's `date` reads that file. The
+//! crate reads the same file and a leap-seconds.list with the same contents. All of them must
+//! agree on every second around every leap second.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ const SECOND: i64 = 1_000_000_000;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-/// Midnights (year, month, whether the second before it is inserted), each at a month's start.
+/// Midnights at the start of a month (year, month, whether the second before it is inserted).
 const SCENARIOS: [&[(i32, usize, bool)]; 4] = [
     &[(1972, 7, true), (1973, 1, true), (2028, 1, true), (2028, 7, false)],
     &[(1972, 7, false), (1973, 1, false), (1973, 7, true), (2031, 4, false)],
@@ -27,7 +27,7 @@ const SCENARIOS: [&[(i32, usize, bool)]; 4] = [
     &[(1974, 1, false), (1975, 1, false), (1976, 1, false), (2000, 3, true), (2036, 1, false)],
 ];
 
-/// A folder that goes away with the test.
+/// A folder that is deleted at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -47,7 +47,7 @@ impl Drop for Folder {
 fn midnight(year: i32, month: usize) -> i64 {
     let utc = Utc::new((year as u16, month as u8, 1), (0, 0, 0), 0).expect("a date");
     let gap = i64::from(utc.year()) - 1970;
-    // The crate's calendar is tested elsewhere; here days are counted year by year.
+    // Counts days year by year, so that the test does not rely on the crate's calendar.
     let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let years: i64 = (0..gap).map(|i| if leap(1970 + i) { 366 } else { 365 }).sum();
     let february = if leap(i64::from(year)) { 29 } else { 28 };

@@ -9,63 +9,43 @@
 //! stamp, and `ORDER BY stamp` is the order in which things happened. Stamps are
 //! durable: a second run goes on above the first.
 //!
-//! SQLite has one writer at a time. It is held while the stamp is chosen and the
-//! row is committed, and let go before the wait: waiting is done together, by
-//! one releaser for all that has gathered.
+//! SQLite has one writer at a time. Its lock is held while the stamp is chosen and the
+//! row is committed, and released before the wait. One releaser waits for all commits
+//! that have gathered, together.
 
 use std::path::Path;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, params};
 use truechimer::wait::Batch;
-use truechimer::{ClockError, Hlc, Interval, PendingCommit, Stamp, Timestamp, TrueTime, Waiter};
+use truechimer::{Clock, Hlc, PendingCommit, Stamp, Waiter};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 const CLIENTS: usize = 4;
 const ROWS: usize = 25;
 
-/// The wall clock, vouched for to 2 ms, for this example's sake. In a real
-/// program this is `truechimer::Clock`, which asks the kernel what it knows.
-struct Host {
-    base: i64,
-    began: Instant,
-}
-
-impl Host {
-    fn new() -> Result<Host, Failure> {
-        // The wall clock is read once, so that a step of it cannot hurt here.
-        let unix = SystemTime::UNIX_EPOCH.elapsed()?.as_nanos();
-        Ok(Host { base: i64::try_from(unix)? + 37_000_000_000, began: Instant::now() })
-    }
-}
-
-impl TrueTime for Host {
-    fn now(&self) -> Result<Interval, ClockError> {
-        let nanos = self.base + self.began.elapsed().as_nanos() as i64;
-        Ok(Interval::from(Timestamp::from_tai_nanos(nanos)).widen(Duration::from_millis(2)))
-    }
-}
-
-/// A committed row that nobody may hear of yet, and who is to hear of it.
+/// A committed row that is not acknowledged yet, and the client that waits for that.
 struct Committed {
     stamp: PendingCommit,
     client: Sender<Stamp>,
 }
 
 struct Store {
-    hlc: Hlc<Arc<Host>>,
-    waiter: Waiter<Arc<Host>>,
+    hlc: Hlc<Clock>,
+    waiter: Waiter<Clock>,
     database: Mutex<Connection>,
     release: Sender<Committed>,
 }
 
 impl Store {
     fn open(place: &Path, release: Sender<Committed>) -> Result<Store, Failure> {
-        let clock = Arc::new(Host::new()?);
+        // So that the example runs on every host, it assumes that the wall clock is right
+        // to 2 ms. A program in production asks the kernel, with `Clock::new()`.
+        let clock = Clock::builder().assume_error(Duration::from_millis(2)).build()?;
         let database = Connection::open(place.join("rows.sqlite"))?;
         database.pragma_update(None, "journal_mode", "WAL")?;
         database.execute_batch(
@@ -76,7 +56,7 @@ impl Store {
         Ok(Store { hlc, waiter, database, release })
     }
 
-    /// Commits a row, and returns its stamp once everybody may know of it.
+    /// Commits a row, and returns its stamp once that may be acknowledged.
     fn insert(&self, value: &str) -> Result<Stamp, Failure> {
         let (client, answer) = channel();
         {
@@ -92,7 +72,7 @@ impl Store {
         Ok(answer.recv()?)
     }
 
-    /// Waits for what has gathered, all at once, and tells the clients in order.
+    /// Waits once for all commits that have gathered, and tells the clients in order.
     fn release_all(&self, commits: Receiver<Committed>, rows: usize) -> Result<usize, Failure> {
         let (mut released, mut waits) = (0, 0);
         while released < rows {
@@ -106,7 +86,7 @@ impl Store {
             for Committed { stamp, client } in passed {
                 let stamp = self.hlc.release(stamp)?;
                 released += 1;
-                // A client that went away keeps nobody else waiting.
+                // A client that has gone away must not delay the others.
                 let _ = client.send(stamp);
             }
         }
@@ -129,7 +109,7 @@ fn run(place: &Path, number: usize) -> Result<(), Failure> {
                     for row in 0..ROWS {
                         let stamp =
                             store.insert(&format!("run {number} client {client} row {row}"))?;
-                        assert!(stamp > last, "what is begun later has the later stamp");
+                        assert!(stamp > last, "a commit that begins later has the later stamp");
                         last = stamp;
                     }
                     Ok(())

@@ -1,16 +1,16 @@
-//! The zombie, for real: a holder is stopped past its lease, and goes on.
+//! A zombie with real processes: a holder is stopped until its lease has expired, and continues.
 //!
 //! ```text
 //! cd examples/sqlite && cargo run --release --bin zombie
 //! ```
 //!
-//! Two processes share an account in a SQLite file. Each acts only under a lease of
-//! 300 ms, and checks it before it begins. The first is stopped (SIGSTOP) between
-//! reading the balance and writing the new one; the second takes over and pays in;
-//! the first is continued. Then the same again, with a fence in the transaction.
+//! Two processes share an account in a SQLite file. Each acts only under a lease of 300 ms, and
+//! checks it before it begins. The first process is stopped (SIGSTOP) between reading the
+//! balance and writing the new one. The second takes over and pays in. Then the first
+//! continues. The same is repeated with a fence in the transaction.
 //!
-//! This process is the lock service; it starts itself again as the two others.
-//! They talk in lines: a child writes `=> word ...`, and reads `word ...`.
+//! This process is the lock service, and starts itself again as the two others. They exchange
+//! lines: a child writes `=> word ...`, and reads `word ...`.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader, Lines, Write};
@@ -24,20 +24,22 @@ use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use rusqlite::{Connection, TransactionBehavior};
-use truechimer::fence::{Fence, FencingToken, StaleToken};
-use truechimer::lease::{self, Decision, Grant, Grantor, Holder, HolderId, Ran, Refusal};
-use truechimer::pause::{PauseKind, PauseMonitor, Paused};
+use truechimer::fence::{Fence, FenceError, FencingToken, StaleToken};
+use truechimer::lease::{
+    self, Decision, Grant, GrantError, Grantor, Holder, HolderId, SectionOutcome,
+};
+use truechimer::pause::{PauseError, PauseKind, PauseMonitor};
 use truechimer::{ClockError, Interval, Reason, Timestamp, TrueTime};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 pub(crate) const TERM: Duration = Duration::from_millis(300);
-/// How often the holder's pause monitor looks.
-pub(crate) const LOOK: Duration = Duration::from_millis(10);
+/// How often the holder's pause monitor wakes up.
+pub(crate) const POLL_EVERY: Duration = Duration::from_millis(10);
 const PART: &str = "TRUECHIMER_ZOMBIE";
 
-/// True time for the processes of one machine: the time since boot, and a
-/// millisecond of doubt. Between machines this would be a `Clock`.
+/// True time for the processes of one machine: the time since boot, with an uncertainty of a
+/// millisecond. Between machines, use a `Clock` instead.
 struct HostClock;
 
 impl TrueTime for HostClock {
@@ -49,9 +51,9 @@ impl TrueTime for HostClock {
     }
 }
 
-#[allow(dead_code, reason = "tests/zombie.rs takes in this file for its story")]
+#[allow(dead_code, reason = "tests/zombie.rs includes this file for its story")]
 fn main() -> Result<(), Failure> {
-    if play_a_part()? {
+    if run_as_child()? {
         return Ok(());
     }
     println!("Two processes, one account, a lease of {TERM:?}.");
@@ -59,8 +61,8 @@ fn main() -> Result<(), Failure> {
         println!("\n{} a fence\n", if fenced { "With" } else { "Without" });
         let end = tell(fenced, true)?;
         let Account { balance, entries } = end.account;
-        let verdict = if balance == entries { "in order" } else { "CORRUPTED" };
-        println!("\n  The account says {balance}, and its entries add up to {entries}: {verdict}.");
+        let verdict = if balance == entries { "correct" } else { "CORRUPTED" };
+        println!("\n  The balance is {balance}, and the entries add up to {entries}: {verdict}.");
     }
     Ok(())
 }
@@ -72,13 +74,13 @@ pub(crate) struct End {
     pub(crate) account: Account,
     /// How long the first holder was stopped, at least.
     pub(crate) stopped: Duration,
-    /// What it said of its write: `wrote` or `refused`, and the numbers.
+    /// Its report on the write: `wrote` or `refused`, and the numbers.
     pub(crate) write: Vec<String>,
-    /// What it said of its pause: the kind, at least and at most in nanoseconds.
+    /// Its report on the pause: the kind, and the least and greatest length in nanoseconds.
     pub(crate) pause: Vec<String>,
-    /// What it said of its lease afterwards.
+    /// Its report on the lease afterwards.
     pub(crate) lease: Vec<String>,
-    /// The tokens of the first and of the second.
+    /// The tokens of the first and the second holder.
     pub(crate) tokens: [FencingToken; 2],
 }
 
@@ -88,52 +90,53 @@ pub(crate) struct Account {
     pub(crate) entries: i64,
 }
 
-/// The lock service and the director: stops, continues, and tells what happens.
+/// Runs the lock service, stops and continues the first process, and tells what happens.
 pub(crate) fn tell(fenced: bool, aloud: bool) -> Result<End, Failure> {
     let place = tempfile::tempdir()?;
     let file = place.path().join("account.sqlite");
     open_account(&file)?;
-    let mut service = Service { grantor: Grantor::durable(TERM)?, began: Instant::now(), aloud };
+    let mut service =
+        LockService { grantor: Grantor::durable(TERM)?, began: Instant::now(), aloud };
 
     let mut first = Actor::enter("first", &file, fenced)?;
     let first_grant = service.serve_until(&mut first, "read")?.ok_or("never granted")?;
     first.stop()?;
     let stopped = Instant::now();
-    service.say("the first is stopped (SIGSTOP) before it has written");
+    service.print("the first is stopped (SIGSTOP) before its write");
 
     let mut second = Actor::enter("second", &file, fenced)?;
     let second_grant = service.serve_until(&mut second, "wrote")?.ok_or("never granted")?;
-    // Long enough past the lease for everybody to see.
+    // Wait until the first lease has certainly expired.
     thread::sleep(TERM);
     writeln!(first.orders, "go")?;
     let stopped = stopped.elapsed();
     first.signal(Signal::SIGCONT)?;
-    service.say("the first is continued (SIGCONT)");
+    service.print("the first continues (SIGCONT)");
 
-    let mut said = || {
+    let mut report = || {
         let words = first.next()?;
-        service.say(&format!("the first: {}", words[1..].join(" ")));
+        service.print(&format!("the first: {}", words[1..].join(" ")));
         Ok::<_, Failure>(words)
     };
-    let (write, lease, pause) = (said()?, said()?, said()?);
+    let (write, lease, pause) = (report()?, report()?, report()?);
     let tokens = [first_grant.token, second_grant.token];
     Ok(End { account: read_account(&file)?, stopped, write, pause, lease, tokens })
 }
 
-struct Service {
+struct LockService {
     grantor: Grantor,
     began: Instant,
     aloud: bool,
 }
 
-impl Service {
-    fn say(&self, what: &str) {
+impl LockService {
+    fn print(&self, what: &str) {
         if self.aloud {
             println!("{:>6} ms  {what}", self.began.elapsed().as_millis());
         }
     }
 
-    /// Answers what `actor` asks, until it has said `last`. Gives back its last grant.
+    /// Answers the requests of `actor` until it reports `last`. Returns its last grant.
     fn serve_until(&mut self, actor: &mut Actor, last: &str) -> Result<Option<Grant>, Failure> {
         let (mut granted, mut refused) = (None, false);
         loop {
@@ -142,7 +145,7 @@ impl Service {
                 let holder = HolderId(words[1].parse()?);
                 match self.grantor.decide(&HostClock, lease::Command::Acquire { holder }) {
                     Ok(Decision::Granted(grant)) => {
-                        self.say(&format!(
+                        self.print(&format!(
                             "the {} gets the lease under {}",
                             actor.name, grant.token
                         ));
@@ -150,10 +153,13 @@ impl Service {
                         writeln!(actor.orders, "granted {token} {expires}")?;
                         granted = Some(grant);
                     }
-                    Ok(other) => return Err(format!("acquire was answered by {other:?}").into()),
-                    Err(Refusal::Taken { retry_after, token, .. }) => {
+                    Ok(other) => return Err(format!("acquire was answered with {other:?}").into()),
+                    Err(GrantError::Taken { retry_after, token, .. }) => {
                         if !std::mem::replace(&mut refused, true) {
-                            self.say(&format!("the {} is refused: {token} has it", actor.name));
+                            self.print(&format!(
+                                "the {} is refused, because token {token} has the lease",
+                                actor.name
+                            ));
                         }
                         let wait = retry_after.max(Duration::from_millis(1)).as_nanos();
                         writeln!(actor.orders, "refused {wait}")?;
@@ -162,7 +168,7 @@ impl Service {
                 }
                 continue;
             }
-            self.say(&format!("the {}: {}", actor.name, words[1..].join(" ")));
+            self.print(&format!("the {}: {}", actor.name, words[1..].join(" ")));
             if words[0] == last {
                 return Ok(granted);
             }
@@ -170,7 +176,7 @@ impl Service {
     }
 }
 
-/// A child of this process. It is ended with its handle.
+/// A child process. It is killed when this is dropped.
 struct Actor {
     name: &'static str,
     child: Child,
@@ -181,7 +187,8 @@ struct Actor {
 impl Actor {
     fn enter(name: &'static str, file: &Path, fenced: bool) -> Result<Actor, Failure> {
         let mut child = Command::new(std::env::current_exe()?)
-            // For a test program, which calls `play_a_part` in the test of this name.
+            // A test program ignores these arguments and runs the test of this name, which calls
+            // `run_as_child`.
             .args(["the_child", "--exact", "--nocapture"])
             .env(PART, format!("{name} {fenced} {}", file.display()))
             .stdin(Stdio::piped())
@@ -192,10 +199,11 @@ impl Actor {
         Ok(Actor { name, child, orders, lines })
     }
 
-    /// The words of the next line that is meant for us.
+    /// The words of the next line that begins with the prompt.
     fn next(&mut self) -> Result<Vec<String>, Failure> {
         loop {
-            let line = self.lines.next().ok_or_else(|| format!("the {} has gone", self.name))??;
+            let line =
+                self.lines.next().ok_or_else(|| format!("the {} has exited", self.name))??;
             if let Some(words) = line.split("=> ").nth(1) {
                 return Ok(words.split(' ').map(String::from).collect());
             }
@@ -206,7 +214,7 @@ impl Actor {
         Ok(kill(self.pid()?, signal)?)
     }
 
-    /// Stops it, and returns when it stands still: on a busy host it may run on a while.
+    /// Stops it and waits until it has stopped, because on a busy host it may run on for a while.
     fn stop(&self) -> Result<(), Failure> {
         self.signal(Signal::SIGSTOP)?;
         waitpid(self.pid()?, Some(WaitPidFlag::WUNTRACED))?;
@@ -220,30 +228,31 @@ impl Actor {
 
 impl Drop for Actor {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // It may have exited by itself, so errors are ignored.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Plays the part that the environment gives to this process, if it gives one.
-pub(crate) fn play_a_part() -> Result<bool, Failure> {
+/// Runs as a child if the environment says so. Returns whether it did.
+pub(crate) fn run_as_child() -> Result<bool, Failure> {
     let Ok(part) = std::env::var(PART) else { return Ok(false) };
     let mut words = part.splitn(3, ' ');
-    let mut word = || words.next().ok_or("a part has three words");
+    let mut word = || words.next().ok_or("the variable needs three words");
     let (name, fenced, file) = (word()?, word()? == "true", Path::new(word()?));
-    let monitor = PauseMonitor::builder().interval(LOOK).threshold(10 * LOOK).start()?;
+    let monitor =
+        PauseMonitor::builder().interval(POLL_EVERY).threshold(10 * POLL_EVERY).start()?;
     println!("=> here, waiting for its turn");
     let (id, amount) = if name == "first" { (1, -30) } else { (2, 50) };
     let mut holder = Holder::new(HolderId(id));
     loop {
         let lease = acquire(&mut holder)?;
         let guard = monitor.guard();
-        let ran = lease.run(&HostClock, |token| -> Result<(), Failure> {
+        let outcome = lease.run(&HostClock, |token| -> Result<(), Failure> {
             let balance = read_account(file)?.balance;
             println!("=> read reads a balance of {balance}");
             if name == "first" {
-                // Its work takes until it is told so: the story is the same on a slow machine.
+                // Its work lasts until the order comes, so the story is the same on a slow machine.
                 order()?;
             }
             match pay(file, fenced, token, balance, amount)? {
@@ -252,25 +261,25 @@ pub(crate) fn play_a_part() -> Result<bool, Failure> {
             }
             Ok(())
         });
-        match ran {
-            // It was held up, and nothing has been done: another try.
+        match outcome {
+            // The lease expired before the work began, so try again.
             Err(_) => continue,
-            Ok(Ran::Trusted(done)) => done?,
-            Ok(Ran::Doubtful { result, lost }) => {
+            Ok(SectionOutcome::Covered(done)) => done?,
+            Ok(SectionOutcome::Overran { result, error }) => {
                 result?;
-                println!("=> lost {lost}");
+                println!("=> lost {error}");
             }
         }
-        // The monitor's own thread may not have had its turn yet, and only it knows the kind.
+        // Only the monitor's own thread knows the kind of the pause, and it may not have run yet.
         let began = Instant::now();
-        let unknown = |paused: &Paused| paused.pause.kind == PauseKind::Unknown;
+        let unknown =
+            |why: &PauseError| matches!(why, PauseError::Paused(p) if p.kind == PauseKind::Unknown);
         while guard.check().as_ref().is_err_and(unknown) && began.elapsed().as_secs() < 10 {
-            thread::sleep(LOOK);
+            thread::sleep(POLL_EVERY);
         }
-        if let Err(paused) = guard.check() {
-            let pause = paused.pause;
+        if let Err(why @ PauseError::Paused(pause)) = &guard.check() {
             let (least, most) = (pause.at_least.as_nanos(), pause.at_most.as_nanos());
-            println!("=> {:?}/{least}/{most} {paused}", pause.kind);
+            println!("=> {:?}/{least}/{most} {why}", pause.kind);
         }
         return Ok(true);
     }
@@ -288,13 +297,13 @@ fn acquire(holder: &mut Holder) -> Result<lease::Lease, Failure> {
                 return Ok(holder.accept(&Grant { holder: holder.id(), token, expires })?);
             }
             ["refused", nanos] => thread::sleep(Duration::from_nanos(nanos.parse()?)),
-            _ => return Err(format!("the lock service says {answer:?}").into()),
+            _ => return Err(format!("the lock service answered {answer:?}").into()),
         }
     }
 }
 
 fn order() -> Result<String, Failure> {
-    Ok(std::io::stdin().lines().next().ok_or("the lock service has gone")??)
+    Ok(std::io::stdin().lines().next().ok_or("the lock service has exited")??)
 }
 
 fn connect(file: &Path) -> Result<Connection, Failure> {
@@ -320,9 +329,10 @@ fn read_account(file: &Path) -> Result<Account, Failure> {
         .query_row(query, [], |row| Ok(Account { balance: row.get(0)?, entries: row.get(1)? }))?)
 }
 
-/// Adds an entry, and sets the balance to what was read before and the amount.
+/// Adds an entry, and sets the balance to the one that was read before plus the amount.
 ///
-/// The fence is asked, and kept, in the transaction that writes: nobody can come in between.
+/// The fence is checked and stored in the transaction of the write, so no other process can
+/// write in between.
 fn pay(
     file: &Path,
     fenced: bool,
@@ -335,8 +345,10 @@ fn pay(
     if fenced {
         let newest: i64 = all.query_row("SELECT newest FROM fence", [], |row| row.get(0))?;
         let fence = Fence::starting_at(FencingToken(newest.try_into()?));
-        if let Err(stale) = fence.admit(token) {
-            return Ok(Err(stale));
+        match fence.admit(token) {
+            Ok(()) => {}
+            Err(FenceError::Stale(stale)) => return Ok(Err(stale)),
+            Err(other) => return Err(other.into()),
         }
         all.execute("UPDATE fence SET newest = ?1", [i64::try_from(fence.newest().get())?])?;
     }
