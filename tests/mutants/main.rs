@@ -15,7 +15,7 @@
 //!
 //! ```text
 //! TRUECHIMER_MUTANTS=all cargo test --test mutants            # the whole list
-//! TRUECHIMER_MUTANTS=all cargo test --test mutants lease      # those with a name like this
+//! TRUECHIMER_MUTANTS=all cargo test --test mutants lease::    # a part of it
 //! TRUECHIMER_MUTANTS=8 cargo test --test mutants              # what fits into 8 minutes
 //! ```
 //!
@@ -44,6 +44,8 @@ use workspace::Workspace;
 
 /// Set to `all`, or to a number of minutes, to try the mutants.
 const ASK: &str = "TRUECHIMER_MUTANTS";
+/// An example of a limit.
+const ASK_MINUTES: u64 = 8;
 
 /// How many of the mutants came to what end.
 #[derive(Default)]
@@ -79,9 +81,11 @@ fn main() {
     conclusion.exit();
 }
 
-fn not_asked_for(mutant: &'static Mutant) -> Trial {
-    Trial::ignorable_test(mutant.name, || {
-        Ok(Completion::ignored_with(format!("set {ASK}=all, or ={} for that many minutes", 8)))
+fn not_asked_for((name, _): (String, &'static Mutant)) -> Trial {
+    Trial::ignorable_test(name, || {
+        Ok(Completion::ignored_with(format!(
+            "set {ASK}=all, or ={ASK_MINUTES} for so many minutes"
+        )))
     })
 }
 
@@ -93,7 +97,7 @@ fn tried(limit: &str, arguments: &Arguments, tally: &Arc<Mutex<Tally>>) -> Vec<T
             panic!("{ASK}={minutes}: give `all`, or how many minutes it may take")
         })),
     };
-    let mut mutants: Vec<&'static Mutant> = list::all().collect();
+    let mut mutants: Vec<(String, &'static Mutant)> = list::all().collect();
     let began = Instant::now();
     let end = minutes.map(|minutes| began + Duration::from_secs(minutes * 60));
     if minutes.is_some() {
@@ -107,9 +111,9 @@ fn tried(limit: &str, arguments: &Arguments, tally: &Arc<Mutex<Tally>>) -> Vec<T
         false => Workspace::open(&target_dir()),
     };
     let workspace = Arc::new(workspace.map(Mutex::new));
-    let trial = |mutant: &'static Mutant| {
+    let trial = |(name, mutant): (String, &'static Mutant)| {
         let (workspace, tally) = (workspace.clone(), tally.clone());
-        Trial::ignorable_test(mutant.name, move || {
+        Trial::ignorable_test(name, move || {
             let count = |change: fn(&mut Tally)| {
                 change(&mut tally.lock().unwrap_or_else(PoisonError::into_inner));
             };
@@ -206,7 +210,7 @@ fn every_mutant_still_applies() -> Result<(), Failed> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut names = BTreeSet::new();
     let mut stale = Vec::new();
-    for mutant in list::all() {
+    for (_, mutant) in list::all() {
         if !names.insert(mutant.name) {
             stale.push(format!("{}: there are two of this name", mutant.name));
         }
@@ -215,11 +219,22 @@ fn every_mutant_still_applies() -> Result<(), Failed> {
     if stale.is_empty() { Ok(()) } else { Err(stale.join("\n").into()) }
 }
 
-/// Rule 11 is about what no test can show: limits, which are documented.
+/// The rules that no mutant breaks, and why not.
+const WITHOUT_A_MUTANT: [(u8, &str); 2] = [
+    (5, "no test of the real counter sees an unordered reading often enough to rely on it"),
+    (11, "it is about limits, which are documented"),
+];
+
 fn no_rule_is_without_a_mutant() -> Result<(), Failed> {
-    for number in 1..=10 {
-        if !list::all().any(|mutant| mutant.breaks == Broken::Rule(number)) {
-            return Err(format!("no mutant breaks rule {number}").into());
+    for number in 1..=11 {
+        let has_one = list::all().any(|(_, mutant)| mutant.breaks == Broken::Rule(number));
+        let excused = WITHOUT_A_MUTANT.iter().find(|(rule, _)| *rule == number);
+        match (has_one, excused) {
+            (false, None) => return Err(format!("no mutant breaks rule {number}").into()),
+            (true, Some((_, why))) => {
+                return Err(format!("rule {number} has a mutant now, though {why}").into());
+            }
+            _ => {}
         }
     }
     Ok(())

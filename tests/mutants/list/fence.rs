@@ -55,7 +55,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("no smaller token is let in after a larger one"),
         harm: "a stale holder changes a fenced value",
         changes: &[Change { file: FENCED, from: "if token < *newest {", to: "if false {" }],
-        caught_by: file("fence", &["a_fenced_value_is_changed_only_under_the_largest_token"]),
+        caught_by: file("fence", &["a_token_is_let_in_exactly_if_none_was_larger"]),
     },
     Mutant {
         name: "floor-forgets-what-is-above",

@@ -17,21 +17,23 @@ mod wait;
 
 use crate::mutant::Mutant;
 
-/// Every mutant there is.
-pub fn all() -> impl Iterator<Item = &'static Mutant> {
-    [
-        rounding::MUTANTS,
-        reading::MUTANTS,
-        estimator::MUTANTS,
-        source::MUTANTS,
-        hlc::MUTANTS,
-        lease::MUTANTS,
-        fence::MUTANTS,
-        wait::MUTANTS,
-        agreement::MUTANTS,
-        scale::MUTANTS,
-        timeout::MUTANTS,
-    ]
-    .into_iter()
-    .flatten()
+/// Every mutant there is, by its part.
+const PARTS: &[(&str, &[Mutant])] = &[
+    ("rounding", rounding::MUTANTS),
+    ("reading", reading::MUTANTS),
+    ("estimator", estimator::MUTANTS),
+    ("source", source::MUTANTS),
+    ("hlc", hlc::MUTANTS),
+    ("lease", lease::MUTANTS),
+    ("fence", fence::MUTANTS),
+    ("wait", wait::MUTANTS),
+    ("agreement", agreement::MUTANTS),
+    ("scale", scale::MUTANTS),
+    ("timeout", timeout::MUTANTS),
+];
+
+/// Every mutant with the name of its trial, which begins with its part.
+pub fn all() -> impl Iterator<Item = (String, &'static Mutant)> {
+    let named = |part, mutant: &'static Mutant| (format!("{part}::{}", mutant.name), mutant);
+    PARTS.iter().flat_map(move |&(part, mutants)| mutants.iter().map(move |m| named(part, m)))
 }

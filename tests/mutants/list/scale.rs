@@ -108,6 +108,12 @@ pub const MUTANTS: &[Mutant] = &[
             from: "(Some(expires), Expiry::Widen) if reached >= expires => {",
             to: "(Some(expires), Expiry::Widen) if reached >= expires && reached < expires => {",
         }],
-        caught_by: file("scale_tables", &["an_expired_table_is_used_widened_or_refused"]),
+        caught_by: file(
+            "scale_tables",
+            &[
+                "an_expired_table_refuses_or_widens_where_told_to",
+                "a_widened_interval_contains_the_truth_that_the_table_does_not_know",
+            ],
+        ),
     },
 ];
