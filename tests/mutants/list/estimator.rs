@@ -115,17 +115,6 @@ pub const MUTANTS: &[Mutant] = &[
         ]),
     },
     Mutant {
-        name: "third-side-forgotten",
-        breaks: Rule(7),
-        harm: "a second contradiction replaces the older side of the first",
-        changes: &[Change {
-            file: ESTIMATOR,
-            from: "self.rival.map_or(old, |rival| self.hull(rival.bound, old))",
-            to: "old",
-        }],
-        caught_by: unit(&["sources_that_go_on_disagreeing_stay_covered_within_one_epoch"]),
-    },
-    Mutant {
         name: "epoch-kept-at-a-contradiction",
         breaks: Rule(7),
         harm: "a caller is not told that its earlier timestamps may be impossible",

@@ -165,6 +165,33 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["what_a_crash_left_half_written_is_not_read"]),
     },
     Mutant {
+        name: "child-admits-in-its-parents-name",
+        breaks: Promise("what was promised before a crash is promised after it"),
+        harm: "a forked child judges by a copy of the memory that nobody raises",
+        changes: &[Change {
+            file: DURABLE_FENCE,
+            from: "if std::process::id() != self.owner {",
+            to: "if false {",
+        }],
+        caught_by: file("record_fork", &["a_forked_child_admits_nobody_in_its_parents_name"]),
+    },
+    Mutant {
+        name: "child-unlocks-its-parents-record",
+        breaks: Promise("what was promised before a crash is promised after it"),
+        harm: "another process takes the record of an owner that is alive",
+        changes: &[Change {
+            file: DURABLE,
+            from: "if std::process::id() != self.owner {
+            std::mem::forget",
+            to: "if false {
+            std::mem::forget",
+        }],
+        caught_by: file(
+            "record_fork",
+            &["a_forked_child_that_cleans_up_does_not_unlock_its_parents_record"],
+        ),
+    },
+    Mutant {
         name: "child-writes-its-parents-record",
         breaks: Promise("what was promised before a crash is promised after it"),
         harm: "a forked child counts on from its parent's number",
@@ -175,6 +202,6 @@ pub const MUTANTS: &[Mutant] = &[
             to: "if false {
             return Err",
         }],
-        caught_by: unit(&["a_forked_child_does_not_write_its_parents_record"]),
+        caught_by: file("record_fork", &["a_forked_child_does_not_write_its_parents_record"]),
     },
 ];

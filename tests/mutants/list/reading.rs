@@ -20,17 +20,6 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["nothing_is_read_from_no_evidence"]),
     },
     Mutant {
-        name: "width-limit-without-the-rounding",
-        breaks: Rule(2),
-        harm: "a reading is wider than the limit by what the reader rounds",
-        changes: &[Change {
-            file: BLOCK,
-            from: "max_width.checked_sub(time.width() + Duration::from_nanos(2))",
-            to: "max_width.checked_sub(time.width())",
-        }],
-        caught_by: unit(&["a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit"]),
-    },
-    Mutant {
         name: "width-limit-ignored",
         breaks: Rule(2),
         harm: "a bound that is hours old is still read, though it is wider than the caller allows",
@@ -164,16 +153,5 @@ pub const MUTANTS: &[Mutant] = &[
         let shifted",
         }],
         caught_by: unit(&["a_counter_that_went_backwards_reads_nothing"]),
-    },
-    Mutant {
-        name: "open-end-is-published",
-        breaks: Rule(8),
-        harm: "the reader's sum wraps around at the end of time",
-        changes: &[Change {
-            file: BLOCK,
-            from: "if time.earliest() == Timestamp::MIN || time.latest() == Timestamp::MAX {",
-            to: "if false {",
-        }],
-        caught_by: unit(&["a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit"]),
     },
 ];

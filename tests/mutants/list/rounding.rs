@@ -84,28 +84,6 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["a_measured_pace_holds_the_true_rate", "truth_stays_between_the_lines"]),
     },
     Mutant {
-        name: "measured-slowest-rounded-up",
-        breaks: Rule(1),
-        harm: "the slowest rate is above the one that was measured",
-        changes: &[Change {
-            file: BOUND,
-            from: "let slowest = scaled(nanos.0) / u128::from(ticks.1);",
-            to: "let slowest = scaled(nanos.0).div_ceil(u128::from(ticks.1));",
-        }],
-        caught_by: unit(&["a_measured_pace_holds_the_true_rate"]),
-    },
-    Mutant {
-        name: "measured-fastest-rounded-down",
-        breaks: Rule(1),
-        harm: "the fastest rate is below the one that was measured",
-        changes: &[Change {
-            file: BOUND,
-            from: "scaled(nanos.1).div_ceil(u128::from(ticks.0))",
-            to: "(scaled(nanos.1) / u128::from(ticks.0))",
-        }],
-        caught_by: unit(&["a_measured_pace_holds_the_true_rate"]),
-    },
-    Mutant {
         name: "drift-as-a-part-of-the-frequency",
         breaks: Rule(1),
         harm: "a tick of a slow oscillator lasts 1 / (1 - ppm) times as long, which is more than 1 + ppm",
@@ -182,17 +160,6 @@ pub const MUTANTS: &[Mutant] = &[
             "the_true_rate_is_inside_whatever_the_errors_and_the_wander_are",
             "without_the_allowance_the_present_rate_is_missed",
         ]),
-    },
-    Mutant {
-        name: "learnt-rate-without-the-step",
-        breaks: Rule(1),
-        harm: "the two counter readings may each be a step behind",
-        changes: &[Change {
-            file: RATE,
-            from: "let ticks = (shown.checked_sub(step)?, shown.checked_add(step)?);",
-            to: "let ticks = (shown.checked_sub(0 * step)?, shown);",
-        }],
-        caught_by: unit(&["a_rate_between_two_bounds_allows_for_the_step_of_the_counter"]),
     },
     Mutant {
         name: "open-end-carried",

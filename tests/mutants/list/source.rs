@@ -94,21 +94,6 @@ pub const MUTANTS: &[Mutant] = &[
         ]),
     },
     Mutant {
-        name: "chrony-delay-rounded-down",
-        breaks: Rule(1),
-        harm: "half of an odd root delay is rounded inward",
-        changes: &[Change {
-            file: TRACKING,
-            from: "self.root_delay_ns.div_ceil(2)",
-            to: "(self.root_delay_ns / 2)",
-        }],
-        caught_by: unit(&[
-            "a_good_reply_is_read_field_by_field",
-            "rounding_to_nearest_would_understate",
-            "no_bound_without_synchronisation",
-        ]),
-    },
-    Mutant {
         name: "chrony-float-as-it-stands",
         breaks: Rule(1),
         harm: "chronyd's floats are cut off, so each may stand for a little more",

@@ -4,7 +4,6 @@ use crate::mutant::Broken::Promise;
 use crate::mutant::{Mutant, file, unit};
 use crate::patched::Change;
 
-const BATCH: &str = "src/wait/batch.rs";
 const PLAN: &str = "src/wait/plan.rs";
 const WAITER: &str = "src/wait/waiter.rs";
 
@@ -75,27 +74,5 @@ pub const MUTANTS: &[Mutant] = &[
             "what_is_planned",
             "a_sleep_ends_before_the_moment_passes_however_the_clocks_drift",
         ]),
-    },
-    Mutant {
-        name: "batch-waits-for-the-smallest",
-        breaks: Promise("a wait ends only after its moment has certainly passed"),
-        harm: "a batch is released when the first of its stamps has passed",
-        changes: &[Change {
-            file: BATCH,
-            from: "self.commits.iter().map(|&(t, _)| t).max()",
-            to: "self.commits.iter().map(|&(t, _)| t).min()",
-        }],
-        caught_by: file("wait", &["one_wait_releases_a_batch_in_the_order_of_its_stamps"]),
-    },
-    Mutant {
-        name: "a-clock-that-stands-is-waited-for",
-        breaks: Promise("a wait ends only after its moment has certainly passed"),
-        harm: "a thread waits for ever on a clock that has stopped",
-        changes: &[Change {
-            file: WAITER,
-            from: "None => watch.silent(at) >= self.settings.patience,",
-            to: "None => watch.silent(at) >= self.settings.patience * 1_000_000,",
-        }],
-        caught_by: file("wait", &["a_clock_that_stands_still_ends_the_wait"]),
     },
 ];
