@@ -1,7 +1,7 @@
-//! What agreement, timeouts and suspicion cost: `cargo bench --bench agree`.
+//! What agreement, timeouts and suspicion cost: `cd benches && cargo bench --bench agree`.
 //!
-//! The last lines put each beside something that everybody knows the price of: one
-//! `Instant::now()`, and for `agree` one sort of as many integers.
+//! The last lines compare each with a well-known cost: one `Instant::now()`, and for `agree` one
+//! sort of as many integers.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, criterion_group, criterion_main};
 use truechimer::agreement::{agree, examine};
 use truechimer::peers::{Exchange, PeerClocks};
-use truechimer::timeout::{EwmaLimits, EwmaTimeout, PhiDetector, PhiLimits, Rto, RtoLimits};
+use truechimer::timeout::{EwmaSettings, EwmaTimeout, PhiDetector, PhiSettings, Rto, RtoSettings};
 use truechimer::{Interval, Timestamp};
 
-/// Numbers without a pattern, the same in each run.
+/// Pseudorandom numbers, the same in each run.
 fn scattered(n: u64) -> u64 {
     let z = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z ^ (z >> 27)
 }
 
-/// Most around one moment, every tenth far from it.
+/// Intervals of which most are around one moment, and every tenth is far from it.
 fn intervals(count: usize) -> Vec<Interval> {
     let at = Timestamp::from_tai_nanos;
     let one = |i: u64| {
@@ -48,7 +48,7 @@ fn agreement(c: &mut Criterion) {
 
 /// A detector with a full window.
 fn detector() -> PhiDetector {
-    let mut peer = PhiDetector::new(PhiLimits::default(), Duration::ZERO).expect("the defaults");
+    let mut peer = PhiDetector::new(PhiSettings::default(), Duration::ZERO).expect("the defaults");
     let beat =
         |i| Duration::from_millis(1_000 * i) + Duration::from_nanos(scattered(i) % 50_000_000);
     (1..=2_000).for_each(|i| peer.heartbeat(beat(i)));
@@ -58,7 +58,7 @@ fn detector() -> PhiDetector {
 fn timeouts(c: &mut Criterion) {
     let rtts: Vec<Duration> =
         (0..1024).map(|i| Duration::from_nanos(20_000_000 + scattered(i) % 2_000_000)).collect();
-    let mut rto = Rto::new(RtoLimits::DATACENTER).expect("its own limits");
+    let mut rto = Rto::new(RtoSettings::DATACENTER).expect("its own limits");
     let mut i = 0;
     let mut next = move || {
         i = (i + 1) % 1024;
@@ -66,7 +66,7 @@ fn timeouts(c: &mut Criterion) {
     };
     c.bench_function("rto: observe an RTT", |b| b.iter(|| rto.observe(rtts[next()], black_box(1))));
     c.bench_function("rto: timeout", |b| b.iter(|| black_box(&rto).timeout()));
-    let mut ewma = EwmaTimeout::new(EwmaLimits::default()).expect("the defaults");
+    let mut ewma = EwmaTimeout::new(EwmaSettings::default()).expect("the defaults");
     c.bench_function("ewma: observe an RTT", |b| b.iter(|| ewma.observe(rtts[next()])));
 
     let mut peer = detector();
@@ -84,14 +84,14 @@ fn timeouts(c: &mut Criterion) {
 fn verdict(c: &mut Criterion) {
     let at = Duration::from_secs(10);
     let mut peers = PeerClocks::new(1..5, 2).expect("5 > 2 * 2");
-    for (peer, says) in (1..5).zip(intervals(4)) {
-        peers.observe(&peer, Exchange::new(at, says, at).expect("in order")).expect("a member");
+    for (peer, interval) in (1..5).zip(intervals(4)) {
+        peers.observe(&peer, Exchange::new(at, interval, at).expect("in order")).expect("a member");
     }
     let ours = Exchange::new(at, intervals(1)[0], at).expect("in order");
     c.bench_function("peers: verdict of five", |b| b.iter(|| peers.verdict(black_box(&ours))));
 }
 
-/// Nanoseconds a call: the least and the median of 21 runs.
+/// Nanoseconds per call: the minimum and the median of 21 runs.
 fn time<T>(calls: u32, mut call: impl FnMut() -> T) -> (f64, f64) {
     let mut run = || {
         let start = Instant::now();
@@ -105,17 +105,17 @@ fn time<T>(calls: u32, mut call: impl FnMut() -> T) -> (f64, f64) {
     (runs[0], runs[10])
 }
 
-/// Each beside its measure, within this run.
+/// Prints each cost as a ratio to its reference, measured in this run.
 fn ratios(_: &mut Criterion) {
-    let line = |name: &str, (least, median): (f64, f64), measure: &str, (m_least, m_median)| {
+    let line = |name: &str, (least, median): (f64, f64), reference: &str, (r_least, r_median)| {
         println!(
-            "ratio: {name}: min {least:.1} ns, median {median:.1} ns; {:.2} and {:.2} x {measure}",
-            least / m_least,
-            median / m_median,
+            "ratio: {name}: min {least:.1} ns, median {median:.1} ns; {:.2} and {:.2} x {reference}",
+            least / r_least,
+            median / r_median,
         );
     };
     let now = time(20_000, Instant::now);
-    let mut rto = Rto::new(RtoLimits::DATACENTER).expect("its own limits");
+    let mut rto = Rto::new(RtoSettings::DATACENTER).expect("its own limits");
     let rtt = Duration::from_millis(20);
     let observe = time(20_000, || rto.observe(black_box(rtt), 1));
     line("observe an RTT", observe, "Instant::now()", now);

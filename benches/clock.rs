@@ -1,6 +1,6 @@
 //! What a reading costs, beside what a user would read instead.
 //!
-//! `cargo bench --bench clock` prints the ratios of DESIGN section 5, rows 1 to 4, taken
+//! `cd benches && cargo bench --bench clock` prints the ratios of DESIGN section 5, rows 1 to 4, taken
 //! in turns within one run, and then criterion's own measurements.
 //!
 //! The peers do not answer the same question. `SystemTime`, quanta and minstant give one

@@ -1,10 +1,10 @@
-//! What a stamp costs, alone and with two threads, beside the crates a user would pick instead.
+//! The cost of a stamp with one thread and with two, compared with similar crates.
 //!
-//!     cargo bench --bench hlc
+//!     cd benches && cargo bench --bench hlc
 //!
-//! The table at the top is what the README quotes: the variants take turns in
-//! one run, so that a noisy neighbour hits all alike, and the ratios are of the
-//! minima and of the medians. Criterion's figures follow.
+//! The README quotes the table at the top. Its variants take turns in one run, so that other load
+//! affects all alike, and its ratios are of the minima and of the medians. Criterion's figures
+//! follow.
 
 #[allow(dead_code, reason = "this table takes turns between threads")]
 mod support;
@@ -19,7 +19,7 @@ use hybrid_clocks::Clock as HybridClock;
 use support::counter;
 use truechimer::{Clock, Hlc};
 
-/// Nanoseconds a call, by `calls` of them in each of `threads`.
+/// Nanoseconds per call, with `calls` calls in each of `threads` threads.
 fn time(threads: usize, calls: u32, call: &(dyn Fn(u32) + Sync)) -> f64 {
     if threads == 1 {
         let began = Instant::now();
@@ -42,7 +42,7 @@ fn time(threads: usize, calls: u32, call: &(dyn Fn(u32) + Sync)) -> f64 {
 
 type Variant<'a> = (&'static str, Box<dyn Fn(u32) + Sync + 'a>);
 
-/// Loops inside the closure: an indirect call per stamp would be part of the figure.
+/// Loops inside the closure, because an indirect call per stamp would be part of the figure.
 macro_rules! calls {
     ($call:expr) => {
         Box::new(move |calls: u32| {
@@ -62,7 +62,7 @@ fn table(threads: usize, rounds: usize, calls: u32, variants: &[Variant]) {
     }
     println!(
         "threads: {threads}\n{:24}{:>9}{:>9}   ratio to stamp()",
-        "ns a call", "min", "median"
+        "ns per call", "min", "median"
     );
     let summary: Vec<_> = figures
         .into_iter()
@@ -102,7 +102,7 @@ fn main() {
         ("hlc-gen", calls!(generator.next_timestamp())),
     ];
     if let Some(hybrid) = &hybrid {
-        // Its clock is not shared by threads: what a user would put around it.
+        // Threads cannot share its clock, so it gets the lock that a user would put around it.
         variants
             .push(("hybrid-clocks", calls!(hybrid.lock().map(|mut c| c.now().is_ok()).is_ok())));
     }

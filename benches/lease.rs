@@ -1,11 +1,11 @@
-//! What a check costs beside the reading of the clock, and a fence beside nothing.
+//! The cost of a lease check, compared with a reading of the clock, and the cost of a fence.
 //!
 //! ```text
-//! cargo bench --bench lease
+//! cd benches && cargo bench --bench lease
 //! ```
 //!
-//! The ratio lines at the end are taken in alternating rounds of one run, so that
-//! what else the machine does falls on both sides alike.
+//! The ratios at the end come from alternating rounds of one run, so that other load affects both
+//! sides alike.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -56,13 +56,13 @@ fn benches(c: &mut Criterion) {
     }
 }
 
-/// Nanoseconds a call, the least and the middle of many rounds.
+/// Nanoseconds per call: the minimum and the median of many rounds.
 struct Cost {
     min: f64,
     median: f64,
 }
 
-/// Times `a` and `b` in turns.
+/// Times `a` and `b` in alternating rounds.
 fn in_turns(mut a: impl FnMut(), mut b: impl FnMut()) -> (Cost, Cost) {
     const ROUNDS: usize = 301;
     const CALLS: u32 = 10_000;
@@ -104,12 +104,12 @@ fn print_ratios() {
         now.min, now.median, check.min, check.median
     );
     println!(
-        "admit: min {:.2} ns, median {:.2} (target 10), of which the loop {:.2}",
+        "admit: min {:.2} ns, median {:.2} (target 10), of which the loop takes {:.2}",
         admit.min, admit.median, nothing.median
     );
 }
 
-/// What a pause monitor costs this process for each of its wakes, in processor time.
+/// Prints the processor time of each wake-up of a pause monitor.
 fn print_cost_of_a_wake() {
     let used = || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from).ok();
     let interval = Duration::from_millis(2);
@@ -120,7 +120,7 @@ fn print_cost_of_a_wake() {
     if let (Some(before), Some(after)) = (before, used()) {
         let micros = (after - before).as_secs_f64() * 1e6 / wakes;
         println!(
-            "pause monitor: {micros:.1} µs of processor time a wake, so 20 wakes a second take {:.3} %",
+            "pause monitor: {micros:.1} µs of processor time per wake-up, so 20 wake-ups a second take {:.3} %",
             micros * 20.0 / 1e4
         );
     }

@@ -1,6 +1,6 @@
 //! What a conversion costs, beside hifitime, tai-time, chrono and jiff, in one run.
 //!
-//! `cargo bench --bench scale`. Each figure is for one conversion out of a batch of 1024 random
+//! `cd benches && cargo bench --bench scale`. Each figure is for one conversion out of a batch of 1024 random
 //! moments, so that neither branches nor the table's lines are known beforehand; the ratio lines
 //! at the end have the least and the median of many batches.
 //!
@@ -176,6 +176,6 @@ fn main() {
             println!("{:<46} {least:>8.2} {median:>8.2} {:>8.2}", case.name, median / ours);
         }
     }
-    // Keep the optimizer from learning that the table never says "skipped".
+    // Otherwise the optimizer might learn that the table never returns `Skipped`.
     black_box(UnixToTai::Skipped);
 }

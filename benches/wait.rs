@@ -1,10 +1,10 @@
 //! How late a wait ends and what it costs, beside plain sleeps.
 //!
-//!     cargo bench --bench wait
+//!     cd benches && cargo bench --bench wait
 //!
-//! The clock is exact, so that lateness is the wait's own. Each line is one way
-//! to wait for one length, many times over: how far true time was beyond the
-//! moment when the wait returned, and the process's share of a processor.
+//! The clock is exact, so all of the lateness comes from the wait. Each line is one way
+//! to wait for one length, many times: how far true time was beyond the moment when the
+//! wait returned, and the process's share of a processor.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,8 @@ use criterion::Criterion;
 use nix::time::{ClockId, clock_gettime};
 use truechimer::{ClockError, Interval, Timestamp, TrueTime, Waiter, wait::WaitSettings};
 
-/// True time is the monotonic clock.
+/// True time is the monotonic clock. (A `ManualClock` does not run, and the interval of a
+/// `Clock` lags behind true time by its drift bound, which would count as lateness.)
 struct Exact(Instant);
 
 impl TrueTime for Exact {
@@ -43,7 +44,7 @@ fn line(
     waits: usize,
     way: &dyn Fn(Timestamp, Duration) -> bool,
 ) {
-    // So that what adapts has adapted.
+    // Let the margin adapt first.
     for _ in 0..waits / 10 {
         assert!(way(clock.read().saturating_add(length), length));
     }
@@ -67,7 +68,8 @@ fn main() {
     let quick = std::env::args().any(|arg| arg == "--test");
     let clock = Arc::new(Exact(Instant::now()));
     let waiter = Waiter::new(clock.clone());
-    let sleeper = Waiter::with(clock.clone(), WaitSettings::default().spin(Duration::ZERO));
+    let sleeper =
+        Waiter::with_settings(clock.clone(), WaitSettings::default().spin(Duration::ZERO));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
     let Ok(runtime) = runtime else { return };
     let block_on = |t| futures::executor::block_on(waiter.wait_async(t)).is_ok();
@@ -101,7 +103,8 @@ fn main() {
     }
 
     let mut criterion = Criterion::default().configure_from_args();
-    criterion
-        .bench_function("wait for what has passed", |b| b.iter(|| waiter.wait(Timestamp::MIN)));
+    criterion.bench_function("wait for a moment that has passed", |b| {
+        b.iter(|| waiter.wait(Timestamp::MIN))
+    });
     criterion.final_summary();
 }

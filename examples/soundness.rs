@@ -1,4 +1,4 @@
-//! The soundness campaign: random worlds, and every reading held against the truth.
+//! The soundness campaign: random worlds, and every reading compared with the truth.
 //!
 //! ```text
 //! cargo run --release --features sim --example soundness -- --seeds 1000
@@ -12,7 +12,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use truechimer::sim::{Audit, Breach, Mix, Sabotage, Scenario, campaign, search};
+use truechimer::sim::{Audit, Breach, Mix, Scenario, campaign, search};
 
 const USAGE: &str = "\
 soundness: every reading of every simulated clock, held against the truth
@@ -20,7 +20,6 @@ soundness: every reading of every simulated clock, held against the truth
     --readings N      readings of each clock in each world (default 40000)
     --first SEED      where to begin (default 0)
     --mix NAME        only honest, lying, drifting or stopped-vm worlds
-    --sabotage NAME   with one of the clock's rules broken: this must fail
     --replay LINE     one world, as a failing campaign prints it
     --help            this text";
 
@@ -28,7 +27,7 @@ fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(Some(options)) => options,
         Ok(None) => {
-            println!("{USAGE}\nrules to break: {}", names(&Sabotage::ALL));
+            println!("{USAGE}");
             return ExitCode::SUCCESS;
         }
         Err(why) => {
@@ -52,7 +51,6 @@ struct Options {
     first: u64,
     readings: u32,
     mixes: Vec<Mix>,
-    sabotage: Option<Sabotage>,
     replay: Option<Scenario>,
 }
 
@@ -64,15 +62,13 @@ impl Options {
             first: 0,
             readings: 40_000,
             mixes: Mix::ALL.to_vec(),
-            sabotage: None,
             replay: None,
         };
         while let Some(name) = words.next() {
             if name == "--help" || name == "-h" {
                 return Ok(None);
             }
-            const KNOWN: [&str; 6] =
-                ["--seeds", "--first", "--readings", "--sabotage", "--replay", "--mix"];
+            const KNOWN: [&str; 5] = ["--seeds", "--first", "--readings", "--replay", "--mix"];
             if !KNOWN.contains(&name.as_str()) {
                 return Err(format!("`{name}` is no option; there are {}", KNOWN.join(", ")));
             }
@@ -82,12 +78,6 @@ impl Options {
                 "--seeds" => options.seeds = value.parse().map_err(|e| bad(&e))?,
                 "--first" => options.first = value.parse().map_err(|e| bad(&e))?,
                 "--readings" => options.readings = value.parse().map_err(|e| bad(&e))?,
-                "--sabotage" => {
-                    let sabotage = value.parse();
-                    let known = names(&Sabotage::ALL);
-                    options.sabotage =
-                        Some(sabotage.map_err(|_| bad(&format!("there are {known}")))?);
-                }
                 "--replay" => options.replay = Some(value.parse().map_err(|e| bad(&e))?),
                 _ => {
                     let mix = Mix::ALL.into_iter().find(|mix| mix.to_string() == value);
@@ -108,7 +98,7 @@ impl Options {
 
     fn run(&self) -> Result<(), String> {
         if let Some(scenario) = &self.replay {
-            let outcome = campaign(scenario, self.readings, self.sabotage)?;
+            let outcome = campaign(scenario, self.readings)?;
             println!("{}", outcome.audit);
             return Ok(());
         }
@@ -153,16 +143,15 @@ impl Options {
         // Worlds of broken assumptions run longer, and there are fewer of them.
         let seeds = if mix == Mix::Honest { self.seeds } else { self.seeds.div_ceil(10) };
         search(mix, self.first..self.first + seeds, |scenario| {
-            let outcome = campaign(scenario, self.readings, self.sabotage)?;
+            let outcome = campaign(scenario, self.readings)?;
             let mut sum = sum.borrow_mut();
             sum.0 = std::mem::take(&mut sum.0).plus(&outcome.audit);
             sum.1.extend(outcome.breaches);
             Ok(())
         })
         .map_err(|failure| {
-            let sabotage = self.sabotage.map_or(String::new(), |s| format!(" --sabotage {s}"));
             format!(
-                "{failure}replay with: --readings {}{sabotage} --replay \"{}\"",
+                "{failure}replay with: --readings {} --replay \"{}\"",
                 self.readings, failure.scenario
             )
         })?;

@@ -1,22 +1,23 @@
-//! A small Spanner on simulated machines: does its history hold, and does a broken one show?
+//! A small Spanner on simulated machines. Its history is checked, with all rules and with each
+//! rule broken.
 //!
 //! ```text
 //! cargo run --release --features sim --example spanner_kv
 //! cargo run --release --features sim --example spanner_kv -- --help
 //! ```
 //!
-//! It is built as Spanner is (Corbett et al., OSDI 2012), over this crate's own modules:
-//! shards replicated by majorities, two-phase commit across shards, commit-wait
-//! (`Hlc::commit_stamp`, `Hlc::release`), snapshot reads at a timestamp, and leaders that
-//! have a lease (`lease::Grantor`, `Lease::check`) and are fenced (`Fence`). It runs through
-//! crashes, pauses, stalls, suspends, partitions, lost and doubled messages, on clocks of
+//! It is built like Spanner (Corbett et al., OSDI 2012), on this crate's own modules: shards
+//! that are replicated by majorities, two-phase commit across shards, commit-wait
+//! (`Hlc::commit_stamp`, `Hlc::release`), snapshot reads at a timestamp, and leaders with a
+//! lease (`lease::Grantor`, `Lease::check`) and a fence (`Fence`). It runs through crashes,
+//! pauses, stalls, suspends, partitions, and lost and duplicate messages, on clocks of
 //! different quality. What the clients saw is then checked for strict serialisability.
 //!
-//! Without options: some days that must hold, each broken rule, which must show, and the
-//! latency table. The exit code is 1 if anything was not as it must be.
+//! Without options it runs some days that must pass, each broken rule, which must be found,
+//! and the latency table. The exit code is 1 if one of these fails.
 //!
-//! To read: `spanner_kv/transact.rs` (where timestamps come from), then `leader.rs` (where
-//! they are waited out), `reads.rs`, `replica.rs`; `checker.rs` stands for itself.
+//! Read `spanner_kv/transact.rs` first (the choice of timestamps), then `leader.rs` (where
+//! they are waited out), `reads.rs` and `replica.rs`. `checker.rs` can be read alone.
 
 #[path = "spanner_kv/mod.rs"]
 mod kv;
@@ -33,12 +34,12 @@ use kv::story::{find, tell};
 
 const USAGE: &str = "\
 spanner_kv: a small Spanner on simulated machines, and its history checked
-    --days N          so many random days of an unbroken cluster (default 40)
-    --first SEED      where to begin (default 0)
-    --broken NAME     only with this rule broken, until it shows:
-                      no-commit-wait, too-sure, lease-by-the-middle, no-quiet-term, no-lease-check
+    --days N          only N random days of an unbroken cluster (default 40)
+    --first SEED      the first seed (default 0)
+    --broken NAME     only with this rule broken, until a violation is found:
+                      no-commit-wait, too-sure, lease-by-midpoint, no-quiet-term, no-lease-check
     --latency         only the table of commit latencies
-    --large N         1000 nodes, until so many transactions are done (a million: two minutes)
+    --large N         1000 nodes, until N transactions are done (a million takes two minutes)
     --help            this text";
 
 fn main() -> ExitCode {
@@ -55,13 +56,13 @@ fn main() -> ExitCode {
             true
         }
         Only::Everything => {
-            let days_hold = hold(options.first, options.days);
-            let all_show = Broken::ALL.map(|broken| shows(broken, options.first));
+            let days_pass = check_days(options.first, options.days);
+            let found = Broken::ALL.map(|broken| find_violation(broken, options.first));
             println!("{}", latency_table(400));
-            days_hold && all_show == [true; Broken::ALL.len()]
+            days_pass && found == [true; Broken::ALL.len()]
         }
-        Only::Days => hold(options.first, options.days),
-        Only::Broken(broken) => shows(broken, options.first),
+        Only::Days => check_days(options.first, options.days),
+        Only::Broken(broken) => find_violation(broken, options.first),
         Only::Latency => {
             println!("{}", latency_table(2_000));
             true
@@ -71,8 +72,8 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!is_well))
 }
 
-/// Days of an unbroken cluster: each history holds.
-fn hold(first: u64, days: u64) -> bool {
+/// Runs days of an unbroken cluster, and checks that each history is strictly serialisable.
+fn check_days(first: u64, days: u64) -> bool {
     let (mut count, mut misses) = (Count::default(), 0);
     let began = Instant::now();
     for seed in first..first.saturating_add(days) {
@@ -95,19 +96,19 @@ fn hold(first: u64, days: u64) -> bool {
         misses += world.audit().misses;
     }
     println!("{days} days, {count}: strictly serialisable ({:.1?})", began.elapsed());
-    println!("readings of clocks that missed the truth: {misses}\n");
+    println!("clock readings that did not contain true time: {misses}\n");
     misses == 0
 }
 
-/// The first day on which a broken rule shows.
-fn shows(broken: Broken, first: u64) -> bool {
+/// Finds and tells the first day with a violation under a broken rule.
+fn find_violation(broken: Broken, first: u64) -> bool {
     const DAYS: u64 = 200;
     let began = Instant::now();
     for seed in first..first.saturating_add(DAYS) {
         let Some(finding) = find(&Plan::random(seed, Some(broken))) else { continue };
         println!("If {} (--broken {broken}), the checker finds a violation.", broken.about());
         println!(
-            "Day {} of {DAYS} (seed {seed}); it still shows with {} of its {} troubles ({:.1?}):\n",
+            "Day {} of {DAYS} (seed {seed}). {} of its {} faults are enough for it ({:.1?}):\n",
             seed - first + 1,
             finding.plan.faults.len(),
             finding.faults,
@@ -116,11 +117,11 @@ fn shows(broken: Broken, first: u64) -> bool {
         println!("{}", tell(&finding));
         return true;
     }
-    println!("{broken}: nothing shows in {DAYS} days, and it should");
+    println!("{broken}: no violation was found in {DAYS} days, but one should be");
     false
 }
 
-/// A thousand nodes.
+/// Runs a thousand nodes.
 fn large(seed: u64, transactions: u64) -> bool {
     let plan = Plan::large(seed);
     let began = Instant::now();
@@ -142,10 +143,10 @@ fn large(seed: u64, transactions: u64) -> bool {
         }
     }
     let misses = world.audit().misses;
-    println!("readings of clocks that missed the truth: {misses}");
+    println!("clock readings that did not contain true time: {misses}");
     let is_done = history.count().done() >= transactions;
     if !is_done {
-        println!("it was to do {transactions} transactions, and its time was over");
+        println!("the time was over before {transactions} transactions were done");
     }
     verdict.is_ok() && misses == 0 && is_done
 }
@@ -180,7 +181,7 @@ impl Options {
             let known = ["--days", "--first", "--broken", "--large"];
             if !known.contains(&name.as_str()) {
                 return Err(format!(
-                    "`{name}` is no option; there are {}, --latency",
+                    "`{name}` is not an option; use one of {}, --latency",
                     known.join(", ")
                 ));
             }
@@ -191,7 +192,7 @@ impl Options {
             };
             match name.as_str() {
                 "--days" | "--large" if number()? == 0 => {
-                    return Err(format!("{name} 0 would show nothing"));
+                    return Err(format!("{name} needs a number above 0"));
                 }
                 "--days" => {
                     options.days = number()?;

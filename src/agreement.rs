@@ -1,79 +1,79 @@
-//! [`agree`]: several intervals, some of them wrong, one answer that is right.
+//! [`agree`]: one right answer from several intervals, of which some are wrong.
 //!
-//! Ask five clocks for the time and each states an interval. At most `f` of
-//! them lie, nobody knows which. What is the time?
+//! Ask five clocks for the time, and each returns an interval. At most `f` of them are
+//! wrong, and it is not known which. What is the time?
 //!
-//! The naive answers are the mean and the median of the midpoints. One liar
-//! drags the mean as far as it likes. The median resists, but it is a point: it
-//! has thrown away what the honest clocks said about their own error, and has
-//! nothing to say about its own. Intersecting all intervals keeps the error
-//! but lets one liar make the answer empty, or worse, narrow and wrong.
+//! # The naive answers, and why they fail
 //!
-//! The insight is Marzullo's: count. The true time is inside every honest
-//! interval, so it is a moment that at least `n - f` of the `n` inputs contain.
-//! Call such moments *possible*. Whatever is not possible is not the time.
+//! The naive answers are the mean and the median of the midpoints. One wrong clock can move
+//! the mean as far as it likes. The median resists that, but it is a point: it discards what
+//! the right clocks state about their error, and has nothing to say about its own. The
+//! intersection of all intervals keeps the error. But one wrong clock can make it empty, or
+//! worse, narrow and wrong.
+//!
+//! # The insight
+//!
+//! Marzullo's insight is to count. The true time is inside every right interval, so it is a
+//! moment that at least `n - f` of the `n` inputs contain. Call such moments *possible*. A
+//! moment that is not possible is not the true time.
 //!
 //! # Why the answer is the hull, and why `n > 2f`
 //!
-//! Possible moments may fall apart into several pieces, and the time may be in
-//! any of them. Marzullo's best-known program answers with the piece of highest
-//! coverage; a liar can choose which one that is. [`agree`] answers with the
-//! smallest interval around all of them. From the count alone it follows, with
-//! `E` and `L` its two ends:
+//! The possible moments may form several pieces, and the true time may be in any of them.
+//! Marzullo's best-known program returns the piece that the most inputs contain, but a wrong
+//! clock can choose which piece that is. [`agree`] returns the smallest interval around all
+//! pieces, the hull. Let `E` and `L` be its ends. Counting alone shows that it is
 //!
-//! 1. *Right*, if at most `f` inputs are wrong: the true time is possible, and
-//!    the hull holds every possible moment.
-//! 2. *Anchored*, if `n > 2f` as well: `E` is covered by `n - f > f` inputs, one
-//!    of which is honest; so is `L`. The answer reaches no further than the
-//!    honest inputs do, whatever the liars say.
-//! 3. *Narrow*: the `n - f` inputs around `E` and the `n - f` around `L` have at
-//!    least `n - 2f` in common. Each of those spans the whole answer. So the
-//!    answer is no wider than some input, and with `n > 3f` (then `n - 2f > f`)
-//!    no wider than some *honest* input.
+//! 1. *right*, if at most `f` inputs are wrong, because the true time is possible and the
+//!    hull contains every possible moment;
+//! 2. *anchored*, if also `n > 2f`: `n - f > f` inputs contain `E`, so a right one does, and
+//!    the same holds for `L`. So the answer reaches no further than the right inputs do,
+//!    whatever the wrong ones state;
+//! 3. *narrow*: the `n - f` inputs around `E` and the `n - f` inputs around `L` have at
+//!    least `n - 2f` in common, and each of those spans the whole answer. So the answer is
+//!    no wider than some input. With `n > 3f` (then `n - 2f > f`) it is no wider than some
+//!    *right* input.
 //!
-//! With `n <= 2f` the liars alone can make a moment possible, anywhere. The
-//! hull would be right and useless, and nobody could see that it is useless, so
-//! the answer is `None`.
+//! With `n <= 2f`, wrong inputs alone can make any moment possible. The hull would be right
+//! but useless, and nobody could see that it is useless. So the answer is `None`.
 //!
 //! Intervals are closed: two that touch in one moment share that moment.
 //!
-//! # Which inputs lied
+//! # Which inputs are wrong
 //!
-//! [`examine`] gives the pieces, and says of each input what follows about it
-//! from "at most `f` are wrong" and nothing else. An input without any possible
-//! moment in it is wrong, certainly: a falseticker. An input around the whole
-//! hull is right, certainly. Between the two nobody knows, and [`Standing`]
-//! says so. Note that an input may lie inside the hull and still be a
-//! falseticker, if it lies in a gap between the pieces.
+//! [`examine`] returns the pieces, and classifies each input by what follows from "at most
+//! `f` are wrong" and nothing else. An input that contains no possible moment is certainly
+//! wrong: a falseticker. An input that contains the whole hull is certainly right: a
+//! truechimer. For all others it is not known, and [`Classification`] says so. Note that an
+//! input inside the hull can still be a falseticker, if it lies in a gap between two pieces.
 //!
 //! # What to read
 //!
-//! K. Marzullo, S. Owicki, "Maintaining the time in a distributed system"
-//! (PODC 1983). K. Marzullo, "Tolerating failures of continuous-valued sensors"
-//! (ACM TOCS 8(4), 1990), where the three cases above are theorems. RFC 5905,
-//! section 11.2.1, for the variant in NTP; it also counts midpoints, which
-//! gives up point 1 for a tidier selection.
+//! K. Marzullo, S. Owicki, "Maintaining the time in a distributed system" (PODC 1983).
+//! K. Marzullo, "Tolerating failures of continuous-valued sensors" (ACM TOCS 8(4), 1990),
+//! where the three points above are theorems. RFC 5905, section 11.2.1, for the variant in
+//! NTP. It also counts midpoints, which gives up point 1 for a tidier selection.
 
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
 /// The smallest interval around every moment that at least `n - faulty` of the `n` inputs contain.
 ///
-/// It contains the true time if at most `faulty` of the inputs do not. `None`
-/// if no moment is in so many inputs, which proves that more than `faulty` are
-/// wrong; and if `n <= 2 * faulty`, for then the liars could outvote the rest.
-/// [`examine`] tells the two apart, and says who lied.
+/// It contains the true time if at most `faulty` of the inputs are wrong. It is `None` if no
+/// moment is in so many inputs, which proves that more than `faulty` are wrong. It is also
+/// `None` if `n <= 2 * faulty`, because then the wrong inputs could outvote the others.
+/// [`examine`] distinguishes the two cases, and shows which inputs are wrong.
 ///
-/// Costs two sorts of `n` integers, O(n log n); up to 32 inputs it does not allocate.
+/// It sorts `n` integers twice, O(n log n). Up to 32 inputs it does not allocate.
 ///
 /// ```
 /// use truechimer::{Interval, Timestamp, agreement::agree};
 ///
 /// let at = |a, b| Interval::new(Timestamp::from_tai_nanos(a), Timestamp::from_tai_nanos(b));
 /// let inputs: Vec<Interval> = [at(8, 12), at(11, 13), at(40, 41)].into_iter().flatten().collect();
-/// assert_eq!(agree(&inputs, 1), at(11, 12)); // the third lied, and does no harm
-/// assert_eq!(agree(&inputs, 0), None); // somebody lied
-/// assert_eq!(agree(&inputs, 2), None); // two liars of three could say anything
+/// assert_eq!(agree(&inputs, 1), at(11, 12)); // the third is wrong, and does no harm
+/// assert_eq!(agree(&inputs, 0), None); // at least one is wrong
+/// assert_eq!(agree(&inputs, 2), None); // two wrong ones of three can outvote the other
 /// ```
 pub fn agree(inputs: &[Interval], faulty: usize) -> Option<Interval> {
     let needed = needed(inputs.len(), faulty)?;
@@ -97,21 +97,23 @@ pub fn agree(inputs: &[Interval], faulty: usize) -> Option<Interval> {
     Interval::new(Timestamp::from_tai_nanos(earliest), Timestamp::from_tai_nanos(latest))
 }
 
-/// Up to this many inputs are sorted on the stack: more clocks than any host asks.
+/// Up to this many inputs are sorted on the stack. Few hosts use so many clocks.
 const FEW: usize = 32;
 
-/// How many inputs must contain a moment to make it possible; `None` if liars could reach it alone.
+/// How many inputs must contain a moment to make it possible. `None` if the wrong inputs alone
+/// could be so many.
 fn needed(inputs: usize, faulty: usize) -> Option<usize> {
     let needed = inputs.checked_sub(faulty)?;
     (needed > faulty).then_some(needed)
 }
 
-/// The first moment in at least `needed` inputs. It is where some input starts.
+/// The first moment in at least `needed` inputs. Some input starts there.
 fn first_possible(starts: &[i64], ends: &[i64], needed: usize) -> Option<i64> {
     let mut ended = 0;
     for (i, &start) in starts.iter().enumerate() {
-        // Strictly before: an input that ends exactly here still contains this moment. The
-        // index stays in range, since what ended before `start` is among the `i` that started.
+        // Strictly before, because an input that ends exactly here still contains this moment.
+        // The index stays in range: every input that ended before `start` is one of the `i` that
+        // started before it.
         while ends[ended] < start {
             ended += 1;
         }
@@ -122,7 +124,7 @@ fn first_possible(starts: &[i64], ends: &[i64], needed: usize) -> Option<i64> {
     None
 }
 
-/// The last moment in at least `needed` inputs: [`first_possible`] seen from the other side.
+/// The last moment in at least `needed` inputs: [`first_possible`] from the other side.
 fn last_possible(starts: &[i64], ends: &[i64], needed: usize) -> Option<i64> {
     let n = starts.len();
     let mut unstarted = 0;
@@ -137,58 +139,60 @@ fn last_possible(starts: &[i64], ends: &[i64], needed: usize) -> Option<i64> {
     None
 }
 
-/// What follows from several intervals of which at most some are wrong.
+/// What follows from several intervals, if at most a given number of them are wrong.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agreement {
     interval: Interval,
     pieces: Vec<Interval>,
-    standings: Vec<Standing>,
+    classifications: Vec<Classification>,
 }
 
 /// What is certain about one input, if no more inputs are wrong than was assumed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Standing {
-    /// Right: it contains every possible moment.
+pub enum Classification {
+    /// Certainly right, because it contains every possible moment.
     Truechimer,
-    /// Right or wrong, and nobody can tell: it contains some possible moments.
+    /// Right or wrong. It contains some of the possible moments, so neither is certain.
     Undecided,
-    /// Wrong: it contains no possible moment.
+    /// Certainly wrong, because it contains no possible moment.
     Falseticker,
 }
 
 impl Agreement {
-    /// What [`agree`] answers: the smallest interval around every possible moment.
+    /// The result of [`agree`]: the smallest interval around every possible moment.
     pub fn interval(&self) -> Interval {
         self.interval
     }
 
-    /// The possible moments, in order of time: the truth is in one of these, and not between them.
+    /// The possible moments, in order of time. True time is in one of these pieces, and not
+    /// between them.
     pub fn pieces(&self) -> &[Interval] {
         &self.pieces
     }
 
-    /// What is certain about each input, in the order in which they were given.
-    pub fn standings(&self) -> &[Standing] {
-        &self.standings
+    /// What is certain about each input, in the order of the inputs.
+    pub fn classifications(&self) -> &[Classification] {
+        &self.classifications
     }
 
-    /// The inputs that are certainly wrong, by their place in the list.
+    /// The indices of the inputs that are certainly wrong.
     pub fn falsetickers(&self) -> impl Iterator<Item = usize> + '_ {
-        let wrong = |(i, standing)| (standing == Standing::Falseticker).then_some(i);
-        self.standings.iter().copied().enumerate().filter_map(wrong)
+        let wrong = |(i, class)| (class == Classification::Falseticker).then_some(i);
+        self.classifications.iter().copied().enumerate().filter_map(wrong)
     }
 
-    /// What is certain about an interval, whether or not it was an input.
-    pub fn standing_of(&self, interval: &Interval) -> Standing {
+    /// What is certain about an interval, which need not be an input.
+    pub fn classify(&self, interval: &Interval) -> Classification {
         if interval.contains(self.interval.earliest()) && interval.contains(self.interval.latest())
         {
-            return Standing::Truechimer;
+            return Classification::Truechimer;
         }
-        // The pieces are in order and apart, so the first that does not end too early decides.
+        // The pieces are in order and disjoint, so the first one that does not end before the
+        // interval decides.
         let next = self.pieces.partition_point(|piece| piece.definitely_before(interval));
         match self.pieces.get(next) {
-            Some(piece) if piece.overlaps(interval) => Standing::Undecided,
-            _ => Standing::Falseticker,
+            Some(piece) if piece.overlaps(interval) => Classification::Undecided,
+            _ => Classification::Falseticker,
         }
     }
 }
@@ -196,13 +200,13 @@ impl Agreement {
 /// Why there is no agreement.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum Disagreement {
-    /// There was nothing to agree on.
-    #[error("there are no intervals to agree on: give at least one")]
+pub enum AgreementError {
+    /// There were no intervals.
+    #[error("there are no intervals to agree on: pass at least one")]
     NoInputs,
-    /// `n > 2f` does not hold, so the liars could outvote the rest.
+    /// `n > 2f` does not hold, so the wrong inputs could outvote the others.
     #[error(
-        "{faulty} wrong intervals of {inputs} could outvote the others: ask at least {} clocks, \
+        "{faulty} wrong intervals of {inputs} could outvote the others: use at least {} clocks, \
          or allow for at most {} wrong ones",
         faulty.saturating_mul(2).saturating_add(1), inputs.saturating_sub(1) / 2
     )]
@@ -212,73 +216,75 @@ pub enum Disagreement {
         /// How many of them may be wrong.
         faulty: usize,
     },
-    /// No moment is in enough inputs, so more of them are wrong than was allowed for.
+    /// No moment is in enough inputs, so more of them are wrong than was assumed.
     #[error(
-        "no moment is in {needed} of the {inputs} intervals, only in {most}: at least {} of them \
-         are wrong; find out which clocks are, or allow for more wrong ones",
+        "no moment is in {needed} of the {inputs} intervals, but at most in {most}, so at least {} of \
+         them are wrong: find out which clocks are, or allow for more wrong ones",
         inputs.saturating_sub(*most)
     )]
     NoCommonMoment {
         /// How many intervals there were.
         inputs: usize,
-        /// How many of them had to share a moment: all but the faulty.
+        /// How many of them had to share a moment: all but the faulty ones.
         needed: usize,
-        /// The most that do share one. `inputs - most` are wrong at least.
+        /// The most that share one. At least `inputs - most` are wrong.
         most: usize,
     },
 }
 
-impl Disagreement {
-    /// Whether the same clocks may agree when they are asked again later.
+impl AgreementError {
+    /// Whether the same clocks may agree when they are read again later.
     pub fn is_transient(&self) -> bool {
         match self {
-            Disagreement::NoInputs | Disagreement::TooManyFaulty { .. } => false,
-            Disagreement::NoCommonMoment { .. } => true,
+            AgreementError::NoInputs | AgreementError::TooManyFaulty { .. } => false,
+            AgreementError::NoCommonMoment { .. } => true,
         }
     }
 }
 
-/// [`agree`] in full: the pieces, what is certain about each input, or which rule failed.
+/// [`agree`] with its reasons: the pieces, what is certain about each input, or which rule failed.
 ///
 /// # Errors
 ///
-/// Exactly where [`agree`] answers `None`: no inputs, `n <= 2 * faulty`, or no
-/// moment in `n - faulty` of them.
+/// [`AgreementError`] exactly if [`agree`] returns `None`: there are no inputs, or
+/// `n <= 2 * faulty`, or no moment is in `n - faulty` inputs.
 ///
 /// ```
-/// use truechimer::{Interval, Timestamp, agreement::{Standing, examine}};
+/// use truechimer::{Interval, Timestamp, agreement::{Classification, examine}};
 ///
 /// let at = |a, b| Interval::new(Timestamp::from_tai_nanos(a), Timestamp::from_tai_nanos(b));
 /// let inputs: Vec<Interval> = [at(8, 12), at(11, 13), at(40, 41)].into_iter().flatten().collect();
 /// let agreement = examine(&inputs, 1)?;
 /// assert_eq!(agreement.falsetickers().collect::<Vec<_>>(), [2]);
-/// assert_eq!(agreement.standings()[0], Standing::Truechimer);
-/// # Ok::<(), truechimer::agreement::Disagreement>(())
+/// assert_eq!(agreement.classifications()[0], Classification::Truechimer);
+/// # Ok::<(), truechimer::agreement::AgreementError>(())
 /// ```
-pub fn examine(inputs: &[Interval], faulty: usize) -> Result<Agreement, Disagreement> {
+pub fn examine(inputs: &[Interval], faulty: usize) -> Result<Agreement, AgreementError> {
     let n = inputs.len();
     if n == 0 {
-        return Err(Disagreement::NoInputs);
+        return Err(AgreementError::NoInputs);
     }
-    let needed = needed(n, faulty).ok_or(Disagreement::TooManyFaulty { inputs: n, faulty })?;
+    let needed = needed(n, faulty).ok_or(AgreementError::TooManyFaulty { inputs: n, faulty })?;
     let (pieces, most) = sweep(inputs, needed);
     let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else {
-        return Err(Disagreement::NoCommonMoment { inputs: n, needed, most });
+        return Err(AgreementError::NoCommonMoment { inputs: n, needed, most });
     };
     let interval = first.hull(last);
-    let mut agreement = Agreement { interval, pieces, standings: Vec::new() };
-    agreement.standings = inputs.iter().map(|input| agreement.standing_of(input)).collect();
+    let mut agreement = Agreement { interval, pieces, classifications: Vec::new() };
+    agreement.classifications = inputs.iter().map(|input| agreement.classify(input)).collect();
     Ok(agreement)
 }
 
-/// The most inputs that any one moment is in.
+/// The largest number of inputs that share one moment.
 pub(crate) fn most_at_once(inputs: &[Interval]) -> usize {
     sweep(inputs, usize::MAX).1
 }
 
-/// The longest runs of moments in at least `needed` inputs, and the most inputs at any moment.
+/// The maximal intervals of moments in at least `needed` inputs, and the largest number of inputs
+/// that share one moment.
 fn sweep(inputs: &[Interval], needed: usize) -> (Vec<Interval>, usize) {
-    // `false` sorts first: at one moment inputs start before others end, since ends are included.
+    // `false` sorts first. So at one moment inputs start before others end, because the ends are
+    // included.
     let mut edges: Vec<(Timestamp, bool)> =
         inputs.iter().flat_map(|i| [(i.earliest(), false), (i.latest(), true)]).collect();
     edges.sort_unstable();

@@ -1,79 +1,79 @@
-//! [`Record`]: one number in a file that no crash takes backwards.
+//! [`Record`]: one number in a file, which no crash takes backwards.
 //!
-//! A clock's high-water mark and a fencing token need the same of a disk: what
-//! was promised before a crash is still promised after it. To write over the
-//! number where it stands does not give that. Power can fail in the middle of
-//! the write, and `write` returns long before the disk has anything.
+//! A clock's high-water mark and a fencing token need the same thing from a disk: what
+//! was promised before a crash must still hold after it. Overwriting the number in place
+//! does not give that. Power can fail in the middle of the write, and `write` returns
+//! long before the data is on the disk.
 //!
-//! So every change is a new file: written whole, synced, renamed over the old
-//! one, and then the directory is synced too, for the rename lives there. A
-//! crash leaves the old file or the new one. (Pillai et al., "All File Systems
-//! Are Not Created Equal", OSDI 2014, shows what goes wrong when any of the
-//! four steps is left out.)
+//! So each change makes a new file. It is written whole, synced, and renamed over the old
+//! one. Then the directory is synced too, because the rename is stored there. After a
+//! crash the old file is there or the new one. (Pillai et al., "All File Systems Are Not
+//! Created Equal", OSDI 2014, shows what goes wrong if any of the four steps is left out.)
 //!
-//! What a file holds, 32 bytes, big-endian:
+//! The file has 32 bytes, big-endian:
 //!
-//! | bytes | what |
+//! | bytes | content |
 //! |---|---|
-//! | 0..8 | [`MAGIC`], which carries the version of this layout |
-//! | 8..16 | the [`Kind`]: a fencing token must not be read as a time |
+//! | 0..8 | [`MAGIC`], which includes the version of this layout |
+//! | 8..16 | the [`Kind`], so that a fencing token is not read as a time |
 //! | 16..24 | the number |
 //! | 24..32 | CRC-64/XZ of the 24 bytes before it |
 //!
-//! Two processes on one record would each count from the same number, so its
-//! owner holds a lock. The lock is on a file beside it, `NAME.lock`, since the
-//! record itself is another file after every change. The lock file stays when
-//! the owner is gone: to remove it would race with the next owner.
+//! Two processes that use one record would both count from the same number. So its owner
+//! holds a lock. The lock is on a file beside it, `NAME.lock`, because the record itself
+//! is a different file after each change. The lock file stays when the owner exits,
+//! because removing it would race with the next owner.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::fcntl::{Flock, FlockArg};
 
 /// "truechimer record", first layout.
 const MAGIC: [u8; 8] = *b"tchimer1";
 
-/// How long a whole record is.
+/// The length of a whole record in bytes.
 const LENGTH: usize = 32;
 
-/// What a record's number means.
+/// The meaning of a record's number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Kind(pub(crate) [u8; 8]);
 
 /// Why a record on disk cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
     /// The file was not written by this crate.
     #[error(
-        "{} is not a truechimer record ({found}): nothing was changed; give another path",
+        "{} is not a truechimer record ({found}), and was not changed: use another path",
         path.display()
     )]
     Foreign {
         /// The file.
         path: PathBuf,
-        /// What it is instead.
+        /// What was found instead.
         found: &'static str,
     },
-    /// The file is a record, of another kind of number.
+    /// The file is a record, but of another kind of number.
     #[error(
-        "{} holds a record of kind {found:?}, not {expected:?}: give each kind its own path",
+        "{} holds a record of kind {found:?}, not {expected:?}: use another path for each kind",
         path.display()
     )]
     OtherKind {
         /// The file.
         path: PathBuf,
-        /// The kind it states.
+        /// The kind in the file.
         found: String,
-        /// The kind that was asked for.
+        /// The kind that the caller expects.
         expected: String,
     },
-    /// The file ends too early.
+    /// The file is too short.
     #[error(
-        "{} is truncated: {length} bytes, not {LENGTH}; what it promised is lost. Check the disk. \
-         Remove the file only when nothing that was issued under it can still be in use",
+        "{} is truncated to {length} of {LENGTH} bytes, so its number is lost: check the disk, and \
+         remove the file only when nothing that was issued under it can still be in use",
         path.display()
     )]
     Truncated {
@@ -84,49 +84,49 @@ pub enum RecordError {
     },
     /// The checksum does not match.
     #[error(
-        "{} is torn: its checksum does not match; what it promised is lost. Check the disk. \
-         Remove the file only when nothing that was issued under it can still be in use",
+        "{} is torn, because its checksum does not match, so its number is lost: check the disk, \
+         and remove the file only when nothing that was issued under it can still be in use",
         path.display()
     )]
     Torn {
         /// The file.
         path: PathBuf,
     },
-    /// The file, its directory or its file system may not be written.
+    /// The process may not write the file, its directory or its file system.
     #[error(
-        "{} may not be written, so nothing can be promised for after a crash: give this process \
-         the right to write it and its directory, or mount the file system writable",
+        "{} cannot be written, so nothing in it would survive a crash: give this process the right \
+         to write it and its directory, or mount the file system writable",
         path.display()
     )]
     ReadOnly {
         /// The file.
         path: PathBuf,
     },
-    /// Another owner is alive.
+    /// Another owner holds the lock.
     #[error(
-        "{} is held by {holder}: two owners would issue the same numbers. Stop the other one, or \
-         give this one its own path",
+        "{} is locked by {holder}, and two owners would issue the same numbers: stop the other one, \
+         or use another path here",
         path.display()
     )]
     Locked {
         /// The lock file.
         path: PathBuf,
-        /// Who holds it, as far as is known.
+        /// The process that holds it, if known.
         holder: String,
     },
-    /// A smaller number was to be written.
-    #[error("{} stands at {stands}: it never goes back, not to {asked}", path.display())]
+    /// The new number is smaller than the stored one.
+    #[error("{} holds {stands}, and is never lowered, so {asked} was not written", path.display())]
     Backwards {
         /// The file.
         path: PathBuf,
-        /// Its number.
+        /// The stored number.
         stands: u64,
-        /// The number that was asked for.
+        /// The smaller number.
         asked: u64,
     },
-    /// The record was opened before a `fork`, by the parent.
+    /// The record was opened by the parent, before a `fork`.
     #[error(
-        "{} belongs to process {owner}, which forked: a child must open a record of its own",
+        "{} belongs to process {owner}, which forked: open a record of its own in the child",
         path.display()
     )]
     Forked {
@@ -135,15 +135,15 @@ pub enum RecordError {
         /// The process that opened it.
         owner: u32,
     },
-    /// The operating system refused.
-    #[error("cannot {action} {}: {source}; what was promised before still holds", path.display())]
+    /// The operating system returned an error.
+    #[error("cannot {action} {}: {source}; the stored number still holds", path.display())]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
-        source: io::Error,
+        /// The error from the system.
+        source: Arc<io::Error>,
     },
 }
 
@@ -165,36 +165,37 @@ impl RecordError {
         }
     }
 
-    /// An error of the system, told apart where there is something to do about it.
+    /// Wraps an error from the system. Missing permissions get a variant of their own, because
+    /// there is something to do about them.
     fn io(action: &'static str, path: &Path, source: io::Error) -> RecordError {
         let path = path.to_owned();
         match source.kind() {
             ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                 RecordError::ReadOnly { path }
             }
-            _ => RecordError::Io { action, path, source },
+            _ => RecordError::Io { action, path, source: Arc::new(source) },
         }
     }
 }
 
-/// One number on disk, and the only right to change it.
+/// One number on disk, and the exclusive right to change it.
 #[derive(Debug)]
 pub(crate) struct Record {
     path: PathBuf,
     directory: File,
     kind: Kind,
     value: u64,
-    /// Those of the file that was found, so that a replacement keeps them.
+    /// The permissions of the file that was found, so that a replacement keeps them.
     permissions: Option<Permissions>,
     owner: u32,
-    /// `None` only while it is dropped.
+    /// `None` only inside `drop`.
     lock: Option<Flock<File>>,
 }
 
 impl Record {
-    /// The record at `path`; where there is none, a new one that holds `first`.
+    /// The record at `path`. If there is none, a new one is made that holds `first`.
     ///
-    /// When this returns, what [`value`](Self::value) says is on disk.
+    /// When this returns, the number in [`value`](Self::value) is on disk.
     pub(crate) fn open(path: &Path, kind: Kind, first: u64) -> Result<Record, RecordError> {
         let path = resolve(path).map_err(|e| RecordError::io("find", path, e))?;
         let parent = path.parent().unwrap_or(Path::new("/"));
@@ -215,13 +216,13 @@ impl Record {
         self.value
     }
 
-    /// Where the record is, with every symbolic link resolved.
+    /// The path of the record, with every symbolic link resolved.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Raises the number. After an error the old number or the new one is on
-    /// disk, never anything else, and the call may be made again.
+    /// Raises the number. After an error the disk holds the old number or the new one, and
+    /// nothing else. The call may then be repeated.
     pub(crate) fn advance(&mut self, to: u64) -> Result<(), RecordError> {
         if to < self.value {
             let path = self.path.clone();
@@ -230,24 +231,24 @@ impl Record {
         if to == self.value { Ok(()) } else { self.replace(to) }
     }
 
-    /// Sets the number, backwards too: for an operator who knows better.
+    /// Sets the number, also to a smaller one. An operator decides that this is safe.
     pub(crate) fn reset(&mut self, to: u64) -> Result<(), RecordError> {
         self.replace(to)
     }
 
-    /// What the file holds, or `None` if there is no file.
+    /// The number in the file, or `None` if there is no file.
     fn read(&mut self) -> Result<Option<u64>, RecordError> {
         let path = || self.path.clone();
         let found = match fs::metadata(&self.path) {
             Ok(found) => found,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(RecordError::io("look at", &self.path, e)),
+            Err(e) => return Err(RecordError::io("examine", &self.path, e)),
         };
-        // Before it is opened: opening a pipe would wait for its other end.
+        // Check this before opening the file, because opening a pipe waits for its other end.
         if !found.is_file() {
             return Err(RecordError::Foreign { path: path(), found: "not a regular file" });
         }
-        // The superuser may open a read-only file for writing. It is one all the same.
+        // The superuser may open a read-only file for writing, but it is still meant to be read-only.
         if found.permissions().readonly() {
             return Err(RecordError::ReadOnly { path: path() });
         }
@@ -259,7 +260,7 @@ impl Record {
         decode(&bytes, self.kind, found.len(), &self.path).map(Some)
     }
 
-    /// The four steps: write, sync, rename, sync the directory.
+    /// Replaces the file in four steps: write, sync, rename, sync the directory.
     fn replace(&mut self, to: u64) -> Result<(), RecordError> {
         if std::process::id() != self.owner {
             return Err(RecordError::Forked { path: self.path.clone(), owner: self.owner });
@@ -277,15 +278,15 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // `Flock` unlocks for everybody who shares the open file. A forked child
-        // that cleans up must not unlock its parent's record.
+        // `Flock` unlocks for every process that shares the open file. A forked child must not
+        // unlock its parent's record when it drops its copy.
         if std::process::id() != self.owner {
             std::mem::forget(self.lock.take());
         }
     }
 }
 
-/// `path` without symbolic links: the lock must be beside the file itself.
+/// `path` without symbolic links, because the lock must be beside the file itself.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     match fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -305,13 +306,13 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Takes the lock at `path`, or says who has it.
+/// Takes the lock at `path`, or returns an error that names the process that holds it.
 fn lock(path: &Path) -> Result<Flock<File>, RecordError> {
     let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
     let file = file.map_err(|e| RecordError::io("open", path, e))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => {
-            // Only to name the holder to the next one who asks: a failure changes nothing.
+            // The id is only for the error message of another process, so a failure is ignored.
             let _ = lock.set_len(0).and_then(|()| write!(&*lock, "{}", std::process::id()));
             Ok(lock)
         }
@@ -325,9 +326,9 @@ fn lock(path: &Path) -> Result<Flock<File>, RecordError> {
     }
 }
 
-/// Writes a new file at `path` and returns when the disk has it.
+/// Writes a new file at `path`, and returns when it is on disk.
 fn write_whole(path: &Path, bytes: &[u8], permissions: Option<&Permissions>) -> io::Result<()> {
-    // What a crash left here is removed, and never written through: it could be a link.
+    // Remove what a crash left here. Do not write through it, because it may be a link.
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
         _ => {}
@@ -350,18 +351,18 @@ fn encode(kind: Kind, value: u64) -> [u8; LENGTH] {
     bytes
 }
 
-/// The number in `bytes`, the first of a file of `length` bytes.
+/// The number in `bytes`, which are the beginning of a file of `length` bytes.
 fn decode(bytes: &[u8], kind: Kind, length: u64, path: &Path) -> Result<u64, RecordError> {
     let path = || path.to_owned();
-    // A file that lost its end may have lost its beginning too: then nothing
-    // says whose it was, and "truncated" is the more careful word.
+    // A short file is compared only as far as it goes, so even an empty one counts as truncated.
+    // It may have been a record, and then removing it without care would be wrong.
     let begins = bytes.iter().zip(MAGIC).all(|(&found, magic)| found == magic);
-    // What a file system shows of a file whose data never reached the disk.
+    // File systems show zeros for a file whose data never reached the disk.
     if !bytes.is_empty() && bytes.iter().all(|&byte| byte == 0) {
         return Err(RecordError::Torn { path: path() });
     }
     if !begins {
-        let found = "its first bytes are of something else";
+        let found = "its first bytes are those of something else";
         return Err(RecordError::Foreign { path: path(), found });
     }
     let [head @ .., _, _, _, _, _, _, _, _] = bytes else {
@@ -389,7 +390,7 @@ fn decode(bytes: &[u8], kind: Kind, length: u64, path: &Path) -> Result<u64, Rec
     Ok(u64::from_be_bytes(word(16)))
 }
 
-/// CRC-64/XZ (ECMA-182, reflected), bit by bit: 24 bytes at a time need no table.
+/// CRC-64/XZ (ECMA-182, reflected), bit by bit, because 24 bytes need no table.
 fn crc64(bytes: &[u8]) -> u64 {
     const POLYNOMIAL: u64 = 0xC96C_5795_D787_0F42;
     !bytes.iter().fold(!0, |sum, &byte| {
@@ -422,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_advanced_is_found_again() {
+    fn an_advanced_number_is_read_back_after_reopening() {
         let (_directory, path) = place();
         assert_eq!(open(&path).expect("new").value(), 7);
         let mut record = open(&path).expect("there");
@@ -446,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn one_owner_at_a_time_by_whatever_name() {
+    fn a_record_has_one_owner_at_a_time_under_any_name() {
         let (directory, path) = place();
         let record = open(&path).expect("new");
         let link = directory.path().join("link");
@@ -461,7 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_whole_record_is_refused_and_left_as_it_is() {
+    fn a_file_that_is_not_a_whole_record_is_refused_and_left_unchanged() {
         let good = encode(KIND, 42);
         let changed = |at: usize| {
             let mut bytes = good.to_vec();
@@ -518,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_half_written_is_not_read() {
+    fn a_half_written_file_from_a_crash_is_not_read() {
         let (directory, path) = place();
         let mut record = open(&path).expect("new");
         let elsewhere = directory.path().join("elsewhere");

@@ -1,13 +1,13 @@
-//! [`Interval`]: what a clock knows, which is two moments and not one.
+//! [`Interval`]: two moments with the true time between them, which is what a clock knows.
 //!
-//! A clock that answers with one number hides its error. An interval states it:
-//! the true time is nowhere outside `[earliest, latest]`. Every operation here
-//! keeps that statement true. What narrows (`intersect`) does so only where
-//! both inputs hold; what rounds or saturates does so outward.
+//! A clock that returns one number hides its error. An interval states the error, because
+//! the true time is never outside of `[earliest, latest]`. Every operation here
+//! keeps this statement true. `intersect` narrows, but only if both inputs are true.
+//! Everything that rounds or saturates does so outward.
 //!
-//! There is no `<` on intervals. Where two overlap, nobody can know which came
-//! first, and a type that pretended to know would be the bug this crate is
-//! written against:
+//! Intervals have no `<`. If two overlap, nobody can know which came
+//! first, and a type that pretends to know is the very bug that this crate
+//! prevents:
 //!
 //! ```compile_fail
 //! # use truechimer::{Interval, Timestamp};
@@ -20,7 +20,7 @@
 //! # use truechimer::{Interval, Timestamp};
 //! # let a = Interval::from(Timestamp::MIN);
 //! # let b = Interval::from(Timestamp::MAX);
-//! let earlier = a.definitely_before(&b); // says what it means
+//! let earlier = a.definitely_before(&b); // says exactly what is known
 //! # assert!(earlier);
 //! ```
 
@@ -28,10 +28,10 @@ use std::time::Duration;
 
 use crate::timestamp::Timestamp;
 
-/// Two moments, `earliest <= latest`, with the true time between them, ends included.
+/// Two moments, `earliest <= latest`. The true time is between them or at an end.
 ///
-/// An end at [`Timestamp::MIN`] or [`Timestamp::MAX`] stands for "this or
-/// anything beyond", since arithmetic that leaves the range stops there.
+/// An end at [`Timestamp::MIN`] or [`Timestamp::MAX`] means "this moment or
+/// any beyond it", because arithmetic that leaves the range stops there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Interval {
@@ -40,7 +40,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// Every moment that can be counted: what is known when nothing is known.
+    /// Every moment that can be counted. It is the interval of a clock that knows nothing.
     pub const EVERYTHING: Interval = Interval { earliest: Timestamp::MIN, latest: Timestamp::MAX };
 
     /// `[earliest, latest]`, or `None` if `latest` is the earlier of the two.
@@ -52,20 +52,20 @@ impl Interval {
         Some(Interval { earliest, latest })
     }
 
-    /// `[earliest, latest]` for ends that are in order by construction.
+    /// `[earliest, latest]`, where the caller guarantees the order of the ends.
     #[inline]
     pub(crate) const fn from_ordered(earliest: Timestamp, latest: Timestamp) -> Interval {
         debug_assert!(earliest.tai_nanos() <= latest.tai_nanos());
         Interval { earliest, latest }
     }
 
-    /// No true time within it is before this moment.
+    /// The true time is not before this moment.
     #[inline]
     pub const fn earliest(&self) -> Timestamp {
         self.earliest
     }
 
-    /// No true time within it is after this moment.
+    /// The true time is not after this moment.
     #[inline]
     pub const fn latest(&self) -> Timestamp {
         self.latest
@@ -73,22 +73,22 @@ impl Interval {
 
     /// The moment in the middle, rounded down.
     ///
-    /// It is the guess with the smallest worst-case error, and a guess all the
-    /// same: do not order events by it.
+    /// Of all single moments it has the smallest worst-case error. It is still a guess, so do
+    /// not order events by it.
     #[inline]
     pub const fn midpoint(&self) -> Timestamp {
         let (a, b) = (self.earliest.tai_nanos(), self.latest.tai_nanos());
-        // Half of the width is at most i64::MAX, and the sum stays below `latest`.
+        // Half of the width is at most i64::MAX, and the sum is at most `latest`.
         Timestamp::from_tai_nanos(a.wrapping_add_unsigned(b.abs_diff(a) / 2))
     }
 
-    /// `latest - earliest`: all of the uncertainty, twice the "±" of other clocks.
+    /// `latest - earliest`: the whole uncertainty, which is twice the "±" of other clocks.
     #[inline]
     pub const fn width(&self) -> Duration {
         Duration::from_nanos(self.latest.tai_nanos().abs_diff(self.earliest.tai_nanos()))
     }
 
-    /// Whether `t` is within, ends included.
+    /// Whether `t` is between the ends or at one of them.
     #[inline]
     pub const fn contains(&self, t: Timestamp) -> bool {
         self.earliest.tai_nanos() <= t.tai_nanos() && t.tai_nanos() <= self.latest.tai_nanos()
@@ -96,7 +96,7 @@ impl Interval {
 
     /// Whether every moment of `self` is before every moment of `other`.
     ///
-    /// A strict partial order: two intervals that share a moment are not
+    /// This is a strict partial order. Two intervals that share a moment are not
     /// ordered either way.
     #[inline]
     pub const fn definitely_before(&self, other: &Interval) -> bool {
@@ -109,22 +109,22 @@ impl Interval {
         other.definitely_before(self)
     }
 
-    /// Whether the two share a moment: then nobody knows which came first.
+    /// Whether the two share a moment, so that nobody can know which came first.
     #[inline]
     pub const fn overlaps(&self, other: &Interval) -> bool {
         !self.definitely_before(other) && !other.definitely_before(self)
     }
 
-    /// The moments in both, or `None` where there are none.
+    /// The moments that are in both, or `None` if there are none.
     ///
-    /// If the true time is in both it is in the intersection; so `None` proves
+    /// If the true time is in both intervals, it is in the intersection. So `None` proves
     /// that one of the two was wrong.
     #[inline]
     pub fn intersect(&self, other: &Interval) -> Option<Interval> {
         Interval::new(self.earliest.max(other.earliest), self.latest.min(other.latest))
     }
 
-    /// The smallest interval around both: right if either of them is.
+    /// The smallest interval around both. It contains the true time if either of them does.
     #[inline]
     pub fn hull(&self, other: &Interval) -> Interval {
         Interval {
@@ -133,7 +133,7 @@ impl Interval {
         }
     }
 
-    /// Moves each end outward by `by`, as far as [`Timestamp::MIN`] and [`Timestamp::MAX`].
+    /// Moves each end outward by `by`, at most to [`Timestamp::MIN`] and [`Timestamp::MAX`].
     #[inline]
     pub const fn widen(&self, by: Duration) -> Interval {
         Interval {
@@ -143,14 +143,14 @@ impl Interval {
     }
 }
 
-/// The interval that holds one moment.
+/// The interval that contains one moment.
 impl From<Timestamp> for Interval {
     fn from(t: Timestamp) -> Interval {
         Interval { earliest: t, latest: t }
     }
 }
 
-/// Reads what it writes, and refuses an interval whose ends are the wrong way round.
+/// Reads what `Serialize` writes, and refuses an interval whose ends are in the wrong order.
 #[cfg(feature = "serde")]
 impl<'de> serde::Deserialize<'de> for Interval {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Interval, D::Error> {
@@ -162,7 +162,7 @@ impl<'de> serde::Deserialize<'de> for Interval {
         let Ends { earliest, latest } = Ends::deserialize(input)?;
         Interval::new(earliest, latest).ok_or_else(|| {
             serde::de::Error::custom(format_args!(
-                "an interval must not end before it begins: earliest {}, latest {} (TAI ns)",
+                "the interval ends before it begins (earliest {}, latest {} ns of TAI): swap its ends",
                 earliest.tai_nanos(),
                 latest.tai_nanos(),
             ))
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_that_ends_before_it_begins_is_none() {
+    fn an_interval_cannot_end_before_it_begins() {
         assert_eq!(Interval::new(at(1), at(0)), None);
         assert_eq!(Interval::new(Timestamp::MAX, Timestamp::MIN), None);
     }
@@ -289,7 +289,7 @@ mod tests {
         }
 
         #[test]
-        fn widening_never_narrows_and_never_orders_what_was_unordered(
+        fn widening_never_narrows_and_never_orders_unordered_intervals(
             a in any_interval(), b in any_interval(), by: u64,
         ) {
             let wide = a.widen(Duration::from_nanos(by));

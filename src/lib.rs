@@ -142,9 +142,13 @@
 
 pub mod agreement;
 pub mod clock;
+pub mod counter;
 mod durable;
+mod estimator;
+pub mod evidence;
 pub mod fence;
 pub mod hlc;
+pub mod host;
 pub mod interval;
 pub mod lease;
 pub mod pause;
@@ -153,21 +157,22 @@ pub mod quorum;
 pub mod scale;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod snapshot;
 pub mod source;
 mod sync;
-mod sys;
 pub mod timeout;
 pub mod timestamp;
 pub mod wait;
 
-pub use clock::{
-    BuildError, Clock, ClockBuilder, ClockError, Counter, CounterKind, Limits, Reason, Report,
-    Sample, Status, TrueTime, Untrusted,
-};
+#[cfg(not(target_family = "wasm"))]
+pub use clock::{BuildError, Clock, ClockBuilder};
+pub use clock::{Limits, ManualClock, Report, TrueTime};
+pub use counter::{Counter, CounterError, CounterKind};
 pub use durable::RecordError;
+pub use evidence::{Reason, Sample, Source, SourceError};
 pub use fence::{Fence, FencingToken};
 pub use hlc::{
-    Hlc, HlcError, NodeId, NodeStamp, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
+    Hlc, HlcError, NodeStamp, NodeUid, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
     Visibility,
 };
 pub use interval::Interval;
@@ -175,10 +180,11 @@ pub use lease::{Grantor, Lease};
 pub use pause::PauseMonitor;
 pub use peers::PeerClocks;
 pub use scale::{
-    GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError, ParseTimestampError,
-    ParseUtcError, PtpTime, ScaleError, Smear, Smeared, Span, UnixTime, Utc,
+    GpsTime, LeapTable, LeapTableError, NtpDate, NtpTime, ParseTimeError, PtpTime, ScaleError,
+    ScaleInterval, Smear, Smeared, UnixTime, Utc,
 };
-pub use source::{Source, SourceError, WallScale};
+pub use snapshot::{ClockError, Status};
+pub use source::RealtimeScale;
 pub use timeout::Deadline;
 pub use timestamp::Timestamp;
 pub use wait::{WaitError, Waited, Waiter};

@@ -1,55 +1,53 @@
-//! [`Quorum`]: how many make a majority, and why two of them cannot decide without each other.
+//! [`Quorum`]: how many members make a majority, and why two majorities always overlap.
 //!
-//! Every quorum argument is one inequality. Two sets of `a` and `b` out of `n`
-//! members share at least `a + b - n` of them. What the shared members must be
-//! good for gives the size:
+//! Every quorum argument is one inequality. Two sets of `a` and `b` out of `n` members share
+//! at least `a + b - n` members. What the shared members have to guarantee gives the size:
 //!
 //! | the shared members must | size | so that | needs |
 //! |---|---|---|---|
-//! | remember (crashes only) | ⌊n/2⌋ + 1 | two share ≥ 1 | n ≥ 2f + 1 to go on without f |
+//! | remember (members only crash) | ⌊n/2⌋ + 1 | two share ≥ 1 | n ≥ 2f + 1 to continue without f |
 //! | include an honest one ([`byzantine`](Quorum::byzantine)) | ⌊(n + f)/2⌋ + 1 | two share ≥ f + 1 | n ≥ 3f + 1 |
-//! | include a right clock ([`clocks`](Quorum::clocks)) | n − f | each holds ≥ f + 1 | n ≥ 2f + 1 |
+//! | include a right clock ([`clocks`](Quorum::clocks)) | n − f | each has ≥ f + 1 | n ≥ 2f + 1 |
 //!
-//! The third row is weaker than the second, and enough for clocks, because the
-//! members do not decide something between them: each states an interval, the
-//! truth is one, and all right intervals contain it (see
-//! [`agreement`](crate::agreement)).
+//! The third row is weaker than the second. It is enough for clocks, because clocks do not
+//! decide anything together: each states an interval, there is one truth, and all right
+//! intervals contain it (see [`agreement`](crate::agreement)).
 //!
-//! The mistakes are always the same: `n / 2` in place of `n / 2 + 1`, a majority
-//! of those *heard* in place of a majority of the *members*, and a Byzantine
-//! `2f + 1` kept after `n` has grown beyond `3f + 1`. So the size is computed
-//! here, once, and a quorum of more or fewer than its members does not exist.
+//! The usual mistakes are `n / 2` instead of `n / 2 + 1`, a majority of the members that
+//! *answered* instead of a majority of all *members*, and a Byzantine `2f + 1` that is kept
+//! after `n` has grown beyond `3f + 1`. So the size is computed here, once, and a quorum of 0
+//! or of more than its members cannot be made.
 //!
-//! What to read: D. K. Gifford, "Weighted voting for replicated data" (SOSP
-//! 1979), for `a + b > n`; D. Malkhi and M. Reiter, "Byzantine quorum systems"
-//! (STOC 1997), for the second row.
+//! What to read: D. K. Gifford, "Weighted voting for replicated data" (SOSP 1979), for
+//! `a + b > n`; D. Malkhi and M. Reiter, "Byzantine quorum systems" (STOC 1997), for the
+//! second row.
 
-/// So many of so many members.
+/// A number of members that can decide, out of all members.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Quorum {
     members: usize,
     size: usize,
 }
 
-/// Why there is no such quorum.
+/// Why a quorum cannot be made, or two quorums cannot be compared.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuorumError {
-    /// Nobody can decide for nobody.
+    /// There are no members.
     #[error("there are no members: a quorum needs at least one")]
     NoMembers,
     /// The size is 0, or more than there are members.
-    #[error("{size} of {members} is no quorum: the size must be from 1 to {members}")]
+    #[error("{size} of {members} members cannot be a quorum: use a size from 1 to {members}")]
     ImpossibleSize {
         /// How many members there are.
         members: usize,
-        /// How many were to decide.
+        /// How many should decide.
         size: usize,
     },
-    /// The members are too few to outweigh the faulty among them.
+    /// There are too few members to outweigh the faulty ones.
     #[error(
-        "{members} members cannot bear {faulty} faulty ones: at least {} are needed, \
-         or allow for fewer faulty ones",
+        "{members} members cannot tolerate {faulty} faulty ones: use at least {} members, or allow \
+         for fewer faulty ones",
         times_plus_one(*faulty, *ratio)
     )]
     TooManyFaulty {
@@ -60,10 +58,8 @@ pub enum QuorumError {
         /// 2 for clocks, 3 for Byzantine quorums: `members > ratio * faulty` must hold.
         ratio: usize,
     },
-    /// Quorums of different memberships share nothing that can be counted.
-    #[error(
-        "one quorum is of {0} members and the other of {1}: count the overlap within one membership"
-    )]
+    /// The two quorums belong to different memberships, so their overlap cannot be computed.
+    #[error("one quorum has {0} members and the other {1}: compare two quorums of one membership")]
     DifferentMembers(usize, usize),
 }
 
@@ -71,12 +67,20 @@ fn times_plus_one(faulty: usize, ratio: usize) -> usize {
     faulty.saturating_mul(ratio).saturating_add(1)
 }
 
+impl QuorumError {
+    /// Whether the same call can succeed later. It cannot.
+    pub fn is_transient(&self) -> bool {
+        false
+    }
+}
+
 impl Quorum {
-    /// `size` of `members`.
+    /// A quorum of `size` out of `members`.
     ///
     /// # Errors
     ///
-    /// When there are no members, or `size` is not from 1 to `members`.
+    /// [`QuorumError::NoMembers`]; [`QuorumError::ImpossibleSize`] if `size` is not from 1 to
+    /// `members`.
     pub const fn of(members: usize, size: usize) -> Result<Quorum, QuorumError> {
         if members == 0 {
             return Err(QuorumError::NoMembers);
@@ -87,37 +91,39 @@ impl Quorum {
         Ok(Quorum { members, size })
     }
 
-    /// More than half: `members / 2 + 1`. Any two share a member.
+    /// More than half: `members / 2 + 1`. Any two majorities share a member.
     ///
-    /// For members that may stop or be unreachable, but do not lie.
+    /// Use it for members that may stop or be unreachable, but follow the protocol.
     ///
     /// # Errors
     ///
-    /// When there are no members.
+    /// [`QuorumError::NoMembers`].
     pub const fn majority(members: usize) -> Result<Quorum, QuorumError> {
         Quorum::of(members, members / 2 + 1)
     }
 
-    /// `⌊(members + faulty) / 2⌋ + 1`: any two share at least `faulty + 1`, so an honest one.
+    /// `⌊(members + faulty) / 2⌋ + 1`. Any two such quorums share at least `faulty + 1` members,
+    /// so at least one honest member.
     ///
-    /// `members - faulty` always suffice, so `faulty` silent members stop nothing.
+    /// The size is at most `members - faulty`, so `faulty` silent members cannot stop the
+    /// others.
     ///
     /// # Errors
     ///
-    /// When there are no members, or `members <= 3 * faulty`.
+    /// [`QuorumError::NoMembers`]; [`QuorumError::TooManyFaulty`] if `members <= 3 * faulty`.
     pub const fn byzantine(members: usize, faulty: usize) -> Result<Quorum, QuorumError> {
         match checked(members, faulty, 3) {
-            // No overflow: the sum of two halves, and what two odd numbers lose by halving.
+            // The sum of the two halves does not overflow. Halving loses 1 if both are odd.
             Ok(()) => Quorum::of(members, members / 2 + faulty / 2 + (members & faulty & 1) + 1),
             Err(error) => Err(error),
         }
     }
 
-    /// `members - faulty` clocks: what those share contains the true time.
+    /// `members - faulty` clocks. The moments that so many share include the true time.
     ///
     /// # Errors
     ///
-    /// When there are no members, or `members <= 2 * faulty`.
+    /// [`QuorumError::NoMembers`]; [`QuorumError::TooManyFaulty`] if `members <= 2 * faulty`.
     pub const fn clocks(members: usize, faulty: usize) -> Result<Quorum, QuorumError> {
         match checked(members, faulty, 2) {
             Ok(()) => Quorum::of(members, members - faulty),
@@ -125,68 +131,70 @@ impl Quorum {
         }
     }
 
-    /// How many members there are, present or not.
+    /// How many members there are, including absent ones.
     pub const fn members(&self) -> usize {
         self.members
     }
 
-    /// How many of them decide.
+    /// How many members are enough to decide.
     pub const fn size(&self) -> usize {
         self.size
     }
 
-    /// How many may be absent and the others still decide.
+    /// How many members may be absent while the others can still decide.
     pub const fn may_be_absent(&self) -> usize {
         self.members - self.size
     }
 
-    /// Whether so many votes decide.
+    /// Whether this number of votes decides.
     ///
-    /// More votes than members do not: then somebody was counted twice, and
-    /// the count says nothing.
+    /// More votes than members do not decide, because then a member was counted twice and the
+    /// count is meaningless.
     pub const fn is_met_by(&self, votes: usize) -> bool {
         self.size <= votes && votes <= self.members
     }
 
-    /// The least number of members that any quorum of this kind shares with any of the other.
+    /// The least number of members that any quorum of this size shares with any of the other.
     ///
-    /// 0 means that two of them may decide without knowing of each other. For
-    /// a read quorum and a write quorum this must be at least 1; where `f`
-    /// members may lie, at least `f + 1`.
+    /// With 0, two quorums can decide without seeing each other. For a read quorum and a write
+    /// quorum it must be at least 1. If `f` members may be malicious, it must be at least
+    /// `f + 1`.
     ///
     /// # Errors
     ///
-    /// When the two are not of equally many members.
+    /// [`QuorumError::DifferentMembers`] if the two have different numbers of members.
     ///
     /// ```
     /// use truechimer::quorum::Quorum;
     ///
     /// let (write, read) = (Quorum::of(5, 4)?, Quorum::of(5, 2)?);
-    /// assert_eq!(write.overlap(&read)?, 1); // every read meets every write
-    /// assert_eq!(read.overlap(&read)?, 0); // two reads need not meet
+    /// assert_eq!(write.overlap(&read)?, 1); // every read sees every write
+    /// assert_eq!(read.overlap(&read)?, 0); // two reads may share no member
     /// # Ok::<(), truechimer::quorum::QuorumError>(())
     /// ```
     pub const fn overlap(&self, other: &Quorum) -> Result<usize, QuorumError> {
         if self.members != other.members {
             return Err(QuorumError::DifferentMembers(self.members, other.members));
         }
-        // size <= members, so this is a + b - n without the overflow of a + b.
+        // This is a + b - n without the overflow of a + b, because size <= members.
         Ok(self.size.saturating_sub(other.members - other.size))
     }
 }
 
-/// The most of `members` that may stop and leave a majority: `(members - 1) / 2`.
+/// How many of `members` may stop while the others are still a majority: `(members - 1) / 2`.
 ///
-/// It is also the most that may be wrong among clocks that state intervals.
+/// Among clocks that state intervals, as many may be wrong.
 pub const fn max_crashed(members: usize) -> usize {
     members.saturating_sub(1) / 2
 }
 
-/// The most of `members` that may lie about anything else: `(members - 1) / 3`.
+/// How many of `members` may be malicious, where anything but a time is decided:
+/// `(members - 1) / 3`.
 pub const fn max_byzantine(members: usize) -> usize {
     members.saturating_sub(1) / 3
 }
 
+/// Checks that `members > ratio * faulty`.
 const fn checked(members: usize, faulty: usize, ratio: usize) -> Result<(), QuorumError> {
     if members == 0 {
         return Err(QuorumError::NoMembers);
@@ -227,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_the_smallest_that_do() {
+    fn sizes_are_the_smallest_that_suffice() {
         for members in 1..=10 {
             let majority = Quorum::majority(members).expect("members");
             assert!(least_overlap(members, majority.size(), majority.size()) >= 1);
@@ -253,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn impossible_quorums_are_refused() {
         let n = usize::MAX;
         let cases = [
             (Quorum::majority(0), Err(QuorumError::NoMembers)),

@@ -1,17 +1,17 @@
-//! `agree` and `examine` against a definition that is too slow to ship and too plain to be wrong.
+//! `agree` and `examine`, compared with a definition that is too slow to ship and too simple to be
+//! wrong.
 //!
-//! The oracle asks of every moment how many inputs contain it. Moments are
-//! doubled, so that it also asks between any two whole nanoseconds. What it
-//! proves:
+//! The oracle counts for every moment how many inputs contain it. Moments are doubled, so that it
+//! also counts between two whole nanoseconds. The tests show:
 //!
 //! 1. All lists of up to 4 intervals with ends in 0..=3, each `faulty` from 0 to
-//!    5: the answer, the pieces, the standings, the reason. Longer lists and
-//!    other ends by sampling.
-//! 2. The theorems of the module's essay: right, anchored, narrow.
+//!    5, give the right answer, pieces, classifications and errors. Longer lists and other ends
+//!    are sampled.
+//! 2. The theorems of the module's essay hold: right, anchored, narrow.
 //! 3. The three usual mistakes are caught by the same oracle.
 
 use proptest::prelude::*;
-use truechimer::agreement::{Disagreement, Standing, agree, examine};
+use truechimer::agreement::{AgreementError, Classification, agree, examine};
 use truechimer::{Interval, Timestamp};
 
 fn span(a: i64, b: i64) -> Interval {
@@ -29,7 +29,7 @@ fn coverage(inputs: &[Interval], half: i64) -> usize {
     inputs.iter().filter(holds).count()
 }
 
-/// Every possible moment, in half nanoseconds; empty where the rule forbids an answer.
+/// Every possible moment, in half nanoseconds. It is empty if the rule allows no answer.
 fn possible(inputs: &[Interval], faulty: usize) -> Vec<i64> {
     let n = inputs.len();
     if n <= 2 * faulty {
@@ -45,7 +45,7 @@ fn oracle(inputs: &[Interval], faulty: usize) -> Option<Interval> {
     Some(span(possible.first()? / 2, possible.last()? / 2))
 }
 
-/// Compares everything `agree` and `examine` say with the definition.
+/// Compares every result of `agree` and `examine` with the definition.
 fn check(inputs: &[Interval], faulty: usize) {
     let expected = oracle(inputs, faulty);
     assert_eq!(agree(inputs, faulty), expected, "{inputs:?}, {faulty} faulty");
@@ -66,31 +66,35 @@ fn check(inputs: &[Interval], faulty: usize) {
     for half in 2 * low - 2..=2 * high + 2 {
         assert_eq!(inside(half), usize::from(possible.contains(&half)), "{inputs:?} {half}");
     }
-    for (input, &standing) in inputs.iter().zip(agreement.standings()) {
+    for (input, &classification) in inputs.iter().zip(agreement.classifications()) {
         let held = possible.iter().filter(|&&half| coverage(&[*input], half) == 1).count();
         let expected = match held {
-            0 => Standing::Falseticker,
-            all if all == possible.len() => Standing::Truechimer,
-            _ => Standing::Undecided,
+            0 => Classification::Falseticker,
+            all if all == possible.len() => Classification::Truechimer,
+            _ => Classification::Undecided,
         };
-        assert_eq!(standing, expected, "{input:?} of {inputs:?}, {faulty} faulty");
+        assert_eq!(classification, expected, "{input:?} of {inputs:?}, {faulty} faulty");
     }
-    let false_ones = agreement.standings().iter().filter(|&&s| s == Standing::Falseticker).count();
+    let false_ones =
+        agreement.classifications().iter().filter(|&&s| s == Classification::Falseticker).count();
     assert_eq!(agreement.falsetickers().count(), false_ones);
-    assert!(false_ones <= faulty, "more liars found than can exist: {inputs:?}, {faulty} faulty");
+    assert!(
+        false_ones <= faulty,
+        "more wrong inputs were found than can exist: {inputs:?}, {faulty} faulty"
+    );
 }
 
-fn check_reason(reason: Disagreement, inputs: &[Interval], faulty: usize) {
+fn check_reason(reason: AgreementError, inputs: &[Interval], faulty: usize) {
     let n = inputs.len();
     match reason {
-        Disagreement::NoInputs => assert_eq!(n, 0),
-        Disagreement::TooManyFaulty { .. } => assert!(n > 0 && n <= 2 * faulty),
-        Disagreement::NoCommonMoment { inputs: stated, needed, most } => {
+        AgreementError::NoInputs => assert_eq!(n, 0),
+        AgreementError::TooManyFaulty { .. } => assert!(n > 0 && n <= 2 * faulty),
+        AgreementError::NoCommonMoment { inputs: stated, needed, most } => {
             assert_eq!((stated, needed), (n, n - faulty));
             let all = inputs.iter().flat_map(|i| [ends(i).0, ends(i).1]);
             assert_eq!(Some(most), all.map(|end| coverage(inputs, 2 * end)).max());
         }
-        other => panic!("a reason this test does not know: {other:?}"),
+        other => panic!("this test does not know the error {other:?}"),
     }
 }
 
@@ -112,7 +116,7 @@ fn every_list(length: usize, top: i64, visit: &mut impl FnMut(&[Interval])) {
 }
 
 #[test]
-fn every_small_case_is_as_the_definition_says() {
+fn every_small_case_agrees_with_the_definition() {
     let mut lists = 0;
     for length in 0..=4 {
         every_list(length, 3, &mut |inputs| {
@@ -127,15 +131,15 @@ fn every_small_case_is_as_the_definition_says() {
 fn cases_by_hand() {
     type Ends = (i64, i64);
     let cases: &[(&str, &[Ends], usize, Option<Ends>)] = &[
-        ("one honest clock", &[(3, 5)], 0, Some((3, 5))),
-        ("one clock that may lie", &[(3, 5)], 1, None),
+        ("one right clock", &[(3, 5)], 0, Some((3, 5))),
+        ("one clock that may be wrong", &[(3, 5)], 1, None),
         ("all agree", &[(0, 9), (4, 6), (5, 7)], 0, Some((5, 6))),
         ("touching ends share a moment", &[(0, 5), (5, 9)], 0, Some((5, 5))),
         ("neighbours share none", &[(0, 4), (5, 9)], 0, None),
         ("Marzullo's example", &[(8, 12), (11, 13), (14, 15)], 1, Some((11, 12))),
-        ("truth in either part", &[(0, 2), (1, 9), (8, 10)], 1, Some((1, 9))),
+        ("the truth is in either piece", &[(0, 2), (1, 9), (8, 10)], 1, Some((1, 9))),
         (
-            "a liar in the gap changes nothing",
+            "a wrong clock in the gap changes nothing",
             &[(0, 2), (1, 9), (8, 10), (1, 9), (5, 5)],
             2,
             Some((1, 9)),
@@ -159,12 +163,12 @@ fn cases_by_hand() {
 }
 
 #[test]
-fn a_liar_inside_the_hull_but_between_the_pieces_is_found() {
+fn a_wrong_input_inside_the_hull_but_between_the_pieces_is_found() {
     let inputs = [span(0, 2), span(1, 9), span(1, 9), span(8, 10), span(4, 5)];
     let agreement = examine(&inputs, 2).expect("three share a moment");
     assert_eq!(agreement.interval(), span(1, 9));
     assert_eq!(agreement.pieces(), [span(1, 2), span(4, 5), span(8, 9)]);
-    // Two more clocks, and the middle is possible no longer: the one that names it has lied.
+    // With two more clocks the middle is no longer possible, so the clock that states it is wrong.
     let inputs =
         [span(0, 2), span(0, 2), span(1, 9), span(8, 10), span(8, 10), span(1, 9), span(4, 5)];
     let agreement = examine(&inputs, 3).expect("four share a moment");
@@ -174,17 +178,21 @@ fn a_liar_inside_the_hull_but_between_the_pieces_is_found() {
 }
 
 #[test]
-fn reasons_say_which_rule_failed_and_whether_to_ask_again() {
+fn errors_say_which_rule_failed_and_whether_to_try_again() {
     let apart = [span(0, 1), span(5, 6), span(9, 9)];
     let cases = [
-        (examine(&[], 0), Disagreement::NoInputs, false),
-        (examine(&apart, 2), Disagreement::TooManyFaulty { inputs: 3, faulty: 2 }, false),
+        (examine(&[], 0), AgreementError::NoInputs, false),
+        (examine(&apart, 2), AgreementError::TooManyFaulty { inputs: 3, faulty: 2 }, false),
         (
             examine(&apart, usize::MAX),
-            Disagreement::TooManyFaulty { inputs: 3, faulty: usize::MAX },
+            AgreementError::TooManyFaulty { inputs: 3, faulty: usize::MAX },
             false,
         ),
-        (examine(&apart, 1), Disagreement::NoCommonMoment { inputs: 3, needed: 2, most: 1 }, true),
+        (
+            examine(&apart, 1),
+            AgreementError::NoCommonMoment { inputs: 3, needed: 2, most: 1 },
+            true,
+        ),
     ];
     for (answer, expected, transient) in cases {
         let reason = answer.expect_err("no agreement");
@@ -197,9 +205,9 @@ fn reasons_say_which_rule_failed_and_whether_to_ask_again() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// More inputs than fit the stack buffer, too.
+    /// Also with more inputs than fit into the buffer on the stack.
     #[test]
-    fn longer_lists_are_as_the_definition_says(
+    fn longer_lists_agree_with_the_definition(
         list in prop::collection::vec((0i64..40, 0i64..25), 0..70),
         faulty in 0usize..36,
     ) {
@@ -207,38 +215,39 @@ proptest! {
         check(&inputs, faulty);
     }
 
-    /// A scripted truth: honest inputs contain it, liars say anything.
+    /// The truth is known. Right inputs contain it, and wrong ones are arbitrary.
     #[test]
-    fn with_at_most_f_liars_the_answer_is_right_anchored_and_narrow(
-        mut honest in prop::collection::vec((0i64..1_000, 0i64..1_000), 20),
-        lies in prop::collection::vec((-3_000i64..3_000, 0i64..4_000), 0..9),
+    fn with_at_most_f_wrong_inputs_the_answer_is_right_anchored_and_narrow(
+        mut right in prop::collection::vec((0i64..1_000, 0i64..1_000), 20),
+        wrong in prop::collection::vec((-3_000i64..3_000, 0i64..4_000), 0..9),
         truth in -1_000_000i64..1_000_000,
         spare in 0usize..2,
         more in 1usize..9,
     ) {
-        let faulty = lies.len() + spare;
-        honest.truncate(lies.len() + 2 * spare + more);
-        let honest: Vec<_> = honest.iter().map(|&(a, b)| span(truth - a, truth + b)).collect();
-        let lies = lies.iter().map(|&(a, width)| span(truth + a, truth + a + width));
-        let inputs: Vec<_> = lies.chain(honest.iter().copied()).collect();
+        let faulty = wrong.len() + spare;
+        right.truncate(wrong.len() + 2 * spare + more);
+        let right: Vec<_> = right.iter().map(|&(a, b)| span(truth - a, truth + b)).collect();
+        let wrong = wrong.iter().map(|&(a, width)| span(truth + a, truth + a + width));
+        let inputs: Vec<_> = wrong.chain(right.iter().copied()).collect();
         prop_assert!(inputs.len() > 2 * faulty);
 
         let agreement = examine(&inputs, faulty).expect("the truth itself is a common moment");
         let answer = agreement.interval();
         prop_assert!(answer.contains(Timestamp::from_tai_nanos(truth)), "right");
         for end in [answer.earliest(), answer.latest()] {
-            prop_assert!(honest.iter().any(|i| i.contains(end)), "anchored");
+            prop_assert!(right.iter().any(|i| i.contains(end)), "anchored");
         }
         let spans = |i: &&Interval| i.width() >= answer.width();
         prop_assert!(inputs.iter().any(|i| spans(&i)), "narrow");
         if inputs.len() > 3 * faulty {
-            prop_assert!(honest.iter().any(|i| spans(&i)), "as narrow as an honest one");
+            prop_assert!(right.iter().any(|i| spans(&i)), "as narrow as a right one");
         }
-        let liars = inputs.len() - honest.len();
-        prop_assert!(agreement.falsetickers().all(|i| i < liars), "no honest clock accused");
-        for (i, &standing) in agreement.standings().iter().enumerate() {
+        let wrong = inputs.len() - right.len();
+        prop_assert!(agreement.falsetickers().all(|i| i < wrong), "no right clock is called wrong");
+        for (i, &classification) in agreement.classifications().iter().enumerate() {
             let holds_truth = inputs[i].contains(Timestamp::from_tai_nanos(truth));
-            prop_assert!(standing != Standing::Truechimer || holds_truth, "no liar certified");
+            let certified = classification == Classification::Truechimer;
+            prop_assert!(!certified || holds_truth, "no wrong clock is called right");
         }
     }
 }
@@ -247,18 +256,18 @@ proptest! {
 mod broken {
     use super::*;
 
-    /// Ends excluded on one side: touching intervals share nothing.
+    /// One end is excluded, so touching intervals share no moment.
     pub fn half_open(inputs: &[Interval], faulty: usize) -> Option<Interval> {
         let holds = |i: &&Interval, t: i64| ends(i).0 <= t && t < ends(i).1;
         scan(inputs, faulty, &|t| inputs.iter().filter(|i| holds(i, t)).count(), false)
     }
 
-    /// The first run of possible moments in place of the hull of all.
+    /// The first piece in place of the hull of all pieces.
     pub fn first_cluster(inputs: &[Interval], faulty: usize) -> Option<Interval> {
         scan(inputs, faulty, &|t| coverage(inputs, 2 * t), true)
     }
 
-    /// No check that the honest outnumber the liars.
+    /// Without the check that the right inputs outnumber the wrong ones.
     pub fn outvoted(inputs: &[Interval], faulty: usize) -> Option<Interval> {
         let needed = inputs.len().saturating_sub(faulty).max(1);
         let possible: Vec<i64> = (-1..=5).filter(|&t| coverage(inputs, 2 * t) >= needed).collect();

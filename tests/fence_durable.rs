@@ -1,8 +1,8 @@
 //! Durable fences: reopened, killed, and shared by real processes.
 //!
-//! Children are this test program again, told by their environment what to do.
+//! A child process is this test program again. Its environment says what it has to do.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -11,37 +11,38 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use truechimer::RecordError;
-use truechimer::fence::{AdmitError, DurableFence, FencingToken, SharedFence, StaleToken};
+use truechimer::fence::{DurableFence, FenceError, FencingToken, SharedFence, StaleToken};
 
 const PART: &str = "TRUECHIMER_FENCE_TEST_PART";
 const PLACE: &str = "TRUECHIMER_FENCE_TEST_PLACE";
 const SEED: &str = "TRUECHIMER_FENCE_TEST_SEED";
-const PATIENCE: Duration = Duration::from_secs(60);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(60);
 const TURNS: u64 = 40;
 
-/// Ended with the test, whatever becomes of it.
-struct Started(Child);
+/// A child process that is killed when the test ends, also if it fails.
+struct ChildGuard(Child);
 
-impl Drop for Started {
+impl Drop for ChildGuard {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-fn start(part: &str, place: &Path, seed: u64) -> Started {
+fn start(part: &str, place: &Path, seed: u64) -> ChildGuard {
     let me = std::env::current_exe().expect("a test knows its own path");
     let child = Command::new(me)
         .args(["the_child", "--exact", "--nocapture"])
         .env(PART, part)
         .env(PLACE, place)
         .env(SEED, seed.to_string())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn();
-    Started(child.expect("the test can start itself"))
+    ChildGuard(child.expect("the test can start itself"))
 }
 
-/// Not a test of its own: what a child does. Without its environment it does nothing.
+/// Not a test, but the program of a child. Without its environment it does nothing.
 #[test]
 fn the_child() {
     let Ok(part) = std::env::var(PART) else { return };
@@ -50,14 +51,14 @@ fn the_child() {
     let place = Path::new(&place);
     match part.as_str() {
         "raise until killed" => raise_until_killed(place),
-        "admit and log" => admit_and_log(place, seed, true),
-        "admit, then log" => admit_and_log(place, seed, false),
+        "admit and log" => admit_and_log(place, seed),
+        "admit, then log when told" => admit_then_log(place, FencingToken(seed)),
         other => panic!("no such part: {other}"),
     }
 }
 
 fn raise_until_killed(place: &Path) {
-    let fence = DurableFence::open(place.join("fence")).expect("nobody else has it");
+    let fence = DurableFence::open(place.join("fence")).expect("no other process has it");
     println!();
     for next in fence.newest().get() + 1.. {
         fence.admit(FencingToken(next)).expect("the disk takes it");
@@ -66,60 +67,90 @@ fn raise_until_killed(place: &Path) {
 }
 
 /// The processes take tokens from a counter that all of them see, and come late with some.
-fn admit_and_log(place: &Path, seed: u64, inside: bool) {
-    let fence = SharedFence::open(place.join("fence"), PATIENCE).expect("it can be had");
-    let mut log = OpenOptions::new().append(true).open(place.join("log")).expect("made before");
-    // Outside of the lock it takes longer than the others' way in, on a slow disk too.
-    let pause = Duration::from_micros(if inside { 100 } else { 3_000 });
+fn admit_and_log(place: &Path, seed: u64) {
+    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
+    let mut log = open_log(place);
     for turn in 0..TURNS {
         // Larger from turn to turn in each process, and different in each.
-        let token = FencingToken(1 + turn * 10 + (turn * 7 + seed * 3) % 10);
-        let mut write = || {
-            thread::sleep(pause * ((turn * 7 + seed * 3) % 10) as u32);
-            log.write_all(format!("{token}\n").as_bytes()).expect("it can be written");
-        };
-        let admitted = if inside {
-            fence.with(token, write)
-        } else {
-            // The broken form: admitted first, written some time after.
-            fence.with(token, || ()).map(|()| write())
-        };
+        let lag = (turn * 7 + seed * 3) % 10;
+        let token = FencingToken(1 + turn * 10 + lag);
+        let admitted = fence.with(token, || {
+            thread::sleep(Duration::from_micros(100) * lag as u32);
+            write_token(&mut log, token);
+        });
         match admitted {
-            Ok(()) | Err(AdmitError::Stale(_)) => {}
-            Err(AdmitError::Record(other)) => panic!("{other}"),
+            Ok(()) | Err(FenceError::Stale(_)) => {}
             Err(other) => panic!("{other}"),
         }
     }
 }
 
-/// The tokens in the order in which three processes wrote under them.
-fn race_of_processes(part: &str) -> Vec<u64> {
-    let place = tempfile::tempdir().expect("a place for files");
-    fs::write(place.path().join("log"), "").expect("it can be written");
-    let mut children: Vec<_> = (0..3).map(|seed| start(part, place.path(), seed)).collect();
-    for child in &mut children {
-        assert!(child.0.wait().expect("our own child").success());
-    }
-    let log = fs::read_to_string(place.path().join("log")).expect("it was written");
+/// The broken form: let in first, and written some time after, when the parent says so.
+fn admit_then_log(place: &Path, token: FencingToken) {
+    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
+    fence.with(token, || ()).expect("no newer token was let in yet");
+    println!("\n=> {token}");
+    let mut told = String::new();
+    std::io::stdin().read_line(&mut told).expect("the parent is there");
+    write_token(&mut open_log(place), token);
+}
+
+fn open_log(place: &Path) -> File {
+    OpenOptions::new().append(true).open(place.join("log")).expect("made before")
+}
+
+fn write_token(log: &mut File, token: FencingToken) {
+    log.write_all(format!("{token}\n").as_bytes()).expect("it can be written");
+}
+
+/// The tokens in the order in which they were written.
+fn written(place: &Path) -> Vec<u64> {
+    let log = fs::read_to_string(place.join("log")).expect("it was written");
     log.lines().map(|line| line.parse().expect("a token")).collect()
 }
 
 #[test]
 fn between_processes_no_stale_token_is_let_in_after_a_newer_one() {
-    let written = race_of_processes("admit and log");
+    let place = tempfile::tempdir().expect("a place for files");
+    fs::write(place.path().join("log"), "").expect("it can be written");
+    let mut children: Vec<_> =
+        (0..3).map(|seed| start("admit and log", place.path(), seed)).collect();
+    for child in &mut children {
+        assert!(child.0.wait().expect("our own child").success());
+    }
+    let written = written(place.path());
     assert!(written.is_sorted(), "{written:?}");
-    // All of them wrote: the last of each turn's three at least.
+    // In each turn at least one of the three wrote.
     assert!(written.len() as u64 >= TURNS, "{written:?}");
 }
 
+/// What the test above would see if writing were not part of being let in.
 #[test]
 fn processes_that_write_after_they_were_let_in_are_caught() {
-    let unsorted = (0..200).any(|_| !race_of_processes("admit, then log").is_sorted());
-    assert!(unsorted, "the test would not see a stale write");
+    let place = tempfile::tempdir().expect("a place for files");
+    fs::write(place.path().join("log"), "").expect("it can be written");
+    // Both are let in, the older one first, before either of them writes.
+    let let_in = |token| {
+        let mut child = start("admit, then log when told", place.path(), token);
+        let mut lines = BufReader::new(child.0.stdout.take().expect("piped")).lines();
+        let answer = lines.find(|line| line.as_ref().is_ok_and(|line| line.starts_with("=> ")));
+        assert!(answer.is_some(), "{token} was let in");
+        (child, lines)
+    };
+    let (older, newer) = (let_in(1), let_in(2));
+    for (mut child, lines) in [newer, older] {
+        let mut stdin = child.0.stdin.take().expect("piped");
+        stdin.write_all(b"write\n").expect("the child reads it");
+        assert_eq!(lines.filter(Result::is_err).count(), 0, "it prints text until it ends");
+        assert!(child.0.wait().expect("our own child").success());
+    }
+    let written = written(place.path());
+    assert!(!written.is_sorted(), "{written:?} has a stale write");
+    assert_eq!(written, [2, 1]);
 }
 
 #[test]
-fn whatever_was_let_in_before_a_kill_is_not_forgotten() {
+fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
     let place = tempfile::tempdir().expect("a place for files");
     let mut newest = FencingToken::MIN;
     for round in 0..6 {
@@ -133,15 +164,20 @@ fn whatever_was_let_in_before_a_kill_is_not_forgotten() {
             newest = FencingToken(token);
             answered += 1;
             if answered == 10 + round {
-                // It is in the middle of something by now. What it still says, counts too.
+                // It may be in the middle of a write. The lines that it still prints count, too.
                 child.0.kill().expect("our own child");
             }
         }
         drop(child);
         let fence = DurableFence::open(place.path().join("fence")).expect("a whole file");
-        assert!(fence.newest() >= newest, "{} was let in, {} is kept", newest, fence.newest());
+        assert!(
+            fence.newest() >= newest,
+            "{} was admitted, but {} is stored",
+            newest,
+            fence.newest()
+        );
         let zombie = FencingToken(newest.get() - 1);
-        assert!(matches!(fence.admit(zombie), Err(AdmitError::Stale(_))));
+        assert!(matches!(fence.admit(zombie), Err(FenceError::Stale(_))));
     }
 }
 
@@ -153,19 +189,22 @@ fn a_fence_has_one_owner() {
     let second = DurableFence::open(&path);
     assert!(matches!(&second, Err(e @ RecordError::Locked { .. }) if e.is_transient()));
     let shared = SharedFence::open(&path, Duration::from_millis(20));
-    assert!(matches!(shared, Err(RecordError::Locked { .. })), "its patience ends");
+    assert!(
+        matches!(shared, Err(RecordError::Locked { .. })),
+        "it waits no longer than its timeout"
+    );
     drop(fence);
-    assert!(SharedFence::open(&path, PATIENCE).is_ok());
+    assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_ok());
 }
 
 #[test]
-fn what_is_not_a_fence_is_neither_read_as_one_nor_changed() {
+fn a_file_that_is_not_a_fence_is_neither_read_as_one_nor_changed() {
     let place = tempfile::tempdir().expect("a place for files");
     let path = place.path().join("fence");
     for content in [&b"34"[..], &[0; 32], b"tchimer1fence\0\0\0"] {
         fs::write(&path, content).expect("it can be written");
         assert!(DurableFence::open(&path).is_err(), "{content:?}");
-        assert!(SharedFence::open(&path, PATIENCE).is_err(), "{content:?}");
+        assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_err(), "{content:?}");
         assert_eq!(fs::read(&path).expect("still there"), content);
     }
 }
@@ -183,7 +222,7 @@ fn threads_of_one_owner_agree_with_the_file() {
                     let token = FencingToken(1 + turn * 3 + (turn + seed) % 3);
                     match fence.admit(token) {
                         Ok(()) => assert!(fence.newest() >= token),
-                        Err(AdmitError::Stale(stale)) => assert!(stale.newest > token),
+                        Err(FenceError::Stale(stale)) => assert!(stale.newest > token),
                         Err(other) => panic!("{other}"),
                     }
                 }
@@ -198,7 +237,7 @@ fn threads_of_one_owner_agree_with_the_file() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn reopening_changes_no_answer(
+    fn reopening_a_fence_changes_no_answer(
         steps in prop::collection::vec((prop_oneof![0u64..6, any::<u64>()], 0u8..3), 1..12),
     ) {
         let place = tempfile::tempdir()?;
@@ -213,7 +252,7 @@ proptest! {
             };
             let answer = if how == 0 {
                 owned = None;
-                SharedFence::open(&path, PATIENCE)?.with(offered, || ())
+                SharedFence::open(&path, LOCK_TIMEOUT)?.with(offered, || ())
             } else {
                 if how == 1 {
                     owned = None;
@@ -225,7 +264,7 @@ proptest! {
             };
             match answer {
                 Ok(()) => prop_assert_eq!(Ok(()), expected),
-                Err(AdmitError::Stale(stale)) => prop_assert_eq!(Err(stale), expected),
+                Err(FenceError::Stale(stale)) => prop_assert_eq!(Err(stale), expected),
                 Err(other) => return Err(TestCaseError::fail(other.to_string())),
             }
             newest = newest.max(offered);

@@ -1,11 +1,11 @@
-//! What the hybrid logical clock promises, case by case, on clocks that do as they are told.
+//! The promises of the hybrid logical clock, case by case, on a clock that the test moves.
 
 mod support;
 
 use std::time::Duration;
 
-use support::{Scripted, TODAY, at};
-use truechimer::{Hlc, HlcError, PendingCommit, ReleaseError, Stamp, Visibility};
+use support::{TODAY, UNSYNCHRONIZED, at, manual, span};
+use truechimer::{Hlc, HlcError, ManualClock, PendingCommit, Stamp, Visibility};
 
 const SECOND: i64 = 1_000_000_000;
 const HOUR: i64 = 3_600 * SECOND;
@@ -14,27 +14,27 @@ fn stamp(nanos: i64) -> Stamp {
     Stamp::from(at(nanos))
 }
 
-/// A node whose clock shows `[TODAY - early, TODAY + late]`.
-fn node(early: i64, late: i64) -> Hlc<Scripted> {
-    Hlc::new(Scripted::new(TODAY - early, TODAY + late))
+/// A node whose clock reads `[TODAY - early, TODAY + late]`.
+fn node(early: i64, late: i64) -> Hlc<ManualClock> {
+    Hlc::new(manual(TODAY - early, TODAY + late))
 }
 
 #[test]
 fn a_stamp_is_earliest_or_one_more_than_the_last() {
     let hlc = node(0, 0);
     let clock = hlc.clock();
-    // earliest, latest, the stamp expected: all after TODAY
+    // earliest, latest, the expected stamp: all counted from TODAY
     for (earliest, latest, expected) in
         [(0, 0, 0), (0, 0, 1), (0, 0, 2), (2, 9, 3), (4, 9, 4), (100, 200, 100), (50, 200, 101)]
     {
-        clock.set(TODAY + earliest, TODAY + latest);
+        clock.set(span(TODAY + earliest, TODAY + latest));
         assert_eq!(hlc.stamp().expect("a stamp"), stamp(TODAY + expected));
     }
 }
 
 #[test]
 fn a_stamp_before_1970_keeps_its_order() {
-    let hlc = Hlc::new(Scripted::new(-5, 5));
+    let hlc = Hlc::new(manual(-5, 5));
     let stamps: Vec<_> = (0..10).map(|_| hlc.stamp().expect("a stamp")).collect();
     assert!(stamps.is_sorted_by(|a, b| a < b));
     assert_eq!(stamps[0].timestamp(), at(-5));
@@ -42,18 +42,18 @@ fn a_stamp_before_1970_keeps_its_order() {
 
 #[test]
 fn a_stamp_beyond_latest_is_refused_and_changes_nothing() {
-    // remote, tolerance, by how much it is refused
+    // remote, tolerance, how far beyond the limit it is
     let cases = [
         (100, 0, None),
         (101, 0, Some(1)),
         (100 + HOUR, 0, Some(HOUR)),
         (150, 50, None),
         (151, 50, Some(1)),
-        // hlc-gen takes this one by default.
+        // hlc-gen accepts this one by default.
         (63 * 365 * 24 * HOUR, SECOND, Some(63 * 365 * 24 * HOUR - SECOND - 100)),
     ];
     for (remote, tolerance, refused) in cases {
-        let clock = Scripted::new(TODAY - 100, TODAY + 100);
+        let clock = manual(TODAY - 100, TODAY + 100);
         let hlc = Hlc::builder(clock).tolerance(Duration::from_nanos(tolerance as u64)).build();
         let before = hlc.stamp().expect("a stamp");
         let remote = stamp(TODAY + remote);
@@ -73,21 +73,24 @@ fn a_stamp_beyond_latest_is_refused_and_changes_nothing() {
 fn a_stamp_that_was_reached_is_never_refused() {
     let hlc = node(100, 100);
     let reached = hlc.observe(stamp(TODAY + 100)).expect("not beyond latest");
-    hlc.clock().set(TODAY - HOUR, TODAY - HOUR + 1);
-    hlc.note(reached).expect("reached, whatever the clock says now");
+    hlc.clock().set(span(TODAY - HOUR, TODAY - HOUR + 1));
+    hlc.note(reached).expect("reached before, whatever the clock reads now");
     hlc.note(stamp(TODAY)).expect("below it too");
-    hlc.clock().fail();
+    hlc.clock().fail(UNSYNCHRONIZED);
     hlc.note(reached).expect("without a clock too");
     let next = reached.next().expect("not the last");
-    assert!(matches!(hlc.note(next), Err(HlcError::Clock(_))), "one more needs a judge");
+    assert!(
+        matches!(hlc.note(next), Err(HlcError::Clock(_))),
+        "a larger stamp has to be compared with the clock"
+    );
 }
 
 #[test]
-fn a_node_that_was_led_astray_says_so_and_does_not_spread_it() {
-    // uhlc: after a backward step of an hour its stamps stay an hour ahead.
+fn a_poisoned_node_reports_it_and_does_not_spread_it() {
+    // After a backward step of an hour, the stamps of uhlc stay an hour ahead.
     let hlc = node(-HOUR, HOUR + 10);
-    hlc.stamp().expect("the clock is wrong, and nobody knows");
-    hlc.clock().set(TODAY, TODAY + 10);
+    hlc.stamp().expect("the clock is wrong, but nothing shows it yet");
+    hlc.clock().set(span(TODAY, TODAY + 10));
     for result in [hlc.stamp(), hlc.observe(stamp(TODAY + 5)), hlc.check().map(|()| Stamp::MIN)] {
         match result {
             Err(HlcError::Poisoned { register, latest, by }) => {
@@ -100,42 +103,42 @@ fn a_node_that_was_led_astray_says_so_and_does_not_spread_it() {
     assert!(matches!(hlc.commit_stamp(), Err(HlcError::Poisoned { .. })));
     hlc.note(stamp(TODAY + 5)).expect("a healthy peer is not refused");
 
-    // It heals by waiting.
-    hlc.clock().set(TODAY + HOUR + 1, TODAY + HOUR + 11);
+    // It recovers by waiting.
+    hlc.clock().set(span(TODAY + HOUR + 1, TODAY + HOUR + 11));
     hlc.check().expect("passed");
     assert_eq!(hlc.stamp().expect("passed"), stamp(TODAY + HOUR + 1));
 
-    // And by an operator's word.
-    hlc.clock().set(TODAY, TODAY + 10);
+    // It also recovers when an operator resets it.
+    hlc.clock().set(span(TODAY, TODAY + 10));
     assert!(hlc.stamp().is_err());
-    assert_eq!(hlc.reset().expect("the clock answers"), stamp(TODAY + HOUR + 1));
+    assert_eq!(hlc.reset().expect("the clock has a reading"), stamp(TODAY + HOUR + 1));
     let after = hlc.stamp().expect("reset");
     assert!(after >= stamp(TODAY) && after <= stamp(TODAY + 10));
 }
 
 #[test]
-fn poison_of_one_nanosecond_is_known() {
+fn poison_of_one_nanosecond_is_detected() {
     let hlc = node(0, 0);
     hlc.stamp().expect("exact");
-    hlc.clock().set(TODAY - 1, TODAY - 1);
+    hlc.clock().set(span(TODAY - 1, TODAY - 1));
     assert!(matches!(hlc.stamp(), Err(HlcError::Poisoned { .. })));
 }
 
 #[test]
-fn a_clock_that_stands_still_is_counted_on_from_and_is_not_poison() {
-    // hlc wraps after 65 536 stamps of one instant.
+fn logical_steps_on_a_clock_that_stands_still_are_not_poison() {
+    // The crate hlc wraps after 65 536 stamps of one instant.
     let hlc = node(0, 0);
     let mut last = Stamp::MIN;
     for _ in 0..200_000 {
-        let next = hlc.stamp().expect("explained by counting");
+        let next = hlc.stamp().expect("explained by logical steps");
         assert!(next > last);
         last = next;
     }
     assert_eq!(last, stamp(TODAY + 199_999));
-    // With a commit outstanding it counts in twos.
+    // While a commit is outstanding, it counts in twos.
     let commit = hlc.commit_stamp().expect("explained too").provisional();
     for _ in 0..10 {
-        let next = hlc.stamp().expect("explained by counting");
+        let next = hlc.stamp().expect("explained by logical steps");
         assert!(next > last && next != commit);
         last = next;
     }
@@ -143,7 +146,7 @@ fn a_clock_that_stands_still_is_counted_on_from_and_is_not_poison() {
 
 #[test]
 fn a_receive_never_goes_back() {
-    // hybrid-logical-clock does.
+    // In the crate hybrid-logical-clock it does.
     let hlc = node(10, 10);
     let mut last = hlc.stamp().expect("a stamp");
     for remote in [TODAY - HOUR, TODAY, TODAY + 10, TODAY - 1, i64::MIN] {
@@ -155,7 +158,7 @@ fn a_receive_never_goes_back() {
 
 #[test]
 fn one_bad_message_does_not_capture_a_node() {
-    // hybrid-clocks is captured by it.
+    // It does capture a clock of the crate hybrid-clocks.
     let hlc = node(10, 10);
     for bad in [Stamp::MAX, stamp(TODAY + HOUR), stamp(TODAY + 11)] {
         assert!(hlc.observe(bad).is_err());
@@ -173,23 +176,28 @@ fn a_commit_stamp_stays_out_of_the_register_until_it_has_passed() {
     assert!(hlc.stamp().expect("a stamp") < stamp(TODAY), "ordinary stamps stay behind");
 
     let commit = match hlc.release(commit) {
-        Err(ReleaseError::NotPassed { pending, earliest }) => {
-            assert_eq!(earliest, at(TODAY - 1_000));
-            pending
+        Err(error) => {
+            let reached = match error.error() {
+                HlcError::NotPassed { earliest, .. } => *earliest,
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(reached, at(TODAY - 1_000));
+            assert!(error.is_transient());
+            error.into_pending()
         }
-        other => panic!("{other:?}"),
+        Ok(stamp) => panic!("{stamp:?} was released too early"),
     };
-    hlc.clock().fail();
+    hlc.clock().fail(UNSYNCHRONIZED);
     let commit = hlc.release(commit).expect_err("no clock").into_pending();
-    hlc.clock().set(provisional.timestamp().tai_nanos(), TODAY + 9_000);
+    hlc.clock().set(span(provisional.timestamp().tai_nanos(), TODAY + 9_000));
     let commit = hlc.release(commit).expect_err("equal is not after").into_pending();
-    hlc.clock().set(provisional.timestamp().tai_nanos() + 1, TODAY + 9_000);
+    hlc.clock().set(span(provisional.timestamp().tai_nanos() + 1, TODAY + 9_000));
     assert_eq!(hlc.release(commit).expect("passed"), provisional);
     assert!(hlc.stamp().expect("a stamp") > provisional);
 }
 
 #[test]
-fn commit_stamps_increase_and_are_above_all_that_was_seen() {
+fn commit_stamps_increase_and_are_above_every_stamp_seen() {
     let hlc = node(100, 100);
     let mut last = Stamp::MIN;
     for _ in 0..5 {
@@ -198,8 +206,8 @@ fn commit_stamps_increase_and_are_above_all_that_was_seen() {
         assert!(next > last && next > seen && next >= stamp(TODAY + 100));
         last = next;
     }
-    // The interval narrows: still they increase.
-    hlc.clock().set(TODAY + 50, TODAY + 60);
+    // They still increase when the interval narrows.
+    hlc.clock().set(span(TODAY + 50, TODAY + 60));
     assert!(hlc.commit_stamp().is_ok_and(|commit| commit.provisional() > last));
 }
 
@@ -208,7 +216,7 @@ fn a_coordinators_stamp_is_not_below_its_participants() {
     let hlc = node(100, 100);
     let within = Duration::from_nanos(500);
     let mut last = Stamp::MIN;
-    // What a participant has prepared under, after TODAY; by how much it is refused.
+    // The stamp under which a participant prepared, from TODAY; how far beyond the limit it is.
     let cases = [(-HOUR, None), (100, None), (101, None), (600, None), (601, Some(1)), (300, None)];
     for (prepared, refused) in cases {
         match (hlc.commit_stamp_from(stamp(TODAY + prepared), within), refused) {
@@ -224,19 +232,19 @@ fn a_coordinators_stamp_is_not_below_its_participants() {
             (other, _) => panic!("{prepared}: {other:?}"),
         }
     }
-    // What was refused has left nothing, and ordinary stamps are where they were.
+    // A refused stamp changes nothing, and ordinary stamps are not affected.
     assert!(last <= stamp(TODAY + 604));
     assert!(hlc.stamp().expect("a stamp") < stamp(TODAY));
 }
 
 #[test]
 fn no_ordinary_stamp_is_a_commit_stamp() {
-    // Time goes by in single nanoseconds, past every commit stamp that is outstanding.
-    let clock = Scripted::new(TODAY, TODAY + 20);
+    // Time passes in single nanoseconds, past every outstanding commit stamp.
+    let clock = manual(TODAY, TODAY + 20);
     let hlc = Hlc::new(clock);
     let (mut pending, mut ordinary) = (Vec::<PendingCommit>::new(), Vec::new());
     for tick in 0..2_000 {
-        hlc.clock().set(TODAY + tick, TODAY + tick + 20);
+        hlc.clock().set(span(TODAY + tick, TODAY + tick + 20));
         if tick % 3 == 0 {
             pending.push(hlc.commit_stamp().expect("a commit stamp"));
         }
@@ -249,27 +257,27 @@ fn no_ordinary_stamp_is_a_commit_stamp() {
 }
 
 #[test]
-fn without_a_clock_only_causality_is_left() {
+fn without_a_clock_stamps_still_keep_causality() {
     let hlc = node(10, 10);
     let before = hlc.stamp().expect("a stamp");
-    hlc.clock().fail();
+    hlc.clock().fail(UNSYNCHRONIZED);
     assert!(matches!(hlc.stamp(), Err(HlcError::Clock(_))));
     assert!(matches!(hlc.commit_stamp(), Err(HlcError::Clock(_))));
     let first = hlc.stamp_logical().expect("causality");
-    let received = hlc.observe_logical(stamp(TODAY + SECOND)).expect("at its word");
+    let received = hlc.observe_logical(stamp(TODAY + SECOND)).expect("accepted without a check");
     let last = hlc.stamp_logical().expect("causality");
     assert!(before < first && first < received && received < last);
     assert!(received > stamp(TODAY + SECOND));
 
-    // The clock is back, and time has not passed what was issued: nothing is spread.
-    hlc.clock().set(TODAY, TODAY + 2 * SECOND);
+    // The clock works again, but time has not passed the issued stamps. So none is sent.
+    hlc.clock().set(span(TODAY, TODAY + 2 * SECOND));
     match hlc.stamp() {
         Err(error @ HlcError::Ahead { register, .. }) => {
             assert!(register == last && error.is_transient());
         }
         other => panic!("{other:?}"),
     }
-    hlc.clock().set(TODAY + SECOND + 100, TODAY + 2 * SECOND);
+    hlc.clock().set(span(TODAY + SECOND + 100, TODAY + 2 * SECOND));
     assert!(hlc.stamp().is_ok_and(|next| next > last));
 }
 
@@ -281,25 +289,25 @@ fn with_a_clock_a_logical_stamp_is_an_ordinary_one() {
 }
 
 #[test]
-fn the_last_stamp_is_an_error_and_no_panic() {
-    let hlc = Hlc::new(Scripted::new(i64::MAX - 1, i64::MAX));
+fn after_the_last_stamp_there_is_an_error_and_no_panic() {
+    let hlc = Hlc::new(manual(i64::MAX - 1, i64::MAX));
     hlc.observe(Stamp::MAX).expect_err("nothing is above it");
     for _ in 0..3 {
         assert!(matches!(hlc.stamp(), Err(HlcError::Exhausted)));
         assert!(matches!(hlc.stamp_logical(), Err(HlcError::Exhausted)));
         assert!(matches!(hlc.commit_stamp(), Err(HlcError::Exhausted)));
     }
-    hlc.clock().set(TODAY, TODAY + 10);
-    hlc.reset().expect("the clock answers");
-    hlc.stamp().expect("it goes on");
+    hlc.clock().set(span(TODAY, TODAY + 10));
+    hlc.reset().expect("the clock has a reading");
+    hlc.stamp().expect("it continues");
 }
 
 #[test]
-fn a_readers_uncertainty_is_what_may_have_been_committed_before_it_started() {
+fn a_readers_uncertainty_covers_what_may_have_been_committed_before_it_started() {
     let hlc = node(100, 100);
     let range = hlc.read_uncertainty().expect("a range");
     assert_eq!((range.at(), range.limit()), (stamp(TODAY - 100), stamp(TODAY + 100)));
-    assert_eq!(range.judge(stamp(TODAY - 100)), Visibility::InSnapshot);
+    assert_eq!(range.classify(stamp(TODAY - 100)), Visibility::InSnapshot);
     assert!(range.contains(stamp(TODAY - 99)) && range.contains(stamp(TODAY + 100)));
-    assert_eq!(range.judge(stamp(TODAY + 101)), Visibility::Later);
+    assert_eq!(range.classify(stamp(TODAY + 101)), Visibility::Later);
 }

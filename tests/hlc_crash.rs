@@ -1,8 +1,8 @@
-//! A child process issues durable stamps and is killed, 200 times, under a
-//! clock that jumps back and forth. No stamp repeats, and none goes back.
+//! A child process issues durable stamps and is killed, 200 times, under a clock that jumps
+//! back and forth. No stamp repeats, and none goes back.
 //!
-//! The child writes each stamp to a file as soon as it has it. What it issued
-//! and did not write is lost to this test, as it would be to anybody else.
+//! The child writes each stamp to a file as soon as it has it. A stamp that it did not write
+//! before it was killed is unknown to this test, as it would be to any other reader.
 
 mod support;
 
@@ -18,23 +18,23 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use support::Running;
 use truechimer::{Hlc, Stamp};
 
-/// Set for the child: the directory it works in.
+/// Set for the child: the directory that it works in.
 const PLACE: &str = "TRUECHIMER_TEST_CRASH_PLACE";
-/// Set for the child: what its clock does.
+/// Set for the child: the seed of its clock's jumps.
 const SEED: &str = "TRUECHIMER_TEST_CRASH_SEED";
-/// Set for the child if its register is to live in memory only.
-const FORGETFUL: &str = "TRUECHIMER_TEST_CRASH_FORGETFUL";
+/// Set for the child if it keeps no mark on disk.
+const IN_MEMORY: &str = "TRUECHIMER_TEST_CRASH_IN_MEMORY";
 
-/// How long a child may take to begin, on a machine that is busy.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a child may take to begin on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The kind, eight times, and the stamp.
+/// The length of a line: the kind, eight times, and the stamp.
 const LINE: usize = 16;
 
 const ORDINARY: u8 = 0;
 const COMMIT: u8 = 1;
 
-/// Not a test: what the child runs, until it is killed.
+/// Not a test, but the program of the child, which runs until it is killed.
 #[test]
 fn child() {
     let Some(place) = std::env::var_os(PLACE) else { return };
@@ -44,14 +44,14 @@ fn child() {
     jump(&clock, &mut random);
     let place = Path::new(&place);
     let builder = Hlc::builder(&clock).window(Duration::from_micros(300)).open_wait(Duration::ZERO);
-    let hlc = match std::env::var_os(FORGETFUL) {
+    let hlc = match std::env::var_os(IN_MEMORY) {
         Some(_) => builder.build(),
         None => builder.durable(place.join("mark")).expect("a mark"),
     };
     let mut log =
         OpenOptions::new().append(true).create(true).open(place.join("log")).expect("a log");
     loop {
-        // In a burst several marks are raised, so that kills hit writes as well.
+        // In each burst the mark is raised several times, so that some kills hit a write.
         for _ in 0..random.random_range(1..200) {
             let stamp = hlc.stamp().or_else(|_| hlc.stamp_logical()).expect("a stamp");
             record(&mut log, ORDINARY, stamp);
@@ -63,38 +63,38 @@ fn child() {
     }
 }
 
-/// The clock is right, or off by up to a second or an hour either way.
+/// Makes the clock right, or wrong by up to a second or an hour in either direction.
 fn jump(clock: &Running, random: &mut StdRng) {
     let reach = [0, 1_000_000, 1_000_000_000, 3_600_000_000_000][random.random_range(0..4)];
     clock.set_shift(random.random_range(-reach..=reach));
 }
 
-/// One write, of a size that divides a page: a kill may end a write between two
-/// pages, and so this is in the file whole, or not at all. (Nine bytes were not.)
+/// Writes one line. Its size divides a page, because a kill may end a write between two pages.
+/// So the line is in the file completely or not at all. (With nine bytes it was not.)
 fn record(log: &mut fs::File, kind: u8, stamp: Stamp) {
     let mut line = [kind; LINE];
     line[8..].copy_from_slice(&stamp.to_be_bytes());
     log.write_all(&line).expect("written");
 }
 
-/// Kills a child again and again. What went wrong in the end, if anything.
-fn kill(times: u64, forgetful: bool) -> Result<usize, String> {
+/// Kills a child again and again, and checks its log at the end. Returns how many stamps it has.
+fn kill(times: u64, in_memory: bool) -> Result<usize, String> {
     let place = tempfile::tempdir().expect("a directory");
     let mut random = StdRng::seed_from_u64(0x7C);
     for seed in 0..times {
         let mut command = Command::new(std::env::current_exe().expect("known"));
         command.args(["--exact", "child", "--nocapture"]).stdout(Stdio::null());
         command.env(PLACE, place.path()).env(SEED, seed.to_string());
-        if forgetful {
-            command.env(FORGETFUL, "1");
+        if in_memory {
+            command.env(IN_MEMORY, "1");
         }
         let log = place.path().join("log");
         let length = || fs::metadata(&log).map_or(0, |found| found.len());
         let before = length();
         let mut child = command.spawn().expect("started");
-        // Every other one is killed at work. The rest may be hit while they start.
+        // Every other child is killed while it works. The others may be killed while they start.
         let began = Instant::now();
-        while seed % 2 == 0 && length() == before && began.elapsed() < PATIENCE {
+        while seed % 2 == 0 && length() == before && began.elapsed() < START_TIMEOUT {
             thread::sleep(Duration::from_millis(1));
         }
         thread::sleep(Duration::from_micros(random.random_range(0..20_000)));
@@ -105,7 +105,7 @@ fn kill(times: u64, forgetful: bool) -> Result<usize, String> {
     check(&fs::read(place.path().join("log")).expect("a log"))
 }
 
-/// Both kinds increase, and no stamp is in the log twice.
+/// Checks that both kinds of stamp increase, and that no stamp is in the log twice.
 fn check(log: &[u8]) -> Result<usize, String> {
     let mut last = [Stamp::MIN; 2];
     let mut seen = HashSet::new();

@@ -1,4 +1,4 @@
-//! The high-water mark: what a restart finds, and what a broken file says.
+//! The high-water mark: what a restart finds, and which error a broken file gives.
 
 mod support;
 
@@ -7,9 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::{Running, Scripted, TODAY, at};
+use support::{Running, TODAY, UNSYNCHRONIZED, at, manual, span};
 use tempfile::TempDir;
-use truechimer::{Hlc, HlcError, RecordError, Stamp};
+use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp};
 
 const HOUR: i64 = 3_600_000_000_000;
 const WINDOW: Duration = Duration::from_micros(1);
@@ -21,17 +21,17 @@ fn place() -> (TempDir, PathBuf) {
 }
 
 /// Starts a node that does not wait for an old mark.
-fn start<'a>(clock: &'a Scripted, path: &PathBuf) -> Result<Hlc<&'a Scripted>, RecordError> {
+fn start<'a>(clock: &'a ManualClock, path: &PathBuf) -> Result<Hlc<&'a ManualClock>, RecordError> {
     Hlc::builder(clock).window(WINDOW).open_wait(Duration::ZERO).durable(path)
 }
 
 #[test]
-fn a_restart_goes_on_above_all_that_was_issued_whatever_the_clock_says() {
+fn after_a_restart_stamps_are_above_all_before_whatever_the_clock_reads() {
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 100);
+    let clock = manual(TODAY, TODAY + 100);
     let mut last = Stamp::MIN;
     for offset in [0, 5_000, -HOUR, 10_000, HOUR, 3, i64::MIN / 4] {
-        clock.set(TODAY + offset, TODAY + offset + 100);
+        clock.set(span(TODAY + offset, TODAY + offset + 100));
         let hlc = start(&clock, &path).expect("a node");
         for _ in 0..50 {
             let stamp = hlc.stamp().or_else(|_| hlc.stamp_logical()).expect("causality");
@@ -44,12 +44,12 @@ fn a_restart_goes_on_above_all_that_was_issued_whatever_the_clock_says() {
 #[test]
 fn a_commit_stamp_is_not_issued_again_after_a_crash() {
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 50_000);
+    let clock = manual(TODAY, TODAY + 50_000);
     let mut last = Stamp::MIN;
     for _ in 0..5 {
         let hlc = start(&clock, &path).expect("a node");
         let commit = hlc.commit_stamp();
-        // After the first crash the mark is ahead of latest: then there is none, and no repeat.
+        // After the first crash the mark is ahead of `latest`. Then no stamp is issued.
         match commit {
             Ok(commit) => {
                 assert!(commit.provisional() > last);
@@ -59,12 +59,12 @@ fn a_commit_stamp_is_not_issued_again_after_a_crash() {
             Err(other) => panic!("{other}"),
         }
         let now = last.timestamp().tai_nanos();
-        clock.set(now - 40_000, now + 10_000);
+        clock.set(span(now - 40_000, now + 10_000));
     }
 }
 
 #[test]
-fn the_mark_of_an_honest_crash_is_waited_out_and_no_stamp_is_ahead() {
+fn the_mark_of_a_crash_is_waited_out_and_no_stamp_is_ahead() {
     let (_directory, path) = place();
     let clock = Running::new(Duration::from_micros(100), Duration::from_micros(100));
     let mut last = Stamp::MIN;
@@ -79,14 +79,14 @@ fn the_mark_of_an_honest_crash_is_waited_out_and_no_stamp_is_ahead() {
 }
 
 #[test]
-fn a_mark_hours_ahead_does_not_brick_the_node() {
-    // CockroachDB #74909: a node that ran hours fast cannot start again.
+fn a_node_starts_with_a_mark_that_is_hours_ahead() {
+    // In CockroachDB #74909, a node whose clock was hours fast could not start again.
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY + 8 * HOUR, TODAY + 8 * HOUR + 10);
-    let wrong = start(&clock, &path).expect("a node").stamp().expect("nobody knows yet");
-    clock.set(TODAY, TODAY + 10);
+    let clock = manual(TODAY + 8 * HOUR, TODAY + 8 * HOUR + 10);
+    let wrong = start(&clock, &path).expect("a node").stamp().expect("nothing shows the error yet");
+    clock.set(span(TODAY, TODAY + 10));
 
-    // With the default settings too it starts, and does not wait for hours.
+    // It also starts with the default settings, and does not wait for hours.
     drop(Hlc::durable(&clock, &path).expect("it starts"));
     let hlc = start(&clock, &path).expect("it starts");
     match hlc.stamp() {
@@ -94,7 +94,7 @@ fn a_mark_hours_ahead_does_not_brick_the_node() {
             assert!(register >= wrong && earliest == at(TODAY));
             assert!(by >= Duration::from_secs(8 * 3_600) && by < Duration::from_secs(8 * 3_601));
             let text = error.to_string();
-            // Both moments in one notation, so that a person can compare them.
+            // The message has both moments in one notation, so that a person can compare them.
             let moments = [register.timestamp().to_string(), earliest.to_string()];
             for way in ["wait 288", "`reset()`", "`stamp_logical`", &moments[0], &moments[1]] {
                 assert!(text.contains(way), "{text}");
@@ -102,38 +102,38 @@ fn a_mark_hours_ahead_does_not_brick_the_node() {
         }
         other => panic!("{other:?}"),
     }
-    let logical = hlc.stamp_logical().expect("causality goes on");
+    let logical = hlc.stamp_logical().expect("causality is kept");
     assert!(logical > wrong);
-    hlc.note(Stamp::from(at(TODAY + 5))).expect("healthy peers are heard");
+    hlc.note(Stamp::from(at(TODAY + 5))).expect("healthy peers are accepted");
 
-    // One way on is to wait, the other is to reset.
+    // It recovers by waiting or by a reset.
     let passed = logical.timestamp().tai_nanos() + HOUR;
-    clock.set(passed, passed + 10);
+    clock.set(span(passed, passed + 10));
     assert!(hlc.stamp().expect("it has passed") > logical);
-    clock.set(TODAY, TODAY + 10);
+    clock.set(span(TODAY, TODAY + 10));
     hlc.reset().expect("asked for");
     assert!(hlc.stamp().expect("reset") <= Stamp::from(at(TODAY + 10)));
     drop(hlc);
-    clock.set(TODAY + 2_000, TODAY + 2_010);
+    clock.set(span(TODAY + 2_000, TODAY + 2_010));
     start(&clock, &path).expect("a node").stamp().expect("the mark was reset too");
 }
 
 #[test]
 fn a_clock_two_milliseconds_past_the_mark_is_not_fatal() {
-    // CockroachDB #119859: wall time beyond the persisted upper bound ended the process.
+    // In CockroachDB #119859, wall time beyond the persisted bound ended the process.
     const PAST: i64 = 2_000_000;
     let (_directory, path) = place();
     let mark = || {
         let bytes = fs::read(&path).expect("a file");
         Stamp::from_be_bytes(bytes[16..24].try_into().expect("eight bytes"))
     };
-    let clock = Scripted::new(TODAY, TODAY + 100);
+    let clock = manual(TODAY, TODAY + 100);
     let hlc = start(&clock, &path).expect("a node");
     let mut last = hlc.stamp().expect("a stamp");
-    // While it runs, as after a stall of the thread that should have raised the mark.
+    // First while it runs, as after a stall of the thread that should have raised the mark.
     for commits in [false, true] {
         let beyond = mark().timestamp().tai_nanos() + PAST;
-        clock.set(beyond, beyond + 100);
+        clock.set(span(beyond, beyond + 100));
         let stamp = match commits {
             false => hlc.stamp().expect("the mark is raised first"),
             true => hlc.commit_stamp().expect("the mark is raised first").provisional(),
@@ -143,27 +143,27 @@ fn a_clock_two_milliseconds_past_the_mark_is_not_fatal() {
         last = stamp;
     }
     drop(hlc);
-    // At a restart: the old bound lies 2 ms back, or as far ahead.
+    // Then at a restart: the old mark is 2 ms back, or 2 ms ahead.
     for offset in [PAST, -PAST] {
         drop(hlc_at(&clock, mark().timestamp().tai_nanos() + offset, &path, &mut last));
     }
 }
 
-/// Starts a node at this moment, and takes a stamp that is above all the earlier ones.
+/// Starts a node when its clock reads `now`, and takes a stamp that is above all before.
 fn hlc_at<'a>(
-    clock: &'a Scripted,
+    clock: &'a ManualClock,
     now: i64,
     path: &PathBuf,
     last: &mut Stamp,
-) -> Hlc<&'a Scripted> {
-    clock.set(now, now + 100);
+) -> Hlc<&'a ManualClock> {
+    clock.set(span(now, now + 100));
     let hlc = start(clock, path).expect("it starts");
     let stamp = match hlc.stamp() {
-        // The bound is not reached: it says for how long, and an error is all that it is.
+        // The mark is not reached. The error says how long that takes.
         Err(HlcError::Ahead { by, .. }) => {
             let wait = i64::try_from(by.as_nanos()).expect("milliseconds");
             assert!(wait <= 2_000_001 + 1_000, "{by:?}");
-            clock.set(now + wait, now + wait + 100);
+            clock.set(span(now + wait, now + wait + 100));
             hlc.stamp().expect("it was waited out")
         }
         other => other.expect("a stamp"),
@@ -175,28 +175,28 @@ fn hlc_at<'a>(
 
 #[test]
 fn a_node_without_a_clock_starts_and_keeps_causality() {
-    // YugabyteDB #28377: dying on a passing loss of synchronization.
+    // In YugabyteDB #28377, a short loss of synchronization ended the process.
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 10);
+    let clock = manual(TODAY, TODAY + 10);
     let before = start(&clock, &path).expect("a node").stamp().expect("a stamp");
-    clock.fail();
+    clock.fail(UNSYNCHRONIZED);
     let hlc = start(&clock, &path).expect("it starts");
     assert!(matches!(hlc.stamp(), Err(HlcError::Clock(_))));
     assert!(hlc.stamp_logical().expect("causality") > before);
-    clock.set(TODAY + HOUR, TODAY + HOUR + 10);
-    hlc.stamp().expect("the clock is back");
+    clock.set(span(TODAY + HOUR, TODAY + HOUR + 10));
+    hlc.stamp().expect("the clock works again");
 }
 
 #[test]
-fn there_is_one_write_a_window_and_not_one_a_stamp() {
+fn there_are_two_writes_per_window_and_not_one_per_stamp() {
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 10);
+    let clock = manual(TODAY, TODAY + 10);
     let window = Duration::from_micros(100);
     let hlc = Hlc::builder(&clock).window(window).durable(&path).expect("a node");
     let mut contents = vec![fs::read(&path).expect("a file")];
     for tick in 0..1_000 {
-        // Ten windows go by.
-        clock.set(TODAY + tick * 1_000, TODAY + tick * 1_000 + 10);
+        // Ten windows pass.
+        clock.set(span(TODAY + tick * 1_000, TODAY + tick * 1_000 + 10));
         hlc.stamp().expect("a stamp");
         contents.push(fs::read(&path).expect("a file"));
     }
@@ -207,19 +207,19 @@ fn there_is_one_write_a_window_and_not_one_a_stamp() {
 #[test]
 fn with_a_window_of_zero_every_stamp_is_on_disk() {
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 10);
+    let clock = manual(TODAY, TODAY + 10);
     let hlc = Hlc::builder(&clock).window(Duration::ZERO).durable(&path).expect("a node");
     for _ in 0..10 {
         let stamp = hlc.stamp().expect("a stamp");
         let bytes = fs::read(&path).expect("a file");
-        assert!(bytes[16..24] >= stamp.to_be_bytes()[..], "{stamp:?} is not covered");
+        assert!(bytes[16..24] >= stamp.to_be_bytes()[..], "{stamp:?} is above the mark");
     }
 }
 
 #[test]
-fn a_broken_file_says_what_to_do_and_is_left_as_it_is() {
+fn the_error_for_a_broken_file_says_what_to_do_and_the_file_is_unchanged() {
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 10);
+    let clock = manual(TODAY, TODAY + 10);
     start(&clock, &path).expect("a node").stamp().expect("a stamp");
     let good = fs::read(&path).expect("a file");
     let mut torn = good.clone();
@@ -228,7 +228,7 @@ fn a_broken_file_says_what_to_do_and_is_left_as_it_is() {
         (&good[..20], "truncated"),
         (&[], "truncated"),
         (&torn, "torn"),
-        (b"[settings]\n", "give another path"),
+        (b"[settings]\n", "use another path"),
     ];
     for &(bytes, says) in cases {
         fs::write(&path, bytes).expect("written");
@@ -246,7 +246,7 @@ fn a_broken_file_says_what_to_do_and_is_left_as_it_is() {
 #[test]
 fn two_nodes_do_not_share_a_mark() {
     let (_directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 10);
+    let clock = manual(TODAY, TODAY + 10);
     let first = start(&clock, &path).expect("a node");
     assert!(matches!(start(&clock, &path), Err(RecordError::Locked { .. })));
     drop(first);
@@ -254,22 +254,22 @@ fn two_nodes_do_not_share_a_mark() {
 }
 
 #[test]
-fn when_the_disk_fails_nothing_beyond_the_mark_is_issued() {
+fn when_the_disk_fails_no_stamp_above_the_mark_is_issued() {
     let (directory, path) = place();
-    let clock = Scripted::new(TODAY, TODAY + 10);
+    let clock = manual(TODAY, TODAY + 10);
     let hlc = start(&clock, &path).expect("a node");
     hlc.stamp().expect("a stamp");
     fs::remove_dir_all(directory.path()).expect("removed");
-    // Half a window is left, and is used.
-    clock.set(TODAY + 900, TODAY + 910);
-    hlc.stamp().expect("covered by the mark");
-    clock.set(TODAY + 5_000, TODAY + 5_010);
+    // The second half of the window can still be used.
+    clock.set(span(TODAY + 900, TODAY + 910));
+    hlc.stamp().expect("below the mark");
+    clock.set(span(TODAY + 5_000, TODAY + 5_010));
     for _ in 0..3 {
-        assert!(matches!(hlc.stamp(), Err(HlcError::Mark(_))));
-        assert!(matches!(hlc.stamp_logical(), Err(HlcError::Mark(_))));
-        assert!(matches!(hlc.commit_stamp(), Err(HlcError::Mark(_))));
+        assert!(matches!(hlc.stamp(), Err(HlcError::Record(_))));
+        assert!(matches!(hlc.stamp_logical(), Err(HlcError::Record(_))));
+        assert!(matches!(hlc.commit_stamp(), Err(HlcError::Record(_))));
     }
     fs::create_dir(directory.path()).expect("made");
-    // The directory that was opened is gone, and a new one of its name is another.
+    // The opened directory is gone. The new directory of the same name is a different one.
     assert!(hlc.stamp().is_err() || path.exists());
 }

@@ -1,13 +1,13 @@
-//! What holds of the stamps of all nodes together, in a world whose true time is known.
+//! Properties of the stamps of all nodes together, in a world whose true time is known.
 //!
 //! 1. On each node stamps strictly increase.
-//! 2. What happened before has the smaller stamp, across messages too.
-//! 3. No stamp is ahead of true time, nor below the `earliest` of its reading by
-//!    more than the nanosecond that avoids a commit: `-1 <= stamp - earliest <= width`.
-//! 4. Nothing that a correct node sends is refused by a correct node.
-//! 5. No two stamps of a node are the same, commit stamps among them.
+//! 2. If one event happened before another, its stamp is smaller, also across messages.
+//! 3. No stamp is ahead of true time. None is below the `earliest` of its reading by more than
+//!    the nanosecond that avoids a commit stamp: `-1 <= stamp - earliest <= width`.
+//! 4. A correct node never refuses a stamp of a correct node.
+//! 5. No two stamps of a node are equal, commit stamps included.
 //!
-//! A node that takes `latest` for physical time must break these, and does.
+//! A node that uses `latest` as physical time must break these, and does.
 
 mod support;
 
@@ -17,11 +17,13 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use support::{Running, Scripted, TODAY};
-use truechimer::{ClockError, Hlc, Interval, PendingCommit, Stamp, Timestamp, TrueTime, Waiter};
+use support::{Running, TODAY, manual, span};
+use truechimer::{
+    ClockError, Hlc, Interval, ManualClock, PendingCommit, Stamp, Timestamp, TrueTime, Waiter,
+};
 
-/// The broken variant: what many clocks do, as their "now" is the upper end or above it.
-struct LatestAsPhysical(Scripted);
+/// The broken variant. Many clocks do this, because their "now" is the upper end or above it.
+struct LatestAsPhysical(ManualClock);
 
 impl TrueTime for LatestAsPhysical {
     fn now(&self) -> Result<Interval, ClockError> {
@@ -32,27 +34,16 @@ impl TrueTime for LatestAsPhysical {
     }
 }
 
-/// A clock of this world.
-trait Clock: TrueTime + Sized {
-    fn new() -> Self;
-    fn set(&self, earliest: i64, latest: i64);
-}
+/// A node's clock, made from the clock that the test moves.
+trait NodeClock: TrueTime + From<ManualClock> {}
 
-impl Clock for Scripted {
-    fn new() -> Self {
-        Scripted::new(TODAY, TODAY)
-    }
-    fn set(&self, earliest: i64, latest: i64) {
-        Scripted::set(self, earliest, latest);
-    }
-}
+impl NodeClock for ManualClock {}
 
-impl Clock for LatestAsPhysical {
-    fn new() -> Self {
-        LatestAsPhysical(Scripted::new(TODAY, TODAY))
-    }
-    fn set(&self, earliest: i64, latest: i64) {
-        self.0.set(earliest, latest);
+impl NodeClock for LatestAsPhysical {}
+
+impl From<ManualClock> for LatestAsPhysical {
+    fn from(clock: ManualClock) -> LatestAsPhysical {
+        LatestAsPhysical(clock)
     }
 }
 
@@ -60,24 +51,26 @@ impl Clock for LatestAsPhysical {
 enum Event {
     Local,
     Send,
-    /// Receive the message with this number, modulo those that are under way.
+    /// Receives the message with this number, modulo the number of messages under way.
     Receive(usize),
     Commit,
 }
 
-/// What happens where, how much later, and how wrong the clock there is at that moment.
+/// The node, the event, the time since the event before, and how far the node's clock reads
+/// before and after true time.
 type Moment = (usize, Event, i64, i64, i64);
 
 const NODES: usize = 3;
 
 struct Node<C> {
+    clock: ManualClock,
     hlc: Hlc<C>,
     issued: HashSet<Stamp>,
     last: Stamp,
     pending: Vec<PendingCommit>,
 }
 
-impl<C: Clock> Node<C> {
+impl<C: NodeClock> Node<C> {
     fn issue(&mut self, stamp: Stamp) -> Result<(), String> {
         if stamp <= self.last {
             return Err(format!("{stamp:?} is not after {:?}", self.last));
@@ -101,22 +94,26 @@ impl<C: Clock> Node<C> {
     }
 }
 
-/// Plays the events and says which promise was broken first.
-fn play<C: Clock>(events: &[Moment]) -> Result<(), String> {
-    let node = |_| Node::<C> {
-        hlc: Hlc::new(C::new()),
-        issued: HashSet::new(),
-        last: Stamp::MIN,
-        pending: Vec::new(),
+/// Plays the events, and returns the first broken promise as an error.
+fn play<C: NodeClock>(events: &[Moment]) -> Result<(), String> {
+    let node = |_| {
+        let clock = manual(TODAY, TODAY);
+        Node::<C> {
+            hlc: Hlc::new(C::from(clock.clone())),
+            clock,
+            issued: HashSet::new(),
+            last: Stamp::MIN,
+            pending: Vec::new(),
+        }
     };
     let mut nodes: Vec<_> = (0..NODES).map(node).collect();
     let mut messages: Vec<Stamp> = Vec::new();
     let mut truth = TODAY;
     for (place, event, pause, early, late) in events {
-        // Two, since a stamp that is thrown away takes its nanosecond too.
+        // Two, because a discarded stamp takes a nanosecond, too.
         truth += 2 + pause;
         let node = &mut nodes[place % NODES];
-        node.hlc.clock().set(truth - early, truth + late);
+        node.clock.set(span(truth - early, truth + late));
         let stamp = match event {
             Event::Commit => {
                 node.commit()?;
@@ -134,7 +131,7 @@ fn play<C: Clock>(events: &[Moment]) -> Result<(), String> {
         };
         node.issue(stamp)?;
         let after = stamp.timestamp().tai_nanos();
-        // One below `earliest` it may be, to avoid a commit stamp.
+        // It may be one below `earliest`, to avoid a commit stamp.
         if after > truth || after < truth - early - 1 {
             return Err(format!("{} ns from true time, earliest {early} before it", after - truth));
         }
@@ -159,25 +156,24 @@ fn events() -> impl Strategy<Value = Vec<Moment>> {
 
 proptest! {
     #[test]
-    fn all_promises_hold_whatever_happens_where(events in events()) {
-        play::<Scripted>(&events).map_err(TestCaseError::fail)?;
+    fn all_promises_hold_in_any_history(events in events()) {
+        play::<ManualClock>(&events).map_err(TestCaseError::fail)?;
     }
 }
 
 #[test]
-fn a_node_that_takes_latest_for_physical_time_is_caught() {
+fn a_node_that_uses_latest_as_physical_time_is_caught() {
     let one = [(0, Event::Local, 0, 5, 5)];
-    play::<Scripted>(&one).expect("all is well with earliest");
+    play::<ManualClock>(&one).expect("with `earliest` all promises hold");
     let error = play::<LatestAsPhysical>(&one).expect_err("it is ahead of true time");
     assert!(error.contains("5 ns from true time"), "{error}");
 
-    // And by its peers too, who know no true time: their latest is less than its own.
+    // Its peers detect it, too, without knowing true time, because their `latest` is smaller.
     let events = [(0, Event::Send, 0, 0, 1_000), (1, Event::Receive(0), 0, 10, 10)];
     let error = play::<LatestAsPhysical>(&events[..1]).expect_err("ahead");
     assert!(error.contains("1000 ns"), "{error}");
-    let sender = Hlc::new(<LatestAsPhysical as Clock>::new());
-    sender.clock().set(TODAY, TODAY + 1_000);
-    let receiver = Hlc::new(Scripted::new(TODAY - 10, TODAY + 10));
+    let sender = Hlc::new(LatestAsPhysical(manual(TODAY, TODAY + 1_000)));
+    let receiver = Hlc::new(manual(TODAY - 10, TODAY + 10));
     let refused = receiver.observe(sender.stamp().expect("a stamp"));
     assert!(refused.expect_err("ahead").to_string().contains("990ns beyond"));
 }
@@ -210,14 +206,14 @@ fn every_thread_sees_its_stamps_increase_and_none_is_issued_twice() {
 }
 
 #[test]
-fn what_is_committed_later_has_the_later_stamp_on_any_node() {
-    // External consistency: no message goes between the nodes, only true time.
+fn a_later_commit_has_a_later_stamp_on_any_node() {
+    // This is external consistency: the nodes exchange no messages and share only true time.
     let clocks = [(50, 400), (300, 20), (5, 5)].map(|(early, late)| {
         Arc::new(Running::new(Duration::from_micros(early), Duration::from_micros(late)))
     });
     let truth = clocks[0].clone();
     let nodes = clocks.map(|clock| {
-        // One true time: the clocks began a little apart, and are set to the first.
+        // The clocks began at different moments, so shift them to the true time of the first.
         let apart = truth.truth().tai_nanos() - clock.truth().tai_nanos();
         clock.set_shift(apart);
         (Hlc::new(clock.clone()), Waiter::new(clock))
@@ -229,7 +225,7 @@ fn what_is_committed_later_has_the_later_stamp_on_any_node() {
         let commit = hlc.commit_stamp().expect("a commit stamp");
         waiter.wait(commit.timestamp()).expect("it passes");
         let stamp = hlc.release(commit).expect("it has passed");
-        assert!(stamp > last, "commit {i} is before the one that was acknowledged before it began");
+        assert!(stamp > last, "commit {i} is before one that was acknowledged before it began");
         assert!(stamp.timestamp() < truth.truth(), "released before true time had reached it");
         committed.insert(stamp, i);
         last = stamp;

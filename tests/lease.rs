@@ -1,14 +1,13 @@
-//! The rules of leases one by one, as tables.
+//! The rules of leases, one by one, as tables.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use truechimer::fence::FencingToken;
 use truechimer::lease::{
-    AcceptError, Command, Decision, Grant, Grantor, Holder, HolderId, Lease, LeaseLost, Ran,
-    Refusal, RenewError, Standing,
+    Command, Decision, ExpiryStatus, Grant, GrantError, Grantor, Holder, HolderId, Lease,
+    LeaseError, SectionOutcome,
 };
-use truechimer::{ClockError, Interval, Timestamp, TrueTime};
+use truechimer::{ClockError, Interval, ManualClock, Timestamp};
 
 const TERM: Duration = Duration::from_nanos(100);
 
@@ -24,26 +23,15 @@ fn ns(nanos: u64) -> Duration {
     Duration::from_nanos(nanos)
 }
 
-/// A clock that is set by hand.
-struct ByHand(Cell<Option<Interval>>);
-
-impl ByHand {
-    fn at(earliest: i64, latest: i64) -> ByHand {
-        ByHand(Cell::new(Some(span(earliest, latest))))
-    }
-}
-
-impl TrueTime for ByHand {
-    fn now(&self) -> Result<Interval, ClockError> {
-        self.0.get().ok_or(ClockError::Contradicted)
-    }
+fn clock_at(earliest: i64, latest: i64) -> ManualClock {
+    ManualClock::new(span(earliest, latest))
 }
 
 fn acquire(holder: u64) -> Command {
     Command::Acquire { holder: HolderId(holder) }
 }
 
-fn granted(decision: Result<Decision, Refusal>) -> Grant {
+fn granted(decision: Result<Decision, GrantError>) -> Grant {
     match decision {
         Ok(Decision::Granted(grant) | Decision::Renewed(grant) | Decision::Transferred(grant)) => {
             grant
@@ -57,81 +45,82 @@ fn the_holder_acts_only_while_the_latest_is_before_the_expiry() {
     let expires = at(1_000);
     let lease = Lease::new(FencingToken(7), expires);
     let held = |nanos| Ok((FencingToken(7), ns(nanos)));
-    let uncertain = |now| Err(LeaseLost::Uncertain { expires, now });
-    let expired = |nanos| Err(LeaseLost::Expired { expires, ago: ns(nanos) });
+    let uncertain = |now| Err(LeaseError::Uncertain { expires, now });
+    let expired = |nanos| Err(LeaseError::Expired { expires, ago: ns(nanos) });
     let cases = [
-        (span(900, 950), held(50), Standing::Held(ns(50))),
-        (span(0, 999), held(1), Standing::Held(ns(1))),
-        (span(0, 1_000), uncertain(span(0, 1_000)), Standing::Uncertain),
-        (span(1_000, 1_000), uncertain(span(1_000, 1_000)), Standing::Uncertain),
-        (span(1_000, 2_000), uncertain(span(1_000, 2_000)), Standing::Uncertain),
-        (span(1_001, 1_001), expired(1), Standing::Over(ns(1))),
-        (span(5_000, 9_000), expired(4_000), Standing::Over(ns(4_000))),
-        (Interval::EVERYTHING, uncertain(Interval::EVERYTHING), Standing::Uncertain),
+        (span(900, 950), held(50), ExpiryStatus::Held(ns(50))),
+        (span(0, 999), held(1), ExpiryStatus::Held(ns(1))),
+        (span(0, 1_000), uncertain(span(0, 1_000)), ExpiryStatus::Uncertain),
+        (span(1_000, 1_000), uncertain(span(1_000, 1_000)), ExpiryStatus::Uncertain),
+        (span(1_000, 2_000), uncertain(span(1_000, 2_000)), ExpiryStatus::Uncertain),
+        (span(1_001, 1_001), expired(1), ExpiryStatus::Expired(ns(1))),
+        (span(5_000, 9_000), expired(4_000), ExpiryStatus::Expired(ns(4_000))),
+        (Interval::EVERYTHING, uncertain(Interval::EVERYTHING), ExpiryStatus::Uncertain),
     ];
-    for (now, expected, standing) in cases {
-        let clock = ByHand(Cell::new(Some(now)));
-        let says = lease.check(&clock).map(|held| (held.token(), held.at_least()));
-        assert_eq!(says, expected, "{now:?}");
-        assert_eq!(Standing::of(expires, &now), standing, "{now:?}");
+    for (now, expected, status) in cases {
+        let clock = ManualClock::new(now);
+        let checked = lease.check(&clock).map(|held| (held.token(), held.at_least()));
+        assert_eq!(checked, expected, "{now:?}");
+        assert_eq!(ExpiryStatus::of(expires, &now), status, "{now:?}");
     }
 }
 
 #[test]
-fn without_a_clock_the_holder_has_nothing_and_the_grantor_frees_nothing() {
-    let none = ByHand(Cell::new(None));
+fn without_a_clock_the_holder_holds_nothing_and_the_grantor_frees_nothing() {
+    let failed = clock_at(0, 0);
+    failed.fail(ClockError::Contradicted);
     let lease = Lease::new(FencingToken(7), Timestamp::MAX);
-    assert_eq!(lease.check(&none), Err(LeaseLost::NoClock(ClockError::Contradicted)));
+    assert_eq!(lease.check(&failed), Err(LeaseError::NoClock(ClockError::Contradicted)));
 
     let mut grantor = Grantor::durable(TERM).expect("a term");
-    assert_eq!(grantor.decide(&none, acquire(1)), Err(Refusal::NoClock));
+    assert_eq!(grantor.decide(&failed, acquire(1)), Err(GrantError::NoClock));
     let grant = granted(grantor.apply(Some(span(0, 0)), acquire(1)));
     for command in [acquire(2), Command::Renew { token: grant.token, progress: 1 }, Command::Expire]
     {
-        assert_eq!(grantor.decide(&none, command), Err(Refusal::NoClock), "{command:?}");
+        assert_eq!(grantor.decide(&failed, command), Err(GrantError::NoClock), "{command:?}");
     }
-    // Handing on and giving back need no clock: the expiry is known, the holder has stopped.
+    // Transfer and release need no clock, because the expiry is known and the holder has stopped.
     let handed = Command::Transfer { token: grant.token, to: HolderId(2) };
-    let handed = granted(grantor.decide(&none, handed));
+    let handed = granted(grantor.decide(&failed, handed));
     assert_eq!((handed.holder, handed.expires), (HolderId(2), grant.expires));
     assert!(handed.token > grant.token);
     let back = Command::Release { token: handed.token };
-    assert_eq!(grantor.decide(&none, back), Ok(Decision::Released(handed.token)));
+    assert_eq!(grantor.decide(&failed, back), Ok(Decision::Released(handed.token)));
 }
 
 #[test]
-fn a_section_is_not_run_without_a_lease_and_not_trusted_if_it_outlives_it() {
+fn a_section_does_not_run_without_a_lease_and_is_reported_if_it_overruns_it() {
     let lease = Lease::new(FencingToken(7), at(1_000));
-    let clock = ByHand::at(900, 950);
+    let clock = clock_at(900, 950);
     let ran = lease.run(&clock, |token| token.get() + 1);
-    assert_eq!(ran, Ok(Ran::Trusted(8)));
+    assert_eq!(ran, Ok(SectionOutcome::Covered(8)));
 
-    let outlived = lease.run(&clock, |_| clock.0.set(Some(span(960, 1_010))));
-    let lost = LeaseLost::Uncertain { expires: at(1_000), now: span(960, 1_010) };
-    assert_eq!(outlived, Ok(Ran::Doubtful { result: (), lost }));
-    assert_eq!(outlived.expect("it ran").trusted(), Err(lost));
+    let overran = lease.run(&clock, |_| clock.set(span(960, 1_010)));
+    let error = LeaseError::Uncertain { expires: at(1_000), now: span(960, 1_010) };
+    assert_eq!(overran, Ok(SectionOutcome::Overran { result: (), error: error.clone() }));
+    assert_eq!(overran.expect("it ran").covered(), Err(error));
 
-    clock.0.set(Some(span(900, 950)));
-    let unclocked = lease.run(&clock, |_| clock.0.set(None)).expect("it ran");
-    assert_eq!(unclocked.trusted(), Err(LeaseLost::NoClock(ClockError::Contradicted)));
+    clock.set(span(900, 950));
+    let failed = lease.run(&clock, |_| clock.fail(ClockError::Contradicted)).expect("it ran");
+    assert_eq!(failed.covered(), Err(LeaseError::NoClock(ClockError::Contradicted)));
 
-    clock.0.set(Some(span(1_001, 1_002)));
+    clock.set(span(1_001, 1_002));
     let mut ran = false;
     let refused = lease.run(&clock, |_| ran = true);
-    assert_eq!(refused, Err(LeaseLost::Expired { expires: at(1_000), ago: ns(1) }));
+    assert_eq!(refused, Err(LeaseError::Expired { expires: at(1_000), ago: ns(1) }));
     assert!(!ran);
 }
 
 #[test]
-fn a_section_during_which_the_lease_is_renewed_is_trusted() {
+fn a_section_during_which_the_lease_is_renewed_is_covered() {
     let lease = Lease::new(FencingToken(7), at(1_000));
-    let clock = ByHand::at(900, 950);
+    let clock = clock_at(900, 950);
     let renewed = Grant { holder: HolderId(1), token: FencingToken(7), expires: at(2_000) };
     let ran = lease.run(&clock, |_| {
         lease.renewed(&renewed).expect("later");
-        clock.0.set(Some(span(1_500, 1_600)));
+        clock.set(span(1_500, 1_600));
     });
-    assert_eq!(ran, Ok(Ran::Trusted(())));
+    assert_eq!(ran, Ok(SectionOutcome::Covered(())));
 }
 
 #[test]
@@ -141,12 +130,12 @@ fn the_answer_to_a_renewal_moves_the_expiry_forward_or_not_at_all() {
     let answer = |token, expires| Grant { holder: HolderId(1), token, expires: at(expires) };
     let other = FencingToken(8);
     let late =
-        |present, offered| Err(RenewError::NotLater { present: at(present), offered: at(offered) });
+        |present, offered| Err(LeaseError::NotLater { present: at(present), offered: at(offered) });
     let cases = [
         (answer(token, 1_500), Ok(()), 1_500),
         (answer(token, 1_500), late(1_500, 1_500), 1_500),
         (answer(token, 1_200), late(1_500, 1_200), 1_500),
-        (answer(other, 9_000), Err(RenewError::OtherLease { token, offered: other }), 1_500),
+        (answer(other, 9_000), Err(LeaseError::OtherLease { token, offered: other }), 1_500),
         (answer(token, 1_501), Ok(()), 1_501),
     ];
     for (grant, expected, expires) in cases {
@@ -156,24 +145,24 @@ fn the_answer_to_a_renewal_moves_the_expiry_forward_or_not_at_all() {
 }
 
 #[test]
-fn a_taker_is_granted_only_when_the_earliest_is_after_the_expiry() {
+fn the_lease_is_granted_anew_only_when_the_earliest_is_after_the_expiry() {
     let mut grantor = Grantor::durable(TERM).expect("a term");
     let first = granted(grantor.apply(Some(span(1_000, 1_020)), acquire(1)));
     assert_eq!(first.expires, at(1_100));
     let taken = |nanos| {
         let (holder, token) = (HolderId(1), first.token);
-        Err(Refusal::Taken { holder, token, retry_after: ns(nanos) })
+        Err(GrantError::Taken { holder, token, retry_after: ns(nanos) })
     };
     let cases = [
         (span(1_030, 1_050), taken(50)),
         (span(1_080, 1_120), taken(0)),
         (span(1_100, 1_100), taken(0)),
-        (span(0, 5_000), taken(0)), // the middle is long past
+        (span(0, 5_000), taken(0)), // the midpoint is long past
     ];
     for (now, expected) in cases {
-        // Not even its own holder: it may be a later life of a paused one.
-        for asks in [1, 2] {
-            assert_eq!(grantor.apply(Some(now), acquire(asks)), expected, "{now:?}");
+        // Not even to its own holder, which may be a later incarnation of a paused one.
+        for holder in [1, 2] {
+            assert_eq!(grantor.apply(Some(now), acquire(holder)), expected, "{now:?}");
         }
         assert_eq!(grantor.apply(Some(now), Command::Expire), expected, "{now:?}");
     }
@@ -188,24 +177,24 @@ fn a_renewal_must_show_progress_and_come_in_time() {
     let grant = granted(grantor.apply(Some(span(1_000, 1_020)), acquire(1)));
     let token = grant.token;
     let mut renew = |now, progress| grantor.apply(now, Command::Renew { token, progress });
-    let no_progress = |offered, last| Err(Refusal::NoProgress { offered, last });
-    assert_eq!(renew(Some(span(1_010, 1_030)), 0), no_progress(0, 0), "nothing done yet");
+    let no_progress = |offered, last| Err(GrantError::NoProgress { offered, last });
+    assert_eq!(renew(Some(span(1_010, 1_030)), 0), no_progress(0, 0), "no work was done yet");
     assert_eq!(granted(renew(Some(span(1_010, 1_030)), 5)).expires, at(1_110));
     assert_eq!(renew(Some(span(1_050, 1_070)), 5), no_progress(5, 5), "the work is stuck");
     assert_eq!(renew(Some(span(1_050, 1_070)), 4), no_progress(4, 5), "an old message");
-    assert_eq!(renew(Some(span(0, 1_070)), 6), Err(Refusal::NoGain), "a worse clock");
-    // Uncertain, and still renewed: nobody else can have been granted it.
+    assert_eq!(renew(Some(span(0, 1_070)), 6), Err(GrantError::NoGain), "a worse clock");
+    // The expiry is uncertain, but a renewal is still safe, because nobody else was granted it.
     assert_eq!(granted(renew(Some(span(1_105, 1_130)), 6)).expires, at(1_205));
-    let over = Err(Refusal::Over { token, ago: ns(1) });
-    assert_eq!(renew(Some(span(1_206, 1_206)), 7), over, "what is over stays over");
+    let expired = Err(GrantError::Expired { token, ago: ns(1) });
+    assert_eq!(renew(Some(span(1_206, 1_206)), 7), expired, "an expired lease stays expired");
     let stale = FencingToken(token.get() - 1);
-    let not_current = Err(Refusal::NotCurrent { offered: stale, newest: token });
+    let not_current = Err(GrantError::NotCurrent { offered: stale, newest: token });
     let renewal = Command::Renew { token: stale, progress: 9 };
     assert_eq!(grantor.apply(Some(span(1_100, 1_100)), renewal), not_current);
 }
 
 #[test]
-fn what_was_given_back_does_not_come_back() {
+fn a_released_lease_does_not_come_back() {
     let mut grantor = Grantor::durable(TERM).expect("a term");
     let mut holder = Holder::new(HolderId(1));
     let now = Some(span(1_000, 1_020));
@@ -214,21 +203,21 @@ fn what_was_given_back_does_not_come_back() {
     let late_renewal = lease.renewal(1);
     let release = lease.release();
     assert_eq!(grantor.apply(now, release), Ok(Decision::Released(grant.token)));
-    // At the grantor: neither a renewal that was overtaken, nor a second release.
-    let gone = Err(Refusal::NotCurrent { offered: grant.token, newest: grant.token });
+    // The grantor accepts no late renewal, no second release and no late transfer.
+    let gone = Err(GrantError::NotCurrent { offered: grant.token, newest: grant.token });
     for late in [late_renewal, release, Command::Transfer { token: grant.token, to: HolderId(1) }] {
         assert_eq!(grantor.apply(now, late), gone, "{late:?}");
     }
-    // At the holder: the grant that comes again makes no lease.
-    let repeated = AcceptError::Repeated { offered: grant.token, accepted: grant.token };
+    // The holder makes no lease of a duplicate grant.
+    let repeated = LeaseError::RepeatedGrant { offered: grant.token, accepted: grant.token };
     assert_eq!(holder.accept(&grant).err(), Some(repeated));
-    let astray = Grant { holder: HolderId(2), ..grant };
-    let not_mine = AcceptError::NotMine { id: HolderId(1), granted_to: HolderId(2) };
-    assert_eq!(holder.accept(&astray).err(), Some(not_mine));
-    // And the next one need not wait for the expiry.
+    let misdelivered = Grant { holder: HolderId(2), ..grant };
+    let other = LeaseError::OtherHolder { id: HolderId(1), granted_to: HolderId(2) };
+    assert_eq!(holder.accept(&misdelivered).err(), Some(other));
+    // The next holder need not wait for the expiry.
     let next = granted(grantor.apply(now, acquire(2)));
     assert!(next.token > grant.token);
-    // A release by the earlier holder, come late, does not end the next one's lease.
+    // A late release by the earlier holder does not end the next holder's lease.
     assert!(grantor.apply(now, release).is_err());
     assert_eq!(grantor.current(), Some(next));
 }
@@ -253,19 +242,19 @@ fn a_transfer_keeps_the_expiry_or_moves_it_forward_and_fences_the_giver() {
 }
 
 #[test]
-fn a_restart_without_memory_is_quiet_until_all_that_was_granted_is_over() {
+fn a_restart_without_state_is_quiet_until_every_earlier_lease_has_expired() {
     let mut grantor = Grantor::after_restart(TERM, &span(1_000, 1_040)).expect("a term");
-    let quiet = |nanos| Err(Refusal::Quiet { retry_after: ns(nanos) });
+    let quiet = |nanos| Err(GrantError::Quiet { retry_after: ns(nanos) });
     assert_eq!(grantor.apply(Some(span(1_000, 1_040)), acquire(1)), quiet(100));
     assert_eq!(grantor.apply(Some(span(1_140, 1_180)), acquire(1)), quiet(0));
-    assert_eq!(grantor.apply(None, acquire(1)), Err(Refusal::NoClock));
+    assert_eq!(grantor.apply(None, acquire(1)), Err(GrantError::NoClock));
     let grant = granted(grantor.apply(Some(span(1_141, 1_181)), acquire(1)));
     // No grant before true time 1 040 can have had a token above that.
     assert!(grant.token.get() > 1_040);
 
-    // A state that may lack later decisions keeps its tokens, and is quiet too.
+    // A state that may lack later updates keeps its tokens, and is quiet, too.
     let now = span(1_150, 1_190);
-    let mut stale = grantor.clone().forgetting(&now);
+    let mut stale = grantor.clone().after_lost_updates(&now);
     assert_eq!(stale.apply(Some(now), acquire(2)), quiet(100));
     assert!(granted(stale.apply(Some(span(1_291, 1_300)), acquire(2))).token > grant.token);
 }
@@ -274,20 +263,20 @@ fn a_restart_without_memory_is_quiet_until_all_that_was_granted_is_over() {
 fn at_the_ends_of_time_and_of_tokens_nothing_wraps() {
     let mut grantor = Grantor::durable(TERM).expect("a term");
     let end = Interval::from(Timestamp::MAX);
-    assert_eq!(grantor.apply(Some(end), acquire(1)), Err(Refusal::OutOfRange));
-    // A quiet term that cannot be counted lasts for good.
+    assert_eq!(grantor.apply(Some(end), acquire(1)), Err(GrantError::OutOfRange));
+    // A quiet term that cannot be counted lasts for ever.
     let mut quiet = Grantor::after_restart(TERM, &end).expect("a term");
-    assert!(matches!(quiet.apply(Some(end), acquire(1)), Err(Refusal::Quiet { .. })));
+    assert!(matches!(quiet.apply(Some(end), acquire(1)), Err(GrantError::Quiet { .. })));
     let long_ago = granted(grantor.apply(Some(Interval::from(Timestamp::MIN)), acquire(1)));
     assert_eq!(long_ago.token, FencingToken(1), "before 1970 tokens are only counted");
 }
 
 #[cfg(feature = "serde")]
-mod written_down {
+mod serialized {
     use super::*;
 
     #[test]
-    fn a_grantor_that_is_read_back_decides_as_before() {
+    fn a_grantor_that_is_read_back_makes_the_same_decisions() {
         let mut grantor = Grantor::after_restart(TERM, &span(1_000, 1_040)).expect("a term");
         let commands = [
             (Some(span(1_050, 1_060)), acquire(1)),
@@ -301,7 +290,7 @@ mod written_down {
         ];
         let mut accepted = 0;
         for (now, command) in commands {
-            // Each entry goes through a log, and each replica starts from a snapshot.
+            // Send each entry through a log, and start each replica from a snapshot.
             let entry = serde_json::to_string(&(now, command)).expect("plain data");
             let (now, command): (Option<Interval>, Command) =
                 serde_json::from_str(&entry).expect("as it was written");
@@ -313,15 +302,16 @@ mod written_down {
             assert_eq!(replica, grantor, "{command:?}");
             accepted += u32::from(decision.is_ok());
             let answer = serde_json::to_string(&decision).expect("plain data");
-            let read: Result<Decision, Refusal> = serde_json::from_str(&answer).expect("the same");
+            let read: Result<Decision, GrantError> =
+                serde_json::from_str(&answer).expect("the same");
             assert_eq!(read, decision);
         }
         assert_eq!(accepted, 6);
     }
 
     #[test]
-    fn nonsense_is_no_grantor() {
-        for text in ["{}", "null", r#"{"term":-1,"book":null}"#] {
+    fn nonsense_is_not_read_as_a_grantor() {
+        for text in ["{}", "null", r#"{"term":-1,"state":null}"#] {
             assert!(serde_json::from_str::<Grantor>(text).is_err(), "{text}");
         }
     }

@@ -1,11 +1,11 @@
-//! Duration leases under real interleavings: stopwatches that drift, and a network
-//! that delays, repeats and reorders, against a scripted true time.
+//! Duration leases in random histories, with a known true time: stopwatches drift, and the
+//! network delays, repeats and reorders messages.
 //!
-//! 1. At every true moment at most one holder is `Held`.
-//! 2. What `Held` promises ends within a term, in true time, of the request's sending.
+//! 1. At every moment of true time at most one holder passes its check.
+//! 2. The time that a check promises ends within a term, in true time, of sending the request.
 //! 3. Tokens are strictly increasing.
 //!
-//! Each way of breaking the rules is kept, and has to be caught.
+//! Each rule is also broken on purpose, and the test has to catch it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,15 +16,15 @@ use proptest::test_runner::{
 };
 use truechimer::fence::FencingToken;
 use truechimer::lease::{
-    AcceptError, DurationGrant, DurationGrantor, DurationLease, DurationLost, Holder, HolderId,
-    Reading, Refusal, Request, RequestId, Stopwatch, TermError,
+    DurationGrant, DurationGrantor, DurationLease, GrantError, Holder, HolderId, LeaseError,
+    Reading, Request, RequestId, Stopwatch,
 };
 
 const HOLDERS: usize = 3;
 const TERM: Duration = Duration::from_millis(100);
-/// Drifts of 10 %, so that a rule that forgets them fails soon.
+/// Drifts of 10 %, so that a rule that ignores them fails soon.
 const DRIFT_PPM: i64 = 100_000;
-/// How far a reading reaches to either side.
+/// How far a reading extends to either side.
 const ERROR: Duration = Duration::from_millis(1);
 
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -37,17 +37,17 @@ enum Broken {
     RestartIsNotQuiet,
 }
 
-/// A stopwatch that stands where it is put.
-struct Watch {
-    stands: Option<Duration>,
+/// A stopwatch with a set value.
+struct FixedStopwatch {
+    value: Option<Duration>,
     error: Duration,
     drift: u32,
 }
 
-impl Stopwatch for Watch {
+impl Stopwatch for FixedStopwatch {
     fn read(&self) -> Option<Reading> {
-        let stands = self.stands?;
-        let (earliest, latest) = (stands.saturating_sub(self.error), stands + self.error);
+        let value = self.value?;
+        let (earliest, latest) = (value.saturating_sub(self.error), value + self.error);
         Some(Reading { earliest, latest })
     }
 
@@ -56,19 +56,19 @@ impl Stopwatch for Watch {
     }
 }
 
-/// Of each machine, in millionths; the last is the grantor's.
+/// The drift of each machine, in millionths. The last is the grantor's.
 type Drifts = [i64; HOLDERS + 1];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// True milliseconds, and the drift of each machine meanwhile, if it is another than usual.
+    /// Lets true milliseconds pass, with other drifts than usual if some are given.
     Wait(u64, Option<Drifts>),
     Send(usize, What),
-    /// Sent, decided and answered without delay.
+    /// Sends, decides and answers without delay.
     Ask(usize, What),
-    /// A request reaches the grantor, perhaps not for the first time.
+    /// Delivers a request to the grantor, perhaps not for the first time.
     Arrive(prop::sample::Index),
-    /// A grant reaches its holder, perhaps not for the first time.
+    /// Delivers a grant to its holder, perhaps not for the first time.
     Answer(prop::sample::Index),
     Restart,
 }
@@ -91,15 +91,15 @@ struct World {
     broken: Broken,
     usual: Drifts,
     truth: Duration,
-    /// Where each machine's stopwatch stands; the last is the grantor's.
-    stands: [Duration; HOLDERS + 1],
+    /// The value of each machine's stopwatch. The last is the grantor's.
+    stopwatches: [Duration; HOLDERS + 1],
     grantor: DurationGrantor,
     holders: Vec<Holder>,
     leases: Vec<Option<DurationLease>>,
-    /// Of each holder: what it sent, and when in true time.
+    /// The requests of each holder, with the true time of sending.
     requests: Vec<HashMap<RequestId, (Request, Duration)>>,
     last_request: Vec<Option<Request>>,
-    /// When the present lease of each holder ends in true time, at the earliest.
+    /// The earliest true time at which the present lease of each holder may end.
     ends: Vec<Duration>,
     to_grantor: Vec<Message>,
     to_holders: Vec<DurationGrant>,
@@ -113,7 +113,7 @@ impl World {
             broken,
             usual,
             truth: start,
-            stands: [start; HOLDERS + 1],
+            stopwatches: [start; HOLDERS + 1],
             grantor: DurationGrantor::after_restart(
                 TERM,
                 0,
@@ -134,20 +134,21 @@ impl World {
         world
     }
 
-    fn watch(&self, machine: usize) -> Watch {
-        let forgets = match machine {
+    fn stopwatch(&self, machine: usize) -> FixedStopwatch {
+        let ignores_drift = match machine {
             HOLDERS => self.broken == Broken::GrantorForgetsItsDrift,
             _ => self.broken == Broken::HolderForgetsItsDrift,
         };
-        let drift = if forgets { 0 } else { DRIFT_PPM as u32 };
-        Watch { stands: Some(self.stands[machine]), error: ERROR, drift }
+        let drift = if ignores_drift { 0 } else { DRIFT_PPM as u32 };
+        FixedStopwatch { value: Some(self.stopwatches[machine]), error: ERROR, drift }
     }
 
-    /// A grantor that was started at `when` on its stopwatch.
+    /// A grantor that started when its stopwatch had the value `when`.
     fn fresh_grantor(&self, when: Duration) -> DurationGrantor {
-        let watch = Watch { stands: Some(when), ..self.watch(HOLDERS) };
-        let now = watch.read().expect("it stands somewhere");
-        DurationGrantor::after_restart(TERM, watch.drift, self.last_token(), now).expect("a term")
+        let stopwatch = FixedStopwatch { value: Some(when), ..self.stopwatch(HOLDERS) };
+        let now = stopwatch.read().expect("it has a value");
+        DurationGrantor::after_restart(TERM, stopwatch.drift, self.last_token(), now)
+            .expect("a term")
     }
 
     fn last_token(&self) -> FencingToken {
@@ -159,9 +160,10 @@ impl World {
             Step::Wait(millis, drifts) => {
                 let passed = Duration::from_millis(*millis);
                 self.truth += passed;
-                for (stands, drift) in self.stands.iter_mut().zip(drifts.unwrap_or(self.usual)) {
+                let drifts = drifts.unwrap_or(self.usual);
+                for (value, drift) in self.stopwatches.iter_mut().zip(drifts) {
                     // Whole milliseconds times whole millionths are whole nanoseconds.
-                    *stands += Duration::from_nanos(millis * (1_000_000 + drift) as u64);
+                    *value += Duration::from_nanos(millis * (1_000_000 + drift) as u64);
                 }
             }
             Step::Send(holder, what) => self.send(*holder, *what),
@@ -186,11 +188,11 @@ impl World {
             Step::Arrive(_) | Step::Answer(_) => {}
             Step::Restart => {
                 let quiet = self.broken != Broken::RestartIsNotQuiet;
-                let when = if quiet { self.stands[HOLDERS] } else { Duration::ZERO };
+                let when = if quiet { self.stopwatches[HOLDERS] } else { Duration::ZERO };
                 self.grantor = self.fresh_grantor(when);
             }
         }
-        self.look()
+        self.check_promises()
     }
 
     fn send(&mut self, holder: usize, what: What) {
@@ -201,7 +203,7 @@ impl World {
             }
             return;
         }
-        let request = Request::begin(&self.watch(holder)).expect("it can be read");
+        let request = Request::begin(&self.stopwatch(holder)).expect("it can be read");
         let message = match (what, &self.leases[holder]) {
             (What::Acquire, _) => Message::Acquire(self.holders[holder].id(), request.id()),
             (_, Some(lease)) => Message::Renew(lease.token(), self.progress, request.id()),
@@ -213,13 +215,13 @@ impl World {
     }
 
     fn arrive(&mut self, message: Message) -> TestCaseResult {
-        let now = self.watch(HOLDERS).read();
+        let now = self.stopwatch(HOLDERS).read();
         let before = (self.grantor.clone(), self.last_token());
         let grant = match message {
             Message::Acquire(holder, request) => self.grantor.acquire(now, holder, request),
             Message::Renew(token, progress, id) => self.grantor.renew(now, token, progress, id),
             Message::Release(token) => {
-                // It may have come late, and then it changes nothing.
+                // It may be late, and then it changes nothing.
                 let _ = self.grantor.release(token);
                 return Ok(());
             }
@@ -238,16 +240,16 @@ impl World {
 
     fn answer(&mut self, grant: DurationGrant) {
         let holder = grant.holder.0 as usize;
-        let (mut request, sent) = self.requests[holder][&grant.answers];
+        let (mut request, sent) = self.requests[holder][&grant.request];
         let mut grant = grant;
         match self.broken {
             Broken::HolderCountsFromTheAnswer => {
-                request = Request::begin(&self.watch(holder)).expect("it can be read");
-                grant.answers = request.id();
+                request = Request::begin(&self.stopwatch(holder)).expect("it can be read");
+                grant.request = request.id();
             }
             Broken::HolderTakesTheLastRequest => {
                 request = self.last_request[holder].expect("it sent something");
-                grant.answers = request.id();
+                grant.request = request.id();
             }
             _ => {}
         }
@@ -267,25 +269,25 @@ impl World {
         }
     }
 
-    fn look(&self) -> TestCaseResult {
+    fn check_promises(&self) -> TestCaseResult {
         let mut held = Vec::new();
         for (holder, lease) in self.leases.iter().enumerate() {
             let Some(lease) = lease else { continue };
-            let perfect = Watch { error: Duration::ZERO, ..self.watch(holder) };
-            if let Ok(says) = lease.check(&perfect) {
+            let perfect = FixedStopwatch { error: Duration::ZERO, ..self.stopwatch(holder) };
+            if let Ok(remaining) = lease.check(&perfect) {
                 held.push(holder);
-                let within = self.truth + says.at_least() <= self.ends[holder];
-                prop_assert!(within || self.broken != Broken::Nothing, "{says:?} is too long");
+                let within = self.truth + remaining.at_least() <= self.ends[holder];
+                prop_assert!(within || self.broken != Broken::Nothing, "{remaining:?} is too long");
             }
-            let none = Watch { stands: None, ..perfect };
-            prop_assert_eq!(lease.check(&none), Err(DurationLost::NoClock));
+            let unreadable = FixedStopwatch { value: None, ..perfect };
+            prop_assert_eq!(lease.check(&unreadable), Err(LeaseError::NoStopwatch));
         }
         prop_assert!(held.len() <= 1, "two holders: {held:?} at {:?}", self.truth);
         Ok(())
     }
 }
 
-/// One of the last few: messages that are much older change nothing any more.
+/// The index of one of the last few messages. Much older ones change nothing any more.
 fn recent(which: &prop::sample::Index, length: usize) -> usize {
     length - 1 - which.index(length.min(3))
 }
@@ -311,10 +313,12 @@ fn histories() -> impl Strategy<Value = (Drifts, Vec<Step>)> {
     (drifts, prop::collection::vec(step, 1..60))
 }
 
+/// The first failure whose message contains `words`, in `cases` histories.
 fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
-    // A rule that is kept is put to other histories each time; one that is broken has to show.
+    // Unbroken rules are tried on new histories in each run. A broken rule must be caught in each
+    // run, so its histories are always the same.
     let mut runner = match broken {
         Broken::Nothing => TestRunner::new(config),
         _ => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
@@ -322,7 +326,7 @@ fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     let outcome = runner.run(&histories(), |(usual, steps)| {
         let mut world = World::new(broken, usual);
         match steps.iter().try_for_each(|step| world.step(step)) {
-            // It shows in several ways; which of them comes first is chance.
+            // A broken rule can fail in several ways. Only failures with these words count.
             Err(TestCaseError::Fail(why)) if !why.message().contains(words) => Ok(()),
             other => other,
         }
@@ -330,17 +334,17 @@ fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     match outcome {
         Ok(()) => None,
         Err(TestError::Fail(why, _)) => Some(why.to_string()),
-        Err(TestError::Abort(why)) => panic!("the test itself gave up: {why}"),
+        Err(TestError::Abort(why)) => panic!("proptest aborted: {why}"),
     }
 }
 
 #[test]
-fn at_every_true_moment_at_most_one_holder_is_held() {
+fn at_every_moment_of_true_time_there_is_at_most_one_holder() {
     assert_eq!(first_failure(Broken::Nothing, "", 1_500), None);
 }
 
 #[test]
-fn each_rule_left_out_is_caught() {
+fn each_broken_rule_is_caught() {
     for broken in [
         Broken::HolderCountsFromTheAnswer,
         Broken::HolderTakesTheLastRequest,
@@ -356,39 +360,40 @@ fn each_rule_left_out_is_caught() {
 #[test]
 fn a_grantor_without_a_clock_or_in_its_quiet_term_grants_nothing() {
     let now = |ms| {
-        let stands = Duration::from_millis(ms);
-        Some(Reading { earliest: stands, latest: stands })
+        let value = Duration::from_millis(ms);
+        Some(Reading { earliest: value, latest: value })
     };
     let last = FencingToken(41);
     let started = now(1_000).expect("set");
     let refused = DurationGrantor::after_restart(Duration::ZERO, 200, last, started);
-    assert_eq!(refused, Err(TermError::Zero));
+    assert_eq!(refused, Err(LeaseError::ZeroTerm));
     let mut grantor = DurationGrantor::after_restart(TERM, 200, last, started).expect("a term");
     let (holder, id) = (HolderId(1), RequestId(9));
-    assert_eq!(grantor.acquire(None, holder, id), Err(Refusal::NoClock));
-    let quiet = |micros| Err(Refusal::Quiet { retry_after: Duration::from_micros(micros) });
+    assert_eq!(grantor.acquire(None, holder, id), Err(GrantError::NoClock));
+    let quiet = |micros| Err(GrantError::Quiet { retry_after: Duration::from_micros(micros) });
     assert_eq!(grantor.acquire(now(1_000), holder, id), quiet(100_020));
     assert_eq!(grantor.acquire(now(1_100), holder, id), quiet(20));
-    let grant = grantor.acquire(now(1_101), holder, id).expect("the quiet term is over");
-    let expected = DurationGrant { holder, answers: id, token: FencingToken(42), term: TERM };
+    let grant = grantor.acquire(now(1_101), holder, id).expect("the quiet term has passed");
+    let expected = DurationGrant { holder, request: id, token: FencingToken(42), term: TERM };
     assert_eq!(grant, expected);
-    // 100 ms, and 20 µs for 200 ppm of drift.
+    // A term is 100 ms, plus 20 µs for a drift of 200 ppm.
     assert!(grantor.acquire(now(1_201), HolderId(2), id).is_err());
     assert!(grantor.acquire(now(1_202), HolderId(2), id).is_ok());
 }
 
 #[test]
-fn a_grant_is_taken_only_with_the_request_that_it_answers() {
-    let watch = |ms| Watch { stands: Some(Duration::from_millis(ms)), error: ERROR, drift: 200 };
-    let (first, second) = (Request::begin(&watch(10)), Request::begin(&watch(500)));
+fn a_grant_is_accepted_only_with_the_request_that_it_answers() {
+    let stopwatch =
+        |ms| FixedStopwatch { value: Some(Duration::from_millis(ms)), error: ERROR, drift: 200 };
+    let (first, second) = (Request::begin(&stopwatch(10)), Request::begin(&stopwatch(500)));
     let (first, second) = (first.expect("readable"), second.expect("readable"));
     let mut holder = Holder::new(HolderId(1));
-    let (answers, token) = (first.id(), FencingToken(7));
-    let grant = DurationGrant { holder: holder.id(), answers, token, term: TERM };
-    assert_eq!(holder.accept_duration(second, &grant).err(), Some(AcceptError::OtherRequest));
+    let (request, token) = (first.id(), FencingToken(7));
+    let grant = DurationGrant { holder: holder.id(), request, token, term: TERM };
+    assert_eq!(holder.accept_duration(second, &grant).err(), Some(LeaseError::OtherRequest));
     let lease = holder.accept_duration(first, &grant).expect("it answers the first");
-    assert!(lease.check(&watch(50)).is_ok());
-    let over = lease.check(&watch(200)).expect_err("100 ms have passed");
-    assert!(matches!(over, DurationLost::Over { .. }));
-    assert!(!lease.renewed(second, &grant), "a renewal is no exception");
+    assert!(lease.check(&stopwatch(50)).is_ok());
+    let over = lease.check(&stopwatch(200)).expect_err("100 ms have passed");
+    assert!(matches!(over, LeaseError::TermPassed { .. }));
+    assert!(!lease.renewed(second, &grant), "the same holds for a renewal");
 }

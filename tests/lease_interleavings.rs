@@ -1,18 +1,18 @@
-//! Leases under real interleavings, against a scripted true time.
+//! Leases in random histories, with a known true time.
 //!
-//! The world knows the true time. Each clock reading is an interval around it, as
-//! wide and as lopsided as the draw says, or missing. The network delays, repeats,
-//! reorders and loses. Grantors restart with their state, without it, and with an
-//! old one, and their term is changed under way. After every
-//! step a perfect clock, the most permissive that is honest, is put to each holder:
+//! The world knows the true time. Each clock reading is an interval around it, randomly wide
+//! and lopsided, or an error. The network delays, repeats, reorders and loses messages.
+//! Grantors restart with their state, without it, or with an old one, and their term is
+//! changed. After every step each holder checks its lease with a perfect clock, which is the
+//! most permissive clock that keeps its promise:
 //!
-//! 1. At most one holder is `Held`.
-//! 2. `Held` never promises beyond E.
-//! 3. Tokens are strictly increasing, across restarts too.
-//! 4. Whoever is `Held` is let through by the fence, whatever the others did.
+//! 1. At most one holder passes its check.
+//! 2. A check never promises time beyond E.
+//! 3. Tokens are strictly increasing, also across restarts.
+//! 4. The fence admits a holder that passes its check, whatever the others did.
 //! 5. No expiry moves backwards, and a refusal changes nothing.
 //!
-//! Each way of breaking the rules is kept, and has to be caught.
+//! Each rule is also broken on purpose, and the test has to catch it.
 
 use proptest::prelude::*;
 use proptest::test_runner::{
@@ -22,22 +22,22 @@ use std::time::Duration;
 
 use truechimer::fence::{Fence, FencingToken};
 use truechimer::lease::{Command, Decision, Grant, Grantor, Holder, HolderId, Lease};
-use truechimer::{ClockError, Interval, Timestamp, TrueTime};
+use truechimer::{ClockError, Interval, ManualClock, Timestamp};
 
 const HOLDERS: usize = 3;
 const TERM: i64 = 100_000;
-/// The most that a reading lies to either side of the truth.
+/// How far a reading may extend to either side of the truth.
 const ERROR: i64 = 30_000;
 
-/// A rule left out, for the test to catch.
+/// A rule that is broken on purpose, for the test to catch.
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Broken {
     Nothing,
-    GrantorTakesTheMidpoint,
-    GrantorTakesNoClockForOver,
-    HolderTakesTheEarliest,
-    HolderKeepsWhatItReleases,
-    HolderTakesAGrantTwice,
+    GrantorUsesTheMidpoint,
+    GrantorTreatsNoClockAsExpired,
+    HolderUsesTheEarliest,
+    HolderKeepsAReleasedLease,
+    HolderAcceptsAGrantTwice,
     RestartIsNotQuiet,
     RestartIsQuietFromTheEarliest,
     RestartIsQuietForThePresentTerm,
@@ -45,16 +45,16 @@ enum Broken {
     TokensBeginAgain,
 }
 
-/// A clock that says one thing.
-struct Says(Option<Interval>);
-
-impl TrueTime for Says {
-    fn now(&self) -> Result<Interval, ClockError> {
-        self.0.ok_or(ClockError::Contradicted)
+/// A clock with this reading, or with an error.
+fn clock_with(reading: Option<Interval>) -> ManualClock {
+    let clock = ManualClock::new(reading.unwrap_or(Interval::EVERYTHING));
+    if reading.is_none() {
+        clock.fail(ClockError::Contradicted);
     }
+    clock
 }
 
-/// How far a reading reaches to either side of the truth; `None` is no reading.
+/// How far a reading extends to either side of the truth. `None` is an error of the clock.
 type Reach = Option<(i64, i64)>;
 
 #[derive(Clone, Debug)]
@@ -66,13 +66,13 @@ enum Step {
         reach: Reach,
         lost: bool,
     },
-    /// A message of the past comes again, or a lost one comes late.
+    /// Delivers an earlier message again, or a lost one late.
     Repeat {
         which: prop::sample::Index,
         reach: Reach,
     },
-    /// The grantor's state is kept, for a restart that finds this one.
-    Keep,
+    /// Stores the grantor's state, for a restart that finds it.
+    Store,
     SetTerm(i64),
     Restart {
         finds: Finds,
@@ -84,7 +84,7 @@ enum Step {
 #[derive(Clone, Copy, Debug)]
 enum Finds {
     All,
-    WhatWasKept,
+    Stored,
     Nothing,
 }
 
@@ -107,8 +107,8 @@ struct World {
     broken: Broken,
     truth: i64,
     grantor: Grantor,
-    kept: Grantor,
-    /// The operator's note, for a grantor that finds nothing.
+    stored: Grantor,
+    /// The longest term so far, which an operator passes to a grantor without state.
     longest: Duration,
     granted_since_restart: u64,
     holders: Vec<Holder>,
@@ -126,7 +126,7 @@ impl World {
         World {
             broken,
             truth: 1_000_000,
-            kept: grantor.clone(),
+            stored: grantor.clone(),
             grantor,
             longest: term,
             granted_since_restart: 0,
@@ -145,7 +145,7 @@ impl World {
     }
 
     fn step(&mut self, step: &Step) -> TestCaseResult {
-        // Every step takes a while, as it does anywhere.
+        // Every step takes some time.
         self.truth += 10;
         match *step {
             Step::Wait(nanos) => self.truth += nanos,
@@ -165,11 +165,11 @@ impl World {
                     }
                 }
             }
-            Step::Keep => self.kept = self.grantor.clone(),
+            Step::Store => self.stored = self.grantor.clone(),
             Step::SetTerm(nanos) => self.set_term(Duration::from_nanos(nanos as u64)),
             Step::Restart { finds, reach } => self.restart(finds, reach),
         }
-        self.look()
+        self.check_promises()
     }
 
     fn command(&mut self, holder: usize, what: What) -> Option<Command> {
@@ -178,13 +178,13 @@ impl World {
             What::Acquire => self.holders[holder].acquire(),
             What::Expire => Command::Expire,
             What::Renew => self.leases[holder].as_ref()?.renewal(self.progress),
-            What::Release => self.give_back(holder)?.release(),
-            What::Transfer(to) => self.give_back(holder)?.transfer(HolderId(to as u64)),
+            What::Release => self.end_lease(holder)?.release(),
+            What::Transfer(to) => self.end_lease(holder)?.transfer(HolderId(to as u64)),
         })
     }
 
-    fn give_back(&mut self, holder: usize) -> Option<Lease> {
-        if self.broken == Broken::HolderKeepsWhatItReleases {
+    fn end_lease(&mut self, holder: usize) -> Option<Lease> {
+        if self.broken == Broken::HolderKeepsAReleasedLease {
             let lease = self.leases[holder].as_ref()?;
             return Some(Lease::new(lease.token(), lease.expires()));
         }
@@ -193,14 +193,14 @@ impl World {
 
     fn at_grantor(&mut self, command: Command, reach: Reach) -> TestCaseResult {
         let now = match (reach.map(|reach| self.reading(reach)), self.broken) {
-            (Some(now), Broken::GrantorTakesTheMidpoint) => Some(Interval::from(now.midpoint())),
-            (None, Broken::GrantorTakesNoClockForOver) => {
+            (Some(now), Broken::GrantorUsesTheMidpoint) => Some(Interval::from(now.midpoint())),
+            (None, Broken::GrantorTreatsNoClockAsExpired) => {
                 Some(Interval::from(Timestamp::from_tai_nanos(self.truth + 2 * TERM)))
             }
             (now, _) => now,
         };
         let before = self.grantor.clone();
-        let answer = self.grantor.decide(&Says(now), command);
+        let answer = self.grantor.decide(&clock_with(now), command);
         let (mut grant, renewed) = match answer {
             Ok(Decision::Granted(grant) | Decision::Transferred(grant)) => (grant, false),
             Ok(Decision::Renewed(grant)) => (grant, true),
@@ -211,7 +211,7 @@ impl World {
             }
         };
         if !matches!(command, Command::Acquire { .. }) {
-            let held = before.current().expect("there was one to renew or to hand on");
+            let held = before.current().expect("there was one to renew or to transfer");
             prop_assert!(grant.expires >= held.expires, "{held:?} went back to {grant:?}");
             prop_assert_eq!(grant.token == held.token, renewed);
         }
@@ -221,15 +221,15 @@ impl World {
                 grant.token = FencingToken(self.granted_since_restart);
             }
             let newest = self.newest.replace(grant.token);
-            // Without the quiet term tokens go back as well. Here it is to be caught by its harm.
-            let looked_at = !matches!(
+            // Without the quiet term, tokens go back as well. But here two holders must show it.
+            let is_checked = !matches!(
                 self.broken,
                 Broken::RestartIsNotQuiet
                     | Broken::RestartIsQuietForThePresentTerm
                     | Broken::OldStateIsQuietForItsPresentTerm
             );
             prop_assert!(
-                newest < Some(grant.token) || !looked_at,
+                newest < Some(grant.token) || !is_checked,
                 "token {} after {newest:?}",
                 grant.token
             );
@@ -248,7 +248,7 @@ impl World {
             assert!(lease.expires() >= before);
             return;
         }
-        let lease = if self.broken == Broken::HolderTakesAGrantTwice {
+        let lease = if self.broken == Broken::HolderAcceptsAGrantTwice {
             Some(Lease::new(grant.token, grant.expires))
         } else {
             self.holders[holder].accept(&grant).ok()
@@ -261,9 +261,9 @@ impl World {
     fn set_term(&mut self, term: Duration) {
         self.grantor.set_term(term).expect("above zero");
         self.longest = self.longest.max(term);
-        // As `set_term` asks: a state must know of a longer term before a grant does.
-        if term > self.kept.longest_term() {
-            self.kept = self.grantor.clone();
+        // As `set_term` demands: store the state before a grant is made under a longer term.
+        if term > self.stored.longest_term() {
+            self.stored = self.grantor.clone();
         }
     }
 
@@ -273,10 +273,10 @@ impl World {
         self.granted_since_restart = 0;
         self.grantor = match (finds, self.broken) {
             (Finds::All, _) => return,
-            (Finds::WhatWasKept, Broken::OldStateIsQuietForItsPresentTerm) => {
-                without(self.kept.term(), now)
+            (Finds::Stored, Broken::OldStateIsQuietForItsPresentTerm) => {
+                without(self.stored.term(), now)
             }
-            (Finds::WhatWasKept, _) => self.kept.clone().forgetting(&now),
+            (Finds::Stored, _) => self.stored.clone().after_lost_updates(&now),
             (Finds::Nothing, Broken::RestartIsNotQuiet) => Grantor::durable(term).expect("a term"),
             (Finds::Nothing, Broken::RestartIsQuietFromTheEarliest) => {
                 without(self.longest, Interval::from(now.earliest()))
@@ -285,41 +285,42 @@ impl World {
             (Finds::Nothing, _) => without(self.longest, now),
         };
         if matches!(finds, Finds::Nothing) {
-            // What was kept is gone with the rest, and the new term is the longest again.
-            self.kept = self.grantor.clone();
+            // The stored state is lost, too, and the new term is the longest again.
+            self.stored = self.grantor.clone();
         }
     }
 
-    /// What has to hold at every moment.
-    fn look(&mut self) -> TestCaseResult {
+    /// Checks what must hold at every moment.
+    fn check_promises(&mut self) -> TestCaseResult {
         let truth = Timestamp::from_tai_nanos(self.truth);
-        let asked = match self.broken {
-            Broken::HolderTakesTheEarliest => self.reading((ERROR, 0)).earliest(),
+        let now = match self.broken {
+            Broken::HolderUsesTheEarliest => self.reading((ERROR, 0)).earliest(),
             _ => truth,
         };
-        let asked = Says(Some(Interval::from(asked)));
+        let clock = clock_with(Some(Interval::from(now)));
+        let failed = clock_with(None);
         let mut held = Vec::new();
         for (id, lease) in self.leases.iter().enumerate() {
             let Some(lease) = lease else { continue };
-            prop_assert!(lease.check(&Says(None)).is_err(), "held without a clock");
-            if let Ok(says) = lease.check(&asked) {
+            prop_assert!(lease.check(&failed).is_err(), "held without a clock");
+            if let Ok(remaining) = lease.check(&clock) {
                 held.push(id);
-                let end = truth.saturating_add(says.at_least());
-                let honest = self.broken != Broken::HolderTakesTheEarliest;
-                prop_assert!(!honest || end <= lease.expires(), "{says:?} is beyond E");
+                let end = truth.saturating_add(remaining.at_least());
+                let honest = self.broken != Broken::HolderUsesTheEarliest;
+                prop_assert!(!honest || end <= lease.expires(), "{remaining:?} is beyond E");
             }
         }
         prop_assert!(held.len() <= 1, "two holders: {held:?} at {}", self.truth);
-        // The zombies write first.
+        // First the zombies write.
         for (id, lease) in self.leases.iter().enumerate() {
             let Some(lease) = lease.as_ref().filter(|_| !held.contains(&id)) else { continue };
             let _ = self.fence.admit(lease.token());
         }
         for id in held {
             let token = self.leases[id].as_ref().expect("held").token();
-            // A holder that is none is fenced out, and has to be caught by the rule it broke.
-            let let_in = self.fence.admit(token).is_ok() || self.broken != Broken::Nothing;
-            prop_assert!(let_in, "holder {id} is fenced out with {token}");
+            // With a broken rule a false holder may be fenced out. The other checks must catch it.
+            let admitted = self.fence.admit(token).is_ok() || self.broken != Broken::Nothing;
+            prop_assert!(admitted, "holder {id} is fenced out with {token}");
         }
         Ok(())
     }
@@ -336,7 +337,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(What::Expire),
     ];
     let wait = prop_oneof![0..=ERROR, 0..=TERM, TERM - ERROR..=TERM + ERROR];
-    let finds = prop_oneof![Just(Finds::All), Just(Finds::WhatWasKept), Just(Finds::Nothing)];
+    let finds = prop_oneof![Just(Finds::All), Just(Finds::Stored), Just(Finds::Nothing)];
     let step = prop_oneof![
         4 => wait.prop_map(Step::Wait),
         8 => (0..HOLDERS, what, perhaps(), prop::bool::weighted(0.1))
@@ -344,17 +345,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (any::<prop::sample::Index>(), perhaps())
             .prop_map(|(which, reach)| Step::Repeat { which, reach }),
         1 => (finds, reach()).prop_map(|(finds, reach)| Step::Restart { finds, reach }),
-        1 => Just(Step::Keep),
+        1 => Just(Step::Store),
         1 => (TERM / 20..=TERM).prop_map(Step::SetTerm),
     ];
     prop::collection::vec(step, 1..60)
 }
 
-/// What the first history says that fails in these words, if there is one among so many.
+/// The first failure whose message contains `words`, in `cases` histories.
 fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     let config =
         Config { cases, failure_persistence: None, max_shrink_iters: 0, ..Config::default() };
-    // A rule that is kept is put to other histories each time; one that is broken has to show.
+    // Unbroken rules are tried on new histories in each run. A broken rule must be caught in each
+    // run, so its histories are always the same.
     let mut runner = match broken {
         Broken::Nothing => TestRunner::new(config),
         _ => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
@@ -362,7 +364,7 @@ fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     let outcome = runner.run(&steps(), |steps| {
         let mut world = World::new(broken);
         match steps.iter().try_for_each(|step| world.step(step)) {
-            // It shows in several ways; which of them comes first is chance.
+            // A broken rule can fail in several ways. Only failures with these words count.
             Err(TestCaseError::Fail(why)) if !why.message().contains(words) => Ok(()),
             other => other,
         }
@@ -370,23 +372,23 @@ fn first_failure(broken: Broken, words: &str, cases: u32) -> Option<String> {
     match outcome {
         Ok(()) => None,
         Err(TestError::Fail(why, _)) => Some(why.to_string()),
-        Err(TestError::Abort(why)) => panic!("the test itself gave up: {why}"),
+        Err(TestError::Abort(why)) => panic!("proptest aborted: {why}"),
     }
 }
 
 #[test]
-fn at_every_true_moment_at_most_one_holder_is_held() {
+fn at_every_moment_of_true_time_there_is_at_most_one_holder() {
     assert_eq!(first_failure(Broken::Nothing, "", 4_000), None);
 }
 
 #[test]
-fn each_rule_left_out_is_caught() {
+fn each_broken_rule_is_caught() {
     let cases = [
-        (Broken::GrantorTakesTheMidpoint, "two holders"),
-        (Broken::GrantorTakesNoClockForOver, "two holders"),
-        (Broken::HolderTakesTheEarliest, "two holders"),
-        (Broken::HolderKeepsWhatItReleases, "two holders"),
-        (Broken::HolderTakesAGrantTwice, "two holders"),
+        (Broken::GrantorUsesTheMidpoint, "two holders"),
+        (Broken::GrantorTreatsNoClockAsExpired, "two holders"),
+        (Broken::HolderUsesTheEarliest, "two holders"),
+        (Broken::HolderKeepsAReleasedLease, "two holders"),
+        (Broken::HolderAcceptsAGrantTwice, "two holders"),
         (Broken::RestartIsNotQuiet, "two holders"),
         (Broken::RestartIsQuietFromTheEarliest, "two holders"),
         (Broken::RestartIsQuietForThePresentTerm, "two holders"),

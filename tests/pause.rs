@@ -1,7 +1,7 @@
-//! The pause monitor beside a real stop: a child is SIGSTOPped, and says what it saw.
+//! The pause monitor and a real stop: a child gets SIGSTOP, and reports what it noticed.
 //!
-//! The child is this test program again, told by its environment which part to play.
-//! Lengths are only compared where the comparison holds on any machine, however busy.
+//! The child is this test program again. An environment variable tells it what to do.
+//! Lengths are compared only where the comparison holds on any machine, however busy.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -12,11 +12,9 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill, raise};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use truechimer::pause::{Guard, PauseError, PauseKind, PauseMonitor};
+use truechimer::pause::{PauseError, PauseGuard, PauseKind, PauseMonitor};
 
 const CHILD: &str = "TRUECHIMER_PAUSE_TEST_CHILD";
-/// The child's answer if it was not called back.
-const NOTHING: &str = "Nothing 0 0 0";
 const INTERVAL: Duration = Duration::from_millis(10);
 /// Well above what a busy host does to a thread by itself.
 const THRESHOLD: Duration = Duration::from_millis(200);
@@ -50,7 +48,7 @@ impl Stoppable {
         started
     }
 
-    /// The next line that is meant for us: the harness prints others.
+    /// The child's next answer. Lines of the test harness are skipped.
     fn answer(&mut self) -> Vec<String> {
         loop {
             let line = self.answers.next().expect("the child still runs").expect("and writes text");
@@ -65,12 +63,12 @@ impl Stoppable {
         self.answer()
     }
 
-    /// Stops the child, has the host do something meanwhile, and continues it: how long it
-    /// certainly stood still.
+    /// Stops the child, does something meanwhile, and continues it. Returns how long the
+    /// child was certainly stopped.
     fn stop(&mut self, meanwhile: impl FnOnce(&mut ChildStdin)) -> Duration {
         let id = Pid::from_raw(self.child.id() as i32);
         kill(id, Signal::SIGSTOP).expect("our own child");
-        // On a busy host some of its threads may run on for a while.
+        // The signal takes a moment to stop all of its threads.
         let status = waitpid(id, Some(WaitPidFlag::WUNTRACED)).expect("our own child");
         assert!(matches!(status, WaitStatus::Stopped(..)), "{status:?}");
         let stopped = Instant::now();
@@ -89,63 +87,65 @@ impl Drop for Stoppable {
     }
 }
 
-/// Not a test of its own: what a child does. Without its environment it does nothing.
+/// Not a test by itself: what a child does. Without its environment it does nothing.
 #[test]
 fn the_child() {
     let Ok(part) = std::env::var(CHILD) else { return };
     if part == "at once" {
         return stop_at_once();
     }
-    let (tell, told) = mpsc::channel();
+    // Without a callback: while one runs, the monitor observes nothing.
     let monitor = PauseMonitor::builder()
         .interval(INTERVAL)
         .threshold(THRESHOLD)
-        .on_pause(move |&pause| {
-            let _ = tell.send(pause);
-        })
         .start()
         .expect("a thread can be had");
     let mut guard = monitor.guard();
     println!("=> ready");
     for order in std::io::stdin().lines() {
-        match order.expect("text").as_str() {
-            "guard" => {
+        let order = order.expect("text");
+        match order.split_once(' ').unwrap_or((&order, "")) {
+            ("guard", _) => {
                 guard = monitor.guard();
                 println!("=> guarded");
             }
-            "check" => match guard.check() {
+            ("check", _) => match guard.check() {
                 Ok(()) => println!("=> unpaused"),
-                Err(paused) => {
-                    println!("=> paused {} {paused:?}", paused.pause.at_most.as_nanos())
+                Err(PauseError::Paused(pause)) => {
+                    println!("=> paused {} {pause}", pause.at_most.as_nanos());
                 }
+                Err(other) => panic!("{other}"),
             },
-            "between" => {
+            ("between", _) => {
                 let now = Instant::now();
                 let from = now.checked_sub(ms(60_000)).expect("booted a minute ago");
                 println!("=> {}", monitor.paused_between(from, now).as_nanos());
             }
-            // Waits for the callback, and says what it was called with.
-            "callback" => {
-                let Ok(pause) = told.recv_timeout(ms(5_000)) else {
-                    println!("=> {NOTHING}");
-                    continue;
+            // Waits until the monitor has noticed a pause of this length, and describes it.
+            ("noticed", length) => {
+                let length = Duration::from_nanos(length.parse().expect("a number"));
+                let pause = loop {
+                    if let Some(pause) = monitor.recent().iter().find(|p| p.at_most >= length) {
+                        break *pause;
+                    }
+                    thread::sleep(INTERVAL);
                 };
                 let (least, most) = (pause.at_least.as_nanos(), pause.at_most.as_nanos());
                 println!("=> {:?} {least} {most} {}", pause.kind, monitor.count_of(pause.kind));
             }
-            other => panic!("no such order: {other}"),
+            other => panic!("no such order: {other:?}"),
         }
     }
 }
 
-/// A child that stops itself the moment it has a monitor.
+/// A child that stops itself as soon as it has a monitor.
 fn stop_at_once() {
     println!("=> ready");
     let monitor = PauseMonitor::builder().interval(INTERVAL).threshold(THRESHOLD).start();
     let monitor = monitor.expect("a thread can be had");
     let guard = monitor.guard();
     raise(Signal::SIGSTOP).expect("a process may stop itself");
-    // Its thread has had its turn by now, and forgets nothing.
+    // By now the monitor's thread has run. It must not forget the pause.
     thread::sleep(10 * INTERVAL);
     println!("=> {}", if guard.was_paused() { "paused" } else { "unpaused" });
 }
@@ -163,62 +163,48 @@ fn a_stop_right_after_the_start_is_noticed() {
 }
 
 #[test]
-fn a_stopped_process_says_that_it_was_stopped_and_for_how_long() {
+fn a_stopped_process_notices_that_it_was_stopped_and_for_how_long() {
     let mut child = Stoppable::start("stopped");
-    // Again where the host was so busy that the child waited for its turn at the same time,
-    // and was told of that: of several reasons the main one counts.
-    for _ in 0..20 {
-        let length = child.stop(|_| ());
-        // Shorter ones are the busy host's.
-        let (answer, at_least, at_most) = loop {
-            let answer = child.ask("callback");
-            let nanos = |text: &str| Duration::from_nanos(text.parse().expect("a number"));
-            let (at_least, at_most) = (nanos(&answer[1]), nanos(&answer[2]));
-            if at_most >= length - ms(1) || answer[0] == "Nothing" {
-                break (answer, at_least, at_most);
-            }
-        };
-        if answer[0] == "Nothing" {
-            // It was stopped while it was being called back for a pause of the busy host's.
-            continue;
-        }
-        // It may have been stopped just before it was to wake, or just after it went to sleep.
-        assert!(at_least >= length - INTERVAL - ms(1), "{answer:?}, and it was {length:?}");
-        assert!(at_most >= at_least && at_most <= at_least + INTERVAL, "{answer:?}");
-        if answer[0] == "Stopped" {
-            assert_ne!(answer[3], "0");
-            return;
-        }
-    }
-    panic!("it never learnt that it was stopped");
+    let length = child.stop(|_| ());
+    let answer = child.ask(&format!("noticed {}", length.as_nanos()));
+    let nanos = |text: &str| Duration::from_nanos(text.parse().expect("a number"));
+    let (at_least, at_most) = (nanos(&answer[1]), nanos(&answer[2]));
+    // It may have been stopped just before it was due to wake, or just after it went to sleep.
+    assert!(at_least >= length - INTERVAL, "{answer:?}, and it was {length:?}");
+    assert!(at_most >= at_least && at_most <= at_least + INTERVAL, "{answer:?}");
+    // If the host is so busy that the child then waited for longer than it was stopped, the
+    // wait is the main cause. The table in `classify.rs` has each case.
+    assert!(answer[0] == "Stopped" || answer[0] == "NotScheduled", "{answer:?}");
+    assert_ne!(answer[3], "0");
 }
 
 #[test]
-fn a_guard_knows_of_the_pause_at_once_and_one_made_afterwards_does_not() {
+fn a_guard_sees_the_pause_at_once_and_one_made_afterwards_does_not() {
     let mut child = Stoppable::start("guarded");
     assert_eq!(child.ask("guard"), ["guarded"]);
-    // The question is there when the child wakes: its main thread may well be the first to run.
+    // The question is there when the child wakes. Its main thread may be the first to run.
     let length = child.stop(|orders| writeln!(orders, "check").expect("a pipe holds a line"));
+    let at_most = |answer: &[String]| {
+        assert_eq!(answer[0], "paused", "{answer:?}");
+        Duration::from_nanos(answer[1].parse().expect("a number"))
+    };
     let answer = child.answer();
-    assert_eq!(answer[0], "paused", "{answer:?}");
-    let at_most = Duration::from_nanos(answer[1].parse().expect("a number"));
-    assert!(at_most >= length - ms(1), "{answer:?}, and it was {length:?}");
+    assert!(at_most(&answer) >= length, "{answer:?}, and it was {length:?}");
 
     let between = child.ask("between");
     let between = Duration::from_nanos(between[0].parse().expect("a number"));
-    assert!(between >= length - ms(1), "{between:?}, and it was {length:?}");
+    assert!(between >= length, "{between:?}, and it was {length:?}");
 
-    child.ask("callback");
-    // Again if the host is so busy that it was paused indeed.
-    let unpaused = (0..100).any(|_| {
-        assert_eq!(child.ask("guard"), ["guarded"]);
-        child.ask("check") == ["unpaused"]
-    });
-    assert!(unpaused, "the old pause is held against a new guard");
+    child.ask(&format!("noticed {}", length.as_nanos()));
+    let began = Instant::now();
+    assert_eq!(child.ask("guard"), ["guarded"]);
+    let answer = child.ask("check");
+    // A busy host may pause it again, but not for longer than this guard exists.
+    assert!(answer == ["unpaused"] || at_most(&answer) <= began.elapsed(), "{answer:?}");
 }
 
 #[test]
-fn figures_out_of_range_are_refused() {
+fn an_interval_out_of_range_is_refused() {
     for interval in [Duration::ZERO, Duration::from_micros(999), Duration::MAX] {
         let refused = PauseMonitor::builder().interval(interval).start();
         assert!(matches!(refused, Err(PauseError::Interval { interval: i }) if i == interval));
@@ -227,7 +213,7 @@ fn figures_out_of_range_are_refused() {
 
 #[test]
 fn a_callback_that_panics_or_drops_the_monitor_does_no_harm() {
-    // A threshold of nothing makes a pause of every wake.
+    // With a threshold of zero every wake counts as a pause.
     let (tell, told) = mpsc::channel();
     let monitor = PauseMonitor::builder()
         .interval(ms(1))
@@ -262,14 +248,14 @@ fn a_callback_that_panics_or_drops_the_monitor_does_no_harm() {
 }
 
 #[test]
-fn a_monitor_and_its_guards_go_wherever_threads_and_tasks_go() {
+fn a_monitor_and_its_guards_can_be_sent_and_shared() {
     fn goes<T: Send + Sync + 'static>() {}
     goes::<PauseMonitor>();
-    goes::<Guard>();
+    goes::<PauseGuard>();
 }
 
 #[test]
-fn kinds_are_counted_each_in_its_place() {
+fn each_kind_is_counted() {
     let monitor = PauseMonitor::builder()
         .interval(ms(1))
         .threshold(Duration::ZERO)
@@ -282,5 +268,5 @@ fn kinds_are_counted_each_in_its_place() {
     let kinds: u64 = PauseKind::ALL.map(|kind| monitor.count_of(kind)).iter().sum();
     assert!(kinds >= 5 && kinds <= monitor.count());
     assert!(monitor.last().is_some() && monitor.recent().len() >= 5);
-    assert!(monitor.witnesses().switches && monitor.witnesses().boot_time);
+    assert!(monitor.probes().switches && monitor.probes().boot_time);
 }

@@ -1,58 +1,61 @@
-//! `PeerClocks` against a scripted truth.
+//! `PeerClocks`, in random histories with a known true time.
 //!
-//! The script knows the true time. Our counter drifts, messages take any time
-//! on either way, liars say anything. What it proves, for up to `f` liars:
+//! Our counter drifts, messages take any time in either direction, and faulty members send any
+//! answer. The test shows for up to `f` faulty members:
 //!
-//! 1. A right clock is never told to stop; no right peer is ever called wrong.
-//! 2. A right clock that has heard all right peers is told to go on.
-//! 3. A wrong clock that has heard all right peers is told to stop.
-//! 4. `f + 1` liars break each of these: the limit is sharp, and the test can fail.
+//! 1. A right clock is never told to stop, and a right peer is never called wrong.
+//! 2. A right clock is told to continue once all right peers have answered.
+//! 3. A wrong clock is told to stop once all right peers have answered.
+//! 4. With `f + 1` faulty members these promises break. So the limit is sharp, and the test can
+//!    fail.
 //!
-//! `tests/peers_attacks.rs` has the scenes by hand.
+//! `tests/peers_attacks.rs` has single scenarios.
 
 use std::time::Duration;
 
 use proptest::prelude::*;
-use truechimer::agreement::Standing;
-use truechimer::peers::{Exchange, NoQuorum, PeerClocks, Verdict};
+use truechimer::agreement::Classification;
+use truechimer::peers::{Exchange, PeerClocks, PeerError, PeerVerdict};
 use truechimer::{Interval, Timestamp};
 
 const MS: i64 = 1_000_000;
 
-/// What one member does in the script.
+/// The behaviour of one member.
 #[derive(Clone, Debug)]
 struct Script {
-    /// An honest interval reaches so far to either side of true time, ns.
+    /// How far a right interval extends to either side of true time, in ns.
     below: i64,
     above: i64,
-    /// A liar's interval begins so far from true time and is so wide, ns.
-    lie: (i64, i64),
-    /// How long the message takes to the peer and back, true ns.
+    /// Where a faulty interval begins, counted from true time, and how wide it is, in ns.
+    fault: (i64, i64),
+    /// How long the message takes to the peer and back, in ns of true time.
     there: i64,
     back: i64,
-    /// When the question leaves us, true ns before the verdict.
+    /// How long before the verdict the request is sent, in ns of true time.
     asked: i64,
-    /// Whether an answer comes.
+    /// Whether the answer arrives.
     heard: bool,
 }
 
 fn script() -> impl Strategy<Value = Script> {
     let ends = (0..20 * MS, 0..20 * MS);
-    let lie = (-500 * MS..500 * MS, 0..1_000 * MS);
+    let fault = (-500 * MS..500 * MS, 0..1_000 * MS);
     let ways = (0..300 * MS, 0..300 * MS, 1_000 * MS..9_000 * MS);
-    (ends, lie, ways, prop::bool::weighted(0.8)).prop_map(|((below, above), lie, ways, heard)| {
-        let (there, back, asked) = ways;
-        Script { below, above, lie, there, back, asked, heard }
-    })
+    (ends, fault, ways, prop::bool::weighted(0.8)).prop_map(
+        |((below, above), fault, ways, heard)| {
+            let (there, back, asked) = ways;
+            Script { below, above, fault, there, back, asked, heard }
+        },
+    )
 }
 
-/// The script's world: member 0 is us.
+/// The world. Member 0 is us.
 #[derive(Clone, Debug)]
 struct World {
     truth: i64,
     counter_ppm: i64,
     members: Vec<Script>,
-    liars: Vec<bool>,
+    faulty: Vec<bool>,
 }
 
 impl World {
@@ -64,8 +67,8 @@ impl World {
 
     fn answer(&self, i: usize, truth: i64) -> Interval {
         let m = &self.members[i];
-        let (a, b) = match self.liars[i] {
-            true => (truth + m.lie.0, truth + m.lie.0 + m.lie.1),
+        let (a, b) = match self.faulty[i] {
+            true => (truth + m.fault.0, truth + m.fault.0 + m.fault.1),
             false => (truth - m.below, truth + m.above),
         };
         let at = Timestamp::from_tai_nanos;
@@ -89,22 +92,22 @@ impl World {
         peers
     }
 
-    /// Whether a member's word, true or not, happens to contain the truth.
+    /// Whether the present answer of a member does not contain the truth.
     fn is_wrong(&self, i: usize) -> bool {
         !self.answer(i, self.truth).contains(Timestamp::from_tai_nanos(self.truth))
     }
 }
 
-/// `n` members of which `liars` lie, in any places.
-fn world(n: usize, liars: usize) -> impl Strategy<Value = World> {
-    let liars = Just((0..n).map(|i| i < liars).collect::<Vec<_>>()).prop_shuffle();
+/// `n` members, of which `faulty` are faulty, in random positions.
+fn world(n: usize, faulty: usize) -> impl Strategy<Value = World> {
+    let faulty = Just((0..n).map(|i| i < faulty).collect::<Vec<_>>()).prop_shuffle();
     let members = prop::collection::vec(script(), n);
-    (members, liars, -200i64..=200, 0..1_000_000 * MS).prop_map(|(members, liars, ppm, truth)| {
-        World { truth: truth + 1_000_000 * MS, counter_ppm: ppm, members, liars }
+    (members, faulty, -200i64..=200, 0..1_000_000 * MS).prop_map(|(members, faulty, ppm, truth)| {
+        World { truth: truth + 1_000_000 * MS, counter_ppm: ppm, members, faulty }
     })
 }
 
-/// Groups of 1 to 9 with as many liars as the limit allows.
+/// Groups of 1 to 9 with up to as many faulty members as the limit allows.
 fn at_the_limit() -> impl Strategy<Value = (World, usize)> {
     (1usize..=9).prop_flat_map(|n| {
         let faulty = (n - 1) / 2;
@@ -112,26 +115,28 @@ fn at_the_limit() -> impl Strategy<Value = (World, usize)> {
     })
 }
 
-/// What rules 1 to 3 say of a verdict. An error names the rule that was broken.
-fn judge(world: &World, faulty: usize) -> Result<(), String> {
+/// Checks promises 1 to 3. The error names the broken promise.
+fn check_promises(world: &World, faulty: usize) -> Result<(), String> {
     let peers = world.peers(faulty);
     let ours = world.ours();
     let verdict = peers.verdict(&ours);
-    let right = |i: usize| !world.liars[i];
+    let right = |i: usize| !world.faulty[i];
     let heard_all_right =
         (1..world.members.len()).filter(|&i| right(i)).all(|i| world.members[i].heard);
     match &verdict {
-        Verdict::StepDown(_) if !world.is_wrong(0) => return Err("a right clock stops".into()),
-        Verdict::PeersWrong(wrong) if wrong.iter().any(|&i| right(i)) => {
+        PeerVerdict::StepDown(_) if !world.is_wrong(0) => {
+            return Err("a right clock is told to stop".into());
+        }
+        PeerVerdict::PeersWrong(wrong) if wrong.iter().any(|&i| right(i)) => {
             return Err(format!("a right peer is called wrong: {wrong:?}"));
         }
-        Verdict::NoQuorum(reason) if right(0) && heard_all_right => {
-            return Err(format!("a right clock is held up: {reason}"));
+        PeerVerdict::NoQuorum(reason) if right(0) && heard_all_right => {
+            return Err(format!("a right clock is not told to continue: {reason}"));
         }
-        Verdict::NoQuorum(NoQuorum::TooManyWrong { .. }) => {
-            return Err("more liars seen than there are".into());
+        PeerVerdict::NoQuorum(PeerError::TooManyWrong { .. }) => {
+            return Err("more faulty members were found than there are".into());
         }
-        Verdict::StepDown(correction) => {
+        PeerVerdict::StepDown(correction) => {
             let truth = Timestamp::from_tai_nanos(world.truth);
             if !correction.true_time.contains(truth) {
                 return Err("the correction is wrong".into());
@@ -140,7 +145,7 @@ fn judge(world: &World, faulty: usize) -> Result<(), String> {
         _ => {}
     }
     for report in peers.report(&ours) {
-        if right(report.peer) && report.standing == Some(Standing::Falseticker) {
+        if right(report.peer) && report.classification == Some(Classification::Falseticker) {
             return Err("a right peer is reported as a falseticker".into());
         }
     }
@@ -151,26 +156,27 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn up_to_the_limit_no_right_clock_is_blamed_or_held_up((world, faulty) in at_the_limit()) {
-        prop_assert_eq!(judge(&world, faulty), Ok(()), "{:?}", world);
+    fn up_to_the_limit_no_right_clock_is_blamed_or_stopped((world, faulty) in at_the_limit()) {
+        prop_assert_eq!(check_promises(&world, faulty), Ok(()), "{:?}", world);
     }
 
-    /// Far off, so that no honest evidence overlaps ours; the other liars say what they like.
+    /// Our clock is so far off that no right evidence overlaps it. The other faulty members send
+    /// any answer.
     #[test]
-    fn a_wrong_clock_that_hears_the_right_ones_is_told_to_stop(
+    fn a_wrong_clock_is_told_to_stop_once_the_right_ones_have_answered(
         (mut world, faulty) in (3usize..=9).prop_flat_map(|n| {
             (1..=(n - 1) / 2).prop_flat_map(move |f| (world(n, f), Just(f)))
         }),
         ahead: bool,
     ) {
-        let us = world.liars.iter().position(|&liar| liar).expect("f is at least 1");
-        world.liars.swap(0, us);
-        world.members[0].lie = if ahead { (2_000 * MS, 5 * MS) } else { (-2_000 * MS, 5 * MS) };
-        for (m, &liar) in world.members.iter_mut().zip(&world.liars) {
-            m.heard |= !liar;
+        let us = world.faulty.iter().position(|&faulty| faulty).expect("f is at least 1");
+        world.faulty.swap(0, us);
+        world.members[0].fault = if ahead { (2_000 * MS, 5 * MS) } else { (-2_000 * MS, 5 * MS) };
+        for (m, &is_faulty) in world.members.iter_mut().zip(&world.faulty) {
+            m.heard |= !is_faulty;
         }
         match world.peers(faulty).verdict(&world.ours()) {
-            Verdict::StepDown(correction) => {
+            PeerVerdict::StepDown(correction) => {
                 prop_assert!(correction.true_time.contains(Timestamp::from_tai_nanos(world.truth)));
                 let error = Duration::from_nanos(2_000 * MS as u64);
                 prop_assert!(correction.off_by <= error + Duration::from_millis(1));
@@ -180,9 +186,9 @@ proptest! {
     }
 }
 
-/// Rule 4: with one liar more than is allowed for, the same checks find fault.
+/// Promise 4: with one faulty member more than assumed, the same checks fail.
 #[test]
-fn one_liar_too_many_breaks_the_promise() {
+fn one_faulty_member_too_many_breaks_the_promises() {
     use proptest::strategy::ValueTree;
     use proptest::test_runner::TestRunner;
     let mut runner = TestRunner::deterministic();
@@ -191,36 +197,36 @@ fn one_liar_too_many_breaks_the_promise() {
         let strategy = world(n, faulty + 1);
         let broken = (0..3_000).filter(|_| {
             let mut world = strategy.new_tree(&mut runner).expect("a world").current();
-            // They conspire: one lie, and we are not one of them.
-            let first = world.liars.iter().position(|&liar| liar).expect("some lie");
-            let honest = world.liars.iter().position(|&liar| !liar).expect("some do not");
-            world.liars.swap(0, honest);
-            let lie = (world.members[first].lie.0 * 20, MS);
-            world.members.iter_mut().for_each(|m| m.lie = lie);
-            judge(&world, faulty).is_err()
+            // They conspire and send the same wrong answer. We are not one of them.
+            let first = world.faulty.iter().position(|&faulty| faulty).expect("some are faulty");
+            let right = world.faulty.iter().position(|&faulty| !faulty).expect("some are not");
+            world.faulty.swap(0, right);
+            let fault = (world.members[first].fault.0 * 20, MS);
+            world.members.iter_mut().for_each(|m| m.fault = fault);
+            check_promises(&world, faulty).is_err()
         });
         assert!(broken.count() > 100, "{n} members");
     }
 }
 
-/// The usual mistake: a majority of those heard, in place of a bound on who may lie.
+/// The usual mistake is to use a majority of the answers in place of a bound on faulty members.
 #[test]
-fn a_majority_of_those_heard_is_not_enough() {
+fn a_majority_of_the_answers_is_not_enough() {
     let at = |ms: i64| Timestamp::from_tai_nanos(ms * MS);
     let span = |a, b| Interval::new(at(a), at(b)).expect("in order");
     let moment = Duration::from_secs(5);
     let mut peers = PeerClocks::new(1..=4, 2).expect("5 > 2 * 2");
-    for liar in [1, 2] {
-        let lie = Exchange::new(moment, span(90_000, 90_001), moment).expect("in order");
-        peers.observe(&liar, lie).expect("a member");
+    for faulty in [1, 2] {
+        let wrong = Exchange::new(moment, span(90_000, 90_001), moment).expect("in order");
+        peers.observe(&faulty, wrong).expect("a member");
     }
     let ours = Exchange::new(moment, span(5_000, 5_001), moment).expect("in order");
-    // Broken variant: of the three heard, two say the same, so the third is wrong.
+    // Broken variant: of three answers two agree, so it calls the third one wrong.
     let heard: Vec<Interval> =
-        peers.report(&ours).iter().filter_map(|r| r.says).chain([ours.theirs()]).collect();
+        peers.report(&ours).iter().filter_map(|r| r.interval).chain([ours.theirs()]).collect();
     let naive = truechimer::agreement::examine(&heard, (heard.len() - 1) / 2).expect("two agree");
-    assert_eq!(naive.falsetickers().collect::<Vec<_>>(), [2], "the right clock, that is us");
+    assert_eq!(naive.falsetickers().collect::<Vec<_>>(), [2], "ours, which is the right one");
 
-    let reason = NoQuorum::Split { with_us: 1, needed: 3 };
-    assert_eq!(peers.verdict(&ours), Verdict::NoQuorum(reason));
+    let reason = PeerError::Split { with_us: 1, needed: 3 };
+    assert_eq!(peers.verdict(&ours), PeerVerdict::NoQuorum(reason));
 }

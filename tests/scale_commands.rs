@@ -90,14 +90,14 @@ fn an_ambiguous_count_shows_both_moments_and_an_interval_its_hull() {
 }
 
 #[test]
-fn what_is_no_moment_is_refused_with_the_text_and_the_reason() {
+fn a_text_that_names_no_moment_is_refused_with_the_text_and_the_reason() {
     for (text, reason) in [
         ("2016-12-31T12:34:60Z", "no second 60"),
         ("yesterday", "expected a year"),
         ("", "expected a year"),
         ("unix:12.", "expected seconds of Unix time"),
         ("gps:1930 604800", "below 604800"),
-        ("ntp:00000000.00000000", "not known"),
+        ("ntp:00000000.00000000", "does not know the time"),
         ("ptp:-1", "not negative"),
         ("2016-12-31T18:00:00 smear:bing", "expected a smear"),
         ("1971-01-01T00:00:00Z", "before 1972"),

@@ -1,4 +1,4 @@
-//! Other crates' types: what they can hold comes back, and what they cannot is refused.
+//! Other crates' types: a value that they can hold comes back, and any other is refused.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,8 @@ proptest! {
     #[test]
     fn system_time_comes_back(nanos: i64) {
         let unix = UnixTime::from_nanos(nanos);
-        prop_assert_eq!(UnixTime::try_from(SystemTime::from(unix)), Ok(unix));
+        let time = SystemTime::try_from(unix).expect("64 bits of seconds here");
+        prop_assert_eq!(UnixTime::try_from(time), Ok(unix));
     }
 }
 
@@ -39,16 +40,16 @@ mod with_chrono {
         assert_eq!(date.timestamp_subsec_nanos(), 1_250_000_000);
         assert_eq!(date.to_rfc3339(), "2016-12-31T23:59:60.250+00:00");
         assert_eq!(Timestamp::try_from(date), Ok(t));
-        // What nanoseconds alone would have made of it.
+        // The broken way: nanoseconds alone lose the leap second.
         let after: Timestamp = "2017-01-01T00:00:00.25Z".parse().expect("a moment");
         let after = DateTime::<ChronoUtc>::try_from(after).expect("after 1972");
         assert_eq!(date.timestamp_nanos_opt(), after.timestamp_nanos_opt());
     }
 
     #[test]
-    fn a_second_60_that_never_was_is_refused() {
+    fn a_second_60_that_never_existed_is_refused() {
         for text in ["2016-12-31T12:34:60Z", "2015-12-31T23:59:60Z", "2016-12-30T23:59:60Z"] {
-            let date: DateTime<ChronoUtc> = text.parse().expect("chrono takes it");
+            let date: DateTime<ChronoUtc> = text.parse().expect("chrono accepts it");
             assert_eq!(Utc::try_from(date), Err(ScaleError::NoSuchLeapSecond), "{text}");
             assert_eq!(Timestamp::try_from(date), Err(ScaleError::NoSuchLeapSecond), "{text}");
         }
@@ -83,7 +84,7 @@ mod with_chrono {
     }
 
     #[test]
-    fn a_second_60_of_another_table_that_never_was_is_not_passed_on() {
+    fn a_second_60_that_only_another_table_has_is_not_passed_on() {
         let entries = [(63_072_000, 10), (1_451_606_400, 11)];
         let other = LeapTable::from_entries(&entries).expect("a table");
         let label = other.parse_utc("2015-12-31T23:59:60Z").expect("in that table");
@@ -99,7 +100,7 @@ mod with_jiff {
     #[test]
     fn a_leap_second_is_refused_and_its_neighbours_are_not() {
         let jiff = |text: &str| jiff::Timestamp::try_from(text.parse::<Timestamp>().expect(text));
-        assert_eq!(jiff("2016-12-31T23:59:60Z"), Err(ScaleError::LeapSecondNotHeld));
+        assert_eq!(jiff("2016-12-31T23:59:60Z"), Err(ScaleError::LeapSecondNotRepresentable));
         let before = jiff("2016-12-31T23:59:59Z").expect("held");
         let after = jiff("2017-01-01T00:00:00Z").expect("held");
         assert_eq!((before.as_second(), after.as_second()), (1_483_228_799, 1_483_228_800));
@@ -130,7 +131,7 @@ mod with_jiff {
 #[cfg(all(feature = "serde", feature = "cli"))]
 mod with_serde {
     use super::*;
-    use truechimer::{GpsTime, NtpDate, NtpTime, PtpTime, Smeared, Span, Utc};
+    use truechimer::{GpsTime, NtpDate, NtpTime, PtpTime, ScaleInterval, Smeared, Utc};
 
     fn comes_back<T>(text: &str)
     where
@@ -153,8 +154,8 @@ mod with_serde {
         comes_back::<UnixTime>("1483228799.500000001");
         comes_back::<UnixTime>("-9223372036.854775808");
         let json = r#"["1483228799.500000000","1483228799.600000000"]"#;
-        let span: Span<UnixTime> = serde_json::from_str(json).expect("in order");
+        let span: ScaleInterval<UnixTime> = serde_json::from_str(json).expect("in order");
         assert_eq!(serde_json::to_string(&span).expect("two texts"), json);
-        assert!(serde_json::from_str::<Span<UnixTime>>(r#"["2","1"]"#).is_err());
+        assert!(serde_json::from_str::<ScaleInterval<UnixTime>>(r#"["2","1"]"#).is_err());
     }
 }

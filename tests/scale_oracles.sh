@@ -5,7 +5,7 @@
 #
 # 1. Makes tests/data/leap_oracle.csv again with ERFA, and compares it with the checked-in copy.
 # 2. Runs the tests that ask zic and date, for the real leap seconds and for made-up ones of both
-#    signs, so that a missing oracle is a failure and not a skip.
+#    signs. Otherwise they are ignored, because few hosts have these.
 #
 # Needs python3 with pyerfa 2.0.1.5, zic (Debian: libc-bin), date (coreutils) and
 # /usr/share/zoneinfo/right/UTC (Debian 12: tzdata; from 13 on: tzdata-legacy).
@@ -25,4 +25,4 @@ if ! diff "$made.old" "$made.new"; then
 fi
 echo "ERFA agrees with tests/data/leap_oracle.csv: $(wc -l < "$made.new") labels"
 
-TRUECHIMER_REQUIRE_ORACLES=1 cargo test --test scale_leaps --test scale_zic
+cargo test --test scale_leaps --test scale_zic -- --include-ignored

@@ -1,7 +1,7 @@
-//! Smears: what each shows at known moments, that it never runs back, and that it inverts exactly.
+//! Smears: what each shows at known moments, that none runs back, and that each inverts exactly.
 
 use proptest::prelude::*;
-use truechimer::scale::{Smear, Smeared, Span};
+use truechimer::scale::{ScaleInterval, Smear, Smeared};
 use truechimer::{Interval, LeapTable, Timestamp, UnixTime};
 
 const SECOND: i64 = 1_000_000_000;
@@ -86,14 +86,14 @@ fn texts_of_smears_that_are_refused() {
     }
 }
 
-/// The naive inverse: take the reading for UTC and look its offset up.
+/// The naive inverse: mistake the reading for UTC and look up its offset.
 fn naive(table: &LeapTable, reading: Smeared) -> Interval {
-    let unix = Span::from(UnixTime::from_nanos(reading.nanos()));
+    let unix = ScaleInterval::from(UnixTime::from_nanos(reading.nanos()));
     table.unix_to_interval(unix).expect("after 1972")
 }
 
 #[test]
-fn taking_smeared_time_for_utc_loses_the_true_time_and_the_inverse_does_not() {
+fn mistaking_smeared_time_for_utc_loses_the_true_time_and_the_inverse_does_not() {
     let table = LeapTable::builtin();
     let t = at(LEAP_2016 - 3 * 3600 * SECOND);
     let reading = table.tai_to_smeared(t, Smear::Google).expect("after 1972");
@@ -106,7 +106,7 @@ fn taking_smeared_time_for_utc_loses_the_true_time_and_the_inverse_does_not() {
 #[test]
 fn far_from_leaps_an_unknown_smear_costs_nothing() {
     let table = LeapTable::builtin();
-    let unix = Span::from(UnixTime::new(1_700_000_000, 0).expect("in range"));
+    let unix = ScaleInterval::from(UnixTime::new(1_700_000_000, 0).expect("in range"));
     assert_eq!(table.unknown_smear_to_interval(unix), table.unix_to_interval(unix));
 }
 
@@ -133,9 +133,10 @@ proptest! {
         let table = with_both_kinds();
         let shown = |t| table.tai_to_smeared(at(t), smear).expect("after 1972").nanos();
         prop_assert!(shown(t) <= shown(t + later));
-        // Nor by more than a thousandth faster or slower than time.
-        let (gone, slack) = (shown(t + later) - shown(t), later / 1000 + 1);
-        prop_assert!((gone - later).abs() <= slack, "{gone} in {later}");
+        // It is at most a thousandth faster or slower than time. Each reading is rounded once, so
+        // their difference is less than a nanosecond off.
+        let gone = shown(t + later) - shown(t);
+        prop_assert!((gone - later).abs() * 1000 < later + 1000, "{gone} in {later}");
     }
 
     #[test]
@@ -161,7 +162,7 @@ proptest! {
         let span = table.interval_to_smeared(&interval, smear).expect("after 1972");
         let back = table.smeared_to_interval(span).expect("in range");
         prop_assert_eq!(back.hull(&interval), back);
-        // Exact but for rounding.
+        // It is exact except for rounding.
         let extra = back.width().saturating_sub(interval.width());
         prop_assert!(extra.as_nanos() <= 4, "{extra:?} wider");
     }

@@ -1,4 +1,4 @@
-//! Leap tables from files: what is read, and that everything damaged is refused and named.
+//! Leap tables from files: what is read, and that every damage is refused and named.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn message(list: &str) -> String {
 }
 
 #[test]
-fn the_published_files_say_what_the_built_in_table_says() {
+fn the_published_files_agree_with_the_built_in_table() {
     let list = LeapTable::from_list(LIST.as_bytes()).expect("a published list");
     let tzif = LeapTable::from_tzif(TZIF).expect("a published file");
     for table in [&list, &tzif] {
@@ -30,7 +30,7 @@ fn the_published_files_say_what_the_built_in_table_says() {
 
 #[test]
 fn a_hash_without_its_leading_zeros_is_accepted() {
-    // Lists that differ in when they were updated, until many of their hashes have such words.
+    // The lists differ in their update time, so that many of their hashes have such words.
     let mut zeros_seen = 0;
     for updated in 0..400u64 {
         let digits = format!("{}{}227206080010", 3_960_835_200 + updated, 3_991_593_600u64);
@@ -99,7 +99,7 @@ fn a_damaged_list_is_refused_and_the_error_says_how() {
 
 #[test]
 fn a_published_list_cut_off_anywhere_is_refused() {
-    // All of the file but its last line feed, at which nothing is lost.
+    // The whole file except its last line feed, without which nothing is lost.
     let whole = LIST.trim_end().len();
     for end in 0..whole {
         assert!(LeapTable::from_list(&LIST.as_bytes()[..end]).is_err(), "cut at {end}");
@@ -109,7 +109,7 @@ fn a_published_list_cut_off_anywhere_is_refused() {
 
 #[test]
 fn a_tzif_file_cut_off_within_its_leap_seconds_is_refused() {
-    // What follows them is the zone's name rules, which a leap table does not need.
+    // A leap table does not need the rules of the zone's name, which follow them.
     let end_of_leaps = TZIF.len() - 2;
     for end in 0..end_of_leaps {
         assert!(LeapTable::from_tzif(&TZIF[..end]).is_err(), "cut at {end}");
@@ -182,7 +182,7 @@ fn expiring(expiry: Expiry) -> LeapTable {
 }
 
 #[test]
-fn an_expired_table_goes_on_by_default_and_says_that_it_expired() {
+fn an_expired_table_continues_by_default_and_reports_that_it_expired() {
     let table = expiring(Expiry::Ignore);
     let (before, after) = ("2018-12-27T23:59:59Z", "2018-12-28T00:00:00Z");
     let [before, after] = [before, after].map(|text| text.parse::<Timestamp>().expect(text));
@@ -200,7 +200,7 @@ fn an_expired_table_refuses_or_widens_where_told_to() {
         ("1999-01-01T00:00:00Z", false, 0),
         ("2018-12-27T23:59:59.999999999Z", false, 0),
         ("2018-12-28T00:00:00Z", true, 0),
-        // Within a day before the end of the half-year: a smear may have begun.
+        // A smear may begin a day before the end of the half-year.
         ("2018-12-31T00:00:00Z", true, 1),
         ("2019-03-01T00:00:00Z", true, 1),
         ("2019-07-02T00:00:00Z", true, 2),
@@ -229,9 +229,9 @@ fn an_expired_table_refuses_or_widens_where_told_to() {
     }
 }
 
-/// A leap second that came after the expiry, of which the old table knows nothing.
+/// A leap second came after the expiry, and the old table does not have it.
 #[test]
-fn a_widened_interval_contains_the_truth_that_the_table_does_not_know() {
+fn a_widened_interval_contains_the_true_time_that_an_old_table_misses() {
     let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
         .entries()
         .map(|entry| (entry.since.seconds(), entry.tai_minus_utc))
@@ -252,7 +252,7 @@ fn a_widened_interval_contains_the_truth_that_the_table_does_not_know() {
 }
 
 #[test]
-fn questions_the_clock_asks() {
+fn offsets_and_leap_seconds_near_a_moment() {
     let table = LeapTable::builtin();
     let leap = 1_483_228_800;
     let cases = [

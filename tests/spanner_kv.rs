@@ -1,5 +1,5 @@
-//! `examples/spanner_kv.rs` in short: days that must hold, rules whose breaking must show, and
-//! the checker against one that tries every order.
+//! `examples/spanner_kv.rs` in short: days that must pass, broken rules that must be found, and
+//! the checker compared with one that tries every order.
 
 #[path = "../examples/spanner_kv/mod.rs"]
 #[allow(dead_code, reason = "the rest is for the example")]
@@ -20,7 +20,7 @@ use truechimer::fence::FencingToken;
 use truechimer::sim::{Disk, Random};
 
 #[test]
-fn bad_days_of_an_unbroken_cluster_hold_and_repeat() {
+fn days_of_an_unbroken_cluster_pass_and_repeat() {
     let day = |seed| {
         let (world, history) = Plan::random(seed, None).run(Watch::Nothing);
         assert_eq!(check(&history.borrow()), Ok(()), "seed {seed}");
@@ -33,28 +33,28 @@ fn bad_days_of_an_unbroken_cluster_hold_and_repeat() {
     assert_eq!(day(2), day(2), "the same seed gives the same run");
 }
 
-/// The days on which the broken rule showed when this was written. Other worlds follow from a
-/// seed when the simulator changes: `--example spanner_kv -- --broken NAME` finds new days.
+/// Days on which the broken rule was found when this was written. When the simulator changes, a
+/// seed gives another world, and `--example spanner_kv -- --broken NAME` finds new days.
 #[test]
-fn each_broken_rule_shows() {
+fn each_broken_rule_is_found() {
     let known: [(Broken, &[u64]); Broken::ALL.len()] = [
         (Broken::NoCommitWait, &[0, 1, 2]),
         (Broken::TooSure, &[0, 1, 2]),
-        (Broken::LeaseByTheMiddle, &[5, 13, 72, 100, 132]),
+        (Broken::LeaseByMidpoint, &[5, 13, 72, 100, 132]),
         (Broken::NoQuietTerm, &[1, 8, 11]),
         (Broken::NoLeaseCheck, &[26, 83, 86, 91]),
     ];
     for (broken, days) in known {
-        let shows = |&seed: &u64| {
+        let finding = |&seed: &u64| {
             let plan = Plan::random(seed, Some(broken));
             let violation = check(&plan.run(Watch::Nothing).1.borrow()).err()?;
             let faults = plan.faults.len();
             Some(Finding { plan, violation, faults })
         };
-        let Some(finding) = days.iter().find_map(shows) else {
-            panic!("{broken} shows on none of the days {days:?}");
+        let Some(finding) = days.iter().find_map(finding) else {
+            panic!("{broken} is found on none of the days {days:?}");
         };
-        // Telling takes two more runs; one story shows that they can be told.
+        // A story takes two more runs, so one of them is enough.
         if broken != Broken::NoCommitWait {
             continue;
         }
@@ -67,26 +67,26 @@ fn each_broken_rule_shows() {
 }
 
 #[test]
-fn what_a_replica_has_promised_and_taken_survives_a_crash() {
+fn the_promises_and_the_log_of_a_replica_survive_a_crash() {
     let entry = |n: u64| Rc::new(Entry::Aborted { txn: Txn(n) });
     let mut disk = Disk::default();
     let mut log = Log::open(&disk);
     log.promise(&mut disk, FencingToken(7)).expect("nobody has led before");
     log.install(&mut disk, FencingToken(7), &[entry(1), entry(2), entry(3)]);
     log.push(&mut disk, entry(4));
-    // A later leader has a shorter log: what was never chosen goes.
+    // A later leader has a shorter log, so entries that were never chosen are removed.
     log.promise(&mut disk, FencingToken(9)).expect("newer");
     log.install(&mut disk, FencingToken(9), &[entry(1), entry(5)]);
-    log.promise(&mut disk, FencingToken(12)).expect("newer still, and not begun");
+    log.promise(&mut disk, FencingToken(12)).expect("newer still, but its view has not begun");
 
     let mut again = Log::open(&disk);
     assert_eq!(again.entries(), [entry(1), entry(5)]);
     assert_eq!(again.normal(), FencingToken(9));
-    let stale = again.promise(&mut disk, FencingToken(11)).expect_err("12 was promised");
-    assert_eq!((stale.offered, stale.newest), (FencingToken(11), FencingToken(12)));
+    again.promise(&mut disk, FencingToken(11)).expect_err("12 was promised");
+    assert_eq!(again.promised(), FencingToken(12));
 }
 
-/// A history from events in order: `(transaction, event)`.
+/// One event of a history.
 enum Event {
     Begins,
     Ends(End),
@@ -119,7 +119,7 @@ fn history(sketches: &[Sketch], events: &[(usize, Event)]) -> History {
 const COMMITTED: Event = Event::Ends(End::Committed(Timestamp::MIN));
 
 #[test]
-fn what_a_reader_of_clocks_would_get_wrong_is_found() {
+fn each_kind_of_violation_is_found() {
     let sketch = |reads: &[(Key, u64)], writes: &[Key]| Sketch {
         stale: false,
         reads: reads.to_vec(),
@@ -130,31 +130,31 @@ fn what_a_reader_of_clocks_would_get_wrong_is_found() {
             (0..sketches.len()).flat_map(|at| [(at, Event::Begins), (at, COMMITTED)]).collect();
         check(&history(sketches, &events))
     };
-    // A write, and a read after it that sees it, or does not.
+    // A read after a write sees it, or does not.
     assert_eq!(one_after_the_other(&[sketch(&[(1, 0)], &[1]), sketch(&[(1, 1)], &[])]), Ok(()));
     let stale = one_after_the_other(&[sketch(&[(1, 0)], &[1]), sketch(&[(1, 0)], &[])]);
     assert!(matches!(&stale, Err(Violation::Cycle(cycle)) if cycle.len() == 2), "{stale:?}");
-    // Two that have read the same, and written it.
+    // Two transactions read the same version and both overwrite it.
     let lost = one_after_the_other(&[sketch(&[(1, 0)], &[1]), sketch(&[(1, 0)], &[1])]);
     assert!(matches!(lost, Err(Violation::LostUpdate { .. })), "{lost:?}");
-    // Write skew: at the same time, each reads what the other writes.
+    // In a write skew, each of two concurrent transactions reads what the other writes.
     let skewed = [sketch(&[(1, 0), (2, 0)], &[1]), sketch(&[(1, 0), (2, 0)], &[2])];
     let at_once = [(0, Event::Begins), (1, Event::Begins), (0, COMMITTED), (1, COMMITTED)];
     let skew = check(&history(&skewed, &at_once));
     assert!(matches!(skew, Err(Violation::Cycle(_))), "{skew:?}");
-    // A value of one that has aborted, and of one that nobody knows.
+    // A value comes from an aborted transaction, or from an unknown one.
     let aborted = [(0, Event::Begins), (0, Event::Ends(End::Aborted))];
     let events: Vec<_> = aborted.into_iter().chain([(1, Event::Begins), (1, COMMITTED)]).collect();
     let phantom = check(&history(&[sketch(&[(1, 0)], &[1]), sketch(&[(1, 1)], &[])], &events));
     assert!(matches!(phantom, Err(Violation::Phantom { .. })), "{phantom:?}");
-    let unheard_of = one_after_the_other(&[sketch(&[(1, 7)], &[])]);
-    assert!(matches!(unheard_of, Err(Violation::Phantom { .. })), "{unheard_of:?}");
+    let unknown = one_after_the_other(&[sketch(&[(1, 7)], &[])]);
+    assert!(matches!(unknown, Err(Violation::Phantom { .. })), "{unknown:?}");
 }
 
 #[test]
-fn a_snapshot_that_is_not_of_its_moment_is_found() {
+fn a_snapshot_of_another_moment_is_found() {
     let at = Timestamp::from_tai_nanos;
-    let told = |reads_at: i64, saw: u64| {
+    let verdict_on = |reads_at: i64, saw: u64| {
         let mut history = History::default();
         for (txn, stamp, before) in [(1, 100, 0), (2, 200, 1)] {
             history.begin(Txn(txn), Kind::Writing);
@@ -168,19 +168,19 @@ fn a_snapshot_that_is_not_of_its_moment_is_found() {
     };
     for (reads_at, right) in [(99, 0), (100, 1), (199, 1), (200, 2), (201, 2)] {
         for saw in 0..3 {
-            let verdict = told(reads_at, saw);
+            let verdict = verdict_on(reads_at, saw);
             assert_eq!(verdict.is_ok(), saw == right, "at {reads_at} it saw {saw}: {verdict:?}");
         }
     }
 }
 
-/// The stamp of a writer whose client was told nothing is known from its neighbours.
+/// The timestamp of a writer whose client got no answer follows from its neighbours.
 #[test]
 fn a_snapshot_that_misses_an_unknown_writer_is_found() {
     let at = Timestamp::from_tai_nanos;
-    let told = |reads_at: i64, saw: u64| {
+    let verdict_on = |reads_at: i64, saw: u64| {
         let mut history = History::default();
-        // The second is of unknown end, and the third has seen it.
+        // The end of the second is unknown, and the third has read its value.
         for (txn, stamp, before) in [(1, Some(100), 0), (2, None, 1), (3, Some(300), 2)] {
             history.begin(Txn(txn), Kind::Writing);
             history.saw(Txn(txn), vec![(1, Txn(before))], vec![1]);
@@ -196,17 +196,18 @@ fn a_snapshot_that_misses_an_unknown_writer_is_found() {
     let explained: [(i64, &[u64]); 4] = [(99, &[0]), (100, &[1, 2]), (299, &[1, 2]), (300, &[3])];
     for (reads_at, may_see) in explained {
         for saw in 0..4 {
-            let verdict = told(reads_at, saw);
+            let verdict = verdict_on(reads_at, saw);
             let expected = may_see.contains(&saw);
             assert_eq!(verdict.is_ok(), expected, "at {reads_at} it saw {saw}: {verdict:?}");
         }
     }
 }
 
-/// Whether some order of those that happened explains all reads and respects time: tries all.
+/// Whether some order of the transactions that happened explains all reads and respects time. It
+/// tries every order.
 fn some_order_explains(operations: &[Operation]) -> bool {
-    let is_told = |o: &&Operation| matches!(o.end, End::Committed(_));
-    let must: Vec<&Operation> = operations.iter().filter(is_told).collect();
+    let is_answered = |o: &&Operation| matches!(o.end, End::Committed(_));
+    let must: Vec<&Operation> = operations.iter().filter(is_answered).collect();
     let may: Vec<&Operation> = operations.iter().filter(|o| o.end == End::Unknown).collect();
     (0..1_u32 << may.len()).any(|chosen| {
         let also = may.iter().enumerate().filter(|(i, _)| chosen >> i & 1 == 1).map(|(_, o)| *o);
@@ -218,7 +219,7 @@ fn place(registers: &mut HashMap<Key, Txn>, left: &[&Operation]) -> bool {
     left.is_empty()
         || left.iter().enumerate().any(|(i, next)| {
             let is_late = |o: &Operation| o.ended.is_some_and(|ended| ended < next.began);
-            // A read of the past may come before what had ended when it began.
+            // A read of the past may come before transactions that had ended when it began.
             let too_late = |o: &&Operation| !matches!(next.kind, Kind::Stale(_)) && is_late(o);
             let holds = |&(key, saw): &(Key, Txn)| {
                 registers.get(&key).copied().unwrap_or(Txn::NOBODY) == saw
@@ -241,7 +242,7 @@ fn the_checker_agrees_with_one_that_tries_every_order() {
     for round in 0..20_000 {
         let history = random_history(&mut random);
         let explained = some_order_explains(history.operations());
-        // Whether a read of the past is exact is another matter, with a test of its own.
+        // Whether a read of the past is exact has a test of its own.
         let verdict = match check(&history) {
             Err(Violation::WrongSnapshot { .. }) => Ok(()),
             other => other,
@@ -251,12 +252,12 @@ fn the_checker_agrees_with_one_that_tries_every_order() {
     }
     assert!(
         verdicts.iter().all(|&count| count > 2_000),
-        "it was never put to the test: {verdicts:?}"
+        "both verdicts must occur often: {verdicts:?}"
     );
 }
 
-/// Up to six transactions on two registers, run in some order at some overlap, and then some
-/// of what they saw is changed.
+/// Up to six transactions on two registers, in a random order with random overlaps. Then one of
+/// their reads may be changed.
 fn random_history(random: &mut Random) -> History {
     let count = 2 + random.below(5) as usize;
     let mut registers: HashMap<Key, u64> = HashMap::new();
@@ -276,7 +277,7 @@ fn random_history(random: &mut Random) -> History {
             read.1 = random.below(count as u64 + 1);
         }
     }
-    // Each takes effect at its number; it begins before that, and ends after.
+    // Each takes effect at a time that follows its number, begins before it and ends after it.
     let mut times = Vec::new();
     for at in 0..count as i64 {
         let (before, after) = (random.between(0, 250), random.between(0, 250));

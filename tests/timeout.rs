@@ -4,24 +4,22 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use truechimer::timeout::{
-    EwmaLimits, EwmaTimeout, LimitError, PhiDetector, PhiLimits, Rto, RtoLimits,
+    EwmaSettings, EwmaTimeout, PhiDetector, PhiSettings, Rto, RtoSettings, TimeoutError,
 };
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// Limits that never bind, so that the formula shows.
-const OPEN: RtoLimits = RtoLimits {
-    initial: Duration::from_secs(1),
-    min: Duration::from_nanos(1),
-    max: Duration::from_secs(1 << 40),
-    granularity: Duration::ZERO,
-};
+/// Limits that are never reached, so that the formula shows.
+const OPEN: RtoSettings = RtoSettings::RFC_6298
+    .min(Duration::from_nanos(1))
+    .max(Duration::from_secs(1 << 40))
+    .granularity(Duration::ZERO);
 
 #[test]
 fn the_rules_of_rfc_6298_in_order() {
-    let mut rto = Rto::new(RtoLimits { granularity: ms(1), ..OPEN }).expect("in order");
+    let mut rto = Rto::new(OPEN.granularity(ms(1))).expect("in order");
     assert_eq!((rto.timeout(), rto.srtt(), rto.rttvar()), (ms(1_000), None, None), "2.1");
     assert!(rto.observe(ms(100), 1));
     assert_eq!((rto.srtt(), rto.rttvar()), (Some(ms(100)), Some(ms(50))), "2.2");
@@ -41,14 +39,14 @@ fn the_rules_of_rfc_6298_in_order() {
     assert!(rto.observe(ms(112), 1));
     assert!(rto.timeout() < once, "a clean sample ends the backoff");
 
-    let mut steady = Rto::new(RtoLimits { granularity: ms(7), ..OPEN }).expect("in order");
+    let mut steady = Rto::new(OPEN.granularity(ms(7))).expect("in order");
     assert!((0..200).all(|_| steady.observe(ms(50), 1)));
     assert_eq!(steady.timeout(), ms(57), "2.3: at least G above SRTT");
 }
 
 #[test]
 fn clamps_hold_at_both_ends_and_however_often_it_was_doubled() {
-    let mut rto = Rto::new(RtoLimits::RFC_6298).expect("the RFC's own");
+    let mut rto = Rto::new(RtoSettings::RFC_6298).expect("the RFC's own");
     rto.observe(ms(3), 1);
     assert_eq!(rto.timeout(), ms(1_000), "2.4");
     rto.on_timeout();
@@ -62,30 +60,30 @@ fn clamps_hold_at_both_ends_and_however_often_it_was_doubled() {
 }
 
 #[test]
-fn limits_that_make_no_sense_are_refused() {
-    let rto = |initial, min, max| Rto::new(RtoLimits { initial, min, max, granularity: ms(1) });
-    assert!(matches!(rto(ms(1), ms(0), ms(2)), Err(LimitError::Zero { what: "min" })));
-    assert!(matches!(rto(ms(1), ms(2), ms(3)), Err(LimitError::OutOfOrder { low: "min", .. })));
-    assert!(matches!(rto(ms(4), ms(2), ms(3)), Err(LimitError::OutOfOrder { high: "max", .. })));
+fn settings_that_make_no_sense_are_refused() {
+    let rto = |initial, min, max| Rto::new(OPEN.initial(initial).min(min).max(max));
+    assert!(matches!(rto(ms(1), ms(0), ms(2)), Err(TimeoutError::Zero { what: "min" })));
+    assert!(matches!(rto(ms(1), ms(2), ms(3)), Err(TimeoutError::OutOfOrder { low: "min", .. })));
+    assert!(matches!(rto(ms(4), ms(2), ms(3)), Err(TimeoutError::OutOfOrder { high: "max", .. })));
     for odd in [f64::NAN, f64::INFINITY, -1.0, 0.0] {
-        let ewma = EwmaLimits { weight: odd, ..EwmaLimits::default() };
-        assert!(matches!(EwmaTimeout::new(ewma), Err(LimitError::OutOfRange { .. })), "{odd}");
-        let ewma = EwmaLimits { multiple: odd, ..EwmaLimits::default() };
-        assert!(matches!(EwmaTimeout::new(ewma), Err(LimitError::OutOfRange { .. })), "{odd}");
-        let phi = PhiLimits { threshold: odd, ..PhiLimits::default() };
-        assert!(matches!(PhiDetector::new(phi, ms(0)), Err(LimitError::OutOfRange { .. })));
+        let ewma = EwmaSettings::default().weight(odd);
+        assert!(matches!(EwmaTimeout::new(ewma), Err(TimeoutError::OutOfRange { .. })), "{odd}");
+        let ewma = EwmaSettings::default().multiple(odd);
+        assert!(matches!(EwmaTimeout::new(ewma), Err(TimeoutError::OutOfRange { .. })), "{odd}");
+        let phi = PhiSettings::default().threshold(odd);
+        assert!(matches!(PhiDetector::new(phi, ms(0)), Err(TimeoutError::OutOfRange { .. })));
     }
     for window in [0, 1, 32_769, usize::MAX] {
-        let phi = PhiLimits { window, ..PhiLimits::default() };
+        let phi = PhiSettings::default().window(window);
         assert!(PhiDetector::new(phi, ms(0)).is_err(), "{window}");
     }
-    let phi = PhiLimits { min_std_dev: ms(0), ..PhiLimits::default() };
+    let phi = PhiSettings::default().min_std_dev(ms(0));
     assert!(PhiDetector::new(phi, ms(0)).is_err());
 }
 
 #[test]
 fn the_ewma_is_cassandras_threshold_in_means() {
-    let mut ewma = EwmaTimeout::new(EwmaLimits::default()).expect("the defaults");
+    let mut ewma = EwmaTimeout::new(EwmaSettings::default()).expect("the defaults");
     assert_eq!(ewma.timeout(), ms(1_000));
     (0..300).for_each(|_| ewma.observe(ms(100)));
     assert_eq!(ewma.mean(), Some(ms(100)));
@@ -102,25 +100,25 @@ fn the_ewma_is_cassandras_threshold_in_means() {
 }
 
 /// A detector that has seen `count` heartbeats, one each second.
-fn regular(limits: PhiLimits, count: u64) -> PhiDetector {
-    let mut peer = PhiDetector::new(limits, ms(0)).expect("limits in range");
+fn regular(settings: PhiSettings, count: u64) -> PhiDetector {
+    let mut peer = PhiDetector::new(settings, ms(0)).expect("settings in range");
     (1..=count).for_each(|second| peer.heartbeat(ms(1_000 * second)));
     peer
 }
 
 #[test]
 fn before_any_heartbeat_the_first_interval_is_expected() {
-    let peer = PhiDetector::new(PhiLimits::default(), ms(5_000)).expect("the defaults");
+    let peer = PhiDetector::new(PhiSettings::default(), ms(5_000)).expect("the defaults");
     assert!(peer.phi(ms(0)) < 0.01 && peer.phi(ms(5_500)) < 0.1);
     let half = 2f64.log10();
     assert!((peer.phi(ms(6_000)) - half).abs() < 1e-12, "due just now: one in two");
-    assert!(peer.is_suspected(ms(8_000)), "a peer that never comes is found out");
+    assert!(peer.is_suspected(ms(8_000)), "a peer that never sends is suspected");
 }
 
 #[test]
 fn phi_follows_the_definition_over_the_window() {
-    let limits = PhiLimits { window: 4, min_std_dev: ms(1), ..PhiLimits::default() };
-    let mut peer = PhiDetector::new(limits, ms(0)).expect("limits in range");
+    let settings = PhiSettings::default().window(4).min_std_dev(ms(1));
+    let mut peer = PhiDetector::new(settings, ms(0)).expect("settings in range");
     let mut now = 0;
     for gap in [700, 900, 1_000, 1_100, 1_400, 1_000] {
         now += gap;
@@ -137,31 +135,31 @@ fn phi_follows_the_definition_over_the_window() {
 }
 
 #[test]
-fn a_pause_of_ours_is_no_silence_of_theirs() {
-    let mut peer = regular(PhiLimits::default(), 60);
+fn our_own_pause_does_not_count_as_silence_of_the_peer() {
+    let mut peer = regular(PhiSettings::default(), 60);
     let after = ms(60_000 + 10_500);
     let mut blind = peer.clone();
     peer.paused(ms(10_000));
     assert!(peer.phi(after) < 1.0);
     assert!(peer.is_suspected(after + ms(3_000)), "silence after the pause counts");
-    // Broken variant: a detector that is not told of the pause convicts a healthy peer.
+    // Broken variant: a detector that is not told of the pause suspects a healthy peer.
     assert!(blind.is_suspected(after));
 
-    // Ten heartbeats had waited and come at once. They teach nothing wrong.
+    // Ten heartbeats had waited and come at once. They are not learned.
     let learned = (peer.mean(), peer.std_dev());
     for detector in [&mut peer, &mut blind] {
         (0..10).for_each(|i| detector.heartbeat(after + Duration::from_micros(i)));
     }
     assert_eq!((peer.mean(), peer.std_dev()), learned);
     assert!(blind.mean() < ms(900), "and they would: {:?}", blind.mean());
-    // What comes in its time is learned again.
+    // A heartbeat that comes in time is learned again.
     peer.heartbeat(after + ms(900));
     assert_ne!(peer.mean(), learned.0);
 }
 
 #[test]
 fn a_peer_that_beats_faster_after_a_pause_is_learned_in_the_end() {
-    let mut peer = regular(PhiLimits { window: 50, ..PhiLimits::default() }, 60);
+    let mut peer = regular(PhiSettings::default().window(50), 60);
     peer.paused(ms(10_000));
     let start = 71_000;
     (0..200).for_each(|i| peer.heartbeat(ms(start + 100 * i)));
@@ -170,7 +168,7 @@ fn a_peer_that_beats_faster_after_a_pause_is_learned_in_the_end() {
 
 #[test]
 fn a_peer_that_slows_down_for_good_is_learned_and_one_absence_is_not() {
-    let mut peer = regular(PhiLimits::default(), 300);
+    let mut peer = regular(PhiSettings::default(), 300);
     let before = peer.mean();
     peer.heartbeat(ms(300_000 + 3_600_000)); // an hour's absence
     assert!(peer.mean() < before + ms(10), "{:?}", peer.mean());
@@ -213,16 +211,14 @@ proptest! {
         first in 1u64..,
         deviation in 1u64..,
     ) {
-        let limits = PhiLimits {
-            window,
-            first_interval: Duration::from_nanos(first),
-            min_std_dev: Duration::from_nanos(deviation),
-            acceptable_pause: Duration::from_nanos(first),
-            ..PhiLimits::default()
-        };
-        let mut peer = PhiDetector::new(limits, Duration::ZERO).expect("in range");
+        let settings = PhiSettings::default()
+            .window(window)
+            .first_interval(Duration::from_nanos(first))
+            .min_std_dev(Duration::from_nanos(deviation))
+            .acceptable_pause(Duration::from_nanos(first));
+        let mut peer = PhiDetector::new(settings, Duration::ZERO).expect("in range");
         let mut rto = Rto::new(OPEN).expect("in order");
-        let mut ewma = EwmaTimeout::new(EwmaLimits::default()).expect("the defaults");
+        let mut ewma = EwmaTimeout::new(EwmaSettings::default()).expect("the defaults");
         for (seconds, nanos, what) in steps {
             let at = Duration::new(if what % 2 == 0 { seconds } else { seconds >> 40 }, nanos);
             match what {

@@ -1,14 +1,11 @@
 //! Deadlines, retries and keys: what crosses the wire, and what ends when.
 
-use std::cell::Cell;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use truechimer::timeout::{
-    Backoff, Deadline, DeadlineError, GiveUp, IdempotencyKey, Jitter, KeyError, LimitError,
-};
-use truechimer::{ClockError, Interval, Reason, Timestamp, TrueTime};
+use truechimer::timeout::{Backoff, Deadline, IdempotencyKey, Jitter, RetryError, TimeoutError};
+use truechimer::{ClockError, Interval, ManualClock, Reason, Timestamp};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -18,20 +15,13 @@ fn at(ms: i64) -> Timestamp {
     Timestamp::from_tai_nanos(ms * 1_000_000)
 }
 
-/// A clock that shows what it is told to, in ms, or nothing.
-struct Shown(Cell<Option<(i64, i64)>>);
-
-impl Shown {
-    fn new(a: i64, b: i64) -> Shown {
-        Shown(Cell::new(Some((a, b))))
-    }
+fn span(earliest: i64, latest: i64) -> Interval {
+    Interval::new(at(earliest), at(latest)).expect("in order")
 }
 
-impl TrueTime for Shown {
-    fn now(&self) -> Result<Interval, ClockError> {
-        let (a, b) = self.0.get().ok_or(ClockError::Unsynchronized(Reason::TooOld))?;
-        Ok(Interval::new(at(a), at(b)).expect("in order"))
-    }
+/// A clock that reads this interval, in ms.
+fn clock(earliest: i64, latest: i64) -> ManualClock {
+    ManualClock::new(span(earliest, latest))
 }
 
 #[test]
@@ -46,20 +36,21 @@ fn a_deadline_has_passed_for_certain_or_perhaps_or_not() {
         ((101, 120), true, true, None),
     ];
     for ((a, b), definitely, possibly, left) in cases {
-        let clock = Shown::new(a, b);
+        let clock = clock(a, b);
         assert_eq!(deadline.definitely_passed(&clock), Ok(definitely), "{a}..{b}");
         assert_eq!(deadline.possibly_passed(&clock), Ok(possibly), "{a}..{b}");
         match (deadline.left(&clock), left) {
             (Ok(got), Some(left)) => assert_eq!(got, ms(left)),
-            (Err(DeadlineError::Passed { by }), None) => assert_eq!(by, ms(b as u64 - 100)),
+            (Err(RetryError::DeadlinePassed { by }), None) => assert_eq!(by, ms(b as u64 - 100)),
             other => panic!("{a}..{b}: {other:?}"),
         }
     }
 }
 
 #[test]
-fn without_a_clock_nothing_is_said() {
-    let clock = Shown(Cell::new(None));
+fn an_error_of_the_clock_is_passed_on() {
+    let clock = clock(0, 0);
+    clock.fail(ClockError::Unsynchronized(Reason::TooOld));
     let deadline = Deadline::at(at(100));
     assert!(deadline.definitely_passed(&clock).is_err());
     assert!(deadline.possibly_passed(&clock).is_err());
@@ -68,16 +59,16 @@ fn without_a_clock_nothing_is_said() {
     assert!(error.is_transient());
     let mut retries = Backoff::new(ms(1), ms(2)).expect("in order").retries(1);
     let given_up = retries.next_before(&clock, deadline, ms(0)).expect_err("no reading");
-    assert!(matches!(given_up, GiveUp::Clock(_)) && given_up.is_transient());
+    assert!(matches!(given_up, RetryError::Clock(_)) && given_up.is_transient());
 }
 
 #[test]
 fn the_budget_is_whole_at_home_and_shrinks_by_uncertainty_elsewhere() {
-    let here = Shown::new(1_000, 1_010);
+    let here = clock(1_000, 1_010);
     let deadline = Deadline::within(&here, ms(80)).expect("a reading");
     assert_eq!(deadline.left(&here), Ok(ms(80)));
     // 20 ms on the way and in a queue, and a host that knows the time less well.
-    let there = Shown::new(1_020, 1_050);
+    let there = clock(1_020, 1_050);
     assert_eq!(deadline.left(&there), Ok(ms(40)));
     assert_eq!(deadline.minus(ms(15)).left(&there), Ok(ms(25)));
     assert_eq!(Deadline::at(Timestamp::MIN).minus(ms(1)).moment(), Timestamp::MIN);
@@ -91,16 +82,12 @@ fn the_budget_is_whole_at_home_and_shrinks_by_uncertainty_elsewhere() {
 fn the_ends_of_time_are_never_certain() {
     let beyond = Interval::new(at(0), Timestamp::MAX).expect("in order");
     let end = Deadline::at(Timestamp::MAX);
-    assert!(end.left_at(&beyond).is_err(), "MAX stands for anything beyond, too");
-    struct Fixed(Interval);
-    impl TrueTime for Fixed {
-        fn now(&self) -> Result<Interval, ClockError> {
-            Ok(self.0)
-        }
-    }
-    assert_eq!(end.possibly_passed(&Fixed(beyond)), Ok(true));
-    assert_eq!(end.definitely_passed(&Fixed(Interval::from(Timestamp::MAX))), Ok(false));
-    assert_eq!(Deadline::within(&Fixed(beyond), ms(1)), Ok(end));
+    assert!(end.left_at(&beyond).is_err(), "MAX stands for all later times, too");
+    let clock = ManualClock::new(beyond);
+    assert_eq!(end.possibly_passed(&clock), Ok(true));
+    assert_eq!(Deadline::within(&clock, ms(1)), Ok(end));
+    clock.set(Interval::from(Timestamp::MAX));
+    assert_eq!(end.definitely_passed(&clock), Ok(false));
 }
 
 #[test]
@@ -123,7 +110,7 @@ fn deadline_texts_that_are_refused() {
     ];
     for text in texts {
         let error = text.parse::<Deadline>().expect_err(text);
-        assert!(matches!(error, DeadlineError::NotADeadline { .. }), "{text:?}");
+        assert!(matches!(error, TimeoutError::NotADeadline { .. }), "{text:?}");
         assert!(!error.is_transient() && error.to_string().contains("tai:"));
     }
 }
@@ -132,7 +119,7 @@ fn deadline_texts_that_are_refused() {
 fn key_texts_that_are_refused_and_the_one_that_is_written() {
     let key = IdempotencyKey::from_bits(0xab);
     assert_eq!(key.to_string(), "000000000000000000000000000000ab");
-    let upper: Result<IdempotencyKey, KeyError> = "000000000000000000000000000000AB".parse();
+    let upper: Result<IdempotencyKey, TimeoutError> = "000000000000000000000000000000AB".parse();
     assert_eq!(upper.expect("either case"), key);
     assert_eq!(IdempotencyKey::from_bytes(key.to_bytes()), key);
     assert_eq!(key.to_bytes()[15], 0xab);
@@ -148,7 +135,7 @@ fn key_texts_that_are_refused_and_the_one_that_is_written() {
     ];
     for text in texts {
         let error = text.parse::<IdempotencyKey>().expect_err(text);
-        assert!(matches!(error, KeyError::NotAKey { .. }) && !error.is_transient(), "{text:?}");
+        assert!(matches!(error, TimeoutError::NotAKey { .. }) && !error.is_transient(), "{text:?}");
     }
 }
 
@@ -208,27 +195,27 @@ fn retries_end_with_the_attempts_or_the_time() {
     let mut retries = backoff.attempts(3).retries(9);
     assert!(retries.next_delay().is_ok() && retries.next_delay().is_ok());
     let end = retries.next_delay().expect_err("three were made");
-    assert_eq!(end, GiveUp::NoAttemptsLeft { attempts: 3 });
+    assert_eq!(end, RetryError::NoAttemptsLeft { attempts: 3 });
     assert!(!end.is_transient());
     assert!(backoff.attempts(0).retries(9).next_delay().is_err(), "0 is taken as 1");
 
-    let clock = Shown::new(0, 10);
+    let clock = clock(0, 10);
     let deadline = Deadline::at(at(110));
     let mut retries = backoff.retries(9);
     for (now, needed, ends) in [(10, 50, false), (60, 50, false), (61, 50, true), (110, 0, true)] {
-        clock.0.set(Some((0, now)));
+        clock.set(span(0, now));
         let next = retries.next_before(&clock, deadline, ms(needed));
         match next {
             Ok(delay) => assert!(!ends && delay + ms(needed) <= ms(110 - now as u64)),
             Err(reason) => {
                 let left = ms(110 - now as u64);
-                assert_eq!(reason, GiveUp::NoTimeLeft { left, needed: ms(needed) });
+                assert_eq!(reason, RetryError::NoTimeLeft { left, needed: ms(needed) });
                 assert!(ends);
             }
         }
     }
-    assert!(matches!(Backoff::new(ms(0), ms(1)), Err(LimitError::Zero { .. })));
-    assert!(matches!(Backoff::new(ms(2), ms(1)), Err(LimitError::OutOfOrder { .. })));
+    assert!(matches!(Backoff::new(ms(0), ms(1)), Err(TimeoutError::Zero { .. })));
+    assert!(matches!(Backoff::new(ms(2), ms(1)), Err(TimeoutError::OutOfOrder { .. })));
 }
 
 proptest! {
@@ -254,7 +241,7 @@ proptest! {
         let cap = base.saturating_add(Duration::from_secs(wider));
         let jitter = if decorrelated { Jitter::Decorrelated } else { Jitter::Full };
         let mut retries = Backoff::new(base, cap).expect("in order").jitter(jitter).retries(seed);
-        let clock = Shown::new(0, 0);
+        let clock = clock(0, 0);
         for _ in 0..40 {
             match retries.next_before(&clock, Deadline::at(at(left)), ms(needed)) {
                 Ok(delay) => prop_assert!(delay + ms(needed) <= ms(left as u64)),

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use truechimer::timeout::{EwmaLimits, EwmaTimeout, PhiDetector, PhiLimits, Rto, RtoLimits};
+use truechimer::timeout::{EwmaSettings, EwmaTimeout, PhiDetector, PhiSettings, Rto, RtoSettings};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -52,7 +52,7 @@ fn delay(shape: &str, i: usize, now: f64, random: &mut Random) -> Option<f64> {
     }
 }
 
-/// What waits for an answer.
+/// A rule for how long to wait for an answer.
 trait Waits {
     fn timeout(&self) -> Duration;
     fn answered(&mut self, after: Duration, attempts: u32);
@@ -138,8 +138,8 @@ const SHAPES: [&str; 5] = ["steady", "heavy-tailed", "step change", "burst loss"
 
 /// In the order of the table's columns: fixed 100 ms, fixed 1 s, RTO, EWMA.
 fn tallies(shape: &str) -> [Tally; 4] {
-    let rto = || Rto::new(RtoLimits::DATACENTER).expect("its own limits");
-    let ewma = || EwmaTimeout::new(EwmaLimits::default()).expect("the defaults");
+    let rto = || Rto::new(RtoSettings::DATACENTER).expect("its own limits");
+    let ewma = || EwmaTimeout::new(EwmaSettings::default()).expect("the defaults");
     [
         run(shape, &mut Fixed(ms(100))),
         run(shape, &mut Fixed(ms(1_000))),
@@ -214,20 +214,20 @@ fn gaps(shape: &str) -> Vec<(f64, f64)> {
     (0..COUNT).map(&mut gap).collect()
 }
 
-/// Convictions of a live peer, and after which silence a dead one is convicted in the end, ms.
+/// False suspicions of a live peer, and the silence after which a dead one is suspected, ms.
 #[derive(Clone, Copy, Debug)]
-struct Convictions {
+struct Suspicions {
     wrong: usize,
     dead_after: f64,
 }
 
-fn fixed(gaps: &[(f64, f64)], timeout: f64) -> Convictions {
+fn fixed(gaps: &[(f64, f64)], timeout: f64) -> Suspicions {
     let wrong = gaps.iter().filter(|(gap, _)| *gap >= timeout).count();
-    Convictions { wrong, dead_after: timeout }
+    Suspicions { wrong, dead_after: timeout }
 }
 
-fn accrual(gaps: &[(f64, f64)], discount: bool) -> Convictions {
-    let mut peer = PhiDetector::new(PhiLimits::default(), ms(0)).expect("the defaults");
+fn accrual(gaps: &[(f64, f64)], discount: bool) -> Suspicions {
+    let mut peer = PhiDetector::new(PhiSettings::default(), ms(0)).expect("the defaults");
     let (mut now, mut wrong) = (Duration::ZERO, 0);
     for &(gap, pause) in gaps {
         now += Duration::from_secs_f64(gap / 1e3);
@@ -239,10 +239,10 @@ fn accrual(gaps: &[(f64, f64)], discount: bool) -> Convictions {
     }
     let dead_after = peer.suspects_after();
     assert!(peer.is_suspected(now + dead_after));
-    Convictions { wrong, dead_after: dead_after.as_secs_f64() * 1e3 }
+    Suspicions { wrong, dead_after: dead_after.as_secs_f64() * 1e3 }
 }
 
-fn convictions(shape: &str) -> [Convictions; 4] {
+fn suspicions(shape: &str) -> [Suspicions; 4] {
     let gaps = gaps(shape);
     [fixed(&gaps, 2_000.0), fixed(&gaps, 10_000.0), accrual(&gaps, true), accrual(&gaps, false)]
 }
@@ -250,35 +250,37 @@ fn convictions(shape: &str) -> [Convictions; 4] {
 #[test]
 fn suspicion_beside_fixed_timeouts() {
     println!("\n{COUNT} heartbeats of a live peer, about one a second, threshold 8;");
-    println!("wrong: convictions; dead after: the silence that convicts a dead one (ms)\n");
+    println!(
+        "wrong: suspicions; dead after: the silence after which a dead peer is suspected (ms)\n"
+    );
     println!("{:<13}{:>16}{:>8}{:>12}", "shape", "detector", "wrong", "dead after");
     for shape in SHAPES {
         let names = ["2 s", "10 s", "phi", "phi, no discount"];
-        for (name, c) in names.iter().zip(convictions(shape)) {
+        for (name, c) in names.iter().zip(suspicions(shape)) {
             println!("{shape:<13}{name:>16}{:>8}{:>12.0}", c.wrong, c.dead_after);
         }
     }
 
-    let [short, long, phi, _] = convictions("steady");
+    let [short, long, phi, _] = suspicions("steady");
     assert_eq!((short.wrong, long.wrong, phi.wrong), (0, 0, 0));
     assert!(phi.dead_after < 2_000.0, "sooner than either: {phi:?}");
 
     // A limit: the normal distribution underrates a heavy tail, so phi 8 is not one in 10^8 here.
-    let [_, _, phi, _] = convictions("heavy-tailed");
+    let [_, _, phi, _] = suspicions("heavy-tailed");
     let as_soon = fixed(&gaps("heavy-tailed"), phi.dead_after);
     assert!(phi.wrong > 0 && phi.wrong < COUNT / 50, "{phi:?}");
     assert!(phi.wrong < as_soon.wrong * 3 / 2, "as a fixed timeout of that length: {as_soon:?}");
 
-    let [short, _, phi, _] = convictions("step change");
-    assert_eq!(short.wrong, COUNT / 2, "convicted at every heartbeat for ever");
+    let [short, _, phi, _] = suspicions("step change");
+    assert_eq!(short.wrong, COUNT / 2, "suspected at every heartbeat for ever");
     assert!(phi.wrong < COUNT / 10, "learned: {phi:?}");
 
-    let [short, _, phi, _] = convictions("burst loss");
+    let [short, _, phi, _] = suspicions("burst loss");
     assert!(phi.wrong <= short.wrong, "{phi:?}");
 
-    let [short, long, phi, blind] = convictions("local pause");
-    assert_eq!(phi.wrong, 0, "our pauses convict nobody");
+    let [short, long, phi, blind] = suspicions("local pause");
+    assert_eq!(phi.wrong, 0, "our pauses raise no suspicion");
     assert_eq!((short.wrong, long.wrong), (COUNT / 100, COUNT / 100));
-    assert!(blind.wrong > 0, "the broken variant convicts, and from then on is slow");
+    assert!(blind.wrong > 0, "the broken variant suspects it, and is slow from then on");
     assert!(phi.dead_after < 2_000.0 && blind.dead_after > phi.dead_after, "{phi:?}, {blind:?}");
 }

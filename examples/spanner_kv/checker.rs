@@ -1,10 +1,10 @@
-//! [`check`]: is there one order of all transactions that explains everything, and that
-//! respects time? That is strict serialisability, and what Spanner calls external consistency.
+//! [`check`]: whether one order of all transactions explains every read and respects time.
+//! This is strict serialisability, which Spanner calls external consistency.
 //!
-//! In general that is NP-complete (Papadimitriou 1979), since the order in which the
-//! versions of a register came about has to be guessed. Here it need not be: every value
-//! names its writer, and every writer has read what it overwrites. So the versions of each
-//! register form a chain, and what is left is a graph:
+//! In general the question is NP-complete (Papadimitriou 1979), because the order of a
+//! register's versions has to be guessed. Here it is known: every value names its writer,
+//! and every writer has read the version that it overwrites. So the versions of each
+//! register form a chain, and the rest is a graph:
 //!
 //! | edge | when |
 //! |---|---|
@@ -14,13 +14,13 @@
 //! | earlier → later | the first was acknowledged before the second began (`rt`) |
 //!
 //! The history is strictly serialisable exactly if this graph has no cycle (Adya 1999; the
-//! same idea is in Kingsbury and Alvaro, "Elle", 2020). The `rt` edges would be quadratic
-//! in number. They are drawn through one node for each acknowledgement, in a chain, so all
-//! of it is linear.
+//! same idea is in Kingsbury and Alvaro, "Elle", 2020). There would be quadratically many
+//! `rt` edges. So they lead through a chain with one node for each acknowledgement, and the
+//! graph is linear in size.
 //!
 //! A read of the past does not claim to see what was acknowledged before it began, so no
-//! `rt` edge leads to it; and it has to be exact: it sees the last version whose timestamp
-//! is at or below its moment, and no other.
+//! `rt` edge leads to it. But it has to be exact: it must see the last version whose
+//! timestamp is at or below its moment.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -32,13 +32,13 @@ use super::layout::{Key, Txn};
 /// Why a history is not strictly serialisable.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Violation {
-    /// Each comes before the next, and the last before the first.
+    /// Each transaction comes before the next, and the last before the first.
     Cycle(Vec<(Txn, Edge)>),
-    /// Two have overwritten the same version: the first one's write is lost.
+    /// Two transactions overwrote the same version, so the write of the first is lost.
     LostUpdate { key: Key, version: Txn, writers: [Txn; 2] },
-    /// A value was seen that was never written for good.
+    /// A value was read that no committed transaction wrote.
     Phantom { key: Key, reader: Txn, writer: Txn },
-    /// A snapshot was not that of its moment.
+    /// A snapshot read did not see the values of its moment.
     WrongSnapshot { key: Key, reader: Txn, saw: Txn, instead_of: Txn },
 }
 
@@ -52,7 +52,7 @@ pub enum Edge {
 }
 
 impl Violation {
-    /// The transactions that it is about.
+    /// The transactions involved.
     pub fn transactions(&self) -> Vec<Txn> {
         let all = match self {
             Violation::Cycle(cycle) => cycle.iter().map(|&(txn, _)| txn).collect(),
@@ -65,39 +65,39 @@ impl Violation {
         all.into_iter().filter(|&txn| txn != Txn::NOBODY).collect()
     }
 
-    /// One line for each step of the argument.
+    /// The proof, with one line for each step.
     pub fn argument(&self) -> Vec<String> {
         match self {
             Violation::Cycle(cycle) => {
                 let next = cycle.iter().cycle().skip(1).map(|&(txn, _)| txn);
-                cycle.iter().zip(next).map(|(&(txn, edge), next)| edge.says(txn, next)).collect()
+                cycle.iter().zip(next).map(|(&(txn, edge), next)| edge.explain(txn, next)).collect()
             }
             Violation::LostUpdate { key, version, writers: [a, b] } => {
                 vec![format!(
-                    "{a} and {b} have both read k{key} as {version} left it, and written it"
+                    "{a} and {b} both read k{key} as {version} wrote it, and then wrote it"
                 )]
             }
             Violation::Phantom { key, reader, writer } => {
                 vec![format!(
-                    "{reader} saw k{key} as {writer} wrote it, and {writer} did not commit"
+                    "{reader} read k{key} as {writer} wrote it, but {writer} did not commit"
                 )]
             }
             Violation::WrongSnapshot { key, reader, saw, instead_of } => vec![format!(
-                "at the moment that {reader} read, k{key} was as {instead_of} left it, and it saw {saw}"
+                "at the moment of {reader}'s snapshot, k{key} had the value of {instead_of}, but it read {saw}"
             )],
         }
     }
 }
 
 impl Edge {
-    fn says(self, a: Txn, b: Txn) -> String {
+    fn explain(self, a: Txn, b: Txn) -> String {
         match self {
             Edge::Overwrites(key) => format!("{a} is before {b}, which overwrote its k{key}"),
             Edge::IsRead(key) => format!("{a} is before {b}, which saw its k{key}"),
             Edge::IsOverwritten(key) => {
-                format!("{a} is before {b}, which wrote k{key}: {a} did not see that")
+                format!("{a} is before {b}, which wrote k{key}, because {a} did not see that")
             }
-            Edge::IsEarlier => format!("{a} is before {b}: it had ended when {b} began"),
+            Edge::IsEarlier => format!("{a} is before {b}, because it had ended when {b} began"),
         }
     }
 }
@@ -111,21 +111,21 @@ pub fn check(history: &History) -> Result<(), Violation> {
     }
 }
 
-/// The transactions that happened, and the chain of versions of each register.
+/// The transactions that happened, with the chain of versions of each register.
 struct Known<'h> {
     operations: Vec<&'h Operation>,
     index: HashMap<Txn, usize>,
-    /// Who overwrote which version of which register.
+    /// The transaction that overwrote each version of each register.
     next: HashMap<(Key, Txn), Txn>,
 }
 
 impl<'h> Known<'h> {
     fn of(history: &'h History) -> Result<Known<'h>, Violation> {
-        // Whose client was told nothing has happened if somebody has seen it.
+        // A transaction without an answer has happened if another transaction read its value.
         let mut happened: Vec<&Operation> = Vec::new();
         let mut seen: HashSet<Txn> = HashSet::new();
-        let told = |o: &&Operation| matches!(o.end, End::Committed(_) | End::Read);
-        let mut todo: Vec<&Operation> = history.operations().iter().filter(told).collect();
+        let is_answered = |o: &&Operation| matches!(o.end, End::Committed(_) | End::Read);
+        let mut todo: Vec<&Operation> = history.operations().iter().filter(is_answered).collect();
         seen.extend(todo.iter().map(|operation| operation.txn));
         while let Some(operation) = todo.pop() {
             for &(key, writer) in &operation.reads {
@@ -158,7 +158,7 @@ impl<'h> Known<'h> {
         Ok(known)
     }
 
-    /// Whoever is named as a writer of a register has written it, and is another.
+    /// Checks that each named writer of a register wrote it, and is another transaction.
     fn check_writers(&self) -> Result<(), Violation> {
         for operation in &self.operations {
             for &(key, writer) in operation.reads.iter().filter(|r| r.1 != Txn::NOBODY) {
@@ -180,7 +180,7 @@ impl<'h> Known<'h> {
             let (Kind::Stale(at) | Kind::Reading(at)) = operation.kind else { continue };
             for &(key, saw) in &operation.reads {
                 let reader = operation.txn;
-                // Of a writer whose client was told nothing the timestamp is not known; it
+                // The timestamp of a writer whose client got no answer is not known, but it
                 // lies between those of its neighbours in the chain.
                 let before = self.first_stamp(saw, stamp, |txn| self.version_before(key, txn));
                 if before.is_some_and(|before| before > at) {
@@ -198,7 +198,8 @@ impl<'h> Known<'h> {
         Ok(())
     }
 
-    /// The timestamp of `txn`, or of the first after it on this way along a chain that has one.
+    /// The timestamp of `txn`, or of the next transaction along the chain that has one. `step`
+    /// gives the direction.
     fn first_stamp(
         &self,
         txn: Txn,
@@ -214,7 +215,7 @@ impl<'h> Known<'h> {
     }
 }
 
-/// Transactions, and after them a node for each acknowledgement.
+/// A graph of the transactions, followed by a node for each acknowledgement.
 struct Graph<'k> {
     known: &'k Known<'k>,
     edges: Vec<Vec<(u32, Edge)>>,
@@ -268,36 +269,41 @@ impl<'k> Graph<'k> {
         }
     }
 
-    /// A cycle of few transactions, to be read by people: the smallest of those that were
-    /// found from the first transactions of each knot.
+    /// A cycle with few transactions, for people to read. It is the smallest one found from the
+    /// first transactions of the strongly connected components.
     fn short_cycle(&self) -> Option<Vec<(Txn, Edge)>> {
-        const TRIED: usize = 400;
-        let knots = self.knots();
+        const STARTS: usize = 400;
+        let components = self.strongly_connected_components();
         let is_transaction = |&node: &u32| (node as usize) < self.known.operations.len();
-        let mut members = vec![u32::MAX; self.edges.len()];
-        for (knot, nodes) in knots.iter().enumerate() {
+        let mut component_of = vec![u32::MAX; self.edges.len()];
+        for (component, nodes) in components.iter().enumerate() {
             for &node in nodes {
-                members[node as usize] = knot as u32;
+                component_of[node as usize] = component as u32;
             }
         }
-        let starts = knots.iter().flat_map(|nodes| nodes.iter().copied().filter(is_transaction));
-        let cycles = starts.take(TRIED).filter_map(|start| self.cycle_through(start, &members));
+        let starts =
+            components.iter().flat_map(|nodes| nodes.iter().copied().filter(is_transaction));
+        let cycles =
+            starts.take(STARTS).filter_map(|start| self.cycle_through(start, &component_of));
         cycles.min_by_key(Vec::len)
     }
 
-    /// A short way from `start` back to it: breadth first, where a step in time costs nothing.
-    fn cycle_through(&self, start: u32, members: &[u32]) -> Option<Vec<(Txn, Edge)>> {
+    /// A short path from `start` back to itself. The search is breadth first, and edges between
+    /// acknowledgements cost nothing.
+    fn cycle_through(&self, start: u32, component_of: &[u32]) -> Option<Vec<(Txn, Edge)>> {
         let count = self.known.operations.len();
         let mut from: HashMap<u32, (u32, Edge)> = HashMap::new();
         let mut queue = VecDeque::from([start]);
         while let Some(node) = queue.pop_front() {
             for &(next, edge) in &self.edges[node as usize] {
-                if members[next as usize] != members[start as usize] || from.contains_key(&next) {
+                if component_of[next as usize] != component_of[start as usize]
+                    || from.contains_key(&next)
+                {
                     continue;
                 }
                 from.insert(next, (node, edge));
                 if next == start {
-                    return Some(self.way_back(start, &from));
+                    return Some(self.path_back(start, &from));
                 }
                 let is_time = next as usize >= count;
                 if is_time { queue.push_front(next) } else { queue.push_back(next) }
@@ -306,29 +312,29 @@ impl<'k> Graph<'k> {
         None
     }
 
-    fn way_back(&self, start: u32, from: &HashMap<u32, (u32, Edge)>) -> Vec<(Txn, Edge)> {
-        let mut way = Vec::new();
+    fn path_back(&self, start: u32, from: &HashMap<u32, (u32, Edge)>) -> Vec<(Txn, Edge)> {
+        let mut path = Vec::new();
         let mut node = start;
         loop {
             let (before, edge) = from[&node];
             if let Some(operation) = self.known.operations.get(before as usize) {
-                way.push((operation.txn, edge));
+                path.push((operation.txn, edge));
             }
             if before == start {
-                way.reverse();
-                return way;
+                path.reverse();
+                return path;
             }
             node = before;
         }
     }
 
     /// All strongly connected components of more than one node (Tarjan 1972, without recursion).
-    fn knots(&self) -> Vec<Vec<u32>> {
+    fn strongly_connected_components(&self) -> Vec<Vec<u32>> {
         const NEW: u32 = u32::MAX;
         let count = self.edges.len();
         let (mut order, mut low) = (vec![NEW; count], vec![0_u32; count]);
         let (mut on_stack, mut stack) = (vec![false; count], Vec::new());
-        let (mut knots, mut visited) = (Vec::new(), 0);
+        let (mut components, mut visited) = (Vec::new(), 0);
         for root in 0..count as u32 {
             if order[root as usize] != NEW {
                 continue;
@@ -344,7 +350,7 @@ impl<'k> Graph<'k> {
                 }
                 if let Some(&(next, _)) = self.edges[at].get(*edge) {
                     *edge += 1;
-                    // The node is entered once: its first edge may lead to a new node.
+                    // An unvisited node is entered now. This node continues with its next edge later.
                     if order[next as usize] == NEW {
                         path.push((next, 0));
                     } else if on_stack[next as usize] {
@@ -357,15 +363,15 @@ impl<'k> Graph<'k> {
                     low[parent as usize] = low[parent as usize].min(low[at]);
                 }
                 if low[at] == order[at] {
-                    let first = stack.iter().rposition(|&n| n == node).expect("it is on it");
-                    let knot = stack.split_off(first);
-                    knot.iter().for_each(|&n| on_stack[n as usize] = false);
-                    if knot.len() > 1 {
-                        knots.push(knot);
+                    let first = stack.iter().rposition(|&n| n == node).expect("it is on the stack");
+                    let component = stack.split_off(first);
+                    component.iter().for_each(|&n| on_stack[n as usize] = false);
+                    if component.len() > 1 {
+                        components.push(component);
                     }
                 }
             }
         }
-        knots
+        components
     }
 }

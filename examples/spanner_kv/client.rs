@@ -1,8 +1,8 @@
-//! [`Client`]: some sessions, each of which runs one transaction after the other.
+//! [`Client`]: several sessions, each of which runs one transaction after the other.
 //!
-//! A writing transaction reads under locks, then commits. A reading one takes its own
-//! clock's `latest` as the moment to read at: everything that was acknowledged before it
-//! began is at or below that. A stale one takes a moment that is certainly past, and asks
+//! A writing transaction reads under locks, then commits. A reading transaction reads at its
+//! own clock's `latest`, because everything that was acknowledged before it began is at or
+//! below that moment. A stale transaction reads at a moment that has certainly passed, from
 //! any replica.
 
 use std::collections::{BTreeMap, HashMap};
@@ -20,7 +20,7 @@ pub struct Client {
     settings: Rc<Settings>,
     transactions: u32,
     sessions: Vec<Session>,
-    /// Who led when this client last heard of it.
+    /// The leader of each shard, as far as this client knows.
     leaders: HashMap<Shard, NodeId>,
 }
 
@@ -29,7 +29,7 @@ struct Session {
     txn: Option<Txn>,
     stage: Stage,
     tries: u32,
-    /// Timers of an earlier stage are void.
+    /// Numbers the timers, so that the timer of an earlier stage is ignored.
     timer: u32,
 }
 
@@ -44,23 +44,24 @@ struct Keys {
 enum Stage {
     #[default]
     Idle,
-    /// Waits for the locks of these shards; has those.
+    /// Waits for the locks of the shards in `parts`, and has those in `locks`.
     Locking {
         parts: BTreeMap<Shard, Keys>,
         locks: BTreeMap<Shard, (LockId, NodeId)>,
         values: Vec<(Key, Txn)>,
     },
-    /// Waits for the coordinator.
+    /// Waits for the coordinator's answer.
     Committing { coordinator: Shard },
-    /// Waits for these shards.
+    /// Waits for the values of the shards in `parts`.
     Reading { at: Timestamp, parts: BTreeMap<Shard, Keys>, values: Vec<(Key, Txn)>, stale: bool },
 }
 
-const PATIENCE: Duration = Duration::from_millis(20);
-/// After so many times its patience a client gives up.
-const TRIES: u32 = 100;
-/// A read of the past is of this long ago, at most.
-const PAST: Duration = Duration::from_millis(200);
+/// How long a client waits for an answer before it asks again.
+const REQUEST_TIMEOUT: Duration = Duration::from_millis(20);
+/// After so many timeouts a client gives up.
+const MAX_TRIES: u32 = 100;
+/// How long ago the moment of a stale read is, at most.
+const MAX_STALENESS: Duration = Duration::from_millis(200);
 
 impl Client {
     pub fn new(settings: Rc<Settings>, env: &mut Env<'_, Message>) -> Client {
@@ -80,7 +81,7 @@ impl Client {
             return;
         }
         session.tries += 1;
-        let given_up = session.tries > TRIES;
+        let given_up = session.tries > MAX_TRIES;
         match &session.stage {
             Stage::Idle => self.begin(env, at),
             Stage::Locking { .. } => self.give_up(env, at),
@@ -92,7 +93,7 @@ impl Client {
                         env.send(node, Message::Ask { txn });
                     }
                 }
-                self.set_timer(env, at, PATIENCE);
+                self.set_timer(env, at, REQUEST_TIMEOUT);
             }
             Stage::Reading { .. } => self.read(env, at),
         }
@@ -107,16 +108,16 @@ impl Client {
     /// Begins the next transaction of a session.
     fn begin(&mut self, env: &mut Env<'_, Message>, at: usize) {
         let work = self.settings.work;
-        // A clock that is not set yet, or not any more: later.
-        let Ok(now) = env.clock().now() else { return self.set_timer(env, at, PATIENCE) };
+        // Without a reading of the clock, try again later.
+        let Ok(now) = env.clock().now() else { return self.set_timer(env, at, REQUEST_TIMEOUT) };
         if now.earliest() > BEGAN.saturating_add(work.until) {
             return;
         }
-        // Who only reads is not held up by a leader that cannot commit any more.
+        // Every second client only reads, so that a leader that cannot commit does not block it.
         let writes = env.me().0 % 2 == 0 && env.random().chance(work.writing);
         let stale = !writes && env.random().chance(work.stale);
         let parts = self.draw_keys(env, writes);
-        let past = env.random().duration(Duration::ZERO, PAST);
+        let past = env.random().duration(Duration::ZERO, MAX_STALENESS);
         let kind = match (writes, stale) {
             (true, _) => Kind::Writing,
             (_, false) => Kind::Reading(now.latest()),
@@ -139,7 +140,7 @@ impl Client {
         }
     }
 
-    /// Some registers, by their shards. A transaction that writes writes at least one of them.
+    /// Draws random registers, grouped by shard. A writing transaction writes at least one of them.
     fn draw_keys(&self, env: &mut Env<'_, Message>, writes: bool) -> BTreeMap<Shard, Keys> {
         let Settings { work, layout, .. } = &*self.settings;
         let width = 1 + env.random().below(u64::from(work.width)) as usize;
@@ -159,7 +160,7 @@ impl Client {
         parts
     }
 
-    /// Asks every shard for the locks of a writing transaction.
+    /// Requests the locks of a writing transaction from every shard.
     fn lock(
         &mut self,
         env: &mut Env<'_, Message>,
@@ -173,10 +174,10 @@ impl Client {
             let leader = self.leader(env, shard);
             env.send(leader, Message::Lock { txn, reads, writes });
         }
-        self.set_timer(env, at, PATIENCE * 2);
+        self.set_timer(env, at, REQUEST_TIMEOUT * 2);
     }
 
-    /// Asks for what a reading transaction has not got yet.
+    /// Requests the values that a reading transaction does not have yet.
     fn read(&mut self, env: &mut Env<'_, Message>, at: usize) {
         let Session { txn: Some(txn), stage, tries, .. } = &self.sessions[at] else { return };
         let Stage::Reading { at: t, parts, stale, .. } = stage else { return };
@@ -189,13 +190,14 @@ impl Client {
             };
             env.send(to, Message::Snapshot { txn, at: t, keys });
         }
-        self.set_timer(env, at, PATIENCE);
+        self.set_timer(env, at, REQUEST_TIMEOUT);
     }
 
-    /// Who leads a shard, as far as this client knows. Now and then it looks whether that has changed.
+    /// The leader of a shard, as far as this client knows. Now and then it tries any replica, to
+    /// notice a change.
     fn leader(&mut self, env: &mut Env<'_, Message>, shard: Shard) -> NodeId {
-        let looks = env.random().chance(100_000);
-        let known = self.leaders.get(&shard).copied().filter(|_| !looks);
+        let tries_another = env.random().chance(100_000);
+        let known = self.leaders.get(&shard).copied().filter(|_| !tries_another);
         known.unwrap_or_else(|| self.any_replica(env, shard))
     }
 
@@ -243,7 +245,7 @@ impl Client {
         }
     }
 
-    /// The session that this transaction is under way in.
+    /// The session that runs this transaction.
     fn session(&self, txn: Txn) -> Option<usize> {
         self.sessions.iter().position(|session| session.txn == Some(txn))
     }
@@ -284,7 +286,7 @@ impl Client {
             let commit = Commit { txn, lock, coordinator, coordinator_at, participants, writes };
             env.send(leader, Message::Commit(Box::new(commit)));
         }
-        self.set_timer(env, at, PATIENCE);
+        self.set_timer(env, at, REQUEST_TIMEOUT);
     }
 
     fn values(
@@ -307,7 +309,7 @@ impl Client {
         }
     }
 
-    /// A replica does not lead its shard.
+    /// Reacts to a replica that does not lead its shard.
     fn look_elsewhere(
         &mut self,
         env: &mut Env<'_, Message>,
@@ -321,13 +323,13 @@ impl Client {
         };
         match self.sessions[at].stage {
             Stage::Locking { .. } => self.give_up(env, at),
-            // Not at once: it may be that nobody leads.
-            Stage::Reading { .. } => self.set_timer(env, at, PATIENCE / 10),
+            // Wait a little, because there may be no leader at the moment.
+            Stage::Reading { .. } => self.set_timer(env, at, REQUEST_TIMEOUT / 10),
             _ => {}
         }
     }
 
-    /// Gives back the locks of a transaction that has not asked to commit.
+    /// Gives up a transaction that has not tried to commit, and releases its locks.
     fn give_up(&mut self, env: &mut Env<'_, Message>, at: usize) {
         let Session { txn: Some(txn), stage, .. } = &self.sessions[at] else { return };
         let Stage::Locking { parts, locks, .. } = stage else { return };
@@ -354,9 +356,7 @@ impl Client {
                 End::Read => env.log(format!("{txn} ends: saw {what}")),
                 End::Committed(_) => env.log(format!("{txn} is acknowledged to its client")),
                 End::Aborted => env.log(format!("{txn} is aborted")),
-                End::Unknown => {
-                    env.log(format!("{txn} is given up: nobody tells what became of it"))
-                }
+                End::Unknown => env.log(format!("{txn} is given up, because no answer came")),
             }
         }
         self.sessions[at].tries = 0;

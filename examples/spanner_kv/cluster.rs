@@ -1,23 +1,23 @@
-//! [`Plan`]: a cluster and its day, from one seed.
+//! [`Plan`]: a cluster and the faults of its day, from one seed.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
 use truechimer::sim::{
-    Daemon, Env, Fault, Link, Machine, Node, NodeId, Oscillator, Random, Reference, Sabotage, World,
+    Daemon, Env, Fault, Link, Machine, Node, NodeId, Oscillator, Random, Reference, World,
 };
 
 use super::client::Client;
 use super::history::History;
-use super::keeper::Keeper;
 use super::layout::{BEGAN, Broken, Layout, Role, Settings, Watch, Work};
+use super::lock_service::LockService;
 use super::message::Message;
 use super::replica::Replica;
 
 /// The process on a node.
 pub enum Process {
-    Keeper(Keeper),
+    LockService(LockService),
     Replica(Box<Replica>),
     Client(Client),
 }
@@ -27,7 +27,7 @@ impl Node for Process {
 
     fn receive(&mut self, env: &mut Env<'_, Message>, from: NodeId, message: Message) {
         match self {
-            Process::Keeper(keeper) => keeper.receive(env, from, message),
+            Process::LockService(lock_service) => lock_service.receive(env, from, message),
             Process::Replica(replica) => replica.receive(env, from, message),
             Process::Client(client) => client.receive(env, from, message),
         }
@@ -35,17 +35,17 @@ impl Node for Process {
 
     fn timer(&mut self, env: &mut Env<'_, Message>, timer: u64) {
         match self {
-            Process::Keeper(keeper) => keeper.timer(env),
+            Process::LockService(lock_service) => lock_service.timer(env),
             Process::Replica(replica) => replica.timer(env, timer),
             Process::Client(client) => client.timer(env, timer),
         }
     }
 }
 
-/// Faults that belong together: a cut, and when it is healed.
+/// Faults that belong together, for example a cut and its healing.
 pub type Trouble = Vec<(Duration, Fault)>;
 
-/// A cluster, its work, and what happens to it.
+/// A cluster, its work, and its faults.
 #[derive(Clone)]
 pub struct Plan {
     pub seed: u64,
@@ -55,20 +55,20 @@ pub struct Plan {
     pub link: Link,
     /// The source of each node's time.
     pub clocks: Clocks,
-    /// Each with what belongs to it, and ends it.
+    /// The faults, each with the one that ends it.
     pub faults: Vec<Trouble>,
-    /// So often in a million a process loses the processor before its messages leave, for up
-    /// to so long.
+    /// How often in a million a process loses the processor before its messages leave, and for
+    /// how long at most.
     pub stalls: Option<(u32, Duration)>,
     pub broken: Option<Broken>,
 }
 
-/// What the clocks of a cluster rest on.
+/// The time sources of a cluster.
 #[derive(Clone, Copy, Debug)]
 pub enum Clocks {
     /// Each machine has a source of its own quality: widths from 0.1 to 100 ms.
     Mixed,
-    /// All have the same, so many nanoseconds wide: a reading is once to twice as wide.
+    /// All machines have a source of this width in nanoseconds. A reading is up to twice as wide.
     Alike(u64),
 }
 
@@ -77,9 +77,10 @@ const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
 
 impl Plan {
-    /// Two shards of three replicas, some clients, and eight bad seconds.
+    /// Two shards of three replicas, some clients, and several seconds with faults.
     pub fn random(seed: u64, broken: Option<Broken>) -> Plan {
-        let layout = Layout { keepers: 1, shards: 2, replicas: 3, clients: 20, keys_per_shard: 8 };
+        let layout =
+            Layout { lock_services: 1, shards: 2, replicas: 3, clients: 20, keys_per_shard: 8 };
         let work = Work {
             from: 5 * SECOND,
             until: 11 * SECOND,
@@ -103,10 +104,15 @@ impl Plan {
         }
     }
 
-    /// A thousand nodes, and what happens to some of them.
+    /// A thousand nodes, with faults on some of them.
     pub fn large(seed: u64) -> Plan {
-        let layout =
-            Layout { keepers: 10, shards: 240, replicas: 3, clients: 270, keys_per_shard: 64 };
+        let layout = Layout {
+            lock_services: 10,
+            shards: 240,
+            replicas: 3,
+            clients: 270,
+            keys_per_shard: 64,
+        };
         let work = Work {
             from: 5 * SECOND,
             until: 600 * SECOND,
@@ -117,7 +123,7 @@ impl Plan {
             width: 3,
         };
         let mut random = Random::new(seed, 1);
-        // The first half minute of it: by then it is done.
+        // All faults come in the first half minute.
         let soon = Work { until: 35 * SECOND, ..work };
         let faults = (0..6).flat_map(|_| faults(&mut random, &layout, &soon)).collect();
         let link = Link::heavy_tailed(MS / 10).losing(1_000).doubling(1_000);
@@ -134,7 +140,7 @@ impl Plan {
         }
     }
 
-    /// Runs it until so many transactions are done.
+    /// Runs until so many transactions are done.
     pub fn run_until_done(&self, transactions: u64) -> (World<Process>, Rc<RefCell<History>>) {
         let (mut world, history) = self.world(Watch::Nothing);
         while history.borrow().count().done() < transactions && world.elapsed() < self.work.until {
@@ -143,7 +149,7 @@ impl Plan {
         (world, history)
     }
 
-    /// Runs it to its end, and gives the time that its nodes need to come to rest.
+    /// Runs to the end of the work, and for the time that the nodes need to finish.
     pub fn run(&self, watch: Watch) -> (World<Process>, Rc<RefCell<History>>) {
         let (mut world, history) = self.world(watch);
         world.run_until(BEGAN.saturating_add(self.work.until + 3 * SECOND));
@@ -161,7 +167,7 @@ impl Plan {
             history: history.clone(),
         });
         let program = move |env: &mut Env<'_, Message>| match settings.layout.role(env.me()) {
-            Role::Keeper => Process::Keeper(Keeper::new(settings.clone(), env)),
+            Role::LockService => Process::LockService(LockService::new(settings.clone(), env)),
             Role::Replica(shard) => {
                 Process::Replica(Box::new(Replica::new(settings.clone(), shard, env)))
             }
@@ -181,9 +187,9 @@ impl Plan {
     fn machine(&self, node: u32) -> Machine {
         let mut random = Random::new(self.seed, 100 + u64::from(node));
         let nanos = match self.clocks {
-            // Half an order of magnitude a step.
+            // The steps are half an order of magnitude.
             Clocks::Mixed => match self.layout.role(NodeId(node)) {
-                Role::Keeper => [100_000, 100_000_000][random.below(2) as usize],
+                Role::LockService => [100_000, 100_000_000][random.below(2) as usize],
                 Role::Replica(_) => {
                     [100_000, 300_000, 1_000_000, 10_000_000][random.below(4) as usize]
                 }
@@ -191,7 +197,7 @@ impl Plan {
             },
             Clocks::Alike(nanos) => nanos,
         };
-        // A2 lets a reading widen by 400 ppm of its age: about as much again between two samples.
+        // By A2 a reading widens by 400 ppm of its age, so its width about doubles between two samples.
         let poll = Duration::from_nanos(nanos * 2_500).max(MS);
         let machine = Machine::default()
             .oscillator(Oscillator::off_by(random.between(-80, 80) as f64).wander(0.02))
@@ -204,15 +210,15 @@ impl Plan {
             None => machine,
         };
         match self.broken {
-            Some(Broken::TooSure) => machine.sabotage(Sabotage::TooSure),
+            Some(Broken::TooSure) => machine.reference_understates(4),
             _ => machine,
         }
     }
 }
 
-/// Everything that may happen to a cluster while the clocks' assumptions hold. On every
-/// second day one replica after the other loses all other servers, and no client; sometimes
-/// the lock service crashes meanwhile.
+/// The faults of a day, under which the assumptions of the clocks still hold. On every second
+/// day one replica after the other is cut off from all servers but not from the clients, and
+/// sometimes the lock service crashes meanwhile.
 fn faults(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
     let mut faults = Vec::new();
     if random.chance(500_000) {
@@ -224,11 +230,13 @@ fn faults(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
             if let Some(&node) = random.pick(&group) {
                 faults.push([isolate(layout, node, at), vec![(at + lasts, Fault::Heal)]].concat());
                 if random.chance(300_000) {
-                    let keeper = layout.keeper_of(shard);
+                    let lock_service = layout.lock_service_of(shard);
                     let crash = at + random.duration(MS, 60 * MS);
                     let again = crash + random.duration(MS, 60 * MS);
-                    faults
-                        .push(vec![(crash, Fault::Crash(keeper)), (again, Fault::Restart(keeper))]);
+                    faults.push(vec![
+                        (crash, Fault::Crash(lock_service)),
+                        (again, Fault::Restart(lock_service)),
+                    ]);
                 }
             }
             at += lasts + random.duration(10 * MS, 200 * MS);
@@ -259,7 +267,7 @@ fn faults(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
     faults
 }
 
-/// No other server reaches this one, and every client does.
+/// Cuts a server off from all other servers, but not from the clients.
 fn isolate(layout: &Layout, node: NodeId, at: Duration) -> Trouble {
     let others = layout.servers().map(NodeId).filter(|&other| other != node);
     others

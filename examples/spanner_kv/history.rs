@@ -1,7 +1,7 @@
-//! [`History`]: what the clients did and saw, in the order in which it happened.
+//! [`History`]: what the clients did and saw, in the order of true time.
 //!
 //! A simulated world handles one event at a time, so a counter orders all beginnings and
-//! ends as true time does.
+//! ends in the same way as true time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use truechimer::Timestamp;
 
 use super::layout::{Key, Txn};
 
-/// A place in the order of all events of a run.
+/// A position in the order of all events of a run.
 pub type Order = u64;
 
 #[derive(Default)]
@@ -27,10 +27,10 @@ pub struct Operation {
     pub txn: Txn,
     pub kind: Kind,
     pub began: Order,
-    /// `None` while it is under way, and for good if its client was told nothing.
+    /// `None` while it is under way, and for ever if its client got no answer.
     pub ended: Option<Order>,
     pub end: End,
-    /// Each register that it read, and whose value it saw. Whatever it writes it reads too.
+    /// Each register that it read, with the writer of the value. It reads whatever it writes.
     pub reads: Vec<(Key, Txn)>,
     /// The registers that it wrote, if it committed.
     pub writes: Vec<Key>,
@@ -40,20 +40,20 @@ pub struct Operation {
 pub enum Kind {
     /// Reads and writes.
     Writing,
-    /// Reads at a moment that was not past when it began.
+    /// Reads at a moment that had not passed when it began.
     Reading(Timestamp),
-    /// Reads the past.
+    /// Reads at a moment that had passed when it began.
     Stale(Timestamp),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
-    /// It may have happened, or not, or may still happen.
+    /// It may have happened, or may still happen, or never.
     Unknown,
     Committed(Timestamp),
-    /// A read has no timestamp of its own.
+    /// It only read, so it has no timestamp of its own.
     Read,
-    /// It has not happened, and never will.
+    /// It did not happen, and never will.
     Aborted,
 }
 
@@ -82,14 +82,14 @@ impl History {
         });
     }
 
-    /// What a transaction has read so far, and what it will write.
+    /// Records what a transaction has read so far, and what it will write.
     ///
     /// # Panics
     ///
-    /// If it writes what it has not read: the checker could not place that.
+    /// If it writes a register that it has not read, because the checker could not order that.
     pub fn saw(&mut self, txn: Txn, reads: Vec<(Key, Txn)>, writes: Vec<Key>) {
         let is_read = |key: &Key| reads.iter().any(|(read, _)| read == key);
-        assert!(writes.iter().all(is_read), "{txn} writes what it has not read");
+        assert!(writes.iter().all(is_read), "{txn} writes a register that it has not read");
         if let Some(&at) = self.by_txn.get(&txn) {
             (self.operations[at].reads, self.operations[at].writes) = (reads, writes);
         }
@@ -113,7 +113,7 @@ impl History {
         self.now
     }
 
-    /// How many there are of each end.
+    /// How many transactions have each end.
     pub fn count(&self) -> Count {
         self.count
     }
@@ -128,7 +128,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// Transactions that have done what they were for.
+    /// Transactions that committed or read.
     pub fn done(&self) -> u64 {
         self.committed + self.read
     }
@@ -174,7 +174,7 @@ impl fmt::Display for Operation {
             write!(f, "; wrote {}", keys.join(", "))?;
         }
         match self.end {
-            End::Unknown => f.write_str("; its client was told nothing"),
+            End::Unknown => f.write_str("; its client got no answer"),
             End::Aborted => f.write_str("; aborted"),
             End::Committed(_) | End::Read => Ok(()),
         }

@@ -1,15 +1,15 @@
-//! [`latency_table`]: what a commit costs, beside what it should cost.
+//! [`latency_table`]: the latency of commits, compared with the formula for it.
 //!
 //! A leader stamps a commit with its `latest` and sends it to its replicas at the same
-//! moment. It may show it when a majority has it and when the stamp has passed, so
+//! moment. It may show the commit when a majority has it and its stamp has passed. So
 //!
 //! ```text
 //! commit latency = max(replication, latest - earliest') = max(R, 2ε)
 //! ```
 //!
-//! where R is a round trip to the nearer of two followers, and 2ε the width of the leader's
-//! interval. The formula is Spanner's (OSDI 2012, section 4.2.1: the wait is at least 2ε,
-//! and overlapped with replication).
+//! where R is a round trip to the nearer of two followers, and 2ε is the width of the
+//! leader's interval. The formula is Spanner's (OSDI 2012, section 4.2.1): the wait is at
+//! least 2ε, and it overlaps with replication.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -20,17 +20,18 @@ use truechimer::sim::Link;
 use super::cluster::{Clocks, Plan};
 use super::layout::{Layout, Watch, Work};
 
-/// One line: medians over the commits of a run.
+/// One line of the table: medians over the commits of a run.
 struct Row {
     /// Twice ε: the width of the leader's interval when it chose the timestamp.
     width: Duration,
     measured: Duration,
-    /// max(R, 2ε), of each commit's own width.
+    /// max(R, 2ε), with each commit's own width.
     formula: Duration,
     commits: usize,
 }
 
-/// The table over uncertainties and replication times, each line of so many commits or more.
+/// The table for several uncertainties and replication times. Each line has at least `commits`
+/// commits.
 pub fn latency_table(commits: u32) -> String {
     let replications = [200, 2_000, 20_000].map(Duration::from_micros);
     let mut table = String::from(
@@ -42,7 +43,7 @@ pub fn latency_table(commits: u32) -> String {
         "{:>10} {:>10} {:>12} {:>10} {:>8}",
         head[0], head[1], head[2], head[3], head[4]
     );
-    // Widths of the sources, in nanoseconds: ε comes to 1 µs to 10 ms.
+    // The widths of the time sources in nanoseconds make ε from 1 µs to 10 ms.
     for replication in replications {
         for reference in [1_000, 10_000, 100_000, 1_000_000, 20_000_000] {
             let Row { width, measured, formula, commits } = row(replication, reference, commits);
@@ -66,7 +67,7 @@ fn row(replication: Duration, reference: u64, commits: u32) -> Row {
     let from = Duration::from_secs(3);
     let plan = Plan {
         seed: reference ^ replication.as_nanos() as u64,
-        layout: Layout { keepers: 1, shards: 1, replicas: 3, clients: 2, keys_per_shard: 64 },
+        layout: Layout { lock_services: 1, shards: 1, replicas: 3, clients: 2, keys_per_shard: 64 },
         work: Work {
             from,
             until: from + each * commits,

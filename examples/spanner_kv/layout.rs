@@ -1,4 +1,4 @@
-//! [`Settings`]: who is who in the world, what the clients do, and which rule is broken.
+//! [`Settings`]: the roles of the nodes, the work of the clients, and the broken rule.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ use super::history::History;
 /// When the world begins: 2026-01-01T00:00:00Z.
 pub const BEGAN: Timestamp = Timestamp::from_tai_nanos(1_767_225_637_000_000_000);
 
-/// A moment, as the trace counts: from the beginning of the world.
+/// A moment in seconds since the beginning of the world, as in the trace.
 pub fn since_began(t: Timestamp) -> String {
     let nanos = i128::from(t.tai_nanos()) - i128::from(BEGAN.tai_nanos());
     format!("{:.6} s", nanos as f64 / 1e9)
@@ -26,16 +26,16 @@ pub fn since_began(t: Timestamp) -> String {
 /// A register of the store. Its shard follows from its number.
 pub type Key = u32;
 
-/// A part of the keys, kept by one group of replicas.
+/// A part of the registers, stored by one group of replicas.
 pub type Shard = u32;
 
-/// A transaction. Whoever writes a register writes its own number into it, so that each
-/// value names its writer.
+/// A transaction. It writes its own number into the registers, so that each value names its
+/// writer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Txn(pub u64);
 
 impl Txn {
-    /// The writer of what every register holds at first.
+    /// The writer of every register's initial value.
     pub const NOBODY: Txn = Txn(0);
 
     /// The `number`th transaction of a client.
@@ -53,11 +53,11 @@ impl fmt::Display for Txn {
     }
 }
 
-/// How many of each there are. Nodes are numbered in this order.
+/// How many nodes have each role. Nodes are numbered in this order.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// Lock services, which grant the leases.
-    pub keepers: u32,
+    pub lock_services: u32,
     pub shards: u32,
     /// Replicas of each shard.
     pub replicas: u32,
@@ -65,10 +65,10 @@ pub struct Layout {
     pub keys_per_shard: u32,
 }
 
-/// What a node does.
+/// The role of a node.
 #[derive(Clone, Copy, Debug)]
 pub enum Role {
-    Keeper,
+    LockService,
     Replica(Shard),
     Client,
 }
@@ -79,28 +79,28 @@ impl Layout {
     }
 
     fn first_client(&self) -> u32 {
-        self.keepers + self.shards * self.replicas
+        self.lock_services + self.shards * self.replicas
     }
 
     pub fn role(&self, node: NodeId) -> Role {
         match node.0 {
-            n if n < self.keepers => Role::Keeper,
-            n if n < self.first_client() => Role::Replica((n - self.keepers) / self.replicas),
+            n if n < self.lock_services => Role::LockService,
+            n if n < self.first_client() => Role::Replica((n - self.lock_services) / self.replicas),
             _ => Role::Client,
         }
     }
 
-    pub fn keeper_of(&self, shard: Shard) -> NodeId {
-        NodeId(shard % self.keepers)
+    pub fn lock_service_of(&self, shard: Shard) -> NodeId {
+        NodeId(shard % self.lock_services)
     }
 
     /// The replicas of a shard.
     pub fn group(&self, shard: Shard) -> impl Iterator<Item = NodeId> + use<> {
-        let first = self.keepers + shard * self.replicas;
+        let first = self.lock_services + shard * self.replicas;
         (first..first + self.replicas).map(NodeId)
     }
 
-    /// Keepers and replicas.
+    /// Lock services and replicas.
     pub fn servers(&self) -> Range<u32> {
         0..self.first_client()
     }
@@ -117,7 +117,7 @@ impl Layout {
 /// What the clients do.
 #[derive(Clone, Copy, Debug)]
 pub struct Work {
-    /// When they begin: the clocks have to be set first.
+    /// When they begin. The clocks have to be set first.
     pub from: Duration,
     /// When they begin no more transactions.
     pub until: Duration,
@@ -125,11 +125,11 @@ pub struct Work {
     pub sessions: u32,
     /// The longest time between two transactions of a session.
     pub think: Duration,
-    /// Of a million transactions, how many write; of every second client, none does.
+    /// How many transactions in a million write. Every second client only reads.
     pub writing: u32,
-    /// Of a million that only read, how many read the past, at any replica.
+    /// How many reading transactions in a million read the past, from any replica.
     pub stale: u32,
-    /// From how many registers a transaction reads or writes, at most.
+    /// How many registers a transaction reads or writes, at most.
     pub width: u32,
 }
 
@@ -140,12 +140,12 @@ pub enum Broken {
     NoCommitWait,
     /// Every clock states a quarter of its uncertainty.
     TooSure,
-    /// The grantor takes a lease as valid to E by one number, the middle of its
-    /// interval, where it has to be certain that E has passed.
-    LeaseByTheMiddle,
-    /// A grantor that has forgotten what it granted grants at once after a restart.
+    /// The grantor compares the midpoint of its interval with E, although it has to be
+    /// certain that E has passed.
+    LeaseByMidpoint,
+    /// A grantor that lost its state grants at once after a restart.
     NoQuietTerm,
-    /// A leader answers reads without a look at its lease.
+    /// A leader answers reads without checking its lease.
     NoLeaseCheck,
 }
 
@@ -153,21 +153,19 @@ impl Broken {
     pub const ALL: [Broken; 5] = [
         Broken::NoCommitWait,
         Broken::TooSure,
-        Broken::LeaseByTheMiddle,
+        Broken::LeaseByMidpoint,
         Broken::NoQuietTerm,
         Broken::NoLeaseCheck,
     ];
 
-    /// In a sentence.
+    /// A clause that describes the broken rule.
     pub fn about(self) -> &'static str {
         match self {
             Broken::NoCommitWait => "commit-wait is switched off",
             Broken::TooSure => "the clocks state a quarter of their uncertainty",
-            Broken::LeaseByTheMiddle => {
-                "the grantor takes leases as valid to E by the middle of its interval"
-            }
+            Broken::LeaseByMidpoint => "the grantor judges leases by the midpoint of its interval",
             Broken::NoQuietTerm => "a restarted grantor is not quiet for a term",
-            Broken::NoLeaseCheck => "leaders answer reads without a look at their lease",
+            Broken::NoLeaseCheck => "leaders answer reads without checking their lease",
         }
     }
 }
@@ -177,7 +175,7 @@ impl fmt::Display for Broken {
         f.pad(match self {
             Broken::NoCommitWait => "no-commit-wait",
             Broken::TooSure => "too-sure",
-            Broken::LeaseByTheMiddle => "lease-by-the-middle",
+            Broken::LeaseByMidpoint => "lease-by-midpoint",
             Broken::NoQuietTerm => "no-quiet-term",
             Broken::NoLeaseCheck => "no-lease-check",
         })
@@ -190,23 +188,23 @@ impl FromStr for Broken {
     fn from_str(text: &str) -> Result<Broken, String> {
         Broken::ALL.into_iter().find(|broken| broken.to_string() == text).ok_or_else(|| {
             let known = Broken::ALL.map(|broken| broken.to_string()).join(", ");
-            format!("`{text}` is no rule to break; there are {known}")
+            format!("`{text}` is not a rule; use one of {known}")
         })
     }
 }
 
-/// What is written into the world's trace.
+/// Which events are written into the world's trace.
 #[derive(Clone, Debug, Default)]
 pub enum Watch {
     #[default]
     Nothing,
-    /// These transactions, and who leads these shards.
+    /// These transactions, and the leaders of these shards.
     Some { transactions: HashSet<Txn>, shards: HashSet<Shard> },
     /// When each commit is stamped and when it is shown, for the latency table.
     Latency,
 }
 
-/// All that the nodes of a world share. None of it is state of the store.
+/// What the nodes of a world share. It has no state of the store.
 pub struct Settings {
     pub layout: Layout,
     pub work: Work,
@@ -214,12 +212,12 @@ pub struct Settings {
     pub term: Duration,
     pub broken: Option<Broken>,
     pub watch: Watch,
-    /// What the clients saw, for the check afterwards.
+    /// What the clients saw, to be checked afterwards.
     pub history: Rc<RefCell<History>>,
 }
 
 impl Settings {
-    /// How often a replica looks after what has not happened: twenty times in a term.
+    /// How often a replica does its regular work: twenty times in a term.
     pub fn tick(&self) -> Duration {
         self.term / 20
     }

@@ -1,8 +1,8 @@
-//! [`Leader`]: what the replica that has the lease does: it replicates, waits, and shows.
+//! [`Leader`]: the replica that holds the lease. It replicates, waits, and shows commits.
 //!
-//! An entry is *chosen* once a majority has it, and *applied*, which is to be seen by
-//! anybody, once in addition its timestamp has certainly passed. The first costs a round
-//! trip, the second twice the uncertainty of the clock. They run side by side.
+//! An entry is *chosen* once a majority has it. It is *applied*, and so visible to clients,
+//! once its timestamp has certainly passed as well. The first takes a round trip, the second
+//! twice the uncertainty of the clock. They overlap.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use truechimer::fence::FencingToken;
 use truechimer::hlc::{PendingCommit, Stamp};
-use truechimer::lease::{Grant, Lease, LeaseLost};
+use truechimer::lease::{Grant, Lease, LeaseError};
 use truechimer::sim::{Env, NodeId, SimClock};
 use truechimer::{Hlc, Timestamp, TrueTime};
 
@@ -23,31 +23,32 @@ use super::transact::Transactions;
 pub struct Leader {
     view: FencingToken,
     lease: Lease,
-    /// Timestamps rise here. Beyond those of earlier leaders they are because the lease is:
-    /// no leader chooses one at or beyond its lease's end.
+    /// Makes this leader's timestamps increase. They are above those of earlier leaders, because
+    /// no leader chooses a timestamp at or beyond the end of its lease.
     pub hlc: Hlc<SimClock>,
     followers: Vec<Follower>,
-    /// Until so many entries are applied, it does not know all that was chosen before it.
+    /// Until so many entries are applied, it does not know all earlier decisions.
     ready_at: usize,
-    /// Timestamps that were given to what is not applied yet.
+    /// The timestamps of transactions that are not applied yet.
     pub in_flight: BTreeMap<Txn, Stamp>,
-    /// Those that nobody may see before they have passed.
+    /// The commits that nobody may see before their timestamps have passed.
     pending: HashMap<Txn, PendingCommit>,
-    /// Those that their coordinator has waited out.
+    /// The commits whose timestamps their coordinator has waited out.
     past: HashSet<Txn>,
+    /// The moment for which a timer is set.
     awaited: Option<Timestamp>,
-    /// Ticks, which also show the lock service that the work goes on.
+    /// Counts ticks. The lock service takes them as proof of progress.
     pub ticks: u64,
     pub transactions: Transactions,
     reads: Reads,
 }
 
-/// What a leader knows of a follower.
+/// What a leader knows about a follower.
 struct Follower {
     node: NodeId,
-    /// How much of this view's log it has; `None` before it has any.
+    /// How much of this view's log it has. `None` before it has any.
     length: Option<usize>,
-    /// The same at the last tick.
+    /// The length at the last tick.
     before: Option<usize>,
 }
 
@@ -74,7 +75,7 @@ impl Leader {
         self.view
     }
 
-    /// Begins its view, with a log that has all that was chosen before.
+    /// Begins its view, with a log that has every entry that was chosen before.
     pub fn begin(&mut self, core: &mut Core, env: &mut Env<'_, Message>) {
         self.ready_at = core.log.len();
         if core.settings.watches_shard(core.shard) {
@@ -89,13 +90,13 @@ impl Leader {
         self.advance(core, env);
     }
 
-    /// Whether it knows all that was chosen before it, and nobody else can lead.
+    /// Whether it knows all earlier decisions, and no other replica can lead.
     pub fn may_answer(&self, core: &Core, env: &Env<'_, Message>) -> bool {
         let is_held = || self.lease.check(env.clock()).is_ok();
         core.applied >= self.ready_at && (core.settings.breaks(Broken::NoLeaseCheck) || is_held())
     }
 
-    /// Whether it may choose this timestamp: no other leader can have chosen a later one.
+    /// Whether it may choose this timestamp, because no other leader can have chosen a later one.
     pub fn may_choose(&self, stamp: Stamp) -> bool {
         stamp.timestamp() < self.lease.expires()
     }
@@ -120,22 +121,22 @@ impl Leader {
                 self.advance(core, env);
             }
             Message::Snapshot { txn, at, keys } => {
-                self.reads.park(txn, from, at, keys);
+                self.reads.add(txn, from, at, keys);
                 self.serve_reads(core, env);
             }
             other => self.transact(core, env, from, other),
         }
     }
 
-    /// A moment that was waited for has passed.
+    /// Continues when the awaited moment has passed.
     pub fn passed(&mut self, core: &mut Core, env: &mut Env<'_, Message>) {
         self.awaited = None;
         self.advance(core, env);
         self.serve_reads(core, env);
     }
 
-    /// Renews the lease, sends again what was lost, and ends what takes too long.
-    pub fn tick(&mut self, core: &mut Core, env: &mut Env<'_, Message>) -> Result<(), LeaseLost> {
+    /// Renews the lease, sends lost entries again, and ends transactions that take too long.
+    pub fn tick(&mut self, core: &mut Core, env: &mut Env<'_, Message>) -> Result<(), LeaseError> {
         self.renew(core, env)?;
         let safe = self.promise_safe(core, env);
         for at in 0..self.followers.len() {
@@ -146,7 +147,7 @@ impl Leader {
                 env.send(node, Message::Install { view: self.view, entries });
                 continue;
             };
-            // What is under way may still arrive; what has not for a tick is sent again.
+            // An entry that has not arrived within a tick is sent again.
             let is_stuck = before == Some(length) && length < core.log.len();
             let first = if is_stuck { length } else { core.log.len() };
             self.append(core, env, node, first, safe);
@@ -156,22 +157,22 @@ impl Leader {
         Ok(())
     }
 
-    /// Asks for more time, each quarter of a term.
-    pub fn renew(&mut self, core: &Core, env: &mut Env<'_, Message>) -> Result<(), LeaseLost> {
+    /// Renews the lease, each quarter of a term.
+    pub fn renew(&mut self, core: &Core, env: &mut Env<'_, Message>) -> Result<(), LeaseError> {
         self.ticks += 1;
         if self.ticks % 5 == 1 {
-            let keeper = core.settings.layout.keeper_of(core.shard);
+            let lock_service = core.settings.layout.lock_service_of(core.shard);
             let command = self.lease.renewal(self.ticks);
-            env.send(keeper, Message::Lease { shard: core.shard, command });
+            env.send(lock_service, Message::Lease { shard: core.shard, command });
         }
         match self.lease.check(env.clock()) {
-            Err(lost) if !lost.is_transient() => Err(lost),
+            Err(error) if !error.is_transient() => Err(error),
             _ => Ok(()),
         }
     }
 
     pub fn renewed(&self, grant: &Grant) {
-        // One that comes late or twice moves nothing.
+        // A late or duplicate answer moves nothing, so its error is ignored.
         let _ = self.lease.renewed(grant);
     }
 
@@ -200,7 +201,7 @@ impl Leader {
         env.send(to, Message::Append(Box::new(Append { view, first, entries, applied, safe })));
     }
 
-    /// So many entries a majority has.
+    /// How many entries a majority has.
     fn chosen(&self, core: &Core) -> usize {
         let mut lengths: Vec<usize> =
             self.followers.iter().map(|follower| follower.length.unwrap_or(0)).collect();
@@ -209,7 +210,7 @@ impl Leader {
         lengths[core.quorum().size() - 1]
     }
 
-    /// Applies what is chosen and has passed.
+    /// Applies the entries that are chosen and whose timestamps have passed.
     fn advance(&mut self, core: &mut Core, env: &mut Env<'_, Message>) {
         let before = core.applied;
         while core.applied < self.chosen(core) {
@@ -217,7 +218,7 @@ impl Leader {
             if let Entry::Committed { txn, stamp, .. } = *entry {
                 let stamp = Timestamp::from_tai_nanos(stamp);
                 if !self.has_passed(core, env, txn, stamp) {
-                    self.awaits(env, stamp);
+                    self.wake_after(env, stamp);
                     break;
                 }
             }
@@ -233,7 +234,7 @@ impl Leader {
         }
     }
 
-    /// Commit-wait: whether true time is certainly beyond a commit's timestamp.
+    /// Commit-wait: whether true time has certainly passed a commit's timestamp.
     fn has_passed(
         &mut self,
         core: &Core,
@@ -250,30 +251,30 @@ impl Leader {
                 self.pending.insert(txn, error.into_pending());
                 false
             }
-            // Its coordinator has waited, or it was found in the log.
+            // Its coordinator has waited, or the commit was found in the log.
             None => self.past.remove(&txn) || env.clock().after(stamp).unwrap_or(false),
         }
     }
 
     /// Wakes this leader when `t` has passed.
-    fn awaits(&mut self, env: &mut Env<'_, Message>, t: Timestamp) {
+    fn wake_after(&mut self, env: &mut Env<'_, Message>, t: Timestamp) {
         if self.awaited.is_none_or(|awaited| t < awaited) {
             self.awaited = Some(t);
             env.when_past(t, PASSED);
         }
     }
 
-    /// A commit that has to wait until its timestamp has passed.
-    pub fn waits_for(&mut self, txn: Txn, pending: PendingCommit) {
+    /// Keeps a commit until its timestamp has passed.
+    pub fn wait_out(&mut self, txn: Txn, pending: PendingCommit) {
         self.pending.insert(txn, pending);
     }
 
-    /// A commit that another leader has waited for.
-    pub fn was_waited_for(&mut self, txn: Txn) {
+    /// Notes a commit whose timestamp another leader has waited out.
+    pub fn note_waited_out(&mut self, txn: Txn) {
         self.past.insert(txn);
     }
 
-    /// Answers the reads that can be answered, and turns away those that cannot be here.
+    /// Answers the reads that can be answered, and refuses those that cannot be answered here.
     fn serve_reads(&mut self, core: &Core, env: &mut Env<'_, Message>) {
         if self.reads.is_empty() {
             return;
@@ -286,20 +287,20 @@ impl Leader {
         };
         let next = self.reads.serve(core, env, &self.hlc, may_answer, is_under_way);
         if let Some(next) = next {
-            self.awaits(env, next);
+            self.wake_after(env, next);
         }
     }
 
-    /// A moment below which nothing will be added any more.
+    /// A moment at or below which this leader will add no more transactions.
     fn promise_safe(&mut self, core: &Core, env: &Env<'_, Message>) -> Timestamp {
         let Ok(earliest) = env.clock().earliest() else { return Timestamp::MIN };
         if !self.may_answer(core, env) {
             return Timestamp::MIN;
         }
-        let tick = Duration::from_nanos(1);
+        let one = Duration::from_nanos(1);
         let first = self.in_flight.values().min().map(|stamp| stamp.timestamp());
-        let safe = first.map_or(earliest, |first| first.saturating_sub(tick).min(earliest));
-        // From here on every timestamp of this leader is above it.
+        let safe = first.map_or(earliest, |first| first.saturating_sub(one).min(earliest));
+        // Note it, so that every timestamp of this leader is above it from here on.
         match self.hlc.note(Stamp::from(safe)) {
             Ok(()) => safe,
             Err(_) => Timestamp::MIN,

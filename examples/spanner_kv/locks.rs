@@ -1,7 +1,8 @@
 //! [`Locks`]: two-phase locking at one leader, in memory.
 //!
-//! Whoever meets a lock gives up and begins anew, so there is no deadlock. Locks die with
-//! the leader that gave them, except those of prepared transactions, which are in the log.
+//! A transaction that finds a lock taken gives up and begins again, so there is no deadlock.
+//! Locks are lost with the leader that granted them, except those of prepared transactions,
+//! which are in the log.
 
 use std::collections::HashMap;
 
@@ -9,29 +10,29 @@ use super::layout::{Key, Txn};
 
 #[derive(Default)]
 pub struct Locks {
-    held: HashMap<Key, Held>,
+    held: HashMap<Key, Lock>,
 }
 
-enum Held {
+enum Lock {
     Shared(Vec<Txn>),
     Exclusive(Txn),
 }
 
 impl Locks {
-    /// All of them, or none.
+    /// Takes all of the locks, or none.
     pub fn acquire(&mut self, txn: Txn, reads: &[Key], writes: &[Key]) -> bool {
         let is_free = |key| !self.held.contains_key(key);
-        let is_shared = |key| !matches!(self.held.get(key), Some(Held::Exclusive(_)));
+        let is_shared = |key| !matches!(self.held.get(key), Some(Lock::Exclusive(_)));
         if !writes.iter().all(is_free) || !reads.iter().all(is_shared) {
             return false;
         }
         for &key in writes {
-            self.held.insert(key, Held::Exclusive(txn));
+            self.held.insert(key, Lock::Exclusive(txn));
         }
         for &key in reads {
-            match self.held.entry(key).or_insert_with(|| Held::Shared(Vec::new())) {
-                Held::Shared(holders) => holders.push(txn),
-                Held::Exclusive(_) => {}
+            match self.held.entry(key).or_insert_with(|| Lock::Shared(Vec::new())) {
+                Lock::Shared(holders) => holders.push(txn),
+                Lock::Exclusive(_) => {}
             }
         }
         true
@@ -41,8 +42,8 @@ impl Locks {
         for key in keys {
             let is_free = match self.held.get_mut(&key) {
                 None => false,
-                Some(Held::Exclusive(holder)) => *holder == txn,
-                Some(Held::Shared(holders)) => {
+                Some(Lock::Exclusive(holder)) => *holder == txn,
+                Some(Lock::Shared(holders)) => {
                     holders.retain(|&holder| holder != txn);
                     holders.is_empty()
                 }

@@ -1,27 +1,27 @@
 //! [`Log`]: the part of a replica that survives a crash, behind a fence.
 //!
-//! Everything here is on the disk before a method returns, and so before anybody is told.
+//! Every change is on the disk before its method returns, and so before any message tells of it.
 
 use std::rc::Rc;
 
-use truechimer::fence::{Fence, FencingToken, StaleToken};
+use truechimer::fence::{Fence, FenceError, FencingToken};
 use truechimer::sim::Disk;
 
 use super::message::Entry;
 
-/// A shard's log at one replica, and the newest leader that the replica has heard of.
+/// A shard's log at one replica, and the newest leader that the replica knows of.
 pub struct Log {
     entries: Vec<Rc<Entry>>,
-    /// The view whose leader these entries were last taken from.
+    /// The view whose leader last installed these entries.
     normal: FencingToken,
     fence: Fence,
 }
 
 impl Log {
-    /// What an earlier life of the replica left.
+    /// The log that an earlier incarnation of the replica left on the disk.
     pub fn open(disk: &Disk) -> Log {
         let entries = (0..).map_while(|index| disk.read(&name(index))).map(|bytes| {
-            Rc::new(serde_json::from_slice(bytes).expect("what was written whole is read whole"))
+            Rc::new(serde_json::from_slice(bytes).expect("a synced entry is read back whole"))
         });
         let fence = Fence::starting_at(token(disk, "promised"));
         Log { entries: entries.collect(), normal: token(disk, "normal"), fence }
@@ -39,8 +39,13 @@ impl Log {
         self.normal
     }
 
-    /// Takes orders from the leader of `view`, and from no earlier one any more.
-    pub fn promise(&mut self, disk: &mut Disk, view: FencingToken) -> Result<(), StaleToken> {
+    /// The newest view that was accepted.
+    pub fn promised(&self) -> FencingToken {
+        self.fence.newest()
+    }
+
+    /// Accepts the leader of `view`, and no earlier leader any more.
+    pub fn promise(&mut self, disk: &mut Disk, view: FencingToken) -> Result<(), FenceError> {
         let before = self.fence.newest();
         self.fence.admit(view)?;
         if view > before {
@@ -50,7 +55,7 @@ impl Log {
         Ok(())
     }
 
-    /// Replaces the log by that of the leader of `view`, which was let in.
+    /// Replaces the log by that of the leader of `view`, which was accepted.
     pub fn install(&mut self, disk: &mut Disk, view: FencingToken, entries: &[Rc<Entry>]) {
         let same = self.entries.iter().zip(entries).take_while(|(a, b)| a == b).count();
         for index in same..entries.len().max(self.entries.len()) {
@@ -65,7 +70,7 @@ impl Log {
         self.normal = view;
     }
 
-    /// Appends in the present view.
+    /// Appends an entry of the present view.
     pub fn push(&mut self, disk: &mut Disk, entry: Rc<Entry>) {
         write(disk, self.entries.len(), &entry);
         disk.sync();

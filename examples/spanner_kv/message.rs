@@ -1,4 +1,4 @@
-//! [`Message`] and [`Entry`]: what goes over the network, and what goes into a log.
+//! [`Message`] and [`Entry`]: the messages of the network, and the entries of a log.
 
 use std::rc::Rc;
 
@@ -6,63 +6,63 @@ use serde::{Deserialize, Serialize};
 use truechimer::Timestamp;
 use truechimer::fence::FencingToken;
 use truechimer::hlc::Stamp;
-use truechimer::lease::{Command, Decision, Refusal};
+use truechimer::lease::{Command, Decision, GrantError};
 use truechimer::sim::NodeId;
 
 use super::layout::{Key, Shard, Txn};
 
-/// The locks that one leader gave one transaction. A number is never used again, so a
-/// commit that arrives twice finds its locks gone.
+/// The locks that one leader granted to one transaction. A number is never used again, so a
+/// duplicate commit finds its locks gone.
 pub type LockId = u64;
 
-/// What comes of a transaction.
+/// The result of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
     Committed(Timestamp),
     Aborted,
 }
 
-/// A part of a transaction, for the shard that it goes to.
+/// The part of a transaction that concerns one shard.
 #[derive(Clone, Debug)]
 pub struct Commit {
     pub txn: Txn,
     pub lock: LockId,
     pub coordinator: Shard,
-    /// Who leads the coordinator's shard, as far as the client knows.
+    /// The leader of the coordinator's shard, as far as the client knows.
     pub coordinator_at: NodeId,
     /// All other shards.
     pub participants: Rc<[Shard]>,
     pub writes: Vec<Key>,
 }
 
-/// Entries from `first` on, and what is known of those before.
+/// Entries from `first` on, and what the leader knows about those before.
 #[derive(Clone, Debug)]
 pub struct Append {
     pub view: FencingToken,
     pub first: usize,
     pub entries: Vec<Rc<Entry>>,
-    /// So many entries may be applied.
+    /// How many entries may be applied.
     pub applied: usize,
-    /// With these applied, nothing at or below this moment is missing.
+    /// When these are applied, no transaction at or below this moment is missing.
     pub safe: Timestamp,
 }
 
 #[derive(Clone, Debug)]
 pub enum Message {
-    // A client to a leader.
-    /// Lock what is read (shared) and what is written (alone), and tell what is there.
+    // From a client to a leader.
+    /// Lock the reads (shared) and the writes (exclusive), and send the values.
     Lock {
         txn: Txn,
         reads: Vec<Key>,
         writes: Vec<Key>,
     },
-    /// Give the locks back: the client has given up.
+    /// Release the locks, because the client has given up.
     Unlock {
         txn: Txn,
         lock: LockId,
     },
     Commit(Box<Commit>),
-    /// What has become of it?
+    /// What is the outcome of this transaction?
     Ask {
         txn: Txn,
     },
@@ -73,7 +73,7 @@ pub enum Message {
         keys: Vec<Key>,
     },
 
-    // A leader to a client.
+    // From a leader to a client.
     Locked {
         txn: Txn,
         shard: Shard,
@@ -85,11 +85,11 @@ pub enum Message {
         shard: Shard,
         values: Vec<(Key, Txn)>,
     },
-    /// Another has the lock.
+    /// Another transaction has a lock.
     Conflict {
         txn: Txn,
     },
-    /// Not here; perhaps there.
+    /// This replica does not lead. Perhaps that one does.
     NotLeader {
         txn: Txn,
         shard: Shard,
@@ -100,7 +100,7 @@ pub enum Message {
         outcome: Outcome,
     },
 
-    // Leaders of different shards to each other: two-phase commit.
+    // Between leaders of different shards: two-phase commit.
     Prepared {
         txn: Txn,
         shard: Shard,
@@ -113,13 +113,13 @@ pub enum Message {
         txn: Txn,
         outcome: Outcome,
     },
-    /// A participant has been prepared for too long without a decision.
+    /// A participant has been prepared for too long without a decision, so it asks for one.
     Inquire {
         txn: Txn,
     },
 
     // Within a group: replication.
-    /// A new leader: take nothing from earlier ones any more, and tell what you have.
+    /// From a new leader: accept no earlier leader any more, and send your log.
     Recover {
         view: FencingToken,
     },
@@ -134,30 +134,30 @@ pub enum Message {
         entries: Rc<Vec<Rc<Entry>>>,
     },
     Append(Box<Append>),
-    /// The log of this view has this length here.
+    /// The sender has this many entries of the view's log.
     Appended {
         view: FencingToken,
         length: usize,
     },
-    /// Somebody newer leads.
+    /// There is a newer leader.
     Stale {
         newest: FencingToken,
     },
 
-    // To a keeper, and back.
+    // To the lock service, and back.
     Lease {
         shard: Shard,
         command: Command,
     },
     Granted {
-        decision: Result<Decision, Refusal>,
+        decision: Result<Decision, GrantError>,
     },
 }
 
-/// What a shard's log says.
+/// An entry of a shard's log.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Entry {
-    /// If the coordinator decides so, this shard will write at `stamp` or later.
+    /// This shard will write at `stamp` or later, if the coordinator decides to commit.
     Prepared {
         txn: Txn,
         coordinator: Shard,
@@ -170,7 +170,7 @@ pub enum Entry {
         writes: Vec<Key>,
         stamp: i64,
     },
-    /// Ends what was prepared.
+    /// Ends a prepared transaction without a write.
     Aborted {
         txn: Txn,
     },

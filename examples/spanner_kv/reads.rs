@@ -1,11 +1,11 @@
 //! [`Reads`]: snapshot reads at a leader, without locks and without asking a majority.
 //!
-//! A read at `t` is answered when nothing at or below `t` can be added any more:
+//! A read at `t` is answered when no write at or below `t` can be added any more:
 //!
-//! - The leader has the lease *now*, so no other leader has begun to choose timestamps.
-//! - `t` has passed, and is noted in the leader's hybrid clock, so that this leader chooses
-//!   none at or below it either.
-//! - Nothing that writes what is read, at a timestamp at or below `t`, is still under way.
+//! - The leader holds the lease *now*, so no other leader has begun to choose timestamps.
+//! - `t` has passed and is noted in the leader's hybrid clock. So this leader chooses no
+//!   timestamp at or below it either.
+//! - No transaction that writes one of these registers at or below `t` is still under way.
 
 use truechimer::hlc::Stamp;
 use truechimer::sim::{Env, NodeId, SimClock};
@@ -17,7 +17,7 @@ use super::replica::Core;
 
 #[derive(Default)]
 pub struct Reads {
-    parked: Vec<Read>,
+    waiting: Vec<Read>,
 }
 
 struct Read {
@@ -29,14 +29,14 @@ struct Read {
 
 impl Reads {
     pub fn is_empty(&self) -> bool {
-        self.parked.is_empty()
+        self.waiting.is_empty()
     }
 
-    pub fn park(&mut self, txn: Txn, client: NodeId, at: Timestamp, keys: Vec<Key>) {
-        self.parked.push(Read { txn, client, at, keys });
+    pub fn add(&mut self, txn: Txn, client: NodeId, at: Timestamp, keys: Vec<Key>) {
+        self.waiting.push(Read { txn, client, at, keys });
     }
 
-    /// Answers what can be answered; the next moment to look again at, if there is one.
+    /// Answers the reads that can be answered. Returns the next moment that a read waits for.
     pub fn serve(
         &mut self,
         core: &Core,
@@ -46,7 +46,7 @@ impl Reads {
         is_under_way: impl Fn(Key, Stamp) -> bool,
     ) -> Option<Timestamp> {
         let (shard, mut next) = (core.shard, None::<Timestamp>);
-        self.parked.retain(|&Read { txn, client, at, ref keys }| {
+        self.waiting.retain(|&Read { txn, client, at, ref keys }| {
             let at_stamp = Stamp::from(at);
             if !may_answer {
                 env.send(client, Message::NotLeader { txn, shard, leader: None });

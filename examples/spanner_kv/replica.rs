@@ -1,22 +1,22 @@
 //! [`Replica`]: one copy of a shard. It follows, or recovers as a new leader, or leads.
 //!
-//! Who leads is decided by a lease, and the lease's fencing token is the number of the
-//! leader's *view*. A new leader asks all replicas to take nothing from earlier views any
-//! more, and what they have; of a majority's logs it takes the longest of the newest view,
-//! which has every entry that was ever chosen, installs it everywhere, and goes on from
-//! there. (Viewstamped replication: Liskov and Cowling, 2012, with the lease in place of
-//! the vote on who is next.)
+//! A lease decides which replica leads, and the lease's fencing token is the number of the
+//! leader's *view*. A new leader asks all replicas to send their logs and to accept no earlier
+//! view any more. From the logs of a majority it takes the longest of the newest view, which
+//! has every entry that was ever chosen. It installs this log everywhere and continues from
+//! there. (This is viewstamped replication, Liskov and Cowling, 2012, with the lease in place
+//! of the vote on the next leader.)
 //!
-//! So safety of the *log* rests on tokens and majorities, and not on any clock. The lease
-//! is for what a leader does alone: to read without asking a majority, and to choose
-//! timestamps that no other leader can have chosen.
+//! So the safety of the *log* rests on tokens and majorities, and not on any clock. The lease
+//! allows a leader to act alone: to read without asking a majority, and to choose timestamps
+//! that no other leader can have chosen.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use truechimer::Timestamp;
-use truechimer::fence::{FencingToken, StaleToken};
-use truechimer::lease::{Decision, Holder, HolderId, Refusal};
+use truechimer::fence::FencingToken;
+use truechimer::lease::{Decision, GrantError, Holder, HolderId};
 use truechimer::quorum::Quorum;
 use truechimer::sim::{Env, NodeId};
 
@@ -26,16 +26,16 @@ use super::log::Log;
 use super::message::{Append, Entry, Message};
 use super::state::State;
 
-/// What every replica has, whatever it does.
+/// The state that every replica has in all roles.
 pub struct Core {
     pub settings: Rc<Settings>,
     pub shard: Shard,
     pub group: Vec<NodeId>,
     pub log: Log,
-    /// The first so many entries of the log, applied.
+    /// The result of the first `applied` entries of the log.
     pub state: State,
     pub applied: usize,
-    /// Nothing at or below this moment is missing in `state`.
+    /// No transaction at or below this moment is missing in `state`.
     pub safe: Timestamp,
 }
 
@@ -43,10 +43,10 @@ pub struct Replica {
     core: Core,
     holder: Holder,
     role: Role,
-    /// The number of its last question for the lease: an answer to an earlier one, or one
-    /// that comes twice, does not make it ask twice.
+    /// The number of its last request for the lease. The timers of earlier requests are ignored,
+    /// so that duplicate answers do not multiply the requests.
     asked: u64,
-    /// Who led last, for clients that ask here.
+    /// The last known leader, for clients that ask here.
     leader: Option<NodeId>,
 }
 
@@ -56,19 +56,19 @@ enum Role {
     Leads(Box<Leader>),
 }
 
-/// A leader that does not know yet what was chosen before it.
+/// A leader that does not know yet which entries were chosen before it.
 struct Recovery {
     leader: Box<Leader>,
     promises: Vec<NodeId>,
-    /// The best log so far: of the newest view, and of these the longest.
+    /// The best log so far: the longest one of the newest view.
     best: (FencingToken, Vec<Rc<Entry>>),
 }
 
-/// The timers.
+/// The timer of every replica's regular work.
 pub const TICK: u64 = 0;
-/// What was waited for has passed.
+/// The awaited moment has passed.
 pub const PASSED: u64 = 1;
-/// From here on: to ask for the lease for so many less one times.
+/// Plus the number of the request: asks for the lease.
 const ASK_FOR_LEASE: u64 = 2;
 
 impl Core {
@@ -95,7 +95,7 @@ impl Replica {
     pub fn new(settings: Rc<Settings>, shard: Shard, env: &mut Env<'_, Message>) -> Replica {
         let group = settings.layout.group(shard).collect();
         let log = Log::open(env.disk());
-        // Each incarnation is another holder, so that a grant to an earlier one is not its own.
+        // Each incarnation has its own holder id, so that it does not accept an earlier one's grant.
         let id = HolderId(u64::from(env.me().0) << 32 | env.random().below(1 << 32));
         let first = env.random().duration(Duration::ZERO, settings.tick());
         env.set_timer(first, TICK);
@@ -130,12 +130,12 @@ impl Replica {
         match &mut self.role {
             Role::Leads(leader) => {
                 if leader.tick(&mut self.core, env).is_err() {
-                    self.step_down(env, "its lease is over");
+                    self.step_down(env, "its lease has expired");
                 }
             }
             Role::Recovers(recovery) => {
                 if recovery.leader.renew(&self.core, env).is_err() {
-                    return self.step_down(env, "its lease was over before it had begun");
+                    return self.step_down(env, "its lease expired before it began");
                 }
                 let view = recovery.leader.view();
                 self.core.broadcast(env, &Message::Recover { view });
@@ -144,13 +144,13 @@ impl Replica {
         }
     }
 
-    /// Asks the lock service, which refuses as long as somebody has the lease, and says
-    /// when to ask again.
+    /// Asks the lock service for the lease. While another replica has it, the answer says when
+    /// to ask again.
     fn ask_for_lease(&mut self, env: &mut Env<'_, Message>) {
         self.ask_again_in(env, self.core.settings.term);
         let shard = self.core.shard;
-        let keeper = self.core.settings.layout.keeper_of(shard);
-        env.send(keeper, Message::Lease { shard, command: self.holder.acquire() });
+        let lock_service = self.core.settings.layout.lock_service_of(shard);
+        env.send(lock_service, Message::Lease { shard, command: self.holder.acquire() });
     }
 
     fn ask_again_in(&mut self, env: &mut Env<'_, Message>, delay: Duration) {
@@ -160,7 +160,7 @@ impl Replica {
 
     fn step_down(&mut self, env: &mut Env<'_, Message>, why: &str) {
         if self.core.settings.watches_shard(self.core.shard) {
-            env.log(format!("leads shard {} no longer: {why}", self.core.shard));
+            env.log(format!("no longer leads shard {}: {why}", self.core.shard));
         }
         self.role = Role::Follows;
         self.ask_again_in(env, self.core.settings.tick());
@@ -170,8 +170,8 @@ impl Replica {
         match message {
             Message::Granted { decision } => self.granted(env, decision),
             Message::Recover { view } => {
-                if let Err(stale) = self.promise(env, view) {
-                    return env.send(from, Message::Stale { newest: stale.newest });
+                if let Err(newest) = self.promise(env, view) {
+                    return env.send(from, Message::Stale { newest });
                 }
                 let (normal, entries) = (self.core.log.normal(), self.core.log.entries().to_vec());
                 env.send(from, Message::Promise { view, normal, entries });
@@ -181,16 +181,16 @@ impl Replica {
             }
             Message::Install { view, entries } => self.install(env, from, view, &entries),
             Message::Append(append) => self.append(env, from, *append),
-            Message::Stale { newest } => self.heard_of(env, newest),
+            Message::Stale { newest } => self.note_view(env, newest),
             other => match &mut self.role {
                 Role::Leads(leader) => leader.receive(&mut self.core, env, from, other),
-                _ => self.turn_away(env, from, other),
+                _ => self.refuse(env, from, other),
             },
         }
     }
 
-    /// What only a leader can answer. A read of the past may be answered by anybody.
-    fn turn_away(&mut self, env: &mut Env<'_, Message>, from: NodeId, message: Message) {
+    /// Refuses a request that only a leader can answer. Any replica may answer a read of the past.
+    fn refuse(&mut self, env: &mut Env<'_, Message>, from: NodeId, message: Message) {
         let (shard, leader) = (self.core.shard, self.leader);
         match message {
             Message::Snapshot { txn, at, keys } if at <= self.core.safe => {
@@ -205,10 +205,10 @@ impl Replica {
         }
     }
 
-    fn granted(&mut self, env: &mut Env<'_, Message>, decision: Result<Decision, Refusal>) {
+    fn granted(&mut self, env: &mut Env<'_, Message>, decision: Result<Decision, GrantError>) {
         match (decision, &mut self.role) {
             (Ok(Decision::Granted(grant)), Role::Follows) => {
-                // Else it came twice, or was meant for an earlier life.
+                // A duplicate, or a grant to an earlier incarnation, makes no lease.
                 let Ok(lease) = self.holder.accept(&grant) else { return };
                 let view = grant.token;
                 if self.promise(env, view).is_err() {
@@ -221,7 +221,7 @@ impl Replica {
             }
             (Ok(Decision::Renewed(grant)), Role::Recovers(Recovery { leader, .. }))
             | (Ok(Decision::Renewed(grant)), Role::Leads(leader)) => leader.renewed(&grant),
-            (Err(Refusal::Taken { retry_after, .. }), Role::Follows) => {
+            (Err(GrantError::Taken { retry_after, .. }), Role::Follows) => {
                 let later = env.random().duration(Duration::ZERO, Duration::from_millis(2));
                 self.ask_again_in(env, retry_after.min(self.core.settings.term) + later);
             }
@@ -261,21 +261,21 @@ impl Replica {
         &mut self,
         env: &mut Env<'_, Message>,
         view: FencingToken,
-    ) -> Result<(), StaleToken> {
-        self.core.log.promise(env.disk(), view)?;
-        self.heard_of(env, view);
+    ) -> Result<(), FencingToken> {
+        self.core.log.promise(env.disk(), view).map_err(|_| self.core.log.promised())?;
+        self.note_view(env, view);
         Ok(())
     }
 
-    /// Somebody leads, or leads soon, with this token.
-    fn heard_of(&mut self, env: &mut Env<'_, Message>, newest: FencingToken) {
+    /// Steps down if there is a newer leader, or will be one.
+    fn note_view(&mut self, env: &mut Env<'_, Message>, newest: FencingToken) {
         let mine = match &self.role {
             Role::Follows => None,
             Role::Recovers(recovery) => Some(recovery.leader.view()),
             Role::Leads(leader) => Some(leader.view()),
         };
         if mine.is_some_and(|mine| newest > mine) {
-            self.step_down(env, "it has met a newer leader");
+            self.step_down(env, "there is a newer leader");
         }
     }
 
@@ -286,10 +286,10 @@ impl Replica {
         view: FencingToken,
         entries: &[Rc<Entry>],
     ) {
-        if let Err(stale) = self.promise(env, view) {
-            return env.send(from, Message::Stale { newest: stale.newest });
+        if let Err(newest) = self.promise(env, view) {
+            return env.send(from, Message::Stale { newest });
         }
-        // One that comes twice must not take back what was appended since.
+        // A duplicate must not remove the entries that were appended since.
         if self.core.log.normal() != view {
             self.core.log.install(env.disk(), view, entries);
         }
@@ -299,23 +299,23 @@ impl Replica {
 
     fn append(&mut self, env: &mut Env<'_, Message>, from: NodeId, append: Append) {
         let Append { view, first, entries, applied, safe } = append;
-        if let Err(stale) = self.promise(env, view) {
-            return env.send(from, Message::Stale { newest: stale.newest });
+        if let Err(newest) = self.promise(env, view) {
+            return env.send(from, Message::Stale { newest });
         }
         self.leader = Some(from);
         let core = &mut self.core;
         if core.log.normal() != view {
-            return; // its beginning has not been here: the leader sends it until it hears so
+            return; // the leader sends `Install` until this replica confirms it
         }
         let length = core.log.len();
         if first > length {
-            // It has overtaken another, or that one is lost.
+            // An earlier message was overtaken or lost.
             return env.send(from, Message::Appended { view, length });
         }
         for entry in entries.into_iter().skip(length - first) {
             core.log.push(env.disk(), entry);
         }
-        // A leader has applied no more than it has logged, and all of that is here now.
+        // The leader applies no more than it has logged, and all of that is here now.
         core.apply_up_to(applied);
         core.safe = core.safe.max(safe);
         env.send(from, Message::Appended { view, length: core.log.len() });

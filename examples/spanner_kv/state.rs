@@ -1,4 +1,4 @@
-//! [`State`]: what the log of a shard comes to, entry by entry.
+//! [`State`]: the registers of a shard, as the entries of its log leave them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,19 +8,19 @@ use truechimer::hlc::Stamp;
 use super::layout::{Key, Shard, Txn};
 use super::message::{Entry, Outcome};
 
-/// All versions of all registers, and the transactions that are neither done nor undone.
+/// All versions of all registers, the prepared transactions, and all outcomes.
 ///
-/// Nothing is forgotten: old versions answer reads of the past, and outcomes answer whoever
-/// missed them. A store that runs for longer than these worlds would keep both for a while.
+/// Nothing is removed. Old versions answer reads of the past, and outcomes answer nodes that
+/// missed them. A store that runs for longer than these worlds would keep both for some time.
 #[derive(Default)]
 pub struct State {
-    /// In ascending order of their moments.
+    /// Each list is in ascending order of its timestamps.
     versions: HashMap<Key, Vec<(Timestamp, Txn)>>,
     prepared: BTreeMap<Txn, Prepared>,
     outcomes: HashMap<Txn, Outcome>,
 }
 
-/// What this shard has promised to be able to commit.
+/// A transaction that this shard has promised to be able to commit.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     pub coordinator: Shard,
@@ -53,12 +53,12 @@ impl State {
         }
     }
 
-    /// The writer of what a register holds now.
+    /// The writer of a register's newest value.
     pub fn newest(&self, key: Key) -> Txn {
         self.read_at(key, Timestamp::MAX)
     }
 
-    /// The writer of what a register held at `t`.
+    /// The writer of a register's value at `t`.
     pub fn read_at(&self, key: Key, t: Timestamp) -> Txn {
         let versions = self.versions.get(&key).map_or(&[][..], Vec::as_slice);
         let later = versions.partition_point(|&(at, _)| at <= t);

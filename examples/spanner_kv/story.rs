@@ -1,4 +1,4 @@
-//! [`find`] and [`tell`]: a run that went wrong, made small, and told in the order of time.
+//! [`find`] and [`tell`]: reduces a failed run to what it needs, and tells it in order of time.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -12,14 +12,14 @@ use super::layout::{Txn, Watch};
 
 /// A run whose history is not strictly serialisable.
 pub struct Finding {
-    /// As it was, with the faults that it does not need taken away.
+    /// The plan, without the faults that the failure does not need.
     pub plan: Plan,
     pub violation: Violation,
     /// How many faults there were at first.
     pub faults: usize,
 }
 
-/// Runs a plan; if its history does not hold, takes away what is not needed for that.
+/// Runs a plan. If its history is not strictly serialisable, removes all unnecessary faults.
 pub fn find(plan: &Plan) -> Option<Finding> {
     let fails = |plan: &Plan| check(&plan.run(Watch::Nothing).1.borrow()).err();
     let violation = fails(plan)?;
@@ -37,7 +37,7 @@ pub fn find(plan: &Plan) -> Option<Finding> {
     Some(finding)
 }
 
-/// What the clients saw, why that cannot be, and a timeline in true time.
+/// What the clients saw, why that is a violation, and a timeline in true time.
 pub fn tell(finding: &Finding) -> String {
     let Finding { plan, violation, .. } = finding;
     let transactions = violation.transactions();
@@ -47,42 +47,41 @@ pub fn tell(finding: &Finding) -> String {
         transactions.iter().filter_map(|&txn| history.operation(txn)).collect();
     let keys = operations.iter().flat_map(|o| o.reads.iter().map(|&(key, _)| key));
     let shards = keys.map(|key| plan.layout.shard_of(key)).collect();
-    let mut story = what_is_left(&plan.faults);
+    let mut story = remaining_faults(&plan.faults);
     story.push_str("  What the clients saw:\n");
     story.extend(operations.iter().map(|operation| format!("    {operation}\n")));
     story.push_str("  But:\n");
     story.extend(violation.argument().iter().map(|step| format!("    {step}\n")));
-    // The same seed gives the same run, now with its eyes open.
+    // The same seed gives the same run, now with a trace.
     let watched = transactions.iter().copied().collect();
     let (world, _) = plan.run(Watch::Some { transactions: watched, shards });
     story + &timeline(world.trace().lines(), &transactions)
 }
 
-fn what_is_left(troubles: &[Trouble]) -> String {
-    let left = if troubles.is_empty() { " none" } else { "" };
-    let mut text = format!("  Of the day's troubles there are left:{left}\n");
+fn remaining_faults(troubles: &[Trouble]) -> String {
+    let none = if troubles.is_empty() { " none" } else { "" };
+    let mut text = format!("  Remaining faults of the day:{none}\n");
     for (at, fault) in troubles.iter().flat_map(first_of_each_moment) {
         let _ = writeln!(text, "    {:>11.6} s  {fault}", at.as_secs_f64());
     }
     text
 }
 
-/// The lines about these transactions, and those that have to do with them: what befell the
-/// cluster, and who began to lead, shortly before.
+/// The lines about these transactions, with the faults and the changes of leader shortly before.
 fn timeline(lines: &[Line], transactions: &[Txn]) -> String {
     let is_ours = |line: &&Line| {
         let names = transactions.iter().any(|txn| mentions(&line.what, &txn.to_string()));
         line.node.is_some() && names
     };
     let ours: Vec<Duration> = lines.iter().filter(is_ours).map(|line| line.at).collect();
-    let has_to_do =
+    let is_related =
         |line: &&Line| ours.iter().any(|&at| line.at <= at && at <= line.at + SHOWN_BEFORE);
     let mut text = String::from("  In true time:\n");
-    let mut lines = lines.iter().filter(has_to_do).peekable();
+    let mut lines = lines.iter().filter(is_related).peekable();
     while let Some(line) = lines.next() {
         let who = line.node.map_or_else(|| "--".to_owned(), |node| node.to_string());
         let _ = write!(text, "  {:>13.6} s {who:>5}  {}", line.at.as_secs_f64(), line.what);
-        // A replica that is cut off is so in many lines.
+        // Cutting off one replica gives many lines, so combine them.
         let is_more =
             |next: &&Line| line.node.is_none() && next.node.is_none() && next.at == line.at;
         let more = std::iter::from_fn(|| lines.next_if(is_more)).count();
@@ -91,17 +90,17 @@ fn timeline(lines: &[Line], transactions: &[Txn]) -> String {
     text
 }
 
-/// The first fault of each moment: the others are of its kind.
+/// The first fault of each moment. The others at that moment are of the same kind.
 fn first_of_each_moment(trouble: &Trouble) -> Vec<&(Duration, Fault)> {
     let mut firsts: Vec<&(Duration, Fault)> = trouble.iter().collect();
     firsts.dedup_by_key(|(at, _)| *at);
     firsts
 }
 
-/// Two terms of these clusters.
+/// How long before a transaction's lines related lines are shown: two terms.
 const SHOWN_BEFORE: Duration = Duration::from_millis(400);
 
-/// Whether a line names a transaction: T7.1 is not in a line about T7.12.
+/// Whether a line names a transaction. A line about T7.12 does not name T7.1.
 fn mentions(line: &str, name: &str) -> bool {
     line.match_indices(name).any(|(at, _)| {
         let after = line[at + name.len()..].chars().next();

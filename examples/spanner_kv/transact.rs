@@ -1,14 +1,14 @@
 //! [`Transactions`]: locks, two-phase commit, and the choice of timestamps, at one leader.
 //!
-//! A client reads under locks and then sends each shard its part of the commit. One shard
-//! coordinates. Every other logs that it is prepared, under a timestamp above all that it
-//! has given or shown, and tells the coordinator. The coordinator chooses a timestamp at or
-//! above all of these and at or above its own `latest`, logs the commit, waits until the
-//! timestamp has passed, and only then tells anybody. (Corbett et al., "Spanner", OSDI
-//! 2012, sections 4.2.1 and 4.1.2.)
+//! A client reads under locks and then sends each shard its part of the commit. One shard is
+//! the coordinator. Every other shard is a participant: it logs that it is prepared, under a
+//! timestamp above all that it has issued or shown, and tells the coordinator. The
+//! coordinator chooses a timestamp at or above all of these and its own `latest`. It logs the
+//! commit, waits until the timestamp has passed, and only then tells anybody. (Corbett et
+//! al., "Spanner", OSDI 2012, sections 4.2.1 and 4.1.2.)
 //!
-//! Abort is presumed: a transaction of which its coordinator's shard knows nothing, with
-//! the locks gone, can never commit.
+//! Abort is presumed: if the coordinator's shard does not know a transaction and its locks
+//! are gone, it can never commit.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -28,6 +28,7 @@ use super::replica::Core;
 pub struct Transactions {
     locks: Locks,
     active: BTreeMap<Txn, Active>,
+    /// How many transactions were given locks.
     locked: u64,
 }
 
@@ -39,11 +40,11 @@ struct Active {
     stage: Stage,
     /// The tick in which it began.
     since: u64,
-    /// Who is prepared, if this shard coordinates. Their word may come before the client's.
+    /// The votes, if this shard coordinates. They may arrive before the client's commit.
     prepared: Vec<Vote>,
 }
 
-/// A participant's word that it can commit, at this timestamp or later.
+/// A participant's vote: it can commit at this timestamp or later.
 struct Vote {
     shard: Shard,
     at: NodeId,
@@ -52,10 +53,10 @@ struct Vote {
 
 enum Stage {
     Locked,
-    /// A participant's log does not have it yet: whom to tell when it has.
+    /// This participant has not applied its entry yet. Then it tells this coordinator.
     Preparing(NodeId),
     Prepared(Shard),
-    /// The decision is in a participant's log, and not applied yet.
+    /// The decision is in this participant's log, but is not applied yet.
     Deciding,
     Coordinating {
         client: NodeId,
@@ -66,16 +67,16 @@ enum Stage {
     },
 }
 
-/// After so many ticks a client's locks are taken away, and a coordinator waits no longer.
+/// After so many ticks a client loses its locks, and a coordinator gives up waiting.
 const LOCK_TICKS: u64 = 5;
-/// Every so many ticks a participant asks what has been decided.
+/// Every so many ticks a participant asks for the decision.
 const INQUIRE_EVERY_TICKS: u64 = 3;
-/// A participant's clock gives no interval that is wider, so its timestamp is not further
-/// ahead of this leader's `latest`.
-const WIDEST: Duration = Duration::from_secs(10);
+/// The widest interval of a participant's clock. So its timestamp is at most this far beyond
+/// this leader's `latest`.
+const MAX_WIDTH: Duration = Duration::from_secs(10);
 
 impl Transactions {
-    /// What a transaction that is under way writes here.
+    /// The registers that a transaction under way writes here.
     pub fn writes(&self, txn: Txn) -> &[Key] {
         self.active.get(&txn).map_or(&[], |active| &active.writes)
     }
@@ -137,14 +138,14 @@ impl Leader {
         }
         let transactions = &mut self.transactions;
         if transactions.active.contains_key(&txn) || core.state.outcome(txn).is_some() {
-            return; // it came twice
+            return; // a duplicate
         }
         if !transactions.locks.acquire(txn, &reads, &writes) {
             return env.send(client, Message::Conflict { txn });
         }
         let values = reads.iter().chain(&writes).map(|&key| (key, core.state.newest(key)));
         let values: Vec<_> = values.collect();
-        // Views are a term apart, in nanoseconds: no two leaders give the same number.
+        // Views are at least a term apart, in nanoseconds, so no two leaders use the same number.
         transactions.locked += 1;
         let lock = self.view().get() + self.transactions.locked;
         self.activate(txn, lock, reads, writes, Stage::Locked);
@@ -164,8 +165,8 @@ impl Leader {
         self.transactions.active.insert(txn, active);
     }
 
-    /// Takes over what earlier leaders had prepared, with its locks and its timestamp, and
-    /// not before all that they have logged is applied: the decision may be among it.
+    /// Takes over the prepared transactions of earlier leaders, with their locks and timestamps.
+    /// All that they logged must be applied before, because it may include the decisions.
     pub fn adopt_prepared(&mut self, core: &Core) {
         for (&txn, prepared) in core.state.prepared() {
             let (reads, writes) = (prepared.reads.clone(), prepared.writes.clone());
@@ -187,7 +188,7 @@ impl Leader {
         let coordinates = coordinator == core.shard;
         let active = self.transactions.active.get_mut(&txn).filter(|active| active.lock == lock);
         let Some(active) = active else {
-            // Its locks are gone, or it is done.
+            // Its locks are gone, or it has ended.
             match self.outcome(core, env, txn) {
                 Some(outcome) if coordinates => {
                     env.send(client, Message::Outcome { txn, outcome });
@@ -198,7 +199,7 @@ impl Leader {
             return;
         };
         if !matches!(active.stage, Stage::Locked) {
-            return; // it came twice
+            return; // a duplicate
         }
         active.since = self.ticks;
         if coordinates {
@@ -240,7 +241,7 @@ impl Leader {
         }
     }
 
-    /// Commits, if everybody is prepared.
+    /// Commits, if all participants are prepared.
     fn try_to_decide(&mut self, core: &mut Core, env: &mut Env<'_, Message>, txn: Txn) {
         let Some(active) = self.transactions.active.get(&txn) else { return };
         let Stage::Coordinating { client, participants } = &active.stage else { return };
@@ -249,7 +250,7 @@ impl Leader {
         }
         let (client, writes) = (*client, active.writes.clone());
         let pending = match active.prepared.iter().map(|vote| vote.stamp).max() {
-            Some(prepared) => self.hlc.commit_stamp_from(prepared, WIDEST),
+            Some(prepared) => self.hlc.commit_stamp_from(prepared, MAX_WIDTH),
             None => self.hlc.commit_stamp(),
         };
         let pending = pending.ok().filter(|pending| self.may_choose(pending.provisional()));
@@ -266,11 +267,11 @@ impl Leader {
             env.log(format!("stamped {txn} {width}"));
         }
         self.in_flight.insert(txn, pending.provisional());
-        self.waits_for(txn, pending);
+        self.wait_out(txn, pending);
         self.replicate(core, env, Entry::Committed { txn, writes, stamp: at.tai_nanos() });
     }
 
-    /// A participant hears what its coordinator has decided.
+    /// A participant logs the decision of its coordinator.
     fn decided(&mut self, core: &mut Core, env: &mut Env<'_, Message>, txn: Txn, outcome: Outcome) {
         let Some(active) = self.transactions.active.get_mut(&txn) else { return };
         let Stage::Prepared(_) = active.stage else { return };
@@ -278,7 +279,7 @@ impl Leader {
         let writes = active.writes.clone();
         let entry = match outcome {
             Outcome::Committed(at) => {
-                self.was_waited_for(txn);
+                self.note_waited_out(txn);
                 Entry::Committed { txn, writes, stamp: at.tai_nanos() }
             }
             Outcome::Aborted => Entry::Aborted { txn },
@@ -286,7 +287,7 @@ impl Leader {
         self.replicate(core, env, entry);
     }
 
-    /// What follows from an entry that was just applied.
+    /// Reacts to an entry that was just applied.
     pub fn applied(&mut self, core: &Core, env: &mut Env<'_, Message>, entry: &Entry) {
         match *entry {
             Entry::Prepared { txn, coordinator, .. } => {
@@ -319,12 +320,12 @@ impl Leader {
         }
     }
 
-    /// What has become of a transaction that this shard coordinates, if that is settled.
+    /// The outcome of a transaction that this shard coordinates, if it is settled.
     fn outcome(&self, core: &Core, env: &Env<'_, Message>, txn: Txn) -> Option<Outcome> {
         let known = core.state.outcome(txn);
         let is_under_way = self.transactions.active.contains_key(&txn);
-        let never = || !is_under_way && self.may_answer(core, env);
-        known.or_else(|| never().then_some(Outcome::Aborted))
+        let cannot_commit = || !is_under_way && self.may_answer(core, env);
+        known.or_else(|| cannot_commit().then_some(Outcome::Aborted))
     }
 
     /// Gives up a transaction that this shard coordinates.
@@ -342,7 +343,7 @@ impl Leader {
         }
     }
 
-    /// Frees the locks of a transaction that is done here.
+    /// Removes a transaction that has ended here, and releases its locks.
     fn forget(&mut self, txn: Txn) -> Option<Active> {
         self.in_flight.remove(&txn);
         let active = self.transactions.active.remove(&txn)?;
@@ -351,7 +352,7 @@ impl Leader {
         Some(active)
     }
 
-    /// Ends what takes too long, and asks about what nobody has told.
+    /// Ends transactions that take too long, and asks for decisions that did not arrive.
     pub fn tick_transactions(&mut self, core: &mut Core, env: &mut Env<'_, Message>) {
         let mut late = Vec::new();
         for (&txn, active) in &self.transactions.active {

@@ -1,21 +1,39 @@
-//! [`ClockBuilder`]: the two assumptions, who is asked, and how often.
+//! [`ClockBuilder`]: the assumptions, the sources, and how often they are sampled.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
-use crate::clock::block::{Block, Label};
-use crate::clock::counter::{Calibration, CounterKind, Untrusted};
-use crate::clock::driver::{Driver, Witness};
-use crate::clock::publish::Ring;
+use crate::clock::core::{ClockCore, Parts};
+use crate::clock::driver::SourceKind;
 use crate::clock::report::Limits;
-use crate::clock::sampler::{Life, Shared};
-use crate::clock::status::{Reason, Status};
+use crate::clock::running::Clock;
+use crate::clock::thread::ThreadHandle;
+use crate::counter::{CounterError, CounterKind};
+use crate::evidence::Source;
+use crate::host::System;
 use crate::scale::LeapTable;
 use crate::source::assume::Assumed;
+use crate::source::daemons::HostDaemons;
 use crate::source::kernel::Kernel;
-use crate::source::{Calendar, Source, WallScale};
-use crate::sys;
+use crate::source::{RealtimeScale, WallClock};
+
+impl Clock {
+    /// A clock on the kernel's own evidence, with the default limits.
+    ///
+    /// # Errors
+    ///
+    /// If its thread cannot be started, or this thread may not read any clock.
+    /// A host without evidence builds a clock as well: reading it is an error until
+    /// evidence comes.
+    pub fn new() -> Result<Clock, BuildError> {
+        Clock::builder().build()
+    }
+
+    /// Sets what is assumed, which sources are sampled, and how often.
+    pub fn builder() -> ClockBuilder {
+        ClockBuilder::default()
+    }
+}
 
 /// Builds a [`Clock`].
 ///
@@ -39,7 +57,7 @@ pub struct ClockBuilder {
     assume_error: Option<Duration>,
     counter: CounterKind,
     leaps: LeapTable,
-    wall_scale: WallScale,
+    wall_scale: RealtimeScale,
     manual: bool,
     limits: Limits,
 }
@@ -98,7 +116,7 @@ pub enum BuildError {
         kind: CounterKind,
         /// What is wrong with it.
         #[source]
-        why: Untrusted,
+        why: CounterError,
     },
     /// This thread is killed if it reads the counter, in the kernel's vDSO too.
     #[error(
@@ -132,14 +150,9 @@ impl Default for ClockBuilder {
             assume_error: None,
             counter: CounterKind::Auto,
             leaps: LeapTable::builtin(),
-            wall_scale: WallScale::Utc,
+            wall_scale: RealtimeScale::Utc,
             manual: false,
-            limits: Limits {
-                max_drift_ppm: 200,
-                max_wander_ppm: None,
-                max_width: Duration::from_secs(10),
-                poll_interval: Duration::from_millis(100),
-            },
+            limits: Limits::default(),
         }
     }
 }
@@ -235,18 +248,18 @@ impl ClockBuilder {
         self
     }
 
-    /// What the wall clock shows around a leap second. Default [`WallScale::Utc`].
+    /// What the wall clock shows around a leap second. Default [`RealtimeScale::Utc`].
     ///
     /// For a host whose time servers smear, say how; where it is not known whether
-    /// they do, [`WallScale::Unknown`] widens by a second for a day around each leap.
+    /// they do, [`RealtimeScale::Unknown`] widens by a second for a day around each leap.
     ///
     /// ```
-    /// use truechimer::{Clock, Smear, WallScale};
+    /// use truechimer::{Clock, Smear, RealtimeScale};
     ///
-    /// let clock = Clock::builder().wall_scale(WallScale::Smeared(Smear::Google)).build()?;
+    /// let clock = Clock::builder().wall_scale(RealtimeScale::Smeared(Smear::Google)).build()?;
     /// # Ok::<(), truechimer::BuildError>(())
     /// ```
-    pub fn wall_scale(mut self, scale: WallScale) -> ClockBuilder {
+    pub fn wall_scale(mut self, scale: RealtimeScale) -> ClockBuilder {
         self.wall_scale = scale;
         self
     }
@@ -270,50 +283,46 @@ impl ClockBuilder {
     /// be trusted, or the thread cannot be started.
     pub fn build(self) -> Result<Clock, BuildError> {
         self.check()?;
-        let calibration = Calibration::new(self.counter)
-            .map_err(|why| BuildError::CounterUntrusted { kind: self.counter, why })?;
-        let pace = calibration.pace(self.limits.max_drift_ppm);
-        let status = Status::Unsynchronized(Reason::NotSampled);
-        let nothing = Block::empty(pace, Label::new(calibration.counter, status, 0));
-        let (ring, publisher) = Ring::new(nothing.to_words());
-
-        let calendar = Arc::new(Calendar::new(self.leaps, self.wall_scale));
-        let (with_kernel, by) = (self.with_kernel, calendar.clone());
-        let (with_chrony, believes_any_writer) = (self.with_chrony, self.believes_any_writer);
-        let kernel = move || {
-            let mut kernel = Kernel::by(by.clone());
+        let wall_clock = Arc::new(WallClock::new(self.leaps, self.wall_scale));
+        let ClockBuilder { with_kernel, with_chrony, believes_any_writer, limits, .. } = self;
+        let kernel_of = wall_clock.clone();
+        let make_sources = move || {
+            let daemons = Box::new(HostDaemons::default());
+            let mut kernel = Kernel::of(kernel_of.clone(), daemons);
+            kernel = kernel.max_drift_ppm(limits.max_drift_ppm);
             if with_chrony {
                 kernel = kernel.with_chrony();
             }
             if believes_any_writer {
                 kernel = kernel.believing_any_writer();
             }
-            let kernel = with_kernel.then(|| Box::new(kernel) as Box<dyn Source>);
-            kernel.map(Witness::Source).into_iter().collect::<Vec<_>>()
+            let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
+            kernel.into_iter().collect::<Vec<_>>()
         };
-        let operator =
-            self.assume_error.map(|error| Box::new(Assumed::by(error, calendar.clone())));
-        let witnesses = operator
-            .map(Witness::Operator)
+        let operator = self
+            .assume_error
+            .map(|error| SourceKind::Operator(Box::new(Assumed::new(error, wall_clock.clone()))));
+        let sources = operator
             .into_iter()
-            .chain(kernel())
-            .chain(self.sources.into_iter().map(Witness::Source))
+            .chain(make_sources())
+            .chain(self.sources.into_iter().map(SourceKind::Evidence))
             .collect();
-        let driver = Driver::new(witnesses, calibration, self.limits, publisher);
-        let shared = Arc::new(Shared::new(
-            ring,
-            driver,
-            self.limits,
-            self.counter,
-            calendar,
-            Box::new(kernel),
-        ));
+        let parts = Parts {
+            limits,
+            kind: self.counter,
+            wall_clock,
+            sources,
+            make_sources: Box::new(make_sources),
+        };
+        let core = ClockCore::new(System, parts)
+            .map_err(|why| BuildError::CounterUntrusted { kind: self.counter, why })?;
+        let core = Arc::new(core);
         if self.manual {
-            shared.round();
-            return Ok(Clock::new_from(shared, None));
+            core.round();
+            return Ok(Clock::new_from(core, None));
         }
-        let life = Life::start(shared.clone(), BUILD_PATIENCE)?;
-        Ok(Clock::new_from(shared, Some(life)))
+        let thread = ThreadHandle::start(core.clone(), BUILD_PATIENCE)?;
+        Ok(Clock::new_from(core, Some(thread)))
     }
 
     fn check(&self) -> Result<(), BuildError> {
@@ -342,7 +351,7 @@ impl ClockBuilder {
             return Err(BuildError::NoSource);
         }
         // Before the first reading of any clock: the vDSO reads the counter too.
-        if !sys::counter_is_allowed() {
+        if !System::counter_is_allowed() {
             return Err(BuildError::CounterForbidden);
         }
         Ok(())

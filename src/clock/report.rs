@@ -1,27 +1,26 @@
 //! [`Report`]: everything a clock can say about itself, as data.
 //!
-//! The hot path publishes seven words. This is the rest: who spoke, what they
-//! said and when, which counter is read and why, and what went wrong. It is
-//! kept beside the sampling and read under a lock of its own, so that a report
-//! can be had while a source blocks: that source is what it should show.
+//! The hot path publishes seven words. This is the rest: what each source stated and
+//! when, which counter is read and why, and what went wrong. It is kept beside the
+//! sampling and read under a lock of its own, so that a report can be had while a source
+//! blocks, because that source is what it should show.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::clock::bound::Sample;
-use crate::clock::counter::{Calibration, CounterKind};
-use crate::clock::status::Status;
-use crate::clock::truetime::ClockError;
+use crate::counter::calibration::Calibration;
+use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM};
+use crate::evidence::{Sample, SourceError};
+use crate::host::{Host, HostClock, suspended_ns};
 use crate::interval::Interval;
-use crate::source::SourceError;
-use crate::source::realtime::suspended_ns;
+use crate::snapshot::{ClockError, Status};
 
 /// What a clock knows, and how.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
-    /// How far the clock is to be believed.
+    /// What the readings rest on.
     pub status: Status,
     /// What `now()` said while the report was made.
     pub now: Result<Interval, ClockError>,
@@ -31,12 +30,13 @@ pub struct Report {
     pub contradictions: u64,
     /// The counter that is read, and its rate.
     pub counter: CounterReport,
-    /// Those who were asked, in that order.
+    /// The sources, in the order in which they are sampled.
     pub sources: Vec<SourceReport>,
     /// The clock's own thread.
     pub sampler: SamplerReport,
-    /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC), to within 1 ms.
-    pub suspended: Duration,
+    /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC), to within
+    /// 1 ms; `None` where no clock shows it, or none may be read.
+    pub suspended: Option<Duration>,
     /// What the user has set.
     pub limits: Limits,
 }
@@ -57,6 +57,18 @@ pub struct Limits {
     pub poll_interval: Duration,
 }
 
+impl Default for Limits {
+    /// The builder's: 200 ppm, 10 s, 100 ms.
+    fn default() -> Limits {
+        Limits {
+            max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
+            max_wander_ppm: None,
+            max_width: Duration::from_secs(10),
+            poll_interval: Duration::from_millis(100),
+        }
+    }
+}
+
 /// The counter under the clock.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -72,24 +84,24 @@ pub struct CounterReport {
     pub uncertainty_ppb: f64,
 }
 
-/// What a source said last.
+/// What a source stated last.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SourceReport {
     /// Its name.
     pub name: String,
-    /// What it said when it was asked last; `None` if it has not answered yet.
+    /// Its answer to the last sampling; `None` if it has not answered yet.
     pub said: Option<Said>,
     /// What else it knew then, in its own words: whom it follows, how far away that is.
     pub details: Option<String>,
     /// How long ago it answered.
     pub age: Option<Duration>,
-    /// How long it has been asked without an answer: it blocks.
+    /// For how long it has been sampled without an answer: it blocks.
     pub asked_for: Option<Duration>,
-    /// How many bounds it has given.
+    /// How many bounds it has stated.
     pub samples: u64,
-    /// How often it gave none, or nonsense.
+    /// How often it stated none, or nonsense.
     pub failures: u64,
     /// How many of its bounds could not be true together with what was known.
     pub contradictions: u64,
@@ -101,14 +113,14 @@ pub struct SourceReport {
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Said {
-    /// It vouched for this interval, at the time of the sample.
+    /// It stated this interval, of the time of the sample.
     Time {
         /// Where true time was.
         time: Interval,
         /// How wide that is.
         width: Duration,
     },
-    /// It did not vouch; its words say why and what to do.
+    /// It stated none; the text says why and what to do.
     Nothing(String),
 }
 
@@ -119,7 +131,7 @@ pub enum Said {
 pub struct SamplerReport {
     /// Whether this process has one. Not with `manual()`, nor in the child of a fork.
     pub running: bool,
-    /// How many rounds of questions it (or `refresh()`) has made.
+    /// How many rounds of sampling it (or `refresh()`) has made.
     pub rounds: u64,
     /// Why steps of the wall clock do not wake it, if they do not: it notices them at its next poll.
     pub step_timer: Option<String>,
@@ -154,8 +166,8 @@ struct Entry {
     name: String,
     said: Option<Said>,
     details: Option<String>,
-    answered: Option<Instant>,
-    asked: Option<Instant>,
+    answered_ns: Option<i64>,
+    asked_ns: Option<i64>,
     samples: u64,
     failures: u64,
     contradictions: u64,
@@ -167,8 +179,8 @@ impl Record {
         Record { lost_sources, ..Record::default() }
     }
 
-    /// Source `i` is being asked.
-    pub(crate) fn begin(&mut self, i: usize, name: &str) {
+    /// Source `i` is being sampled, from this time of the monotonic clock on.
+    pub(crate) fn begin(&mut self, i: usize, name: &str, now_ns: Option<i64>) {
         if self.sources.len() <= i {
             self.sources.resize_with(i + 1, Entry::default);
         }
@@ -176,7 +188,7 @@ impl Record {
         if entry.name != name {
             name.clone_into(&mut entry.name);
         }
-        entry.asked = Some(Instant::now());
+        entry.asked_ns = now_ns;
     }
 
     /// Source `i` has answered.
@@ -185,12 +197,12 @@ impl Record {
         i: usize,
         outcome: &Result<Answer, SourceError>,
         details: Option<String>,
-        at: Instant,
+        now_ns: Option<i64>,
     ) {
         let entry = &mut self.sources[i];
         entry.details = details;
-        entry.asked = None;
-        entry.answered = Some(at);
+        entry.asked_ns = None;
+        entry.answered_ns = now_ns;
         entry.said = Some(match outcome {
             Ok(answer) => {
                 entry.samples += 1;
@@ -216,13 +228,20 @@ impl Record {
         now: Result<Interval, ClockError>,
         epoch: u64,
         limits: Limits,
+        host: &(impl Host + ?Sized),
     ) -> Report {
+        let monotonic = host.nanos(HostClock::Monotonic).ok();
+        let since = |then: Option<i64>| {
+            let (now, then) = (monotonic?, then?);
+            Some(Duration::from_nanos(now.saturating_sub(then).max(0).unsigned_abs()))
+        };
+        let suspended = suspended_ns(host).ok().flatten();
         let sources = self.sources.iter().map(|entry| SourceReport {
             name: entry.name.clone(),
             said: entry.said.clone(),
             details: entry.details.clone(),
-            age: entry.answered.map(|at| at.elapsed()),
-            asked_for: entry.asked.map(|since| since.elapsed()),
+            age: since(entry.answered_ns),
+            asked_for: since(entry.asked_ns),
             samples: entry.samples,
             failures: entry.failures,
             contradictions: entry.contradictions,
@@ -241,7 +260,7 @@ impl Record {
                 steps: self.steps,
                 lost_sources: self.lost_sources.clone(),
             },
-            suspended: Duration::from_nanos(suspended_ns().try_into().unwrap_or(0)),
+            suspended: suspended.map(|ns| Duration::from_nanos(ns.max(0).unsigned_abs())),
             limits,
         }
     }
@@ -271,11 +290,11 @@ impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
         if let Some(since) = self.asked_for {
-            write!(f, "asked {since:.1?} ago and silent since; before that: ")?;
+            write!(f, "sampled {since:.1?} ago and silent since; before that: ")?;
         }
         match &self.said {
             None => f.write_str("has not answered yet"),
-            Some(Said::Time { width, .. }) => write!(f, "vouches for {width:?}"),
+            Some(Said::Time { width, .. }) => write!(f, "states an interval of {width:?}"),
             Some(Said::Nothing(why)) => f.write_str(why),
         }
     }

@@ -1,15 +1,16 @@
 //! [`TrueTime`]: the four questions one may ask of a clock that knows its error.
 //!
 //! They are Spanner's (Corbett et al., "Spanner: Google's Globally-Distributed
-//! Database", OSDI 2012, section 3). The running clock answers them, and so
-//! does any clock written for a test; whatever is built on time asks through
-//! this trait and never sees where the answer came from.
+//! Database", OSDI 2012, section 3). The running clock answers them, and so do the
+//! clock of a simulated machine and the one for tests. Whatever is built on time uses
+//! this trait and does not see where the answer came from.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::status::Reason;
+use super::changes::Changes;
+use crate::evidence::Reason;
 use crate::interval::Interval;
+use crate::snapshot::{ClockError, Status};
 use crate::timestamp::Timestamp;
 
 /// A clock that states its uncertainty.
@@ -53,6 +54,27 @@ pub trait TrueTime {
     fn before(&self, t: Timestamp) -> Result<bool, ClockError> {
         Ok(self.now()?.latest() < t)
     }
+
+    /// What the readings rest on at this moment.
+    ///
+    /// By default it follows from [`now`](Self::now): a clock that answers is
+    /// `Synchronized`, and one that does not is what its error says.
+    fn status(&self) -> Status {
+        match self.now() {
+            Ok(_) => Status::Synchronized,
+            Err(ClockError::Unsynchronized(reason)) => Status::Unsynchronized(reason),
+            Err(ClockError::Contradicted) => Status::Contradicted,
+            Err(_) => Status::Unsynchronized(Reason::TooOld),
+        }
+    }
+
+    /// The waits that this clock wakes when it is moved, if it is moved by hand.
+    ///
+    /// `None`, the default, fits every clock that runs by itself. A wrapper around a
+    /// [`ManualClock`](crate::ManualClock) passes on what it gets from it.
+    fn changes(&self) -> Option<&Changes> {
+        None
+    }
 }
 
 /// Whatever points at a clock is a clock.
@@ -71,54 +93,13 @@ macro_rules! forward {
             fn before(&self, t: Timestamp) -> Result<bool, ClockError> {
                 (**self).before(t)
             }
+            fn status(&self) -> Status {
+                (**self).status()
+            }
+            fn changes(&self) -> Option<&Changes> {
+                (**self).changes()
+            }
         }
     )*};
 }
 forward!(&C, Box<C>, Arc<C>);
-
-/// Why a clock does not answer. Small and `Copy`: making one allocates nothing.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum ClockError {
-    /// No source vouches for the time, and nothing is left of an earlier one's word.
-    #[error("the clock is not synchronized: {0}")]
-    Unsynchronized(Reason),
-    /// The evidence has aged until the interval became wider than is allowed.
-    #[error(
-        "the interval has grown wider than the limit of {limit:?} since a source last vouched: \
-         mend the time source, or raise `max_width`"
-    )]
-    TooWide {
-        /// The clock's `max_width`.
-        limit: Duration,
-    },
-    /// Sources disagree by more than is allowed, so at least one of them lied.
-    #[error(
-        "the sources of time contradict each other: at least one is wrong, and it is not known \
-         which; `truechimer doctor` shows what each of them says"
-    )]
-    Contradicted,
-    /// The counter stands before the sample it should have followed.
-    #[error(
-        "the counter ran backwards since the last sample, as it does after a suspend: the clock \
-         will choose another counter or sample again at its next poll"
-    )]
-    CounterWentBackwards,
-}
-
-impl ClockError {
-    /// Whether asking again later can succeed without anybody changing the program.
-    ///
-    /// True of every error so far: daemons come back, samples arrive, and
-    /// contradictions end. Wait with a deadline, not forever.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            ClockError::Unsynchronized(_)
-            | ClockError::TooWide { .. }
-            | ClockError::Contradicted
-            | ClockError::CounterWentBackwards => true,
-        }
-    }
-}

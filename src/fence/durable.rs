@@ -1,17 +1,18 @@
-//! Fences that outlive their process: the largest token is in a file.
+//! Fences that store their largest token in a file, so that it survives the process.
 //!
-//! A fence that begins again at nothing lets the first zombie in. So a token is
-//! on disk, synced, *before* it is let in: after a crash the file may hold a
-//! larger token than any that was used, and never a smaller one.
+//! A fence that begins again without its largest token admits the first zombie. So a
+//! token is written to disk and synced *before* it is admitted. After a crash the file
+//! may hold a larger token than any that was used, but never a smaller one.
 //!
-//! Two forms, since "one owner" is faster and "many processes" is sometimes needed:
+//! There are two forms, because a file with one owner is faster, but sometimes several
+//! processes must share one:
 //!
 //! | | [`DurableFence`] | [`SharedFence`] |
 //! |---|---|---|
 //! | who may use the file | one process, any threads | any processes |
-//! | a token seen before | a look at memory | a lock and a read of the file |
-//! | a newer token | a synced replacement of the file | the same |
-//! | admission and write are one step | the caller's affair | inside [`with`](SharedFence::with) |
+//! | cost of a token seen before | a read of memory | a lock and a read of the file |
+//! | cost of a newer token | a synced replacement of the file | the same |
+//! | admission and write in one step | up to the caller | inside [`with`](SharedFence::with) |
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -19,33 +20,36 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::{Fence, FencingToken, StaleToken};
+use super::error::{FenceError, StaleToken};
+use super::fence::Fence;
+use super::fencing_token::FencingToken;
 use crate::durable::{Kind, Record, RecordError};
 
-/// What a fence's file says that it is.
+/// The kind that is written into a fence's file.
 const KIND: Kind = Kind(*b"fence\0\0\0");
 
-/// How long to wait before a lock is tried again.
-const RETRY: Duration = Duration::from_millis(1);
+/// The pause before another attempt to take a lock that somebody else holds.
+const LOCK_RETRY: Duration = Duration::from_millis(1);
 
-/// A [`Fence`] of one process that is as strict after a crash as before.
+/// A [`Fence`] of one process that refuses the same tokens after a crash as before it.
 ///
 /// ```
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("fence");
-/// use truechimer::fence::{AdmitError, DurableFence, FencingToken};
+/// use truechimer::fence::{DurableFence, FenceError, FencingToken};
 ///
 /// let fence = DurableFence::open(&path)?;
 /// fence.admit(FencingToken(34))?;
 /// drop(fence); // or a crash
 ///
 /// let fence = DurableFence::open(&path)?;
-/// assert!(matches!(fence.admit(FencingToken(33)), Err(AdmitError::Stale(_))));
+/// assert!(matches!(fence.admit(FencingToken(33)), Err(FenceError::Stale(_))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct DurableFence {
-    /// What is on disk: raised after the file, so that nothing is let in before.
+    /// The token in the file. It is raised after the file, so that no token is admitted
+    /// before it is stored.
     on_disk: Fence,
     record: Mutex<Record>,
     owner: u32,
@@ -53,12 +57,12 @@ pub struct DurableFence {
 }
 
 impl DurableFence {
-    /// The fence whose file is at `path`, which is made if there is none.
+    /// The fence whose file is at `path`. The file is created if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`RecordError`]: the file is another's, or in use, or damaged. A damaged
-    /// file is never taken for an empty one.
+    /// [`RecordError`]: the file is of another kind, in use, or damaged. A damaged
+    /// file is never treated as an empty one.
     pub fn open(path: impl AsRef<Path>) -> Result<DurableFence, RecordError> {
         let record = Record::open(path.as_ref(), KIND, FencingToken::MIN.get())?;
         Ok(DurableFence {
@@ -69,34 +73,34 @@ impl DurableFence {
         })
     }
 
-    /// Lets `token` in if no larger one was let in before, in this life or an earlier one.
+    /// Admits `token` if no larger one was admitted before, in this process or an earlier one.
     ///
     /// A token that is larger than all before waits for the disk.
     ///
     /// # Errors
     ///
-    /// [`AdmitError::Stale`], with both numbers; [`AdmitError::Record`] where a
-    /// newer token cannot be kept, and then it is not let in.
-    pub fn admit(&self, token: FencingToken) -> Result<(), AdmitError> {
-        // A forked child has a copy of the memory, which nobody raises for it.
+    /// [`FenceError::Stale`], with both tokens; [`FenceError::Record`] if a newer token
+    /// cannot be stored, and then it is not admitted.
+    pub fn admit(&self, token: FencingToken) -> Result<(), FenceError> {
+        // A forked child has a copy of the memory, which does not follow the parent's fence.
         if std::process::id() != self.owner {
             let (path, owner) = (self.path.clone(), self.owner);
             return Err(RecordError::Forked { path, owner }.into());
         }
         if token > self.on_disk.newest() {
             let mut record = self.record.lock();
-            // Another thread may have been here with a larger one.
+            // Another thread may have stored a larger token while this one waited.
             if token.get() > record.value() {
                 record.advance(token.get())?;
             }
-            // Inside the lock: what memory says is then never more than the file, nor less
-            // than the token of somebody who was let in.
-            return Ok(self.on_disk.admit(token)?);
+            // Raise the memory inside the lock. So it is never above the file, and never
+            // below a token that was admitted.
+            return self.on_disk.admit(token);
         }
-        Ok(self.on_disk.admit(token)?)
+        self.on_disk.admit(token)
     }
 
-    /// The largest token that was let in.
+    /// The largest token that was admitted.
     pub fn newest(&self) -> FencingToken {
         self.on_disk.newest()
     }
@@ -104,11 +108,11 @@ impl DurableFence {
 
 /// A fence that several processes of one machine share through a file.
 ///
-/// The file's lock is held while the resource is changed, so that admission and
-/// change are one step even if the process is stopped in the middle: then the
-/// others wait, and give up with an error that says who has it. That is no
-/// danger, but no progress either; keep changes short. Not for a network file
-/// system whose locks are only advisory to other hosts.
+/// The file's lock is held while the resource is changed, so admission and change are
+/// one step even if the process is stopped in the middle. Then the other processes wait,
+/// and give up with an error that names the process that holds the lock. This is safe,
+/// but no process makes progress meanwhile, so keep changes short. Do not use it on a
+/// network file system whose locks do not bind other hosts.
 #[derive(Clone, Debug)]
 pub struct SharedFence {
     path: PathBuf,
@@ -116,30 +120,30 @@ pub struct SharedFence {
 }
 
 impl SharedFence {
-    /// The fence whose file is at `path`, which is made if there is none.
+    /// The fence whose file is at `path`. The file is created if it does not exist.
     ///
-    /// Whoever has the file is waited for as long as `patience`.
+    /// `patience` is how long each call waits while another process holds the file.
     ///
     /// # Errors
     ///
-    /// [`RecordError`]: the file is another's or damaged.
+    /// [`RecordError`]: the file is of another kind, or damaged.
     pub fn open(path: impl AsRef<Path>, patience: Duration) -> Result<SharedFence, RecordError> {
         let fence = SharedFence { path: path.as_ref().to_owned(), patience };
         fence.record()?;
         Ok(fence)
     }
 
-    /// Runs `change` if `token` is not stale, while nobody else can.
+    /// Runs `change` if `token` is not stale, while no other process can run one.
     ///
     /// # Errors
     ///
-    /// [`AdmitError::Stale`], with both numbers; [`AdmitError::Record`] where
-    /// the file cannot be had in time, or written. `change` was not run.
+    /// [`FenceError::Stale`], with both tokens; [`FenceError::Record`] if the file cannot
+    /// be locked in time, or cannot be written. Then `change` did not run.
     pub fn with<R>(
         &self,
         token: FencingToken,
         change: impl FnOnce() -> R,
-    ) -> Result<R, AdmitError> {
+    ) -> Result<R, FenceError> {
         let mut record = self.record()?;
         let newest = FencingToken(record.value());
         if token < newest {
@@ -147,51 +151,30 @@ impl SharedFence {
         }
         record.advance(token.get())?;
         let result = change();
+        // The record holds the lock, so it must live until after the change.
         drop(record);
         Ok(result)
     }
 
-    /// The largest token that was let in, by any process.
+    /// The largest token that was admitted, by any process.
     ///
     /// # Errors
     ///
-    /// [`RecordError`]: the file cannot be had in time, or read.
+    /// [`RecordError`]: the file cannot be locked in time, or cannot be read.
     pub fn newest(&self) -> Result<FencingToken, RecordError> {
         Ok(FencingToken(self.record()?.value()))
     }
 
-    /// The file, and the right to it.
+    /// Opens the file and takes its lock, and waits for the lock if it must.
     fn record(&self) -> Result<Record, RecordError> {
         let began = Instant::now();
         loop {
             match Record::open(&self.path, KIND, FencingToken::MIN.get()) {
                 Err(RecordError::Locked { .. }) if began.elapsed() < self.patience => {
-                    thread::sleep(RETRY);
+                    thread::sleep(LOCK_RETRY);
                 }
                 other => return other,
             }
-        }
-    }
-}
-
-/// Why a durable fence did not let a token in.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AdmitError {
-    /// The caller has been replaced.
-    #[error(transparent)]
-    Stale(#[from] StaleToken),
-    /// The token would not be remembered after a crash.
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
-
-impl AdmitError {
-    /// Whether the same token can be let in later.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            AdmitError::Stale(stale) => stale.is_transient(),
-            AdmitError::Record(record) => record.is_transient(),
         }
     }
 }

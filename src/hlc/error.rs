@@ -1,93 +1,116 @@
-//! [`HlcError`]: why there is no stamp.
+//! [`HlcError`]: why a clock issues no stamp, or accepts none.
 //!
-//! The messages give a stamp as the moment it counts, so that it can be compared
-//! with what the clock says, and its 16 digits after it, to be looked for elsewhere.
+//! The messages give a stamp twice: as the moment that it counts, to be compared with the
+//! clock's readings, and as its 16 digits, to be searched for elsewhere.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::stamp::Stamp;
-use crate::clock::truetime::ClockError;
 use crate::durable::RecordError;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
-/// Why a hybrid logical clock issues no stamp, or takes none.
+/// Why a hybrid logical clock issues no stamp, or accepts none.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HlcError {
-    /// The clock does not answer. `stamp_logical` keeps causality meanwhile.
-    #[error("no stamp without a clock: {0}")]
+    /// The clock returned an error. Meanwhile `stamp_logical` still keeps causality.
+    #[error("no stamp, because the clock gives no reading: {0}")]
     Clock(#[from] ClockError),
-    /// A peer's stamp is ahead of the true time. Nothing was changed.
+    /// A peer's stamp is ahead of true time. It was not noted.
     #[error(
         "the stamp {} ({remote}) is {by:?} beyond the latest that true time can be here ({latest}, \
-         tolerance {tolerance:?}): its sender's clock is broken, or this one is. Refuse the \
-         message, and look at the sender",
+         tolerance {tolerance:?}), so its sender's clock is broken or this one is: refuse the \
+         message, and check the sender",
         remote.timestamp()
     )]
     RemoteAhead {
-        /// The stamp that came.
+        /// The peer's stamp.
         remote: Stamp,
-        /// This node's `latest` when it came.
+        /// This node's `latest` when the stamp came.
         latest: Timestamp,
         /// The tolerance that was set.
         tolerance: Duration,
-        /// By how much the stamp is beyond both.
+        /// How far the stamp is beyond `latest` plus the tolerance.
         by: Duration,
     },
-    /// This node's own register is ahead of the true time: an earlier epoch of its clock was wrong.
+    /// This node's own register is ahead of true time, because its clock was wrong earlier.
     #[error(
-        "this node was poisoned: it has reached {} ({register}), {by:?} beyond the latest that \
-         true time can be ({latest}). Wait that long, or call `reset()` and give up the order with \
-         what it issued; `stamp_logical` keeps causality alone",
+        "this node's register is poisoned: it has reached {} ({register}), {by:?} beyond the \
+         latest that true time can be ({latest}). Wait that long, or call `reset()` and give up \
+         the order with the stamps issued before; `stamp_logical` still keeps causality",
         register.timestamp()
     )]
     Poisoned {
-        /// How far the register has come.
+        /// The value of the register.
         register: Stamp,
         /// This node's `latest`.
         latest: Timestamp,
-        /// By how much the register is beyond it.
+        /// How far the register is beyond `latest`.
         by: Duration,
     },
-    /// This node has promised not to go below a stamp that true time may not have reached.
+    /// This node has promised to issue nothing below a stamp that true time may not have reached.
     ///
-    /// A mark left by a crash is, for up to its window. So is what
-    /// `stamp_logical` issued. A mark written under a wrong clock may be for hours.
+    /// A mark from before a crash is such a promise, for up to its window. So is a stamp
+    /// from `stamp_logical`. A mark that was written under a wrong clock can be hours ahead.
     #[error(
-        "nothing below {} ({register}) may be issued again, and true time has certainly reached \
-         only {earliest}: wait {by:?}, or call `reset()` and give up the order with what was \
-         issued; `stamp_logical` keeps causality alone",
+        "no stamp below {} ({register}) may be issued again, and true time has certainly reached \
+         only {earliest}: wait {by:?}, or call `reset()` and give up the order with the stamps \
+         issued before; `stamp_logical` still keeps causality",
         register.timestamp()
     )]
     Ahead {
-        /// What has been promised.
+        /// The promised stamp.
         register: Stamp,
         /// This node's `earliest`.
         earliest: Timestamp,
         /// How long until `earliest` has passed it.
         by: Duration,
     },
+    /// A commit stamp was released before it had certainly passed.
+    #[error(
+        "the commit stamp {} ({stamp}) has not passed: true time has certainly reached only \
+         {earliest}, and {} ns are missing; wait for `timestamp()` first",
+        stamp.timestamp(),
+        i128::from(stamp.timestamp().tai_nanos()) - i128::from(earliest.tai_nanos()) + 1
+    )]
+    NotPassed {
+        /// The commit stamp.
+        stamp: Stamp,
+        /// This node's `earliest`.
+        earliest: Timestamp,
+    },
     /// There is no stamp after the last one.
-    #[error("the last of all stamps has been reached: call `reset()`, and look at who sent it")]
+    #[error(
+        "the last of all stamps has been reached: call `reset()`, and find out which node sent it"
+    )]
     Exhausted,
-    /// The high-water mark could not be raised, so no stamp beyond it may be issued.
+    /// The high-water mark could not be raised, so no stamp above it may be issued.
     #[error("the high-water mark could not be raised: {0}")]
-    Mark(#[source] Arc<RecordError>),
+    Record(#[from] RecordError),
+    /// The text is not a stamp, a node, or a pair of them.
+    #[error("the text is not {expected}: write the text that `to_string` printed")]
+    Parse {
+        /// The form that was expected.
+        expected: &'static str,
+    },
 }
 
 impl HlcError {
-    /// Whether asking again can succeed without anybody doing anything.
+    /// Whether the same call can succeed later, without any change to the program.
     ///
-    /// [`Ahead`](Self::Ahead) ends by itself: look at `by` to see when.
-    /// [`Poisoned`](Self::Poisoned) does too, but it says that a clock was
-    /// wrong, and somebody should know.
+    /// [`Ahead`](Self::Ahead) ends by itself, and `by` says when.
+    /// [`Poisoned`](Self::Poisoned) does too, but it is reported as not transient, because
+    /// a clock was wrong and an operator should know.
     pub fn is_transient(&self) -> bool {
         match self {
             HlcError::Clock(error) => error.is_transient(),
-            HlcError::Mark(error) => error.is_transient(),
-            HlcError::Ahead { .. } => true,
-            HlcError::RemoteAhead { .. } | HlcError::Poisoned { .. } | HlcError::Exhausted => false,
+            HlcError::Record(error) => error.is_transient(),
+            HlcError::Ahead { .. } | HlcError::NotPassed { .. } => true,
+            HlcError::RemoteAhead { .. }
+            | HlcError::Poisoned { .. }
+            | HlcError::Exhausted
+            | HlcError::Parse { .. } => false,
         }
     }
 }

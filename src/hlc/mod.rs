@@ -1,118 +1,110 @@
-//! [`Hlc`]: stamps that respect both cause and time.
+//! [`Hlc`]: a hybrid logical clock, whose stamps respect both causality and time.
 //!
 //! # The problem
 //!
-//! Events on several nodes want an order in which causes come before effects.
-//! A logical clock (Lamport 1978) gives one, and says nothing of time: it can
-//! neither answer "as of ten o'clock" nor order two events that are connected
-//! outside the system. A hybrid logical clock (Kulkarni et al., "Logical
-//! Physical Clocks", OPODIS 2014) takes the physical clock's time as stamp, and
-//! counts on from the last stamp where the clock has not moved past it:
+//! Events on several nodes need an order in which causes come before effects. A logical
+//! clock (Lamport 1978) gives one, but it says nothing about time. It can neither answer
+//! "as of ten o'clock" nor order two events that are connected outside the system. A
+//! hybrid logical clock (Kulkarni et al., "Logical Physical Clocks", OPODIS 2014) uses
+//! the physical clock's time as stamp, and counts on from the last stamp while the
+//! physical clock has not moved past it:
 //!
 //! ```text
 //! next = max(last + 1, physical)
 //! ```
 //!
-//! Both halves are nanoseconds of TAI here, so a stamp is 64 bits and the
-//! register is one atomic word.
+//! Both parts are nanoseconds of TAI here, so a stamp has 64 bits and the register is
+//! one atomic word.
 //!
 //! # The naive way, and why it fails
 //!
-//! The usual physical time is `SystemTime::now()`, one number that may be
-//! wrong. A node whose clock is fast drags every node that hears of it along:
-//! the stamps of all are ahead, and stay so when the clock is mended. The usual
-//! answer is a *max offset*: refuse peers that are further ahead. It has to be
-//! tuned. Too small, and healthy peers are refused, or the node refuses all of
-//! them after its own clock stepped back. Too large, and poison gets in below it.
+//! The usual physical time is `SystemTime::now()`, one number that may be wrong. A node
+//! with a fast clock takes every node along that receives its stamps. All stamps are then
+//! ahead, and they stay ahead when the clock has been repaired. The usual answer is a *max
+//! offset*: refuse peers that are further ahead. But it has to be tuned. If it is too
+//! small, healthy peers are refused, or a node refuses all of them after its own clock
+//! stepped back. If it is too large, wrong stamps below it are accepted.
 //!
 //! # The insight: physical time is `earliest()`
 //!
-//! Let every node take its clock's `earliest` as physical time. Claim: **no
-//! stamp of a correct node is ahead of true time** when it is issued. Each
-//! stamp is one of three:
+//! Let every node use its clock's `earliest` as physical time. Claim: **no stamp of a
+//! correct node is ahead of true time** when it is issued. Each stamp is one of three:
 //!
-//! 1. A reading of `earliest`. It is no later than true time at the reading, so
-//!    no later than true time at the issue.
-//! 2. `last + 1`, where `last` was issued on this node, or
+//! 1. A reading of `earliest`. It is no later than true time at the reading, so it is no
+//!    later than true time when the stamp is issued.
+//! 2. `last + 1`, where this node issued `last`.
 //! 3. `last + 1`, where `last` was received from another node.
 //!
-//! Follow 2 and 3 back from a stamp `s`: through `n` steps of one nanosecond we
-//! come to a reading `p` of some node, and `s = p + n`. Each step is an atomic
-//! read-modify-write that depends on the one before it, or a message, and takes
-//! more than a nanosecond: a handful of cycles at the least. So at least `n`
-//! nanoseconds of true time have gone by since `p` was read, and `s = p + n` is
-//! no later than true time at the issue. (While a commit is outstanding a step
-//! may be of two nanoseconds. A read-modify-write takes more than that too.)
+//! Follow cases 2 and 3 back from a stamp `s`. After `n` steps of one nanosecond we reach
+//! a reading `p` of some node, and `s = p + n`. Each step is a message, or an atomic
+//! read-modify-write that depends on the one before. Both take more than a nanosecond,
+//! because a read-modify-write takes at least a handful of cycles. So at least `n`
+//! nanoseconds of true time have passed since `p` was read, and `s = p + n` is no later
+//! than true time when it is issued. (While a commit is outstanding, a step may be two
+//! nanoseconds. A read-modify-write takes longer than that, too.)
 //!
-//! True time is no later than anybody's `latest`. So a stamp that is beyond
-//! `now().latest` at the node that receives it **proves** that its sender's
-//! clock is broken (or the receiver's own). There is no offset to tune, and
-//! the tolerance that is exactly right is 0. The refusal is as sharp as the
-//! clocks are good, and gets sharper by itself as they get better.
+//! True time is no later than any clock's `latest`. So a stamp beyond `now().latest` at
+//! the node that receives it **proves** that the sender's clock is broken, or the
+//! receiver's own. There is no offset to tune: the right tolerance is exactly 0. The
+//! check is as sharp as the clocks are good, and it sharpens by itself as they improve.
 //!
-//! By the same proof a node whose *own* register is beyond its own `latest`
-//! knows that it was poisoned, by an earlier epoch of its clock. It says so
-//! ([`HlcError::Poisoned`]) and issues nothing until time has passed the
-//! register, or an operator calls [`Hlc::reset`].
+//! By the same proof, a node whose *own* register is beyond its own `latest` knows that
+//! the register is poisoned: its clock was wrong at some earlier time. It returns
+//! [`HlcError::Poisoned`] and issues nothing until time has passed the register, or until
+//! an operator calls [`Hlc::reset`].
 //!
 //! # How far a stamp is from physical time
 //!
-//! A stamp is at least `earliest` at its issue, and at most true time, which is
-//! at most `latest`. So `0 <= stamp - earliest <= width`. (Or -1, where the
-//! reading could have been the stamp of a commit that is outstanding.)
+//! A stamp is at least the `earliest` of its issue. It is at most true time, which is at
+//! most `latest`. So `0 <= stamp - earliest <= width`. (Or -1, if the reading could have
+//! been the stamp of an outstanding commit.)
 //!
-//! The one case outside this is a clock that stands still, as a simulated one
-//! does while an event is handled. Then the steps take no time on that clock,
-//! and a stamp is at most the number of steps since ahead of it. The register
-//! counts the steps it takes beyond its `latest`, so that counting on is not
-//! taken for poison. Peers on such a clock need a [`HlcBuilder::tolerance`] of
-//! as many nanoseconds as stamps are issued in one of its instants. So do peers
-//! that take `latest` or a midpoint as physical time: for them it is the width
-//! of *their* intervals.
+//! The one exception is a clock that stands still, as a simulated clock does while an
+//! event is handled. Then steps take no time on that clock, and a stamp is ahead of it by
+//! at most the number of steps. The register counts the steps that it takes beyond its
+//! `latest`, so that they are not mistaken for poison. Peers on such a clock need a
+//! [`HlcBuilder::tolerance`] of as many nanoseconds as stamps are issued in one of its
+//! instants. Peers that use `latest` or a midpoint as physical time need one too: the
+//! width of *their* intervals.
 //!
 //! # Commits
 //!
-//! [`Hlc::commit_stamp`] is the other end: at least `latest`, so that it is
-//! above everything committed anywhere before. It is ahead of true time until
-//! it has been waited out (module `wait`). If it got into the register, every
-//! stamp of this node would be ahead, and the proof above would hit a correct
-//! node. So it has a register of its own and comes wrapped
-//! ([`PendingCommit`]), and only [`Hlc::release`] unwraps it, once it has
-//! passed. No ordinary stamp equals a commit stamp of the same node. In a two-phase commit
-//! the coordinator's stamp must not be below its participants' as well:
-//! [`Hlc::commit_stamp_from`].
+//! [`Hlc::commit_stamp`] uses the other end. It is at least `latest`, so it is above
+//! everything that was committed anywhere before. It is ahead of true time until it has
+//! been waited out (module `wait`). If it went into the register, every stamp of this node
+//! would be ahead, and peers would refuse a correct node by the proof above. So commit
+//! stamps have a register of their own and are returned in a wrapper ([`PendingCommit`]).
+//! Only [`Hlc::release`] unwraps one, once it has passed. No ordinary stamp equals a
+//! commit stamp of the same node. In a two-phase commit the coordinator's stamp must not
+//! be below its participants' either: see [`Hlc::commit_stamp_from`].
 //!
 //! # Crashes
 //!
-//! A register in memory is gone after a crash, and a clock that was stepped
-//! back meanwhile would issue the same stamps again. [`Hlc::durable`] keeps a
-//! high-water mark on disk.
+//! A register in memory is lost in a crash, and a clock that was stepped back meanwhile
+//! would issue the same stamps again. [`Hlc::durable`] keeps a high-water mark on disk.
 //!
-//! # What it rests on
+//! # What the proof assumes
 //!
-//! On the clock's promise (an interval contains the true time), on atomics that
-//! take a nanosecond, and on peers that follow the same rule or are refused.
-//! A peer that lies *within* `[earliest, latest]` is not found out, and does no
-//! harm: its stamps could be honest. Time that is wrong on every node alike is
-//! out of reach.
+//! It assumes that the clock keeps its promise (its interval contains the true time), that
+//! an atomic change takes a nanosecond, and that peers follow the same rule or are
+//! refused. A wrong peer whose stamps lie *within* `[earliest, latest]` is not detected.
+//! It does no harm, because a correct peer could have sent the same stamps. An error of
+//! time that is the same on every node cannot be detected.
 
-mod clock;
-mod commit;
 mod error;
-mod mark;
-mod node;
+mod high_water_mark;
+#[expect(clippy::module_inception, reason = "files are named for their main type")]
+mod hlc;
+mod node_stamp;
+mod pending_commit;
+mod read_uncertainty;
 mod register;
 mod stamp;
+mod text;
 
-use std::time::Duration;
-
-pub use clock::{Hlc, HlcBuilder};
-pub use commit::{PendingCommit, ReadUncertainty, ReleaseError, Visibility};
 pub use error::HlcError;
-pub use node::{NodeId, NodeStamp};
-pub use stamp::{ParseStampError, Stamp};
-
-/// `duration` in nanoseconds, at most `u64::MAX` of them (584 years).
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
+pub use hlc::{Hlc, HlcBuilder};
+pub use node_stamp::{NodeStamp, NodeUid};
+pub use pending_commit::{PendingCommit, ReleaseError};
+pub use read_uncertainty::{ReadUncertainty, Visibility};
+pub use stamp::Stamp;

@@ -1,91 +1,92 @@
-//! [`Register`]: the words that threads share. No lock, and one atomic change a stamp.
+//! [`Register`]: the words that the threads of a node share. There is no lock, and each
+//! stamp costs one atomic change.
 //!
-//! Everything is in the 64 bits of a [`Stamp`](super::Stamp): larger is later.
+//! Every word holds the 64 bits of a [`Stamp`](super::Stamp), so larger is later.
 //!
 //! # Why no stamp is issued twice
 //!
-//! Ordinary stamps are new values of `last`, put there by compare-and-swap, and
-//! commit stamps are new values of `commits`. Each word only grows, so neither
-//! kind repeats. But the two kinds could meet: a commit stamp is ahead of true
-//! time, and some nanoseconds later an ordinary stamp may come by. So commit
-//! stamps are odd, and while one is outstanding ordinary stamps are even. What
-//! remains is the race of a commit and a stamp that know nothing of each other.
-//! There one of the two is thrown away and taken again, which is always safe:
+//! An ordinary stamp is a new value of `last`, set by compare-and-swap. A commit stamp is
+//! a new value of `commits`. Each word only grows, so neither kind repeats. But the two
+//! kinds could meet: a commit stamp is ahead of true time, and some nanoseconds later an
+//! ordinary stamp may reach its value. So commit stamps are odd, and ordinary stamps are
+//! even while a commit is outstanding. What remains is a race between a commit and an
+//! ordinary stamp that do not see each other. Then one of the two is discarded and taken
+//! again, which is always safe:
 //!
-//! 1. The stamper swaps `last` to `n` [S1], then looks at `commits` [S2]. It
-//!    throws `n` away if `n` is odd and not above what it sees.
-//! 2. The committer swaps `commits` to `s` [C1], then looks at `last` [C2] with
-//!    a read-modify-write. It throws `s` away if `last` has reached it.
-//! 3. [S1] and [C2] change the same word, so one comes first. If it is [S1],
-//!    then [C2] sees `n`. If it is [C2], then [S1] reads from it (or from what
-//!    followed it), so [C1] happened before [S2], which sees `s`. Either way
-//!    one of the two throws away, if `n == s`.
+//! 1. The thread that takes an ordinary stamp swaps `last` to `n` [S1], then reads
+//!    `commits` [S2]. It discards `n` if `n` is odd and not above what it reads.
+//! 2. The thread that takes a commit stamp swaps `commits` to `s` [C1], then reads `last`
+//!    [C2] with a read-modify-write. It discards `s` if `last` has reached it.
+//! 3. [S1] and [C2] change the same word, so one of them is first. If [S1] is first, then
+//!    [C2] sees `n`. If [C2] is first, then [S1] reads from it (or from a later change),
+//!    so [C1] happened before [S2], which sees `s`. So if `n == s`, at least one of the
+//!    two is discarded.
 //!
-//! A plain load at [C2] would not do, whatever its ordering short of a full
-//! fence: that variant is kept below, and loom finds the stamp issued twice.
+//! A plain load at [C2] would not be enough, with any ordering short of a full fence. That
+//! variant is kept below, and loom finds the stamp that it issues twice.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// A cache line (two of them: processors fetch pairs) to itself.
+/// A value alone on its cache line. Two lines of 64 bytes, because processors fetch pairs.
 #[repr(align(128))]
 #[derive(Debug)]
-struct Alone<T>(T);
+struct CachePadded<T>(T);
 
-/// What the threads of one node share.
+/// The words that the threads of one node share.
 #[derive(Debug)]
 pub(super) struct Register {
     /// The greatest stamp issued or observed. Every stamp writes it.
-    last: Alone<AtomicU64>,
-    /// The greatest commit stamp issued. Ordinary stamps only look at it.
-    commits: Alone<AtomicU64>,
-    limits: Alone<Limits>,
+    last: CachePadded<AtomicU64>,
+    /// The greatest commit stamp issued. Ordinary stamps only read it.
+    commits: CachePadded<AtomicU64>,
+    thresholds: CachePadded<Thresholds>,
 }
 
-/// Written seldom, read at every stamp.
+/// Words that are written seldom and read at every stamp.
 #[derive(Debug)]
-struct Limits {
-    /// Up to here the mark on disk is ahead of what was issued.
+struct Thresholds {
+    /// The mark on disk. Nothing above it may be issued.
     reserved: AtomicU64,
-    /// From here it is time to raise it.
+    /// Above this, it is time to raise the mark.
     renew_at: AtomicU64,
-    /// True time may not have reached this, though nothing below it may be issued.
-    unsettled: AtomicU64,
-    /// How many stamps were counted beyond a `latest` that stood still.
-    carried: AtomicU64,
+    /// Nothing up to here may be issued again, though true time may not have reached it.
+    unconfirmed: AtomicU64,
+    /// How many logical steps were taken beyond a `latest` that stood still.
+    logical_steps: AtomicU64,
 }
 
 impl Register {
-    /// A register that issues nothing up to `floor`, and whose stamps are on no disk.
+    /// A register that issues nothing up to `floor`, and that no mark on disk limits.
     pub(super) fn new(floor: u64) -> Register {
         let no_limit = || AtomicU64::new(u64::MAX);
         Register {
-            last: Alone(AtomicU64::new(floor)),
-            commits: Alone(AtomicU64::new(0)),
-            limits: Alone(Limits {
+            last: CachePadded(AtomicU64::new(floor)),
+            commits: CachePadded(AtomicU64::new(0)),
+            thresholds: CachePadded(Thresholds {
                 reserved: no_limit(),
                 renew_at: no_limit(),
-                unsettled: AtomicU64::new(floor),
-                carried: AtomicU64::new(0),
+                unconfirmed: AtomicU64::new(floor),
+                logical_steps: AtomicU64::new(0),
             }),
         }
     }
 
-    /// The short way: `physical` itself, where that is above all that was issued.
+    /// The fast path: issues `physical` itself, if it is above every stamp before.
     ///
-    /// No other check is needed: what is no later than true time is neither
-    /// ahead of it nor poisoned, whatever went before.
+    /// It needs no other check. A stamp that is no later than true time is neither ahead
+    /// of it nor poisoned, whatever was issued before.
     #[inline]
-    pub(super) fn take(&self, physical: u64) -> Option<u64> {
+    pub(super) fn try_issue(&self, physical: u64) -> Option<u64> {
         let last = self.last.0.load(Ordering::Relaxed);
         if physical > last && physical <= self.renew_at() && !self.may_be_a_commit(physical) {
-            return self.step(last, physical);
+            return self.try_advance(last, physical);
         }
         None
     }
 
-    /// `next`, or the number beside it if `next` may be a commit stamp. The one
-    /// below where it will do: that is no further ahead.
-    pub(super) fn evade(&self, last: u64, next: u64) -> Option<u64> {
+    /// `next`, or a number beside it if `next` may be a commit stamp. It prefers the number
+    /// below, which is no further ahead of true time.
+    pub(super) fn skip_commit(&self, last: u64, next: u64) -> Option<u64> {
         if !self.may_be_a_commit(next) {
             Some(next)
         } else if next - 1 > last {
@@ -100,95 +101,101 @@ impl Register {
         stamp % 2 == 1 && stamp <= self.commits.0.load(Ordering::Relaxed)
     }
 
-    /// From `last` to `next`: `None` if another thread came first, or `next` was thrown away.
+    /// Advances from `last` to `next`. `None` if another thread was first, or if `next` was
+    /// discarded.
     #[inline]
-    pub(super) fn step(&self, last: u64, next: u64) -> Option<u64> {
-        // [S1], pairs with [C2]. Acquire, for [S2]; Release, so that who sees the
-        // stamp sees `carried` and `unsettled` as they were raised for it.
+    pub(super) fn try_advance(&self, last: u64, next: u64) -> Option<u64> {
+        // [S1], pairs with [C2]. Acquire for [S2]. Release so that a thread that reads the
+        // stamp also reads `logical_steps` and `unconfirmed` as they were raised for it.
         let swap = self.last.0.compare_exchange(last, next, Ordering::AcqRel, Ordering::Relaxed);
         swap.ok()?;
-        // [S2]. Whoever came here avoided the commit stamps there were before.
+        // [S2]. The caller avoided the commit stamps that it saw, so only a new one can match.
         if self.may_be_a_commit(next) { None } else { Some(next) }
     }
 
-    /// The commit stamp that follows these: odd, and at least `latest`.
+    /// The next commit stamp after these: odd, and at least `latest`.
     pub(super) fn commit_after(last: u64, commits: u64, latest: u64) -> Option<u64> {
         Some(latest.max(last.max(commits).checked_add(1)?) | 1)
     }
 
-    /// Issues a commit stamp. `None` if another thread came first, or it was
-    /// thrown away. It was made by `commit_after` of this `last` and `commits`.
-    pub(super) fn commit(&self, last: u64, commits: u64, stamp: u64) -> Option<u64> {
+    /// Issues `stamp` as a commit stamp. `None` if another thread was first, or if it was
+    /// discarded. `stamp` comes from `commit_after` with the same `last` and `commits`.
+    pub(super) fn try_commit(&self, last: u64, commits: u64, stamp: u64) -> Option<u64> {
+        // [C1]
         let swap =
-            self.commits.0.compare_exchange(commits, stamp, Ordering::AcqRel, Ordering::Relaxed); // [C1]
+            self.commits.0.compare_exchange(commits, stamp, Ordering::AcqRel, Ordering::Relaxed);
         swap.ok()?;
-        // [C2], pairs with [S1]. It changes nothing: `last` is there already.
+        // [C2], pairs with [S1]. It does not change the value, which is at least `last` already.
         (self.last.0.fetch_max(last, Ordering::AcqRel) < stamp).then_some(stamp)
     }
 
-    /// From now on every stamp is above `reached`.
-    pub(super) fn join(&self, reached: u64) {
+    /// Makes every later stamp greater than `reached`.
+    pub(super) fn advance_to(&self, reached: u64) {
         self.last.0.fetch_max(reached, Ordering::AcqRel);
     }
 
-    /// The greatest stamp so far. What was raised for it is seen after this.
+    /// The greatest stamp so far. Thresholds that were raised for it are visible after this.
     pub(super) fn last(&self) -> u64 {
         self.last.0.load(Ordering::Acquire) // pairs with [S1]
     }
 
+    /// The greatest commit stamp so far.
     pub(super) fn commits(&self) -> u64 {
-        self.commits.0.load(Ordering::Acquire)
+        self.commits.0.load(Ordering::Acquire) // pairs with [C1]
     }
 
-    /// Whether a register `beyond` its `latest` is so by counting alone, and if
-    /// so, makes a note that it will count `steps` further.
+    /// Returns whether logical steps alone explain a register that is `beyond` its `latest`.
+    /// If so, it first notes `steps` more of them.
     ///
-    /// A clock that stands still (a scripted one, a simulated instant) leaves no
-    /// choice but to count on. Each step is noted *before* its stamp can be
-    /// seen, so a register further out than that was put there by something else.
-    pub(super) fn carry(&self, beyond: u64, steps: u64) -> bool {
-        let explained = beyond <= self.carried();
+    /// While a clock stands still (a scripted one, or a simulated instant), stamps can only
+    /// take logical steps. Each step is noted *before* its stamp can be seen. So a register
+    /// that is further ahead than the noted steps was advanced by something else.
+    pub(super) fn note_logical(&self, beyond: u64, steps: u64) -> bool {
+        let explained = beyond <= self.logical_steps();
         if explained && steps > 0 {
-            self.limits.0.carried.fetch_add(steps, Ordering::Relaxed);
+            self.thresholds.0.logical_steps.fetch_add(steps, Ordering::Relaxed);
         }
         explained
     }
 
-    /// How far the register may be beyond `latest` by counting alone.
-    pub(super) fn carried(&self) -> u64 {
-        self.limits.0.carried.load(Ordering::Relaxed)
+    /// How far the register may be beyond `latest` by logical steps alone.
+    pub(super) fn logical_steps(&self) -> u64 {
+        self.thresholds.0.logical_steps.load(Ordering::Relaxed)
     }
 
-    pub(super) fn unsettled(&self) -> u64 {
-        self.limits.0.unsettled.load(Ordering::Relaxed)
+    /// The greatest stamp that may not be issued again though true time may not have
+    /// reached it.
+    pub(super) fn unconfirmed(&self) -> u64 {
+        self.thresholds.0.unconfirmed.load(Ordering::Relaxed)
     }
 
-    /// To be called before `step` to a stamp that true time may not have reached.
-    pub(super) fn unsettle(&self, stamp: u64) {
-        self.limits.0.unsettled.fetch_max(stamp, Ordering::Relaxed);
+    /// Marks `stamp` as one that true time may not have reached. Call it before
+    /// [`try_advance`](Self::try_advance) to that stamp.
+    pub(super) fn mark_unconfirmed(&self, stamp: u64) {
+        self.thresholds.0.unconfirmed.fetch_max(stamp, Ordering::Relaxed);
     }
 
     #[inline]
     pub(super) fn renew_at(&self) -> u64 {
-        self.limits.0.renew_at.load(Ordering::Acquire) // pairs with [D1]
+        self.thresholds.0.renew_at.load(Ordering::Acquire) // pairs with [D1]
     }
 
     pub(super) fn reserved(&self) -> u64 {
-        self.limits.0.reserved.load(Ordering::Acquire) // pairs with [D1]
+        self.thresholds.0.reserved.load(Ordering::Acquire) // pairs with [D1]
     }
 
-    /// Stamps up to `reserved` are covered by the disk: to be called once they are.
-    pub(super) fn cover(&self, reserved: u64, renew_at: u64) {
-        self.limits.0.reserved.store(reserved, Ordering::Release); // [D1]
-        self.limits.0.renew_at.store(renew_at, Ordering::Release); // [D1]
+    /// Allows stamps up to `reserved`. Call it once the mark on disk is that high.
+    pub(super) fn set_reserved(&self, reserved: u64, renew_at: u64) {
+        self.thresholds.0.reserved.store(reserved, Ordering::Release); // [D1]
+        self.thresholds.0.renew_at.store(renew_at, Ordering::Release); // [D1]
     }
 
-    /// Back to `floor`, whatever was issued.
+    /// Goes back to `floor`, whatever was issued before.
     pub(super) fn reset(&self, floor: u64) {
         self.last.0.store(floor, Ordering::Release);
         self.commits.0.store(0, Ordering::Release);
-        self.limits.0.unsettled.store(0, Ordering::Release);
-        self.limits.0.carried.store(0, Ordering::Release);
+        self.thresholds.0.unconfirmed.store(0, Ordering::Release);
+        self.thresholds.0.logical_steps.store(0, Ordering::Release);
     }
 }
 
@@ -199,29 +206,29 @@ mod loom_models {
     use loom::sync::Arc;
     use loom::thread;
 
-    type Take = fn(&Register, u64) -> Option<u64>;
+    type Issue = fn(&Register, u64) -> Option<u64>;
 
-    /// The short way, and where it is closed the next number.
+    /// The fast path, or the next number if that path is closed.
     fn stamp(register: &Register, physical: u64) -> Option<u64> {
-        register.take(physical).or_else(|| {
+        register.try_issue(physical).or_else(|| {
             let last = register.last();
-            register.step(last, physical.max(last + 1))
+            register.try_advance(last, physical.max(last + 1))
         })
     }
 
     /// [`stamp`] with a load and a store in place of the compare-and-swap.
-    fn stamp_without_the_swap(register: &Register, physical: u64) -> Option<u64> {
+    fn stamp_with_a_store(register: &Register, physical: u64) -> Option<u64> {
         let next = physical.max(register.last() + 1);
         register.last.0.store(next, Ordering::Release);
         Some(next)
     }
 
-    fn two_stampers(take: Take) {
+    fn two_stampers(issue: Issue) {
         loom::model(move || {
             let register = Arc::new(Register::new(0));
             let shared = register.clone();
-            let other = thread::spawn(move || [take(&shared, 10), take(&shared, 11)]);
-            let mine = [take(&register, 10), take(&register, 12)];
+            let other = thread::spawn(move || [issue(&shared, 10), issue(&shared, 11)]);
+            let mine = [issue(&register, 10), issue(&register, 12)];
             let theirs = other.join().expect("no panic");
             let issued =
                 |stamps: [Option<u64>; 2]| stamps.into_iter().flatten().collect::<Vec<_>>();
@@ -240,12 +247,12 @@ mod loom_models {
     #[test]
     #[should_panic(expected = "twice")]
     fn loom_without_the_swap_a_stamp_is_issued_twice() {
-        two_stampers(stamp_without_the_swap);
+        two_stampers(stamp_with_a_store);
     }
 
     type Commit = fn(&Register, u64, u64, u64) -> Option<u64>;
 
-    /// [`Register::commit`] with a load at [C2].
+    /// [`Register::try_commit`] with a load at [C2].
     fn commit_with_a_load(r: &Register, _: u64, commits: u64, stamp: u64) -> Option<u64> {
         let swap =
             r.commits.0.compare_exchange(commits, stamp, Ordering::AcqRel, Ordering::Relaxed);
@@ -253,7 +260,7 @@ mod loom_models {
         (r.last.0.load(Ordering::Acquire) < stamp).then_some(stamp)
     }
 
-    /// The interval is one moment, 11: the hardest case for the two kinds to stay apart.
+    /// The interval is the single moment 11, where the two kinds of stamp are most likely to meet.
     fn stamper_and_committer(commit: Commit) {
         loom::model(move || {
             let register = Arc::new(Register::new(0));
@@ -271,32 +278,32 @@ mod loom_models {
     }
 
     #[test]
-    fn loom_a_commit_stamp_is_no_ordinary_stamp() {
-        stamper_and_committer(Register::commit);
+    fn loom_a_commit_stamp_is_never_an_ordinary_stamp() {
+        stamper_and_committer(Register::try_commit);
     }
 
     #[test]
     #[should_panic(expected = "twice")]
-    fn loom_with_a_load_in_the_committer_a_stamp_is_issued_twice() {
+    fn loom_with_a_plain_load_in_the_committer_a_stamp_is_issued_twice() {
         stamper_and_committer(commit_with_a_load);
     }
 
-    fn stamper_and_receiver(join: fn(&Register, u64)) {
+    fn stamper_and_receiver(advance_to: fn(&Register, u64)) {
         loom::model(move || {
             let register = Arc::new(Register::new(0));
             let shared = register.clone();
             let stamper = thread::spawn(move || stamp(&shared, 20));
-            join(&register, 10);
+            advance_to(&register, 10);
             let after = register.last();
             assert!(after >= 10, "the observed stamp was lost: {after}");
             let Some(issued) = stamper.join().expect("no panic") else { return };
-            let next = stamp(&register, 5).expect("nobody else is there");
+            let next = stamp(&register, 5).expect("no other thread is left");
             assert!(next > issued.max(10), "went back: {next} after {issued}");
         });
     }
 
-    /// [`Register::join`] with a load and a store.
-    fn join_with_a_store(register: &Register, reached: u64) {
+    /// [`Register::advance_to`] with a load and a store.
+    fn advance_to_with_a_store(register: &Register, reached: u64) {
         if register.last() < reached {
             register.last.0.store(reached, Ordering::Release);
         }
@@ -304,82 +311,83 @@ mod loom_models {
 
     #[test]
     fn loom_an_observed_stamp_never_takes_the_register_back() {
-        stamper_and_receiver(Register::join);
+        stamper_and_receiver(Register::advance_to);
     }
 
     #[test]
     #[should_panic(expected = "went back")]
     fn loom_with_a_store_an_observed_stamp_takes_the_register_back() {
-        stamper_and_receiver(join_with_a_store);
+        stamper_and_receiver(advance_to_with_a_store);
     }
 
-    /// Counts on from a clock that stands at 10, exactly. `false`: taken for poisoned.
-    fn count_on(register: &Register, swap_first: bool) -> bool {
+    /// Takes a logical step beyond a clock that stands at 10. `false` means that the register
+    /// is mistaken for poisoned.
+    fn step_beyond(register: &Register, swap_first: bool) -> bool {
         let last = register.last();
-        if swap_first && register.step(last, last + 1).is_none() {
+        if swap_first && register.try_advance(last, last + 1).is_none() {
             return true;
         }
-        let explained = register.carry(last - 10, 1);
+        let explained = register.note_logical(last - 10, 1);
         if !swap_first {
-            register.step(last, last + 1);
+            register.try_advance(last, last + 1);
         }
         explained
     }
 
-    fn two_who_count_on(swap_first: bool) {
+    fn two_logical_steps(swap_first: bool) {
         loom::model(move || {
             let register = Arc::new(Register::new(10));
             let shared = register.clone();
-            let other = thread::spawn(move || count_on(&shared, swap_first));
-            let mine = count_on(&register, swap_first);
+            let other = thread::spawn(move || step_beyond(&shared, swap_first));
+            let mine = step_beyond(&register, swap_first);
             let theirs = other.join().expect("no panic");
             assert!(mine && theirs, "falsely poisoned");
         });
     }
 
     #[test]
-    fn loom_who_counts_on_is_not_taken_for_poisoned() {
-        two_who_count_on(false);
+    fn loom_logical_steps_are_not_mistaken_for_poison() {
+        two_logical_steps(false);
     }
 
     #[test]
     #[should_panic(expected = "falsely poisoned")]
-    fn loom_counted_after_the_swap_it_is_taken_for_poisoned() {
-        two_who_count_on(true);
+    fn loom_steps_noted_after_the_swap_are_mistaken_for_poison() {
+        two_logical_steps(true);
     }
 
-    /// A renewal on one thread, stamps on another; the disk is a word.
+    /// One thread raises the mark and another takes a stamp. An atomic word stands for the disk.
     fn renewer_and_stamper(disk_first: bool) {
         loom::model(move || {
             let register = Arc::new(Register::new(0));
             let disk = Arc::new(AtomicU64::new(5));
-            register.cover(5, 5);
+            register.set_reserved(5, 5);
             let (shared, written) = (register.clone(), disk.clone());
             let renewer = thread::spawn(move || {
                 if disk_first {
                     written.store(20, Ordering::Relaxed);
-                    shared.cover(20, 20);
+                    shared.set_reserved(20, 20);
                 } else {
-                    shared.cover(20, 20);
+                    shared.set_reserved(20, 20);
                     written.store(20, Ordering::Relaxed);
                 }
             });
-            if let Some(stamp) = register.take(10) {
+            if let Some(stamp) = register.try_issue(10) {
                 let covered = disk.load(Ordering::Relaxed);
-                assert!(stamp <= covered, "{stamp} is not covered by {covered}");
+                assert!(stamp <= covered, "{stamp} is above the mark {covered}");
             }
             renewer.join().expect("no panic");
         });
     }
 
     #[test]
-    fn loom_no_stamp_is_beyond_what_the_disk_holds() {
+    fn loom_no_stamp_is_above_the_mark_on_disk() {
         renewer_and_stamper(true);
     }
 
     #[test]
-    #[should_panic(expected = "not covered")]
-    fn loom_announced_before_it_is_written_a_stamp_is_beyond_the_disk() {
+    #[should_panic(expected = "above the mark")]
+    fn loom_a_mark_announced_before_its_write_lets_a_stamp_above_it() {
         renewer_and_stamper(false);
     }
 }

@@ -1,35 +1,27 @@
-//! What a bounded drift makes of a duration, to each side.
+//! Drift arithmetic: how far a duration can differ from what a stopwatch shows.
 //!
-//! A stopwatch with a drift of at most ρ that shows m has run for between
-//! m / (1 + ρ) and m / (1 − ρ) of true time. So at most D has passed while it
-//! shows no more than D × (1 − ρ), and at least D once it shows D × (1 + ρ).
+//! When a stopwatch with a drift of at most ρ shows m, between m / (1 + ρ) and
+//! m / (1 − ρ) of true time has passed. So at most D has passed while it shows no more
+//! than D × (1 − ρ), and at least D has passed once it shows D × (1 + ρ).
 
 use std::time::Duration;
 
+use crate::timestamp::duration_from_nanos;
+
 const MILLION: u128 = 1_000_000;
 
-/// `duration × (1 − ppm / 10⁶)`, rounded down: nothing where the drift has no bound.
+/// `duration × (1 − ppm / 10⁶)`, rounded down. Zero for a drift of 10⁶ ppm or more, because
+/// a clock that may stand still guarantees nothing.
 pub(super) fn shrink(duration: Duration, ppm: u32) -> Duration {
     let kept = MILLION.saturating_sub(u128::from(ppm));
-    from_nanos(scale(duration, kept, 0))
+    duration_from_nanos(duration.as_nanos() * kept / MILLION)
 }
 
 /// `duration × (1 + ppm / 10⁶)`, rounded up.
 pub(super) fn stretch(duration: Duration, ppm: u32) -> Duration {
-    from_nanos(scale(duration, MILLION + u128::from(ppm), MILLION - 1))
-}
-
-/// `duration × parts / 10⁶` in nanoseconds; a duration of 2⁹⁴ ns times 2³³ does not overflow.
-fn scale(duration: Duration, parts: u128, round: u128) -> u128 {
-    (duration.as_nanos() * parts + round) / MILLION
-}
-
-fn from_nanos(nanos: u128) -> Duration {
-    let second = 1_000_000_000;
-    match u64::try_from(nanos / second) {
-        Ok(seconds) => Duration::new(seconds, (nanos % second) as u32),
-        Err(_) => Duration::MAX,
-    }
+    // No overflow: a duration is below 2⁹⁴ ns, and the factor below 2³³.
+    let parts = MILLION + u128::from(ppm);
+    duration_from_nanos((duration.as_nanos() * parts).div_ceil(MILLION))
 }
 
 #[cfg(all(test, not(loom)))]

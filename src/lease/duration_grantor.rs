@@ -2,102 +2,106 @@
 
 use std::time::Duration;
 
-use super::book::{Book, Entered, Now};
 use super::drift::stretch;
-use super::duration::{DurationGrant, RequestId};
-use super::message::{HolderId, Refusal};
+use super::duration_lease::{DurationGrant, RequestId};
+use super::error::LeaseError;
+use super::grant_error::GrantError;
+use super::holder_id::HolderId;
+use super::lease_state::{Granted, LeaseState, Now};
 use super::stopwatch::Reading;
-use super::term::{Term, TermError};
+use super::term::Term;
 use crate::fence::FencingToken;
 
-/// The state machine that grants duration leases: one lease, one holder at a time.
+/// The state machine that grants duration leases: one lease, to one holder at a time.
 ///
-/// Pure: it is handed the readings of one machine's stopwatch.
+/// It is pure: the caller passes in the readings of one machine's stopwatch.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DurationGrantor {
     term: Duration,
     max_drift_ppm: u32,
-    book: Book<Duration>,
+    state: LeaseState<Duration>,
 }
 
 impl DurationGrantor {
-    /// A grantor that is quiet for one term, counted from `now`.
+    /// A grantor that grants nothing for one term, counted from `now`.
     ///
-    /// `term` is the longest that any earlier grantor may have granted.
-    /// `last_token` must not be below any token granted before: without a time
-    /// of day there is nothing else to take it from. Keep
+    /// `term` is the longest term that any earlier grantor may have granted.
+    /// `last_token` must not be below any token that was granted before, because without
+    /// a time of day tokens cannot be derived from a clock. Store
     /// [`last_token`](Self::last_token) durably before each grant is sent.
     ///
     /// # Errors
     ///
-    /// [`TermError`]: a term of zero, or above [`MAX_TERM`](super::MAX_TERM).
+    /// [`LeaseError::ZeroTerm`], or [`LeaseError::TermTooLong`] above
+    /// [`MAX_TERM`](super::MAX_TERM).
     pub fn after_restart(
         term: Duration,
         max_drift_ppm: u32,
         last_token: FencingToken,
         now: Reading,
-    ) -> Result<DurationGrantor, TermError> {
+    ) -> Result<DurationGrantor, LeaseError> {
         let term = Term::try_from(term)?.into();
         let quiet_until = now.latest.saturating_add(stretch(term, max_drift_ppm));
-        Ok(DurationGrantor { term, max_drift_ppm, book: Book::new(last_token, Some(quiet_until)) })
+        let state = LeaseState::new(last_token, Some(quiet_until));
+        Ok(DurationGrantor { term, max_drift_ppm, state })
     }
 
     /// Grants the lease to `holder`, whose request was received before `now` was read.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: the state is as it was.
+    /// [`GrantError`]. The state is then unchanged.
     pub fn acquire(
         &mut self,
         now: Option<Reading>,
         holder: HolderId,
         request: RequestId,
-    ) -> Result<DurationGrant, Refusal> {
-        let (now, expires) = self.line(now);
-        let entered = self.book.acquire(now, holder, expires, FencingToken::MIN)?;
-        Ok(self.grant(entered, request))
+    ) -> Result<DurationGrant, GrantError> {
+        let (now, expires) = self.now_and_expiry(now);
+        let granted = self.state.acquire(now, holder, expires, FencingToken::MIN)?;
+        Ok(self.answer(granted, request))
     }
 
-    /// Renews the lease of `token`: counted anew, from when this request was sent.
+    /// Renews the lease of `token`. The new term counts from when this request was sent.
     ///
     /// # Errors
     ///
-    /// [`Refusal`]: the state is as it was.
+    /// [`GrantError`]. The state is then unchanged.
     pub fn renew(
         &mut self,
         now: Option<Reading>,
         token: FencingToken,
         progress: u64,
         request: RequestId,
-    ) -> Result<DurationGrant, Refusal> {
-        let (now, expires) = self.line(now);
-        let entered = self.book.renew(now, token, progress, expires)?;
-        Ok(self.grant(entered, request))
+    ) -> Result<DurationGrant, GrantError> {
+        let (now, expires) = self.now_and_expiry(now);
+        let granted = self.state.renew(now, token, progress, expires)?;
+        Ok(self.answer(granted, request))
     }
 
     /// Takes the lease back before its end.
     ///
     /// # Errors
     ///
-    /// [`Refusal::NotCurrent`].
-    pub fn release(&mut self, token: FencingToken) -> Result<(), Refusal> {
-        self.book.release(token)
+    /// [`GrantError::NotCurrent`].
+    pub fn release(&mut self, token: FencingToken) -> Result<(), GrantError> {
+        self.state.release(token)
     }
 
     /// The largest token that was granted.
     pub fn last_token(&self) -> FencingToken {
-        self.book.last_token()
+        self.state.last_token()
     }
 
-    /// Now, and when a grant made now would be over, both on the stopwatch.
-    fn line(&self, now: Option<Reading>) -> (Option<Now<Duration>>, Option<Duration>) {
-        let expires =
-            now.and_then(|now| now.latest.checked_add(stretch(self.term, self.max_drift_ppm)));
+    /// Now, and the expiry of a grant that is made now, both on the stopwatch.
+    fn now_and_expiry(&self, now: Option<Reading>) -> (Option<Now<Duration>>, Option<Duration>) {
+        let term = stretch(self.term, self.max_drift_ppm);
+        let expires = now.and_then(|now| now.latest.checked_add(term));
         (now.map(|Reading { earliest, latest }| Now { earliest, latest }), expires)
     }
 
-    fn grant(&self, entered: Entered<Duration>, answers: RequestId) -> DurationGrant {
-        let Entered { holder, token, .. } = entered;
-        DurationGrant { holder, answers, token, term: self.term }
+    fn answer(&self, granted: Granted<Duration>, request: RequestId) -> DurationGrant {
+        let Granted { holder, token, .. } = granted;
+        DurationGrant { holder, request, token, term: self.term }
     }
 }

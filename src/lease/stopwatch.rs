@@ -1,30 +1,28 @@
-//! [`Stopwatch`]: what a duration lease counts on, and [`BootClock`], the host's.
+//! [`Stopwatch`]: the clock that a duration lease counts on, and [`BootClock`], the host's.
 //!
-//! A duration lease needs no time of day, only "how long since". The clock for
-//! that has to count while the machine sleeps: a holder that was suspended for
-//! an hour must not find its lease as fresh as before.
+//! A duration lease does not need the time of day. It only needs to know how long ago
+//! something was. Its clock must also count while the machine sleeps, because a holder
+//! that was suspended for an hour must find that its lease has ended.
 //!
-//! `CLOCK_BOOTTIME` counts it, but a time daemon slews it, by up to 10 % with
-//! chrony's defaults, which is no bounded drift in any useful sense.
-//! `CLOCK_MONOTONIC_RAW` is the bare oscillator, but stands still in suspend. The
-//! sum of the second and of `CLOCK_BOOTTIME - CLOCK_MONOTONIC`, which is the
-//! time that was slept, is what is wanted.
+//! `CLOCK_BOOTTIME` counts sleep, but a time daemon slews it, by up to 10 % with chrony's
+//! defaults. With so much drift a lease would lose a tenth of its term. `CLOCK_MONOTONIC_RAW`
+//! is the bare oscillator, but it stands still in suspend. So [`BootClock`] adds the time
+//! slept, `CLOCK_BOOTTIME - CLOCK_MONOTONIC`, to `CLOCK_MONOTONIC_RAW`.
 
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// A clock that tells how long ago something was, with a stated error and drift.
+/// A clock that measures how much time has passed, with a stated error and drift.
 pub trait Stopwatch {
-    /// Where the clock stands, or `None` where it cannot be read.
+    /// The present value, or `None` if the clock cannot be read.
     ///
-    /// At some moment of the call it stood at `earliest` or later, and at some
-    /// moment at `latest` or earlier. Readings of different machines, or of
-    /// different boots of one machine, do not compare.
+    /// At some moment of the call the clock stood at `earliest` or later, and at some
+    /// moment at `latest` or earlier. Readings of different machines, or of different
+    /// boots of one machine, cannot be compared.
     fn read(&self) -> Option<Reading>;
 
-    /// A2: in a second of true time it advances by a second, give or take so
-    /// many microseconds.
+    /// Assumption A2: how far the clock's rate may be from true, in parts per million.
     fn max_drift_ppm(&self) -> u32;
 }
 
@@ -37,71 +35,76 @@ impl<S: Stopwatch + ?Sized> Stopwatch for &S {
     }
 }
 
-/// Where a stopwatch stands: between two values, counted from a zero of its own.
+/// A reading of a stopwatch: two bounds, counted from a zero of the stopwatch's own.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reading {
-    /// It stands here or later.
+    /// The stopwatch stands here or later.
     pub earliest: Duration,
-    /// It stands here or earlier.
+    /// The stopwatch stands here or earlier.
     pub latest: Duration,
 }
 
-/// How far the kernel may have misjudged how long the machine slept.
+/// How far off the kernel's measure of a sleep may be.
 ///
-/// Where the counter stops in suspend the kernel reads the sleep off a real-time
-/// clock that counts whole seconds, once at each end.
+/// If the counter stops in suspend, the kernel measures the sleep with a real-time clock
+/// that counts whole seconds, and reads it once at each end.
 const SLEEP_ERROR: Duration = Duration::from_secs(2);
 
-/// A reading whose two ends are further apart than this is taken again: the
-/// thread lost the processor in the middle.
+/// A bracket wider than this is read again, because the thread lost the processor in the
+/// middle of it.
 const NARROW: Duration = Duration::from_micros(100);
 
-/// Less than this between two readings is no suspend.
-const NO_SLEEP: Duration = Duration::from_millis(1);
+/// How many times in all a bracket is read.
+const ATTEMPTS: usize = 4;
 
-/// This machine's oscillator, with the time that the machine slept.
+/// A change of the time slept below this is noise of the reading, and no suspend.
+const SLEEP_NOISE: Duration = Duration::from_millis(1);
+
+/// This machine's oscillator, plus the time that the machine slept.
 ///
-/// **After a suspend** it is two seconds uncertain for good, since that is how
-/// well the kernel may know how long it was. Make a new one for new leases.
+/// **After a suspend** its readings stay uncertain by two seconds, because the kernel may
+/// know the length of the suspend no better. Make a new one for new leases.
 ///
-/// **What it cannot see**: a virtual machine that is stopped and continued, where
-/// no clock of the guest counts the stop; a suspend of less than a second where
-/// the kernel measures it by whole seconds. A fence covers both.
+/// **What it cannot see**: a virtual machine that is stopped and continued, because no
+/// clock of the guest counts the stop; and a suspend of less than a second on a machine
+/// whose kernel measures suspends in whole seconds. A fence protects against both.
 #[derive(Clone, Copy, Debug)]
 pub struct BootClock {
     max_drift_ppm: u32,
-    /// At most so long had the machine slept when this was made.
+    /// The most that the machine can have slept before this was made.
     slept_before: Duration,
 }
 
 impl BootClock {
-    /// With a drift of at most 200 ppm, the figure that Spanner uses for its machines.
+    /// A clock with a drift of at most 200 ppm, the figure that Spanner uses for its machines.
     ///
-    /// `None` where the kernel lacks one of the clocks.
+    /// `None` if the kernel lacks one of the three clocks.
     pub fn new() -> Option<BootClock> {
         BootClock::with_max_drift_ppm(200)
     }
 
-    /// With a drift of at most `max_drift_ppm`: what the oscillator's maker states.
+    /// A clock with a drift of at most `max_drift_ppm`, as the oscillator's maker states it.
+    ///
+    /// `None` if the kernel lacks one of the three clocks.
     pub fn with_max_drift_ppm(max_drift_ppm: u32) -> Option<BootClock> {
-        let slept_before = Glance::narrow()?.slept_at_most();
+        let slept_before = BracketedRead::narrow()?.slept_at_most();
         Some(BootClock { max_drift_ppm, slept_before })
     }
 
-    fn reading(&self, glance: Glance) -> Reading {
-        let (least, most) = (glance.slept_at_least(), glance.slept_at_most());
-        let slept = most > self.slept_before.saturating_add(NO_SLEEP);
-        let error = if slept { SLEEP_ERROR } else { Duration::ZERO };
+    fn reading(&self, read: BracketedRead) -> Reading {
+        let (least, most) = (read.slept_at_least(), read.slept_at_most());
+        let has_slept = most > self.slept_before.saturating_add(SLEEP_NOISE);
+        let error = if has_slept { SLEEP_ERROR } else { Duration::ZERO };
         Reading {
-            earliest: glance.raw.saturating_add(least).saturating_sub(error),
-            latest: glance.raw.saturating_add(most).saturating_add(error),
+            earliest: read.raw.saturating_add(least).saturating_sub(error),
+            latest: read.raw.saturating_add(most).saturating_add(error),
         }
     }
 }
 
 impl Stopwatch for BootClock {
     fn read(&self) -> Option<Reading> {
-        Glance::narrow().map(|glance| self.reading(glance))
+        BracketedRead::narrow().map(|read| self.reading(read))
     }
 
     fn max_drift_ppm(&self) -> u32 {
@@ -109,24 +112,24 @@ impl Stopwatch for BootClock {
     }
 }
 
-/// The three clocks, read between two looks at `CLOCK_MONOTONIC`.
+/// `CLOCK_MONOTONIC_RAW` and `CLOCK_BOOTTIME`, read between two reads of `CLOCK_MONOTONIC`.
 #[derive(Clone, Copy)]
-struct Glance {
+struct BracketedRead {
     before: Duration,
     raw: Duration,
     boot: Duration,
     after: Duration,
 }
 
-impl Glance {
-    /// The narrowest of a few.
-    fn narrow() -> Option<Glance> {
-        let mut best = Glance::take()?;
-        for _ in 0..3 {
+impl BracketedRead {
+    /// The narrowest of a few reads.
+    fn narrow() -> Option<BracketedRead> {
+        let mut best = BracketedRead::take()?;
+        for _ in 1..ATTEMPTS {
             if best.width() <= NARROW {
                 break;
             }
-            let next = Glance::take()?;
+            let next = BracketedRead::take()?;
             if next.width() < best.width() {
                 best = next;
             }
@@ -134,9 +137,9 @@ impl Glance {
         Some(best)
     }
 
-    fn take() -> Option<Glance> {
+    fn take() -> Option<BracketedRead> {
         let read = |clock| clock_gettime(clock).ok().map(Duration::from);
-        Some(Glance {
+        Some(BracketedRead {
             before: read(ClockId::CLOCK_MONOTONIC)?,
             raw: read(ClockId::CLOCK_MONOTONIC_RAW)?,
             boot: read(ClockId::CLOCK_BOOTTIME)?,
@@ -161,15 +164,20 @@ impl Glance {
 mod tests {
     use super::*;
 
-    fn glance(raw: u64, mono: u64, slept: u64) -> Glance {
+    fn read_of(raw: u64, mono: u64, slept: u64) -> BracketedRead {
         let ms = Duration::from_millis;
         let us = Duration::from_micros(1);
-        Glance { before: ms(mono), raw: ms(raw), boot: ms(mono + slept), after: ms(mono) + us }
+        BracketedRead {
+            before: ms(mono),
+            raw: ms(raw),
+            boot: ms(mono + slept),
+            after: ms(mono) + us,
+        }
     }
 
     #[test]
     fn sleep_is_counted_and_its_error_too() {
-        let slept_before = glance(0, 0, 500).slept_at_most();
+        let slept_before = read_of(0, 0, 500).slept_at_most();
         let clock = BootClock { max_drift_ppm: 200, slept_before };
         let (ms, us) = (Duration::from_millis, Duration::from_micros(1));
         let cases = [
@@ -178,9 +186,9 @@ mod tests {
             (10, 10_500, ms(8_510) - us, ms(12_510)),
         ];
         for (raw, slept, earliest, latest) in cases {
-            // MONOTONIC is slewed, and it makes no difference.
+            // A slewed CLOCK_MONOTONIC makes no difference.
             for mono in [9, 10, 11] {
-                let reading = clock.reading(glance(raw, mono, slept));
+                let reading = clock.reading(read_of(raw, mono, slept));
                 assert_eq!(reading, Reading { earliest, latest }, "raw {raw}, slept {slept}");
             }
         }
@@ -189,9 +197,9 @@ mod tests {
     #[test]
     fn the_hosts_clock_goes_forward_and_is_narrow() {
         let clock = BootClock::new().expect("Linux has these clocks");
-        let first = clock.read().expect("as above");
+        let first = clock.read().expect("Linux has these clocks");
         std::thread::sleep(Duration::from_millis(2));
-        let second = clock.read().expect("as above");
+        let second = clock.read().expect("Linux has these clocks");
         assert!(first.earliest <= first.latest);
         assert!(second.earliest > first.latest);
         // Two milliseconds were slept, with 10 % to spare for a slewed sleep.

@@ -1,31 +1,33 @@
 //! [`Term`]: how long a lease lasts, checked once.
 //!
-//! A lease of no length is over when it is granted: nobody ever holds it, and
-//! everybody renews for ever. One of centuries is not a lease but a lock that a
-//! dead holder keeps, and the quiet term after a restart is as long. Both come
-//! from a unit mistaken or a field left at its default, so both are refused
-//! where they are set, and not where they do harm.
+//! A lease with a term of zero has expired when it is granted, so nobody ever holds it
+//! and every holder renews for ever. A lease of centuries is a lock that a dead holder
+//! keeps, and the quiet time after a restart is just as long. Both come from a mistaken
+//! unit or from a field left at its default. So both are refused where the term is set,
+//! before they can do harm.
 
 use std::time::Duration;
 
-/// The longest term that a grantor takes: 365 days.
+use super::error::LeaseError;
+
+/// The longest term that a grantor accepts: 365 days.
 pub const MAX_TERM: Duration = Duration::from_secs(365 * 86_400);
 
-/// A term above zero, and not above [`MAX_TERM`].
+/// A term above zero and not above [`MAX_TERM`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Duration", into = "Duration"))]
 pub(super) struct Term(Duration);
 
 impl TryFrom<Duration> for Term {
-    type Error = TermError;
+    type Error = LeaseError;
 
-    fn try_from(term: Duration) -> Result<Term, TermError> {
+    fn try_from(term: Duration) -> Result<Term, LeaseError> {
         if term.is_zero() {
-            return Err(TermError::Zero);
+            return Err(LeaseError::ZeroTerm);
         }
         if term > MAX_TERM {
-            return Err(TermError::TooLong { term });
+            return Err(LeaseError::TermTooLong { term, limit: MAX_TERM });
         }
         Ok(Term(term))
     }
@@ -34,33 +36,5 @@ impl TryFrom<Duration> for Term {
 impl From<Term> for Duration {
     fn from(term: Term) -> Duration {
         term.0
-    }
-}
-
-/// Why a duration is no term of a lease.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TermError {
-    /// A lease of no length is never held.
-    #[error(
-        "a term of zero: such a lease is over when it is granted, and nobody ever holds it; give \
-         one well above the width of the clocks' intervals and a round trip"
-    )]
-    Zero,
-    /// A lease that never ends outlives its dead holder.
-    #[error(
-        "a term of {term:?} is above the longest, {MAX_TERM:?} (365 days): what a dead holder has \
-         would be lost for as long; give a shorter one, and renew"
-    )]
-    TooLong {
-        /// What was given.
-        term: Duration,
-    },
-}
-
-impl TermError {
-    /// Whether the same term can be taken later. It cannot.
-    pub fn is_transient(&self) -> bool {
-        false
     }
 }

@@ -1,41 +1,43 @@
-//! One peer: the questions that are open, and the exchanges that still count.
+//! [`Member`]: one peer, with its open requests and the exchanges that still count.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use super::exchange::Exchange;
+use super::peer_limits::PeerLimits;
 use crate::interval::Interval;
 
-use super::{Exchange, Limits};
-
-/// How many questions stay open, and how many exchanges are kept, a peer.
+/// How many open requests, and how many exchanges, are kept for each peer.
 ///
-/// One slow round trip says little, the best of eight a lot: NTP's clock filter
-/// keeps eight for the same reason (RFC 5905, section 10).
+/// One slow round trip says little, but the best of eight says a lot. NTP's clock filter
+/// keeps eight samples for the same reason (RFC 5905, section 10).
 const KEPT: usize = 8;
 
-/// What marks an answer as that to one question. It travels there and back.
+/// Identifies the request that an answer belongs to. It is sent there and back.
 ///
-/// No nonce repeats within 2^64 questions. It is not a secret: it keeps out
-/// duplicates and replays, not somebody who can forge the peer's messages.
+/// No nonce repeats within 2^64 requests. It is not a secret: it excludes duplicates and
+/// replays, but not an attacker who can forge the peer's messages.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
 pub struct Nonce(u64);
 
 impl Nonce {
-    /// From eight bytes off the wire.
+    /// The nonce with these 64 bits, as read from a message.
     pub const fn from_bits(bits: u64) -> Nonce {
         Nonce(bits)
     }
 
-    /// For the wire.
+    /// The 64 bits, to be written into a message.
     pub const fn to_bits(self) -> u64 {
         self.0
     }
 
-    /// The `n`th of those that follow from `seed`. A bijection of `n` (the finalizer of
-    /// SplitMix64, Steele, Lea and Flood, OOPSLA 2014), so none repeats.
+    /// The `n`th nonce of the sequence that `seed` determines.
+    ///
+    /// It is a bijection of `n` (the finalizer of SplitMix64; Steele, Lea and Flood, OOPSLA
+    /// 2014), so no nonce repeats.
     pub(super) fn nth(seed: u64, n: u64) -> Nonce {
         let z = seed.wrapping_add(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -50,11 +52,13 @@ impl fmt::Display for Nonce {
     }
 }
 
+/// One peer and its evidence.
 #[derive(Clone, Debug)]
 pub(super) struct Member<P> {
     pub(super) peer: P,
     open: VecDeque<(Nonce, Duration)>,
-    /// Newest last. All agree with each other; the ones that did not are gone.
+    /// In the order of receiving. They agree with each other, because an exchange that
+    /// contradicts the others replaces them.
     exchanges: VecDeque<Exchange>,
     contradictions: u64,
 }
@@ -64,6 +68,7 @@ impl<P> Member<P> {
         Member { peer, open: VecDeque::new(), exchanges: VecDeque::new(), contradictions: 0 }
     }
 
+    /// Remembers a request that was sent at `sent`.
     pub(super) fn open(&mut self, nonce: Nonce, sent: Duration) {
         if self.open.len() == KEPT {
             self.open.pop_front();
@@ -71,7 +76,7 @@ impl<P> Member<P> {
         self.open.push_back((nonce, sent));
     }
 
-    /// When the question was sent, which is answered herewith.
+    /// Removes the open request with this nonce, and returns when it was sent.
     pub(super) fn close(&mut self, nonce: Nonce) -> Option<Duration> {
         let place = self.open.iter().position(|(open, _)| *open == nonce)?;
         self.open.remove(place).map(|(_, sent)| sent)
@@ -82,16 +87,16 @@ impl<P> Member<P> {
         self.exchanges.clear();
     }
 
-    /// Keeps `exchange`. Where it contradicts the others, the one received last stands.
+    /// Keeps `exchange`. If it contradicts the earlier ones, only the one received last stays.
     ///
-    /// At least one of the two was wrong then. The newer one is what the peer
-    /// stands by; a clock that has been mended must be able to come back.
-    pub(super) fn observe(&mut self, exchange: Exchange, limits: &Limits) {
+    /// A contradiction means that at least one of the answers was wrong. The newer one is
+    /// kept, because a clock that has been repaired must be able to count again.
+    pub(super) fn observe(&mut self, exchange: Exchange, limits: &PeerLimits) {
         let newest = self.exchanges.back().map_or(Duration::ZERO, Exchange::received);
         let at = exchange.received().max(newest);
         self.exchanges.retain(|old| is_fresh(old, at, limits));
-        let now_says = exchange.at(at, &limits.counter);
-        if self.says(at, limits).is_some_and(|said| !said.overlaps(&now_says)) {
+        let interval = exchange.at(at, &limits.counter);
+        if self.interval_at(at, limits).is_some_and(|before| !before.overlaps(&interval)) {
             self.contradictions = self.contradictions.saturating_add(1);
             if exchange.received() < newest {
                 return;
@@ -105,12 +110,13 @@ impl<P> Member<P> {
         self.exchanges.insert(place, exchange);
     }
 
-    /// True time by this peer's word when the counter shows `at`; `None` if not heard lately.
-    pub(super) fn says(&self, at: Duration, limits: &Limits) -> Option<Interval> {
+    /// True time according to this peer when the counter shows `at`. `None` if it has no
+    /// fresh evidence.
+    pub(super) fn interval_at(&self, at: Duration, limits: &PeerLimits) -> Option<Interval> {
         let fresh = self.exchanges.iter().rev().filter(|e| is_fresh(e, at, limits));
-        let each = fresh.map(|exchange| exchange.at(at, &limits.counter));
-        // Kept exchanges agree, and evidence only widens. If not, the newest stands.
-        each.reduce(|said, older| said.intersect(&older).unwrap_or(said))
+        let intervals = fresh.map(|exchange| exchange.at(at, &limits.counter));
+        // The exchanges agree, and ageing only widens them. If two did not, the newer counts.
+        intervals.reduce(|fused, older| fused.intersect(&older).unwrap_or(fused))
     }
 
     pub(super) fn contradictions(&self) -> u64 {
@@ -118,6 +124,6 @@ impl<P> Member<P> {
     }
 }
 
-fn is_fresh(exchange: &Exchange, at: Duration, limits: &Limits) -> bool {
+fn is_fresh(exchange: &Exchange, at: Duration, limits: &PeerLimits) -> bool {
     at.saturating_sub(exchange.received()) <= limits.max_age
 }

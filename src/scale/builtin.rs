@@ -1,10 +1,10 @@
-//! The table this crate is built with, laid out at compile time.
+//! The built-in leap table. It is computed at compile time, so that using it costs nothing.
 
 use std::borrow::Cow;
 
-use super::leap::{LeapTable, TableSource};
+use super::leap_table::LeapTable;
 use super::step::{Step, bucket_count, last_step_in_force};
-use super::utc::Utc;
+use super::table_source::TableSource;
 
 /// TAI − UTC since 1972, from IERS Bulletin C: (Unix time, seconds).
 const BUILTIN: [(i64, i32); 28] = [
@@ -38,8 +38,8 @@ const BUILTIN: [(i64, i32); 28] = [
     (1_483_228_800, 37),
 ];
 
-/// Until 2027-06-28 it is announced that there is no further one: tz 2026f's `leapseconds`.
-const EXPIRES: i64 = 1_814_140_800;
+/// Unix seconds of 2027-06-28. No further leap second comes before it, by tz 2026f's `leapseconds`.
+pub(super) const EXPIRES: i64 = 1_814_140_800;
 
 static STEPS: [Step; BUILTIN.len()] = {
     let mut steps = [Step::new(BUILTIN[0].0, None, BUILTIN[0].1); BUILTIN.len()];
@@ -61,15 +61,15 @@ static BUCKETS: [u8; bucket_count(&STEPS)] = {
     buckets
 };
 
-/// For texts that have no other table at hand.
+/// For texts, which are read and written without a table being given.
 pub(super) static TABLE: LeapTable = LeapTable::builtin();
 
 impl LeapTable {
-    /// The table this crate was built with: 27 leap seconds, 1972 to 2016.
+    /// The built-in table, with 27 leap seconds from 1972 to 2016.
     ///
-    /// Its announcements reach to 2027-06-28 ([`expires`](Self::expires)).
+    /// It is complete until 2027-06-28 ([`expires`](Self::expires)).
     pub const fn builtin() -> LeapTable {
-        LeapTable::lay_out(
+        LeapTable::from_parts(
             (STEPS[0], STEPS[STEPS.len() - 1]),
             Cow::Borrowed(&STEPS),
             Cow::Borrowed(&BUCKETS),
@@ -77,13 +77,4 @@ impl LeapTable {
             TableSource::BuiltIn,
         )
     }
-}
-
-/// Whether UTC had a second 60 there, or may still get it.
-pub(super) fn may_have_leap_second(utc: Utc) -> bool {
-    let (seconds, _) = utc.unix_seconds();
-    if seconds >= EXPIRES {
-        return utc.is_last_of_month();
-    }
-    TABLE.utc_to_tai(utc).is_ok()
 }

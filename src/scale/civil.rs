@@ -1,8 +1,8 @@
 //! Days since 1970-01-01 and the Gregorian calendar, both ways.
 //!
 //! The calendar repeats every 400 years, which are 146 097 days. Counting years
-//! from March puts the leap day last, where it disturbs no other month; then
-//! months of 31, 30, 31, 30, 31 days repeat, and `(153 m + 2) / 5` counts the
+//! from March puts the leap day last, where it disturbs no other month. Then
+//! months of 31, 30, 31, 30, 31 days repeat, and `(153 m + 2) / 5` is the number of
 //! days before month `m`.
 
 /// Days of one cycle of 400 years.
@@ -11,10 +11,8 @@ const CYCLE: i64 = 146_097;
 const EPOCH: i64 = 719_468;
 /// Seconds of a day without a leap second.
 pub(super) const DAY: i64 = 86_400;
-/// Nanoseconds of a second.
-pub(super) const SECOND: i64 = 1_000_000_000;
 
-/// Days from 1970-01-01 to the date, which must be one of the calendar.
+/// Days from 1970-01-01 to a date, which must exist in the calendar.
 pub(super) const fn days_from_date(year: i64, month: u8, day: u8) -> i64 {
     let (year, month) =
         if month > 2 { (year, month as i64 - 3) } else { (year - 1, month as i64 + 9) };
@@ -23,14 +21,14 @@ pub(super) const fn days_from_date(year: i64, month: u8, day: u8) -> i64 {
     cycle * CYCLE + of_cycle * 365 + of_cycle / 4 - of_cycle / 100 + of_year - EPOCH
 }
 
-/// Whole cycles added before dividing, so that years from −12 000 on are counted without a sign.
+/// Whole cycles added before dividing, so that days from year −12 000 on are not negative.
 const SHIFT: i64 = 30;
 
 /// Year, month and day of the date `days` after 1970-01-01, from year −12 000 to 2 000 000.
 ///
-/// All quotients are by constants and of 32 bits without a sign, which the compiler makes
-/// multiplications of. Days counted four to one let each leap day fall into its quotient's
-/// rounding (Neri and Schneider, "Euclidean affine functions", 2022).
+/// All divisions are of unsigned 32 bits by constants, which the compiler turns into
+/// multiplications. Counting quarters of days makes each leap day disappear in the rounding of
+/// its quotient (Neri and Schneider, "Euclidean affine functions", 2022).
 #[inline]
 pub(super) const fn date_from_days(days: i64) -> (i64, u8, u8) {
     let quarters = 4 * (days + EPOCH + SHIFT * CYCLE) as u32 + 3;

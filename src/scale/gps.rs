@@ -1,25 +1,26 @@
-//! [`GpsTime`]: week and time of week. GPS counts no leap seconds: it is TAI less 19 s, always.
+//! [`GpsTime`]: week and time of week. GPS has no leap seconds, so it is always TAI minus 19 s.
 //!
-//! What satellites send is the week without its upper bits: 10 bits in the old
-//! message, 13 in the new, so it begins again at 0 after 1024 or 8192 weeks.
-//! Receivers that took it for the whole week have thrown hosts back 19.6 years
-//! (2019-04-07 was the last such day). The missing bits are not in the message:
-//! they have to come from a time that is known to be near.
+//! Satellites send the week without its upper bits. The old message has 10 bits and the new one
+//! 13, so the week begins again at 0 after 1024 or 8192 weeks.
+//! Receivers that mistook it for the whole week have set hosts back by 19.6 years,
+//! most recently on 2019-04-07. The message does not contain the missing bits, so
+//! they have to come from another clock that is roughly right.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::{DAY, SECOND};
-use super::decimal::{ParseScaleError, read_seconds, write_seconds};
+use super::civil::DAY;
+use super::decimal::{read_seconds, write_seconds};
 use super::error::ScaleError;
+use super::parse_error::ParseTimeError;
 use super::rfc3339::{Line, pad};
-use super::span::{Span, ends};
+use super::scale_interval::{ScaleInterval, ends};
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
-/// TAI of 1980-01-06T00:00:00Z, where GPS begins: 315 964 800 s of Unix time, and 19 s.
-const EPOCH_TAI: i64 = (315_964_800 + 19) * SECOND;
-const WEEK: i64 = 7 * DAY * SECOND;
+/// TAI of 1980-01-06T00:00:00Z, where GPS begins. That is 315 964 800 s of Unix time plus 19 s.
+const EPOCH_TAI: i64 = (315_964_800 + 19) * NANOS_PER_SECOND;
+const WEEK: i64 = 7 * DAY * NANOS_PER_SECOND;
 
 /// GPS time: the whole week since 1980-01-06, and the nanosecond of the week.
 ///
@@ -31,7 +32,7 @@ const WEEK: i64 = 7 * DAY * SECOND;
 /// assert_eq!(gps.to_string(), "2048 0.000000000");
 /// assert_eq!((gps.week(), gps.week_10(), gps.week_13()), (2048, 0, 2048));
 ///
-/// // A satellite said "week 0", and the host's clock is right to a few years.
+/// // A satellite sent "week 0", and the host's clock is right to a few years.
 /// let near: Timestamp = "2021-01-01T00:00:00Z".parse()?;
 /// assert_eq!(GpsTime::from_week_10(0, 0, near)?.to_tai()?, t);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -43,8 +44,8 @@ pub struct GpsTime {
 }
 
 impl GpsTime {
-    /// The week since 1980-01-06 and the nanosecond of the week; `None` for a
-    /// nanosecond that no week has.
+    /// From the week since 1980-01-06 and the nanosecond of the week. `None` if the
+    /// nanosecond is not below 604 800 000 000 000.
     pub const fn new(week: u32, nanos_of_week: u64) -> Option<GpsTime> {
         if nanos_of_week < WEEK as u64 {
             Some(GpsTime { week, nanos: nanos_of_week })
@@ -77,12 +78,13 @@ impl GpsTime {
         tai.map(Timestamp::from_tai_nanos).map_err(|_| ScaleError::OutOfRange)
     }
 
-    /// The time that a week of 10 bits names, nearest to `near` (which must be
-    /// right to 9.8 years).
+    /// The time with this 10-bit week that is nearest to `near`, which must be right to
+    /// 9.8 years.
     ///
     /// # Errors
     ///
-    /// [`ScaleError::BadGpsWeek`] for more than 10 bits, or a nanosecond that no week has.
+    /// [`ScaleError::BadGpsWeek`] if the week has more than 10 bits, or the nanosecond does not
+    /// fit into a week.
     pub fn from_week_10(
         week: u16,
         nanos_of_week: u64,
@@ -91,12 +93,13 @@ impl GpsTime {
         GpsTime::from_short_week(week, 10, nanos_of_week, near)
     }
 
-    /// The time that a week of 13 bits names, nearest to `near` (which must be
-    /// right to 78 years).
+    /// The time with this 13-bit week that is nearest to `near`, which must be right to
+    /// 78 years.
     ///
     /// # Errors
     ///
-    /// [`ScaleError::BadGpsWeek`] for more than 13 bits, or a nanosecond that no week has.
+    /// [`ScaleError::BadGpsWeek`] if the week has more than 13 bits, or the nanosecond does not
+    /// fit into a week.
     pub fn from_week_13(
         week: u16,
         nanos_of_week: u64,
@@ -117,7 +120,7 @@ impl GpsTime {
         let cycle = i128::from(WEEK) << bits;
         let within = i128::from(week) * i128::from(WEEK) + i128::from(nanos);
         let reference = i128::from(near.tai_nanos()) - i128::from(EPOCH_TAI);
-        // Half a cycle around the reference; GPS has no cycle before its first.
+        // Half a cycle on each side of the reference. There is no cycle before the first.
         let cycles = (reference - within + cycle / 2).div_euclid(cycle).max(0);
         let week = u32::from(week) + ((cycles as u32) << bits);
         Ok(GpsTime { week, nanos })
@@ -147,9 +150,9 @@ impl GpsTime {
     ///
     /// # Errors
     ///
-    /// As [`from_tai`](Self::from_tai); [`ScaleError::OpenEnd`] for an end at
+    /// As [`from_tai`](Self::from_tai). [`ScaleError::OpenEnd`] for an end at
     /// `Timestamp::MIN` or `MAX`.
-    pub fn from_interval(interval: &Interval) -> Result<Span<GpsTime>, ScaleError> {
+    pub fn from_interval(interval: &Interval) -> Result<ScaleInterval<GpsTime>, ScaleError> {
         ends(interval)?.try_map(GpsTime::from_tai)
     }
 
@@ -158,8 +161,8 @@ impl GpsTime {
     /// # Errors
     ///
     /// As [`to_tai`](Self::to_tai).
-    pub fn to_interval(span: Span<GpsTime>) -> Result<Interval, ScaleError> {
-        let (earliest, latest) = (span.earliest().to_tai()?, span.latest().to_tai()?);
+    pub fn to_interval(times: ScaleInterval<GpsTime>) -> Result<Interval, ScaleError> {
+        let (earliest, latest) = (times.earliest().to_tai()?, times.latest().to_tai()?);
         Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)
     }
 }
@@ -176,19 +179,19 @@ impl fmt::Display for GpsTime {
 
 /// Reads what `Display` writes.
 impl FromStr for GpsTime {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<GpsTime, ParseScaleError> {
+    fn from_str(text: &str) -> Result<GpsTime, ParseTimeError> {
         const FORM: &str = "a GPS week and the seconds of the week, as in 1930 518417.5";
-        let malformed = ParseScaleError::Malformed { expected: FORM };
-        let (week, seconds) = text.split_once(' ').ok_or(malformed)?;
+        let malformed = || ParseTimeError::Malformed { expected: FORM };
+        let (week, seconds) = text.split_once(' ').ok_or_else(malformed)?;
         if week.is_empty() || !week.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(malformed);
+            return Err(malformed());
         }
         let limit = "weeks of 32 bits, and seconds of the week below 604800";
-        let out_of_range = ParseScaleError::OutOfRange { limit };
-        let week = week.parse().map_err(|_| out_of_range)?;
+        let out_of_range = || ParseTimeError::OutOfRange { limit };
+        let week = week.parse().map_err(|_| out_of_range())?;
         let nanos = u64::try_from(read_seconds(seconds.trim_start(), FORM)?);
-        GpsTime::new(week, nanos.map_err(|_| out_of_range)?).ok_or(out_of_range)
+        GpsTime::new(week, nanos.map_err(|_| out_of_range())?).ok_or_else(out_of_range)
     }
 }

@@ -1,18 +1,19 @@
 //! Reading leap-seconds.list, the file that IERS publishes and tzdata ships.
 //!
-//! The naive reader splits lines and trusts them. A file cut off by a full
-//! disk, or merged by hand, then gives a clock that is a second off, from a
-//! moment years ago or years ahead. So everything the format lets one check is
-//! checked: its own SHA-1, order, midnights, steps of one second, where it
-//! begins, and that it did not end early.
+//! The naive reader splits the lines and trusts them. A file that was cut off by a full
+//! disk, or merged by hand, then makes a clock a second wrong, from some
+//! moment years ago or years ahead. So this reader checks everything that can be
+//! checked: the SHA-1 in the file, the order, the midnights, the steps of one second, the
+//! beginning, and that the file did not end early.
 //!
-//! The hash is over the digits of the `#$` and `#@` lines and of the data, with
-//! all white space left out. Its five words are often written without their
+//! The hash covers the digits of the `#$` and `#@` lines and of the data, without
+//! white space. Its five words are often written without their
 //! leading zeros, so they are compared as numbers.
 
-use super::leap::{HashState, LeapTable};
+use super::leap_table::LeapTable;
 use super::sha1::sha1;
 use super::table_error::LeapTableError;
+use super::table_source::HashState;
 
 /// Real lists are 5 to 11 kB.
 const MOST_BYTES: usize = 256 * 1024;
@@ -24,8 +25,8 @@ impl LeapTable {
     ///
     /// # Errors
     ///
-    /// See [`LeapTableError`]; a list that has an update line (`#$`), as
-    /// published ones have, must have its hash too.
+    /// See [`LeapTableError`]. A list with an update line (`#$`), which all published
+    /// lists have, must also have a hash.
     pub fn from_list(list: &[u8]) -> Result<LeapTable, LeapTableError> {
         if list.len() > MOST_BYTES {
             let (bytes, limit) = (list.len() as u64, MOST_BYTES as u64);
@@ -56,8 +57,8 @@ impl LeapTable {
                 }
             }
         }
-        // Order and steps before the hash: what is out of order fails both, and "out
-        // of order" says more.
+        // Order and steps are checked before the hash. A list that is out of order fails
+        // both checks, and "out of order" is the more helpful error.
         let expiry = expires.map(|(line, text)| number(text, line)).transpose()?;
         let table = LeapTable::from_lines(data, expiry.map(|ntp| ntp - NTP_TO_UNIX))?;
         let hash = match (stated, updated) {
@@ -83,7 +84,7 @@ fn only_once<T>(slot: &mut Option<T>, value: T, line: usize) -> Result<(), LeapT
     }
 }
 
-/// The time and the offset of a data line, which a comment may follow.
+/// The time and the offset of a data line. A comment may follow them.
 fn entry(text: &[u8], line: usize) -> Result<(&[u8], &[u8]), LeapTableError> {
     let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     match (words.next(), words.next(), words.next()) {
@@ -92,7 +93,7 @@ fn entry(text: &[u8], line: usize) -> Result<(&[u8], &[u8]), LeapTableError> {
     }
 }
 
-/// A count of seconds. A sign would be outside of what the hash covers in published lists.
+/// A count of seconds. Published lists have no sign, since their hash would not cover it.
 fn number(digits: &[u8], line: usize) -> Result<i64, LeapTableError> {
     let (sign, figures) = match digits {
         [b'-', figures @ ..] => (-1, figures),
@@ -104,7 +105,7 @@ fn number(digits: &[u8], line: usize) -> Result<i64, LeapTableError> {
     Ok(sign * figures.iter().fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
 }
 
-/// Five hexadecimal words, each perhaps without its leading zeros.
+/// Five hexadecimal words, with or without leading zeros.
 fn hash(text: &[u8], line: usize) -> Result<[u32; 5], LeapTableError> {
     let bad =
         || malformed(line, "five hexadecimal words after `#h`: the hash is cut off or damaged");

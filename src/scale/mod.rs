@@ -2,31 +2,31 @@
 //!
 //! # The problem
 //!
-//! The core counts TAI, in which every second is there once. Everything outside
-//! speaks something else: logs UTC, kernels Unix time, radios GPS, packets NTP or
-//! PTP, and some servers a smeared time that is wrong on purpose. Between them
-//! lie leap seconds, which most libraries lose or invent: they take `12:34:60Z`,
+//! The core counts TAI, in which every second exists exactly once. Everything outside uses
+//! another scale: logs use UTC, kernels Unix time, satellite receivers GPS, packets NTP or
+//! PTP, and some servers a smeared time that is wrong on purpose. Leap seconds lie between
+//! them, and most libraries lose or invent some. They accept `12:34:60Z`,
 //! turn :60 into :59, give two moments one number, or are a second off before
-//! every leap. A second is a thousand times the interval a good clock gives.
+//! every leap second. One second is a thousand times the interval of a good clock.
 //!
 //! # The types
 //!
-//! Each scale is a type, so that none can be taken for another:
+//! Each scale is a type of its own, so that none can be mistaken for another:
 //!
 //! | type | what it is | text |
 //! |---|---|---|
 //! | [`Timestamp`](crate::Timestamp) | TAI | UTC, or civil TAI before 1972 |
-//! | [`Utc`] | a civil date and time, 23:59:60 included | `2016-12-31T23:59:60.5Z` |
-//! | [`UnixTime`] | POSIX's count, which repeats or skips at leaps | `1483228799.5` |
-//! | [`GpsTime`] | week and time of week, no leap seconds | `1930 17.5` |
+//! | [`Utc`] | a civil date and time, including 23:59:60 | `2016-12-31T23:59:60.5Z` |
+//! | [`UnixTime`] | the POSIX count, which repeats or skips at leap seconds | `1483228799.5` |
+//! | [`GpsTime`] | week and time of week, without leap seconds | `1930 17.5` |
 //! | [`NtpTime`], [`NtpDate`] | NTP's 64 and 128 bits | `dc12c4ff.80000000` |
 //! | [`PtpTime`] | TAI in PTP's bits | `1483228836.5` |
 //! | [`Smeared`] | Google's, AWS's, Meta's, chrony's, UTC-SLS | `2016-12-31T18:00:00 smear:google` |
 //!
-//! A [`LeapTable`] converts between those that leap seconds part: the built-in
-//! one, the host's, or any other. Whole [`Interval`](crate::Interval)s become
-//! [`Span`]s of a scale and come back; that takes the hull of what may be meant,
-//! and never makes an interval narrower.
+//! A [`LeapTable`] converts between the scales that differ by leap seconds. It can be the
+//! built-in one, the host's, or any other. An [`Interval`](crate::Interval) becomes a
+//! [`ScaleInterval`] of a scale and comes back. Such a conversion takes the hull of
+//! everything that may be meant, so it never narrows an interval.
 //!
 //! ```
 //! use truechimer::scale::UnixToTai;
@@ -48,64 +48,72 @@
 //!
 //! - **UTC before 1972.** It ran at another rate than TAI and was stepped by
 //!   fractions of a second. A conversion would need another table, and would
-//!   give labels that no clock showed. [`ScaleError::BeforeUtc`].
-//! - **Second 60 where UTC had none**: in any minute but 23:59 UTC, on any day of
-//!   the past that is not in the table. Text and numbers from outside are checked at once;
-//!   after the built-in table's expiry the ends of months are let through, and the
-//!   table decides. [`ParseUtcError::NotALeapSecond`], [`ScaleError::NoSuchLeapSecond`].
-//! - **A second that a negative leap second skipped.** It has no moment.
+//!   produce labels that no clock showed. [`ScaleError::BeforeUtc`].
+//! - **A second 60 that UTC never had**: in any minute but 23:59 UTC, and on any past day
+//!   that is not in the table. Text and numbers from outside are checked at once. After
+//!   the built-in table's expiry the ends of months are accepted, and the conversion's
+//!   table decides. [`ParseTimeError::NoSuchLeapSecond`], [`ScaleError::NoSuchLeapSecond`].
+//! - **A second that a negative leap second removed**, because it has no moment.
 //!   [`ScaleError::Skipped`], or [`UnixToTai::Skipped`].
-//! - **A tenth digit of a fraction**, `24:00:00`, February 30th, a date without an
-//!   offset: what would be cut, carried or guessed.
-//! - **An open end.** An interval that reaches to `Timestamp::MAX` says "or
-//!   anything beyond", and no other scale can say so. [`ScaleError::OpenEnd`].
-//! - **Damaged tables**: see [`LeapTableError`]. An old table is not refused unless
-//!   [`Expiry`] says so; it reports that it has expired.
+//! - **A tenth digit of a fraction**, `24:00:00`, February 30th, or a date without an
+//!   offset, because each would have to be cut, carried or guessed.
+//! - **An open end.** An interval that reaches to `Timestamp::MAX` means "or
+//!   anything beyond", which no other scale can express. [`ScaleError::OpenEnd`].
+//! - **Damaged tables.** [`LeapTableError`] says what is wrong. An old table is refused only if
+//!   its [`Expiry`] demands it, but it always reports that it has expired.
 //!
 //! # What cannot be known here
 //!
-//! Whether a host smears, and how, is in no protocol: the operator has to say.
-//! Until then a day around each leap second is doubtful by a second
-//! ([`LeapTable::unknown_smear_to_interval`]). And a leap second announced after the
-//! table was made is not in it.
+//! No protocol states whether a host smears, and how, so the operator has to state it.
+//! Until then each day around a leap second is uncertain by one second
+//! ([`LeapTable::unknown_smear_to_interval`]). A leap second that was announced after a
+//! table was made is not in that table.
 //!
 //! Read: ITU-R TF.460-6 (UTC); RFC 3339 (text); RFC 5905 (NTP); IS-GPS-200 (GPS);
 //! IEEE 1588 (PTP); RFC 9636 (TZif).
 
+mod after_expiry;
 mod builtin;
 mod civil;
 mod decimal;
-mod describe;
 mod error;
+mod expiry;
 mod gps;
 mod interop;
-pub mod leap;
+mod interval_conversion;
+pub mod leap_table;
 mod list;
 mod ntp;
+mod parse_error;
 mod ptp;
 mod rfc3339;
+mod scale_interval;
+mod second_60;
 mod sha1;
 mod smear;
-mod span;
+mod smear_conversion;
+mod smear_window;
 mod step;
 mod system;
 mod table_error;
+mod table_source;
 mod text;
 mod tzif;
 mod unix;
+mod unix_conversion;
 mod utc;
+mod utc_conversion;
 
-pub use decimal::ParseScaleError;
-pub use describe::Names;
 pub use error::ScaleError;
+pub use expiry::Expiry;
 pub use gps::GpsTime;
-pub use leap::{Entry, Expiry, HashState, Leap, LeapTable, TableSource};
+pub use leap_table::{LeapEntry, LeapSecond, LeapTable};
 pub use ntp::{NtpDate, NtpTime};
+pub use parse_error::ParseTimeError;
 pub use ptp::PtpTime;
-pub use rfc3339::ParseUtcError;
-pub use smear::{ParseSmearedError, Smear, Smeared};
-pub use span::Span;
+pub use scale_interval::ScaleInterval;
+pub use smear::{Smear, Smeared};
 pub use table_error::LeapTableError;
-pub use text::{ParseIntervalError, ParseTimestampError};
+pub use table_source::{HashState, TableSource};
 pub use unix::{UnixReading, UnixTime, UnixToTai};
 pub use utc::Utc;

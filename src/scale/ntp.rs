@@ -1,38 +1,37 @@
 //! [`NtpTime`] and [`NtpDate`]: seconds since 1900 with a binary fraction.
 //!
-//! The 64-bit stamp on the wire has 32 bits of seconds and so begins again
-//! every 136 years: the first such moment is 2036-02-07T06:28:16Z. It does not say
-//! which era it is in, so a time that is known to be near has to. The 128-bit
-//! date has the era and 64 bits of fraction.
+//! The 64-bit timestamp of packets has 32 bits of seconds, so it begins again
+//! every 136 years, for the first time at 2036-02-07T06:28:16Z. It does not contain
+//! its era, which has to come from another clock that is roughly right. The 128-bit
+//! date contains the era and 64 bits of fraction.
 //!
-//! A fraction is not a whole number of nanoseconds. Cutting it, both ways, loses
-//! a nanosecond a time; so single readings are rounded to the nearest (and then
-//! come back exactly), and intervals are rounded outward.
+//! A binary fraction is not a whole number of nanoseconds. To cut it on the way there and
+//! back would lose a nanosecond each time. So single readings are rounded to the nearest, which
+//! brings them back exactly, and intervals are rounded outward.
 //!
-//! NTP counts as Unix does: no leap seconds, so an inserted second repeats the
-//! one before. Zero stands for "not known" (RFC 5905, section 6), and is refused
-//! as a time.
+//! NTP counts as Unix does, without leap seconds, so an inserted second repeats the
+//! one before. Zero means "unknown" (RFC 5905, section 6) and is refused as a time.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::SECOND;
-use super::decimal::ParseScaleError;
 use super::error::ScaleError;
-use super::leap::LeapTable;
+use super::leap_table::LeapTable;
+use super::parse_error::ParseTimeError;
 use super::rfc3339::{Line, pad};
-use super::span::Span;
+use super::scale_interval::ScaleInterval;
 use super::unix::UnixTime;
 use crate::interval::Interval;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// Seconds from 1900-01-01 to 1970-01-01.
 const UNIX_EPOCH: i128 = 2_208_988_800;
-const NANOS: i128 = SECOND as i128;
+const NANOS: i128 = NANOS_PER_SECOND as i128;
 
-/// The 64-bit stamp of NTP packets: 32 bits of seconds since the era began, 32 of fraction.
+/// The 64-bit timestamp of NTP packets: 32 bits of seconds since the era began, 32 of fraction.
 ///
-/// It has no order: without its era it cannot be compared. Make it a [`UnixTime`] or an
-/// [`NtpDate`] first.
+/// It has no order, because timestamps of unknown eras cannot be compared. Convert it to a
+/// [`UnixTime`] first.
 ///
 /// ```
 /// use truechimer::{NtpTime, UnixTime};
@@ -50,7 +49,7 @@ pub struct NtpTime(u64);
 /// The 128-bit date of NTP: the era, the second of the era, and 64 bits of fraction.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NtpDate {
-    /// Which 2^32 s since 1900; negative before.
+    /// The number of eras of 2^32 s since 1900, negative before.
     pub era: i32,
     /// The second of the era.
     pub seconds: u32,
@@ -85,15 +84,15 @@ impl NtpTime {
         self.0
     }
 
-    /// Whether it is all zero, which says "not known".
+    /// Whether it is zero, which means "unknown".
     pub const fn is_unset(self) -> bool {
         self.0 == 0
     }
 
-    /// The stamp of a Unix time, to the nearest 2^-32 s. Its era is lost.
+    /// The timestamp of a Unix time, to the nearest 2^-32 s. It does not contain the era.
     ///
-    /// An era's very first moment would be all zero, "not known"; it gets the next stamp,
-    /// 0.23 ns later, which comes back as the same nanosecond.
+    /// The first moment of an era would be zero, which means "unknown". It becomes the next
+    /// timestamp, 0.23 ns later, which comes back as the same nanosecond.
     pub fn from_unix(unix: UnixTime) -> NtpTime {
         NtpTime::rounded(unix, Round::Nearest)
     }
@@ -101,7 +100,7 @@ impl NtpTime {
     fn rounded(unix: UnixTime, round: Round) -> NtpTime {
         let nanos = i128::from(unix.nanos()) + UNIX_EPOCH * NANOS;
         let bits = divide(nanos << 32, NANOS, round) as u64;
-        // All zero is taken by "not known". Outward is into the era before, or on.
+        // Zero means "unknown", so it is passed over in the direction of rounding.
         NtpTime(match (bits, round) {
             (0, Round::Down) => u64::MAX,
             (0, Round::Nearest | Round::Up) => 1,
@@ -141,26 +140,27 @@ impl NtpTime {
         i64::try_from(nanos).map(UnixTime::from_nanos).map_err(|_| ScaleError::OutOfRange)
     }
 
-    /// Stamps around a span of Unix time, each rounded outward.
-    pub fn from_span(span: Span<UnixTime>) -> [NtpTime; 2] {
-        let up = NtpTime::rounded(span.latest(), Round::Up);
-        let down = NtpTime::rounded(span.earliest(), Round::Down);
+    /// The timestamps around an interval of Unix time, each rounded outward.
+    pub fn from_unix_interval(unix: ScaleInterval<UnixTime>) -> [NtpTime; 2] {
+        let up = NtpTime::rounded(unix.latest(), Round::Up);
+        let down = NtpTime::rounded(unix.earliest(), Round::Down);
         [down, up]
     }
 
-    /// The Unix time between two stamps, rounded outward, the first of them nearest to `near`.
+    /// The Unix time between two timestamps, rounded outward. The first is taken as the moment
+    /// nearest to `near`, which must be right to 68 years.
     ///
     /// # Errors
     ///
-    /// As [`in_era`](Self::in_era); [`ScaleError::Reversed`] where the second stamp is
+    /// As [`in_era`](Self::in_era). [`ScaleError::Reversed`] if the second timestamp is
     /// the earlier one.
-    pub fn to_span(
+    pub fn to_unix_interval(
         [earliest, latest]: [NtpTime; 2],
         near: UnixTime,
-    ) -> Result<Span<UnixTime>, ScaleError> {
+    ) -> Result<ScaleInterval<UnixTime>, ScaleError> {
         let first = earliest.unix(earliest.era_near(near), Round::Down)?;
         let last = latest.unix(latest.era_near(first), Round::Up)?;
-        Span::new(first, last).ok_or(ScaleError::Reversed)
+        ScaleInterval::new(first, last).ok_or(ScaleError::Reversed)
     }
 }
 
@@ -172,7 +172,7 @@ impl NtpDate {
 
     fn rounded(unix: UnixTime, round: Round) -> NtpDate {
         let seconds = i128::from(unix.seconds()) + UNIX_EPOCH;
-        // Below 10^9 × 2^64, and the quotient below 2^64: a second is never reached.
+        // At most (10^9 - 1) × 2^64 / 10^9, so that rounding never reaches a whole second.
         let fraction = divide(i128::from(unix.subsec_nanos()) << 64, NANOS, round);
         NtpDate {
             era: seconds.div_euclid(1 << 32) as i32,
@@ -197,16 +197,16 @@ impl NtpDate {
         nanos.map(UnixTime::from_nanos).map_err(|_| ScaleError::OutOfRange)
     }
 
-    /// The 64-bit stamp: the era is lost, and the fraction cut to 32 bits.
-    pub const fn to_stamp(self) -> NtpTime {
+    /// The 64-bit timestamp, without the era and with the fraction cut to 32 bits.
+    pub const fn to_ntp_time(self) -> NtpTime {
         NtpTime((self.seconds as u64) << 32 | self.fraction >> 32)
     }
 
-    /// Dates around a span of Unix time, each rounded outward.
-    pub fn from_span(span: Span<UnixTime>) -> Span<NtpDate> {
-        let up = NtpDate::rounded(span.latest(), Round::Up);
-        let down = NtpDate::rounded(span.earliest(), Round::Down);
-        Span::new(down, up).unwrap_or(Span::from(down))
+    /// The dates around an interval of Unix time, each rounded outward.
+    pub fn from_unix_interval(unix: ScaleInterval<UnixTime>) -> ScaleInterval<NtpDate> {
+        let up = NtpDate::rounded(unix.latest(), Round::Up);
+        let down = NtpDate::rounded(unix.earliest(), Round::Down);
+        ScaleInterval::new(down, up).unwrap_or(ScaleInterval::from(down))
     }
 
     /// The Unix time between two dates, rounded outward.
@@ -214,33 +214,38 @@ impl NtpDate {
     /// # Errors
     ///
     /// As [`to_unix`](Self::to_unix).
-    pub fn to_span(span: Span<NtpDate>) -> Result<Span<UnixTime>, ScaleError> {
-        let (first, last) = (span.earliest().unix(Round::Down)?, span.latest().unix(Round::Up)?);
-        Span::new(first, last).ok_or(ScaleError::Reversed)
+    pub fn to_unix_interval(
+        dates: ScaleInterval<NtpDate>,
+    ) -> Result<ScaleInterval<UnixTime>, ScaleError> {
+        let (first, last) = (dates.earliest().unix(Round::Down)?, dates.latest().unix(Round::Up)?);
+        ScaleInterval::new(first, last).ok_or(ScaleError::Reversed)
     }
 }
 
 impl LeapTable {
-    /// All that an NTP clock may show during `interval`, rounded outward.
+    /// Everything that an NTP clock may show during `interval`, rounded outward.
     ///
     /// # Errors
     ///
     /// As [`interval_to_unix`](Self::interval_to_unix).
-    pub fn interval_to_ntp(&self, interval: &Interval) -> Result<Span<NtpDate>, ScaleError> {
-        self.interval_to_unix(interval).map(NtpDate::from_span)
+    pub fn interval_to_ntp(
+        &self,
+        interval: &Interval,
+    ) -> Result<ScaleInterval<NtpDate>, ScaleError> {
+        self.interval_to_unix(interval).map(NtpDate::from_unix_interval)
     }
 
-    /// All moments at which an NTP clock may show something in `span`, rounded outward.
+    /// All moments at which an NTP clock may show something in `dates`, rounded outward.
     ///
     /// # Errors
     ///
     /// As [`unix_to_interval`](Self::unix_to_interval).
-    pub fn ntp_to_interval(&self, span: Span<NtpDate>) -> Result<Interval, ScaleError> {
-        self.unix_to_interval(NtpDate::to_span(span)?)
+    pub fn ntp_to_interval(&self, dates: ScaleInterval<NtpDate>) -> Result<Interval, ScaleError> {
+        self.unix_to_interval(NtpDate::to_unix_interval(dates)?)
     }
 }
 
-/// Hexadecimal seconds and fraction, as `ntpq` prints it: `dc12c4ff.80000000`.
+/// Hexadecimal seconds and fraction, as `ntpq` prints them: `dc12c4ff.80000000`.
 impl fmt::Display for NtpTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Line::<17>::new();
@@ -250,7 +255,7 @@ impl fmt::Display for NtpTime {
     }
 }
 
-/// The era, then hexadecimal seconds and fraction: `0:dc12c4ff.8000000000000000`.
+/// The era, then hexadecimal seconds and fraction, as in `0:dc12c4ff.8000000000000000`.
 impl fmt::Display for NtpDate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Line::<37>::new();
@@ -268,34 +273,34 @@ fn hexadecimal(text: &str, digits: usize) -> Option<u64> {
 
 /// Reads what `Display` writes.
 impl FromStr for NtpTime {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<NtpTime, ParseScaleError> {
+    fn from_str(text: &str) -> Result<NtpTime, ParseTimeError> {
         let parts = text.split_once('.');
         let both = parts.and_then(|(s, f)| Some((hexadecimal(s, 8)?, hexadecimal(f, 8)?)));
         let expected = "8 and 8 hexadecimal digits, as in dc12c4ff.80000000";
-        let (seconds, fraction) = both.ok_or(ParseScaleError::Malformed { expected })?;
+        let (seconds, fraction) = both.ok_or(ParseTimeError::Malformed { expected })?;
         Ok(NtpTime(seconds << 32 | fraction))
     }
 }
 
 /// Reads what `Display` writes.
 impl FromStr for NtpDate {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<NtpDate, ParseScaleError> {
+    fn from_str(text: &str) -> Result<NtpDate, ParseTimeError> {
         let expected = "an era, 8 and 16 hexadecimal digits, as in 0:dc12c4ff.8000000000000000";
-        let malformed = ParseScaleError::Malformed { expected };
-        let (era, rest) = text.split_once(':').ok_or(malformed)?;
-        let (seconds, fraction) = rest.split_once('.').ok_or(malformed)?;
+        let malformed = || ParseTimeError::Malformed { expected };
+        let (era, rest) = text.split_once(':').ok_or_else(malformed)?;
+        let (seconds, fraction) = rest.split_once('.').ok_or_else(malformed)?;
         let digits = era.strip_prefix('-').unwrap_or(era);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(malformed);
+            return Err(malformed());
         }
         let limit = "eras of 32 bits";
-        let era = era.parse().map_err(|_| ParseScaleError::OutOfRange { limit })?;
-        let seconds = hexadecimal(seconds, 8).ok_or(malformed)? as u32;
-        let fraction = hexadecimal(fraction, 16).ok_or(malformed)?;
+        let era = era.parse().map_err(|_| ParseTimeError::OutOfRange { limit })?;
+        let seconds = hexadecimal(seconds, 8).ok_or_else(malformed)? as u32;
+        let fraction = hexadecimal(fraction, 16).ok_or_else(malformed)?;
         Ok(NtpDate { era, seconds, fraction })
     }
 }

@@ -1,19 +1,19 @@
 //! [`PtpTime`]: seconds and nanoseconds of TAI, as PTP (IEEE 1588) sends them.
 //!
-//! PTP's own timescale is TAI since 1970-01-01T00:00:00 TAI: the same count as
-//! `Timestamp`, in 48 bits of seconds and 32 of nanoseconds. A grandmaster that
-//! serves the "arbitrary" timescale (ARB) sends something else in the same bits.
+//! PTP's own timescale is TAI since 1970-01-01T00:00:00 TAI. It is the same count as
+//! `Timestamp`, in 48 bits of seconds and 32 bits of nanoseconds. A grandmaster with
+//! the "arbitrary" timescale (ARB) sends another count in the same bits.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::SECOND;
-use super::decimal::{ParseScaleError, read_seconds, write_seconds};
+use super::decimal::{read_seconds, write_seconds};
 use super::error::ScaleError;
+use super::parse_error::ParseTimeError;
 use super::rfc3339::{Line, pad};
-use super::span::{Span, ends};
+use super::scale_interval::{ScaleInterval, ends};
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// A PTP timestamp: 48 bits of TAI seconds since 1970, and nanoseconds.
 ///
@@ -33,9 +33,10 @@ pub struct PtpTime {
 }
 
 impl PtpTime {
-    /// Seconds of 48 bits and nanoseconds below a second, else `None`.
+    /// From seconds of TAI and nanoseconds. `None` if the seconds do not fit into 48 bits, or the
+    /// nanoseconds are a second or more.
     pub const fn new(seconds: u64, nanos: u32) -> Option<PtpTime> {
-        if seconds >> 48 == 0 && (nanos as i64) < SECOND {
+        if seconds >> 48 == 0 && (nanos as i64) < NANOS_PER_SECOND {
             Some(PtpTime { seconds, nanos })
         } else {
             None
@@ -51,7 +52,7 @@ impl PtpTime {
         if t.tai_nanos() < 0 {
             return Err(ScaleError::BeforePtp);
         }
-        let (seconds, nanos) = (t.tai_nanos() / SECOND, t.tai_nanos() % SECOND);
+        let (seconds, nanos) = (t.tai_nanos() / NANOS_PER_SECOND, t.tai_nanos() % NANOS_PER_SECOND);
         Ok(PtpTime { seconds: seconds as u64, nanos: nanos as u32 })
     }
 
@@ -61,16 +62,17 @@ impl PtpTime {
     ///
     /// [`ScaleError::OutOfRange`] after 2262-04-11.
     pub fn to_tai(self) -> Result<Timestamp, ScaleError> {
-        let nanos = i128::from(self.seconds) * i128::from(SECOND) + i128::from(self.nanos);
+        let nanos =
+            i128::from(self.seconds) * i128::from(NANOS_PER_SECOND) + i128::from(self.nanos);
         let nanos = i64::try_from(nanos);
         nanos.map(Timestamp::from_tai_nanos).map_err(|_| ScaleError::OutOfRange)
     }
 
-    /// The ten bytes of a PTP message.
+    /// From the ten bytes of a PTP message.
     ///
     /// # Errors
     ///
-    /// [`ScaleError::OutOfRange`] for nanoseconds of a second or more.
+    /// [`ScaleError::OutOfRange`] if the nanoseconds are a second or more.
     pub fn from_bytes(bytes: [u8; 10]) -> Result<PtpTime, ScaleError> {
         let number =
             |bytes: &[u8]| bytes.iter().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte));
@@ -100,9 +102,9 @@ impl PtpTime {
     ///
     /// # Errors
     ///
-    /// As [`from_tai`](Self::from_tai); [`ScaleError::OpenEnd`] for an end at
+    /// As [`from_tai`](Self::from_tai). [`ScaleError::OpenEnd`] for an end at
     /// `Timestamp::MIN` or `MAX`.
-    pub fn from_interval(interval: &Interval) -> Result<Span<PtpTime>, ScaleError> {
+    pub fn from_interval(interval: &Interval) -> Result<ScaleInterval<PtpTime>, ScaleError> {
         ends(interval)?.try_map(PtpTime::from_tai)
     }
 
@@ -111,8 +113,8 @@ impl PtpTime {
     /// # Errors
     ///
     /// As [`to_tai`](Self::to_tai).
-    pub fn to_interval(span: Span<PtpTime>) -> Result<Interval, ScaleError> {
-        let (earliest, latest) = (span.earliest().to_tai()?, span.latest().to_tai()?);
+    pub fn to_interval(times: ScaleInterval<PtpTime>) -> Result<Interval, ScaleError> {
+        let (earliest, latest) = (times.earliest().to_tai()?, times.latest().to_tai()?);
         Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)
     }
 }
@@ -123,7 +125,7 @@ impl fmt::Display for PtpTime {
         let mut line = Line::<32>::new();
         write_seconds(
             &mut line,
-            i128::from(self.seconds) * i128::from(SECOND) + i128::from(self.nanos),
+            i128::from(self.seconds) * i128::from(NANOS_PER_SECOND) + i128::from(self.nanos),
         )?;
         pad(f, line.as_str())
     }
@@ -131,14 +133,15 @@ impl fmt::Display for PtpTime {
 
 /// Seconds with 0 to 9 digits of fraction.
 impl FromStr for PtpTime {
-    type Err = ParseScaleError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<PtpTime, ParseScaleError> {
+    fn from_str(text: &str) -> Result<PtpTime, ParseTimeError> {
         let nanos = read_seconds(text, "seconds of TAI since 1970, as in 1483228836.5")?;
-        let out_of_range =
-            ParseScaleError::OutOfRange { limit: "seconds of 48 bits, not negative" };
-        let nanos = u128::try_from(nanos).map_err(|_| out_of_range)?;
-        let seconds = u64::try_from(nanos / SECOND as u128).map_err(|_| out_of_range)?;
-        PtpTime::new(seconds, (nanos % SECOND as u128) as u32).ok_or(out_of_range)
+        let limit = "seconds of 48 bits, not negative";
+        let out_of_range = || ParseTimeError::OutOfRange { limit };
+        let nanos = u128::try_from(nanos).map_err(|_| out_of_range())?;
+        let seconds =
+            u64::try_from(nanos / NANOS_PER_SECOND as u128).map_err(|_| out_of_range())?;
+        PtpTime::new(seconds, (nanos % NANOS_PER_SECOND as u128) as u32).ok_or_else(out_of_range)
     }
 }

@@ -1,64 +1,20 @@
 //! The text of dates and times: RFC 3339, read and written without allocating.
 //!
-//! Reading is strict where laxness loses seconds. Common parsers take
-//! `12:34:60Z` and give the next minute, take `24:00:00`, or cut the tenth
-//! digit of a fraction in silence. Here a second 60 is read only where UTC can
-//! have one, 23:59 UTC whatever the offset says, and everything that would not
-//! be kept is an error that names it.
+//! Reading is strict wherever leniency loses seconds. Common parsers read
+//! `12:34:60Z` as the next minute, accept `24:00:00`, or silently cut the tenth
+//! digit of a fraction. Here a second 60 is read only at 23:59 UTC (at any
+//! offset), where UTC can have one. Everything that could not be kept is an error
+//! that names it.
 //!
 //! Read: RFC 3339, section 5.6 for the grammar, 5.7 for second 60.
 
 use std::fmt::{self, Write as _};
 
-use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use super::civil::{DAY, date_from_days, days_from_date, days_in_month};
+use super::parse_error::ParseTimeError;
+use crate::timestamp::NANOS_PER_SECOND;
 
-/// Why a text is not a date and time.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseUtcError {
-    /// Something else stands where the grammar wants this.
-    #[error(
-        "expected {expected} at byte {at}: write it as in 2016-12-31T23:59:60.5Z \
-         or 2017-01-01T00:59:60.5+01:00 (RFC 3339)"
-    )]
-    Malformed {
-        /// What the grammar wants there.
-        expected: &'static str,
-        /// Where, in bytes from the start.
-        at: usize,
-    },
-    /// A number is larger or smaller than the calendar allows.
-    #[error("the {field} is {value}, and must be {least} to {most} here")]
-    OutOfRange {
-        /// Which number.
-        field: &'static str,
-        /// What the text says.
-        value: u32,
-        /// The least that is allowed.
-        least: u32,
-        /// The most that is allowed.
-        most: u32,
-    },
-    /// More digits than nanoseconds have.
-    #[error(
-        "the fraction of the second has {digits} digits, and at most 9 (nanoseconds) are kept: cut or round it"
-    )]
-    TooPrecise {
-        /// How many digits the text has.
-        digits: usize,
-    },
-    /// A second 60 where UTC never had one and cannot have one.
-    #[error(
-        "there is no second 60 there: UTC inserts one only as 23:59:60 UTC at the end of a month, \
-         and the past ones are known; write 00 of the next minute"
-    )]
-    NotALeapSecond,
-    /// Text in TAI where UTC is wanted.
-    #[error("this is TAI, and UTC is wanted: read it as a `Timestamp` and convert it")]
-    Tai,
-}
-
-/// What a text names.
+/// A date and time of day on some scale.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Civil {
     /// Since 1970-01-01.
@@ -75,24 +31,24 @@ pub(super) struct Civil {
 pub(super) enum Scale {
     Utc,
     Tai,
-    /// Said by what stands around the text.
+    /// The context of the text determines the scale.
     Unnamed,
 }
 
-/// Reads one date and time, all of the text, with `Z`, an offset or ` TAI` behind it.
-pub(super) fn read(text: &str) -> Result<Civil, ParseUtcError> {
+/// Reads a whole text as a date and time, followed by `Z`, an offset or ` TAI`.
+pub(super) fn read(text: &str) -> Result<Civil, ParseTimeError> {
     read_with(text, |at| at.zone())
 }
 
-/// Reads one date and time that nothing stands behind.
-pub(super) fn read_unzoned(text: &str) -> Result<Civil, ParseUtcError> {
+/// Reads a whole text as a date and time that nothing follows.
+pub(super) fn read_unzoned(text: &str) -> Result<Civil, ParseTimeError> {
     read_with(text, |_| Ok((Scale::Unnamed, 0)))
 }
 
 fn read_with(
     text: &str,
-    zone: impl FnOnce(&mut Cursor<'_>) -> Result<(Scale, i64), ParseUtcError>,
-) -> Result<Civil, ParseUtcError> {
+    zone: impl FnOnce(&mut Cursor<'_>) -> Result<(Scale, i64), ParseTimeError>,
+) -> Result<Civil, ParseTimeError> {
     let mut at = Cursor { text: text.as_bytes(), at: 0 };
     let days = at.date()?;
     at.one_of(b"Tt ", "`T` between date and time")?;
@@ -107,13 +63,13 @@ fn read_with(
         return Err(at.expected("the end of the text"));
     }
 
-    // The minute decides the date; its seconds follow it unchanged, 60 included.
+    // The offset moves the minute and the date. The second stays as it is, also a second 60.
     let minutes = days * (DAY / 60) + i64::from(hour * 60 + minute) - offset;
     let (days, minute) = (minutes.div_euclid(DAY / 60), minutes.rem_euclid(DAY / 60));
     let (year, ..) = date_from_days(days);
     if !(0..=9999).contains(&year) {
         let value = if year < 0 { 0 } else { 10_000 };
-        return Err(ParseUtcError::OutOfRange {
+        return Err(ParseTimeError::FieldOutOfRange {
             field: "year in UTC",
             value,
             least: 0,
@@ -121,7 +77,7 @@ fn read_with(
         });
     }
     if second == 60 && (scale != Scale::Utc || minute != DAY / 60 - 1) {
-        return Err(ParseUtcError::NotALeapSecond);
+        return Err(ParseTimeError::NoSuchLeapSecond);
     }
     Ok(Civil { days, second: minute as u32 * 60 + second, nanos, scale })
 }
@@ -132,11 +88,11 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    fn expected(&self, expected: &'static str) -> ParseUtcError {
-        ParseUtcError::Malformed { expected, at: self.at }
+    fn expected(&self, expected: &'static str) -> ParseTimeError {
+        ParseTimeError::NotRfc3339 { expected, at: self.at }
     }
 
-    fn one_of(&mut self, bytes: &[u8], name: &'static str) -> Result<u8, ParseUtcError> {
+    fn one_of(&mut self, bytes: &[u8], name: &'static str) -> Result<u8, ParseTimeError> {
         match self.text.get(self.at) {
             Some(byte) if bytes.contains(byte) => {
                 self.at += 1;
@@ -146,7 +102,7 @@ impl Cursor<'_> {
         }
     }
 
-    /// How many digits stand here.
+    /// How many digits come next.
     fn digits(&self) -> usize {
         self.text[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count()
     }
@@ -157,7 +113,7 @@ impl Cursor<'_> {
         digits: usize,
         least: u32,
         most: u32,
-    ) -> Result<u32, ParseUtcError> {
+    ) -> Result<u32, ParseTimeError> {
         if self.digits() < digits {
             return Err(self.expected(match digits {
                 4 => "a year of four digits",
@@ -167,13 +123,13 @@ impl Cursor<'_> {
         let figures = &self.text[self.at..self.at + digits];
         let value = figures.iter().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
         if !(least..=most).contains(&value) {
-            return Err(ParseUtcError::OutOfRange { field, value, least, most });
+            return Err(ParseTimeError::FieldOutOfRange { field, value, least, most });
         }
         self.at += digits;
         Ok(value)
     }
 
-    fn date(&mut self) -> Result<i64, ParseUtcError> {
+    fn date(&mut self) -> Result<i64, ParseTimeError> {
         let year = i64::from(self.number("year", 4, 0, 9999)?);
         self.one_of(b"-", "`-`")?;
         let month = self.number("month", 2, 1, 12)? as u8;
@@ -184,7 +140,7 @@ impl Cursor<'_> {
     }
 
     /// Nanoseconds.
-    fn fraction(&mut self) -> Result<u32, ParseUtcError> {
+    fn fraction(&mut self) -> Result<u32, ParseTimeError> {
         if self.text.get(self.at) != Some(&b'.') {
             return Ok(0);
         }
@@ -195,12 +151,12 @@ impl Cursor<'_> {
                 let value = self.number("fraction", digits, 0, u32::MAX)?;
                 Ok(value * 10u32.pow(9 - digits as u32))
             }
-            digits => Err(ParseUtcError::TooPrecise { digits }),
+            digits => Err(ParseTimeError::TooPrecise { digits }),
         }
     }
 
     /// The scale, and by how many minutes the text is ahead of UTC.
-    fn zone(&mut self) -> Result<(Scale, i64), ParseUtcError> {
+    fn zone(&mut self) -> Result<(Scale, i64), ParseTimeError> {
         if self.text[self.at..].starts_with(b" TAI") {
             self.at += 4;
             return Ok((Scale::Tai, 0));
@@ -229,11 +185,11 @@ impl<const N: usize> Line<N> {
     }
 
     pub fn as_str(&self) -> &str {
-        // Only whole `str`s are ever put in.
+        // Only whole `str`s are ever written.
         std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
     }
 
-    /// The civil time with `digits` digits of fraction (0 to 9), the rest cut off.
+    /// Writes the civil time with `digits` digits of fraction (0 to 9) and cuts the rest.
     pub fn civil(&mut self, civil: Civil, digits: usize) -> fmt::Result {
         let (year, month, day) = date_from_days(civil.days);
         let leap = civil.second == DAY as u32;
@@ -262,12 +218,12 @@ impl<const N: usize> fmt::Write for Line<N> {
     }
 }
 
-/// How many digits of fraction a caller wants: nine, or the precision of `{:.3}`.
+/// How many digits of fraction the format asks for: nine, or its precision as in `{:.3}`.
 pub(super) fn fraction_digits(f: &fmt::Formatter<'_>) -> usize {
     f.precision().unwrap_or(9).min(9)
 }
 
-/// What `Formatter::pad` does, but a precision does not cut the text.
+/// Like `Formatter::pad`, except that a precision does not cut the text.
 pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let missing = f.width().unwrap_or(0).saturating_sub(text.len());
     let before = match f.align() {
@@ -285,18 +241,18 @@ pub(super) fn pad(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 #[inline]
 pub(super) fn civil_from_nanos(nanos: i64, scale: Scale) -> Civil {
     if let Ok(nanos) = u64::try_from(nanos) {
-        // Nearly all: without a sign the divisions are a multiplication each.
-        let (seconds, below) = (nanos / SECOND as u64, nanos % SECOND as u64);
+        // Nearly all times are here. Each unsigned division compiles to a multiplication.
+        let (seconds, below) = (nanos / NANOS_PER_SECOND as u64, nanos % NANOS_PER_SECOND as u64);
         // A day is 675 × 2^7 s, and 2^63 ns are below 2^34 s: the quotient fits 32 bits.
         let days = (seconds >> 7) as u32 / 675;
         let second = seconds - u64::from(days) * DAY as u64;
         return Civil { days: days.into(), second: second as u32, nanos: below as u32, scale };
     }
-    let seconds = nanos.div_euclid(SECOND);
+    let seconds = nanos.div_euclid(NANOS_PER_SECOND);
     Civil {
         days: seconds.div_euclid(DAY),
         second: seconds.rem_euclid(DAY) as u32,
-        nanos: nanos.rem_euclid(SECOND) as u32,
+        nanos: nanos.rem_euclid(NANOS_PER_SECOND) as u32,
         scale,
     }
 }

@@ -1,8 +1,8 @@
 //! SHA-1, for one purpose: the `#h` line of a leap-seconds.list.
 //!
-//! It guards against damage, not against an attacker, and SHA-1 is what the
-//! format has. Sixty lines here weigh less than a dependency that every user
-//! of the crate would have to take. Tests hold it against the `sha1` crate.
+//! The format prescribes SHA-1, which protects against damage but not against an
+//! attacker. Sixty lines here cost less than a dependency for every user of the
+//! crate. A test compares them with the `sha1` crate.
 //!
 //! Read: FIPS 180-4, section 6.1.
 

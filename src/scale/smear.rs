@@ -2,22 +2,23 @@
 //!
 //! # The problem
 //!
-//! Large operators serve time without leap seconds: for some hours each second is
-//! a little long. Such a clock is wrong by up to a second on purpose, and says so
-//! nowhere in its protocol. An interval built on it without knowing has a true
-//! time outside of it, all day long.
+//! Large operators serve time without leap seconds by making each second a little
+//! longer for some hours. Such a clock is wrong by up to a second on purpose, and its
+//! protocol does not state this. An interval that is built on it in ignorance misses the
+//! true time all day long.
 //!
-//! # What is done
+//! # The solution
 //!
-//! Where the smear is known it is a function of TAI, and it is inverted exactly:
-//! all in integers, rounded down on the way out and up on the way back, and for
-//! intervals outward. Where it is not known, [`LeapTable::unknown_smear_to_interval`]
-//! gives a second either way for a day around each leap second.
+//! A known smear is a function of TAI and is inverted exactly. All arithmetic is
+//! in integers. Readings are rounded down on the way out and up on the way back, and
+//! intervals are rounded outward. For an unknown smear,
+//! [`LeapTable::unknown_smear_to_interval`](super::LeapTable::unknown_smear_to_interval) adds a second on each side for a day around each
+//! leap second.
 //!
 //! # The smears
 //!
-//! Each is a window of TAI within which one second is given back. All but UTC-SLS
-//! are inventions of one operator.
+//! Each is a window of TAI within which the clock absorbs one leap second. Only UTC-SLS was
+//! proposed as a standard. The others are each one operator's or one program's own.
 //!
 //! | smear | window | rate |
 //! |---|---|---|
@@ -34,17 +35,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::civil::{DAY, SECOND};
-use super::error::ScaleError;
-use super::leap::LeapTable;
-use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
-use super::span::{Span, ends};
-use super::step::Step;
+use super::civil::DAY;
+use super::parse_error::ParseTimeError;
+use super::rfc3339::{self, Civil, Line, Scale};
 use super::unix::UnixTime;
-use crate::interval::Interval;
-use crate::timestamp::Timestamp;
 
-/// How a source hides leap seconds.
+/// How a clock hides leap seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -52,7 +48,7 @@ use crate::timestamp::Timestamp;
 pub enum Smear {
     /// Google's public NTP: linear, from noon to noon UTC.
     Google,
-    /// Amazon's Time Sync: as Google's.
+    /// Amazon's Time Sync: the same as Google's.
     Aws,
     /// Meta's NTP servers: 62 500 s after the leap, through chrony.
     Meta,
@@ -87,35 +83,21 @@ impl fmt::Display for Smear {
     }
 }
 
-/// Why a text is not [`Smeared`] time, or not the name of a [`Smear`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseSmearedError {
-    /// The name of the smear is missing or is none.
-    #[error(
-        "expected a smear: google, aws, meta, meta-ptp, chrony or utc-sls, as in 2016-12-31T18:00:00 smear:google"
-    )]
-    UnknownSmear,
-    /// The date and time cannot be read.
-    #[error(transparent)]
-    Text(#[from] ParseUtcError),
-    /// Beyond 64 bits of nanoseconds.
-    #[error("the date is outside of 1677-09-21 to 2262-04-11 (64 bits of nanoseconds)")]
-    OutOfRange,
-}
+const EXPECTED: &str = "a smear (google, aws, meta, meta-ptp, chrony or utc-sls), \
+                        as in 2016-12-31T18:00:00 smear:google";
 
 impl FromStr for Smear {
-    type Err = ParseSmearedError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<Smear, ParseSmearedError> {
+    fn from_str(text: &str) -> Result<Smear, ParseTimeError> {
         let named = Smear::ALL.into_iter().find(|smear| smear.name() == text);
-        named.ok_or(ParseSmearedError::UnknownSmear)
+        named.ok_or(ParseTimeError::Malformed { expected: EXPECTED })
     }
 }
 
-/// What a clock shows that smears leap seconds: a count like Unix time's, and how it is smeared.
+/// The reading of a clock that smears leap seconds: a count like Unix time, and its smear.
 ///
-/// Counts of different smears are different scales: there is no order between them.
+/// Different smears are different scales, so there is no order between their readings.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Smeared {
     nanos: i64,
@@ -139,13 +121,13 @@ impl Smeared {
         self.nanos
     }
 
-    /// How it is smeared.
+    /// The smear.
     pub const fn smear(self) -> Smear {
         self.smear
     }
 }
 
-/// `2016-12-31T18:00:00.000000000 smear:google`. No `Z`: it is not UTC.
+/// `2016-12-31T18:00:00.000000000 smear:google`, without a `Z` because it is not UTC.
 impl fmt::Display for Smeared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Line::<48>::new();
@@ -156,239 +138,17 @@ impl fmt::Display for Smeared {
     }
 }
 
-/// Reads what `Display` writes. There is no second 60 in smeared time.
+/// Reads what `Display` writes. Smeared time has no second 60.
 impl FromStr for Smeared {
-    type Err = ParseSmearedError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<Smeared, ParseSmearedError> {
-        let (label, smear) = text.split_once(" smear:").ok_or(ParseSmearedError::UnknownSmear)?;
+    fn from_str(text: &str) -> Result<Smeared, ParseTimeError> {
+        let (label, smear) =
+            text.split_once(" smear:").ok_or(ParseTimeError::Malformed { expected: EXPECTED })?;
         let Civil { days, second, nanos, .. } = rfc3339::read_unzoned(label)?;
         let time = UnixTime::new(days * DAY + i64::from(second), nanos);
-        let nanos = time.ok_or(ParseSmearedError::OutOfRange)?.nanos();
+        let limit = "1677-09-21 to 2262-04-11 (64 bits of nanoseconds)";
+        let nanos = time.ok_or(ParseTimeError::OutOfRange { limit })?.nanos();
         Ok(Smeared { nanos, smear: smear.parse()? })
-    }
-}
-
-/// Where one leap second is given back, and how.
-struct Window {
-    /// TAI.
-    start: i64,
-    end: i64,
-    /// TAI − Unix before and after.
-    before: i64,
-    after: i64,
-    shape: Shape,
-}
-
-enum Shape {
-    Linear,
-    /// The rate changes evenly for the first half, and back for the second.
-    Triangle,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Round {
-    Down,
-    Up,
-}
-
-/// Half of chrony's window, √(1 s / 0.001 ppm/s), in nanoseconds. Made even by doubling it.
-const CHRONY_HALF: i64 = 31_622_776_601_684;
-
-impl Window {
-    fn new(step: &Step, smear: Smear) -> Window {
-        let noon = DAY / 2 * SECOND;
-        let (before, after) = (step.before, step.offset);
-        let midnight = step.unix + after;
-        let (start, end, shape) = match smear {
-            Smear::Google | Smear::Aws => {
-                (step.unix - noon + before, midnight + noon, Shape::Linear)
-            }
-            Smear::UtcSls => (midnight - 1000 * SECOND, midnight, Shape::Linear),
-            Smear::MetaPtp => (step.tai, step.tai + 65_000 * SECOND, Shape::Linear),
-            Smear::Meta => (step.tai, step.tai + 62_500 * SECOND, Shape::Triangle),
-            Smear::Chrony => (step.tai, step.tai + 2 * CHRONY_HALF, Shape::Triangle),
-        };
-        Window { start, end, before, after, shape }
-    }
-
-    /// What the smeared clock shows at `tai`, within the window, rounded.
-    fn shown(&self, tai: i64, round: Round) -> i64 {
-        let length = i128::from(self.end - self.start);
-        let (since, left) = (i128::from(tai - self.start), i128::from(self.end - tai));
-        // The share of the window's second that is given back by now, as a fraction.
-        let (share, whole) = match self.shape {
-            Shape::Linear => (since, length),
-            Shape::Triangle => {
-                let whole = length * length;
-                let share = if since < left { 2 * since * since } else { whole - 2 * left * left };
-                (share, whole)
-            }
-        };
-        // At most 10^9 × (10^14)², below 2^127.
-        let given = i128::from(self.after - self.before) * share;
-        let given = match round {
-            Round::Down => -(-given).div_euclid(whole),
-            Round::Up => given.div_euclid(whole),
-        };
-        tai - self.before - given as i64
-    }
-
-    /// Whether `shown` is what the smeared clock shows somewhere in the window.
-    fn shows(&self, shown: i64) -> bool {
-        (self.start - self.before..=self.end - self.after).contains(&shown)
-    }
-
-    /// The moment at which the clock shows `shown`, to the next nanosecond or the one before.
-    ///
-    /// A search, since half of the shapes have a square root for an inverse:
-    /// with it, rounding right would be another search.
-    fn moment(&self, shown: i64, round: Round) -> i64 {
-        let (least, most) = (self.before.min(self.after), self.before.max(self.after));
-        let mut low = self.start.max(shown + least);
-        let mut high = self.end.min(shown + most);
-        while low < high {
-            match round {
-                Round::Up => {
-                    let middle = low + (high - low) / 2;
-                    if self.shown(middle, Round::Down) >= shown {
-                        high = middle
-                    } else {
-                        low = middle + 1
-                    }
-                }
-                Round::Down => {
-                    let middle = high - (high - low) / 2;
-                    if self.shown(middle, Round::Up) <= shown {
-                        low = middle
-                    } else {
-                        high = middle - 1
-                    }
-                }
-            }
-        }
-        low
-    }
-}
-
-impl LeapTable {
-    /// What a clock with this smear shows at `t`, rounded down.
-    ///
-    /// # Errors
-    ///
-    /// As [`tai_to_unix`](Self::tai_to_unix).
-    pub fn tai_to_smeared(&self, t: Timestamp, smear: Smear) -> Result<Smeared, ScaleError> {
-        self.at_tai(t.tai_nanos())?;
-        let nanos = self.smeared_at(t.tai_nanos(), smear, Round::Down)?;
-        Ok(Smeared { nanos, smear })
-    }
-
-    /// The first nanosecond at which a clock with this smear shows `reading` or more.
-    ///
-    /// While a leap second is inserted the smeared clock is slow, and this is the
-    /// exact inverse of [`tai_to_smeared`](Self::tai_to_smeared). While one is
-    /// skipped it is fast and leaves out some counts; those give the moment that passes them.
-    ///
-    /// # Errors
-    ///
-    /// As [`unix_to_tai`](Self::unix_to_tai).
-    pub fn smeared_to_tai(&self, reading: Smeared) -> Result<Timestamp, ScaleError> {
-        match self.stops_before(reading.nanos) {
-            true => Err(self.expired()),
-            false => self.unsmeared(reading, Round::Up),
-        }
-    }
-
-    /// All that a clock with this smear may show during `interval`, rounded outward.
-    ///
-    /// # Errors
-    ///
-    /// As [`interval_to_unix`](Self::interval_to_unix).
-    pub fn interval_to_smeared(
-        &self,
-        interval: &Interval,
-        smear: Smear,
-    ) -> Result<Span<Smeared>, ScaleError> {
-        let span = ends(&self.doubted(interval)?)?;
-        let first = self.smeared_at(span.earliest().tai_nanos(), smear, Round::Down)?;
-        let last = self.smeared_at(span.latest().tai_nanos(), smear, Round::Up)?;
-        let [first, last] = [first, last].map(|nanos| Smeared { nanos, smear });
-        Span::new(first, last).ok_or(ScaleError::OutOfRange)
-    }
-
-    /// All moments at which a smeared clock may show something in `span`, rounded outward.
-    ///
-    /// # Errors
-    ///
-    /// As [`unix_to_interval`](Self::unix_to_interval).
-    pub fn smeared_to_interval(&self, span: Span<Smeared>) -> Result<Interval, ScaleError> {
-        let earliest = self.unsmeared(span.earliest(), Round::Down)?;
-        let latest = match self.unsmeared(span.latest(), Round::Up) {
-            Err(ScaleError::OutOfRange) => Timestamp::MAX,
-            result => result?,
-        };
-        let interval = Interval::new(earliest, latest).ok_or(ScaleError::OutOfRange)?;
-        Ok(interval.widen(self.doubt(span.latest().nanos)?))
-    }
-
-    /// All moments at which a clock may show something in `span` of which it is not
-    /// known whether and how it smears.
-    ///
-    /// Within a day of a leap second that is a second either way, as no smear is further
-    /// off; elsewhere it is [`unix_to_interval`](Self::unix_to_interval).
-    ///
-    /// # Errors
-    ///
-    /// As [`unix_to_interval`](Self::unix_to_interval).
-    pub fn unknown_smear_to_interval(&self, span: Span<UnixTime>) -> Result<Interval, ScaleError> {
-        // The clock itself may be a second off when it reaches the day's end.
-        let day = (DAY + 1) * SECOND;
-        let (first, last) = (span.earliest().nanos(), span.latest().nanos());
-        let near = self.steps.iter().filter(|step| step.offset != step.before).any(|step| {
-            first.saturating_sub(day) <= step.unix && step.unix <= last.saturating_add(day)
-        });
-        if !near {
-            return self.unix_to_interval(span);
-        }
-        let first = UnixTime::from_nanos(first.saturating_sub(SECOND));
-        let last = UnixTime::from_nanos(last.saturating_add(SECOND));
-        let span = Span::new(first, last).ok_or(ScaleError::OutOfRange)?;
-        self.unix_to_interval(span)
-    }
-
-    /// Whether the clock with this smear differs from UTC at `t`.
-    pub fn is_smearing_at(&self, t: Timestamp, smear: Smear) -> bool {
-        self.window_at(t.tai_nanos(), smear).is_some()
-    }
-
-    /// The leap seconds on both sides of a step, whose windows may reach there.
-    fn windows(&self, at: usize, smear: Smear) -> impl Iterator<Item = Window> + '_ {
-        let around = self.steps[at..].iter().take(2).filter(|step| step.offset != step.before);
-        around.map(move |step| Window::new(step, smear))
-    }
-
-    fn window_at(&self, tai: i64, smear: Smear) -> Option<Window> {
-        let at = self.position_tai(tai)?;
-        self.windows(at, smear).find(|window| window.start <= tai && tai < window.end)
-    }
-
-    fn smeared_at(&self, tai: i64, smear: Smear, round: Round) -> Result<i64, ScaleError> {
-        let (offset, _) = self.at_tai_unlimited(tai)?;
-        match self.window_at(tai, smear) {
-            Some(window) => Ok(window.shown(tai, round)),
-            // UTC-SLS ends its window with the inserted second, the others reach beyond it.
-            None => Ok(tai - offset),
-        }
-    }
-
-    fn unsmeared(&self, reading: Smeared, round: Round) -> Result<Timestamp, ScaleError> {
-        let Smeared { nanos, smear } = reading;
-        let at = self.position_unix(nanos).ok_or(ScaleError::BeforeUtc)?;
-        let window = self.windows(at, smear).find(|window| window.shows(nanos));
-        let tai = match window {
-            Some(window) => Some(window.moment(nanos, round)),
-            None => nanos.checked_add(self.steps[at].offset),
-        };
-        tai.map(Timestamp::from_tai_nanos).ok_or(ScaleError::OutOfRange)
     }
 }

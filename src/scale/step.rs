@@ -1,44 +1,44 @@
-//! One change of TAI − UTC, and how the change in force is found.
+//! [`Step`]: one change of TAI − UTC, and the index that finds the step in force at a moment.
 //!
-//! A bucket is 26 days of the count; for each the step in force at its start is
-//! kept, and the few that follow within it are walked. So there is no binary
-//! search, whose branches nobody can predict, and no division.
+//! A binary search would cost mispredicted branches. So the count is divided into buckets
+//! of 26 days. The index has the step in force at the start of each bucket, and the few
+//! steps within a bucket are walked. A shift finds the bucket, without a division.
 
-use super::civil::SECOND;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// One line of the table, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     /// TAI from which the offset holds.
     pub tai: i64,
-    /// TAI at which the inserted second is over; `tai` where none was inserted.
+    /// TAI at which the inserted second is over. Equal to `tai` if none was inserted.
     pub settled: i64,
     /// The midnight it belongs to, on the Unix scale.
     pub unix: i64,
     /// TAI − Unix.
     pub offset: i64,
-    /// What the offset was before; the same for the first line.
+    /// The offset before this step. For the first line it is the same as `offset`.
     pub before: i64,
 }
 
-/// 2^51 ns are 26 days: shorter than any month, so rarely more than one step in a bucket.
+/// 2^51 ns are 26 days. A month is longer, so that few buckets contain more than one step.
 pub(super) const BUCKET_BITS: u32 = 51;
 
 impl Step {
-    /// `before` is the offset it replaces, in seconds; `None` for the first line.
+    /// `before` is the offset that it replaces, in seconds, or `None` for the first line.
     pub const fn new(unix: i64, before: Option<i32>, offset: i32) -> Step {
         let before = match before {
             Some(before) => before,
             None => offset,
         };
         let smaller = if before < offset { before } else { offset };
-        let tai = (unix + smaller as i64) * SECOND;
+        let tai = (unix + smaller as i64) * NANOS_PER_SECOND;
         Step {
             tai,
-            settled: if before < offset { tai + SECOND } else { tai },
-            unix: unix * SECOND,
-            offset: offset as i64 * SECOND,
-            before: before as i64 * SECOND,
+            settled: if before < offset { tai + NANOS_PER_SECOND } else { tai },
+            unix: unix * NANOS_PER_SECOND,
+            offset: offset as i64 * NANOS_PER_SECOND,
+            before: before as i64 * NANOS_PER_SECOND,
         }
     }
 
@@ -47,7 +47,7 @@ impl Step {
         self.offset > self.before
     }
 
-    /// Whether it skips one.
+    /// Whether it skips a second.
     pub const fn skips(&self) -> bool {
         self.offset < self.before
     }

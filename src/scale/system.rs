@@ -2,31 +2,28 @@
 
 use std::fs::{self, FileType, OpenOptions};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
-
-use super::leap::LeapTable;
+use super::leap_table::LeapTable;
 use super::table_error::LeapTableError;
 
-/// Where tzdata is installed, in the order of how common it is.
+/// Where tzdata is installed, the most common folder first.
 const FOLDERS: [&str; 4] =
     ["/usr/share/zoneinfo", "/etc/zoneinfo", "/usr/lib/zoneinfo", "/usr/share/lib/zoneinfo"];
 
-/// More than the readers accept, so that they can say it is too large.
+/// More than the parsers accept, so that they can report a file that is too large.
 const MOST_BYTES: u64 = 1 << 20;
 
 impl LeapTable {
-    /// The host's table: `leap-seconds.list`, else `right/UTC`, in `$TZDIR` or
-    /// where tzdata is usually installed.
+    /// The host's table: `leap-seconds.list`, or else `right/UTC`, from `$TZDIR` or
+    /// from the usual folders of tzdata.
     ///
-    /// The first file that exists decides: a damaged one is an error, not a
-    /// reason to look for another, since somebody has to know of it.
+    /// The first file that exists is used. If it is damaged the result is an error, because the
+    /// operator has to learn of the damage.
     ///
     /// # Errors
     ///
-    /// [`LeapTableError::NotFound`] with the folders that were searched;
+    /// [`LeapTableError::NotFound`] lists the folders that were searched.
     /// [`LeapTableError::Io`] and [`LeapTableError::File`] name the file.
     pub fn system() -> Result<LeapTable, LeapTableError> {
         let chosen = std::env::var_os("TZDIR").filter(|folder| !folder.is_empty());
@@ -57,8 +54,8 @@ impl LeapTable {
     ///
     /// # Errors
     ///
-    /// [`LeapTableError::Io`] and [`LeapTableError::File`] name the file. What is no
-    /// regular file is refused before it is opened: a FIFO would never answer.
+    /// [`LeapTableError::Io`] and [`LeapTableError::File`] name the file. Anything but a
+    /// regular file is refused before it is opened, because opening a FIFO could block for ever.
     pub fn open(path: &Path) -> Result<LeapTable, LeapTableError> {
         let io = |error| LeapTableError::Io { path: path.to_owned(), error };
         let refused =
@@ -71,9 +68,8 @@ impl LeapTable {
             let (bytes, limit) = (found.len(), MOST_BYTES);
             return Err(refused(LeapTableError::TooLarge { bytes, limit }));
         }
-        // It may be replaced by a FIFO between the two calls, or grow.
-        let nonblocking = OFlag::O_NONBLOCK.bits();
-        let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
+        // Between the two calls the file may grow or be replaced by a FIFO.
+        let file = without_blocking().open(path);
         let mut bytes = Vec::new();
         file.and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)).map_err(io)?;
         let table = match bytes.starts_with(b"TZif") {
@@ -84,17 +80,31 @@ impl LeapTable {
     }
 }
 
-/// What stands in a table's place.
-fn kind(found: FileType) -> &'static str {
-    match found {
-        found if found.is_dir() => "a directory",
-        found if found.is_fifo() => "a FIFO or pipe",
-        found if found.is_socket() => "a socket",
-        _ => "a device",
-    }
+/// Options to read a file that do not wait for the other end of a FIFO.
+fn without_blocking() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    options
 }
 
-#[cfg(test)]
+/// What exists in place of a regular file.
+fn kind(found: FileType) -> &'static str {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if found.is_fifo() {
+            return "a FIFO or pipe";
+        }
+        if found.is_socket() {
+            return "a socket";
+        }
+    }
+    if found.is_dir() { "a directory" } else { "a device" }
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use nix::sys::stat::Mode;
@@ -105,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused_and_not_waited_for() {
+    fn anything_but_a_regular_file_is_refused_without_blocking() {
         let folder = std::env::temp_dir().join(format!("truechimer-leaps-{}", std::process::id()));
         fs::create_dir_all(&folder).expect("the temporary directory is ours");
         // `system()` looks for this name in `$TZDIR`.

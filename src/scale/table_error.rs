@@ -1,128 +1,141 @@
-//! [`LeapTableError`]: why a table is not to be believed, and the checks that say so.
+//! [`LeapTableError`]: why a leap table is refused, and the checks of its lines.
 
 use std::io;
 use std::path::PathBuf;
 
-use super::civil::{DAY, SECOND};
+use super::civil::DAY;
 use super::step::Step;
+use crate::timestamp::NANOS_PER_SECOND;
 
-/// What helps against a damaged table.
-const AGAIN: &str = "fetch the list again (<https://data.iana.org/time-zones/data/leap-seconds.list>) \
+/// The remedy for a damaged table.
+const REMEDY: &str = "fetch the list again (<https://data.iana.org/time-zones/data/leap-seconds.list>) \
                      or update tzdata";
 
 /// Why a leap table is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeapTableError {
-    /// No line of data.
+    /// The table has no line of data.
     #[error(
         "the table has no entries: it is empty, or cut off before its first data line; {}",
-        AGAIN
+        REMEDY
     )]
     Empty,
-    /// Larger than any real one by far.
+    /// The file is far larger than any real table.
     #[error(
-        "the table is {bytes} bytes long, more than the limit of {limit}: this is not a \
-         leap table; give the path of a leap-seconds.list or of a TZif file with leap seconds"
+        "the table is {bytes} bytes long, more than the limit of {limit}, so it cannot be a \
+         leap table: give the path of a leap-seconds.list or of a TZif file with leap seconds"
     )]
     TooLarge {
-        /// Its length.
+        /// The file's length.
         bytes: u64,
         /// The limit.
         limit: u64,
     },
-    /// More entries than can be.
-    #[error("line {line}: the table has more than {limit} entries, and 28 were known in 2026")]
+    /// The table has more entries than there can be.
+    #[error(
+        "line {line}: the table has more than {limit} entries, although only 28 were known in \
+         2026; {}",
+        REMEDY
+    )]
     TooMany {
-        /// Where the first one too many is.
+        /// The line of the first entry beyond the limit.
         line: usize,
         /// The limit.
         limit: usize,
     },
-    /// A line that is not what the format wants.
-    #[error("line {line}: expected {expected}; if this is a leap-seconds.list, {}", AGAIN)]
+    /// A line does not follow the format.
+    #[error("line {line}: expected {expected}; if this is a leap-seconds.list, {}", REMEDY)]
     Malformed {
-        /// Where.
+        /// The line.
         line: usize,
-        /// What the format wants.
+        /// What the format requires.
         expected: &'static str,
     },
-    /// It does not begin where UTC does.
+    /// The table does not begin where UTC does.
     #[error(
-        "line {line}: the first entry must be 1972-01-01 (NTP 2272060800) with 10 s, where UTC \
-         as it is begins: the beginning of the table is missing; {}",
-        AGAIN
+        "line {line}: the first entry must be 1972-01-01 (NTP 2272060800) with 10 s, because \
+         UTC with whole seconds begins there: the beginning of the table is missing; {}",
+        REMEDY
     )]
     BadStart {
-        /// Where.
+        /// The line.
         line: usize,
     },
-    /// Not later than the line before.
+    /// An entry is not later than the one before it.
     #[error(
-        "line {line}: the entry is not later than the one before it: the table is out of order; {}",
-        AGAIN
+        "line {line}: the entry is not later than the one before it, so the table is out of order; {}",
+        REMEDY
     )]
     OutOfOrder {
-        /// Where.
+        /// The line.
         line: usize,
     },
-    /// A leap second elsewhere than at the end of a UTC day.
-    #[error("line {line}: the entry is not at midnight UTC, where leap seconds are")]
+    /// A leap second is not at the end of a UTC day.
+    #[error("line {line}: the entry is not at midnight UTC, but all leap seconds are; {}", REMEDY)]
     NotMidnight {
-        /// Where.
+        /// The line.
         line: usize,
     },
-    /// The offset changes by other than one second.
+    /// The offset does not change by exactly one second.
     #[error(
-        "line {line}: TAI − UTC goes from {from} to {to} s, and must change by exactly one: a line is missing \
-         or wrong; {}",
-        AGAIN
+        "line {line}: TAI − UTC goes from {from} to {to} s, but must change by exactly one, so a line \
+         is missing or wrong; {}",
+        REMEDY
     )]
     BadStep {
-        /// Where.
+        /// The line.
         line: usize,
-        /// Before, in seconds.
+        /// The offset before, in seconds.
         from: i32,
-        /// After, in seconds.
+        /// The offset after, in seconds.
         to: i32,
     },
-    /// More skipped seconds than inserted ones and the ten that UTC began with.
+    /// The table skips more seconds than UTC began with and inserted.
     #[error(
-        "line {line}: TAI − UTC falls to {offset} s, and UTC has never been ahead of TAI: the table is wrong"
+        "line {line}: TAI − UTC falls to {offset} s, but UTC has never been ahead of TAI, so the \
+         table is wrong; {}",
+        REMEDY
     )]
     NegativeOffset {
-        /// Where.
+        /// The line.
         line: usize,
-        /// What it falls to, in seconds.
+        /// The negative offset, in seconds.
         offset: i32,
     },
-    /// Beyond what 64 bits of nanoseconds hold.
-    #[error("line {line}: the time is after 2262-04-11, beyond what 64 bits of nanoseconds hold")]
+    /// A time does not fit into 64 bits of nanoseconds.
+    #[error(
+        "line {line}: the time is after 2262-04-11 and does not fit into 64 bits of nanoseconds; {}",
+        REMEDY
+    )]
     OutOfRange {
-        /// Where.
+        /// The line.
         line: usize,
     },
-    /// A published list without its last line.
-    #[error("the list has a `#$` line and no `#h` line: it is cut off before its hash; {}", AGAIN)]
-    HashMissing,
-    /// The hash is another.
+    /// A published list lacks its last line.
     #[error(
-        "the list's hash is {computed}, and its `#h` line says {stated}: the contents were \
+        "the list has a `#$` line but no `#h` line, so it is cut off before its hash; {}",
+        REMEDY
+    )]
+    HashMissing,
+    /// The contents do not agree with the hash.
+    #[error(
+        "the list's hash is {computed}, but its `#h` line states {stated}, so the contents were \
          changed or damaged; {}",
-        AGAIN
+        REMEDY
     )]
     HashMismatch {
-        /// What the list says.
+        /// The hash in the list.
         stated: String,
-        /// What it has.
+        /// The hash of the contents.
         computed: String,
     },
-    /// A TZif file that ends too early, or is none.
+    /// The file is a TZif file that is damaged or ends too early.
     #[error(
         "the TZif file is damaged: {what}; update or reinstall tzdata, or use the built-in table"
     )]
     TzIf {
-        /// What is wrong with it.
+        /// The damage.
         what: &'static str,
     },
     /// No file was found.
@@ -134,13 +147,13 @@ pub enum LeapTableError {
         /// The folders that were searched.
         searched: Vec<PathBuf>,
     },
-    /// What was to be read is no regular file, and reading it might never end.
+    /// The path is not a regular file, and reading it might never end.
     #[error(
         "it is {found}, not a regular file: give the path of a leap-seconds.list or of a TZif \
          file with leap seconds"
     )]
     NotAFile {
-        /// What it is instead.
+        /// What the path is instead.
         found: &'static str,
     },
     /// A file could not be read.
@@ -150,18 +163,18 @@ pub enum LeapTableError {
         .path.display()
     )]
     Io {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         #[source]
         error: io::Error,
     },
-    /// A file was read and refused.
+    /// A file was refused after it was found.
     #[error("{}: {error}", .path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         #[source]
         error: Box<LeapTableError>,
     },
@@ -171,27 +184,27 @@ fn display_all(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Real tables have 28 entries after half a century; the limit fits a `u8`.
+/// Real tables have 28 entries after half a century. The limit fits into a `u8`.
 const MOST_ENTRIES: usize = 255;
 
-/// Where UTC with whole seconds begins, and the offset there.
+/// The Unix time at which UTC with whole seconds begins, and TAI − UTC there, in seconds.
 const START: (i64, i32) = (63_072_000, 10);
 
 impl LeapTableError {
-    /// Whether trying again can help: only where a file could not be read.
+    /// Whether trying again can help, which is so only if a file could not be found or read.
     pub fn is_transient(&self) -> bool {
         matches!(self, LeapTableError::Io { .. } | LeapTableError::NotFound { .. })
     }
 
-    /// The steps that (line, (Unix seconds, offset)) make, if they are those of a leap table.
+    /// The steps of a leap table from its lines, each with its number, Unix seconds and offset.
     pub(super) fn check_lines(
         lines: impl IntoIterator<Item = (usize, (i64, i32))>,
     ) -> Result<Vec<Step>, LeapTableError> {
         let mut steps: Vec<Step> = Vec::new();
         let mut before: Option<(i64, i32)> = None;
         for (line, (unix, offset)) in lines {
-            // A day's margin, so that no sum with an offset overflows.
-            if unix.abs() > i64::MAX / SECOND - DAY {
+            // With a margin of a day no sum with an offset overflows.
+            if unix.abs() > i64::MAX / NANOS_PER_SECOND - DAY {
                 return Err(LeapTableError::OutOfRange { line });
             }
             if steps.len() == MOST_ENTRIES {
@@ -206,7 +219,7 @@ impl LeapTableError {
                 Some((_, from)) if from.abs_diff(offset) != 1 => {
                     return Err(LeapTableError::BadStep { line, from, to: offset });
                 }
-                // So no difference with an offset can pass the upper end of the range.
+                // Without negative offsets no difference with an offset overflows upward.
                 _ if offset < 0 => return Err(LeapTableError::NegativeOffset { line, offset }),
                 _ => {}
             }
@@ -222,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_damaged_or_cannot_be_read_says_what_to_do() {
+    fn each_error_about_damage_or_a_missing_file_states_a_remedy() {
         let hash = || "0".repeat(40);
         let errors = [
             LeapTableError::Empty,

@@ -1,84 +1,60 @@
-//! The text of [`Timestamp`] and [`Interval`]: UTC by the built-in table, TAI before 1972.
+//! The text of [`Timestamp`] and [`Interval`]: UTC by the built-in table, and TAI before 1972.
 //!
-//! `timestamp` and `interval` know nothing of leap seconds, so their text is
-//! here. What is written is read back to the same nanosecond, whatever the
-//! moment: inside a leap second as second 60, before 1972 as civil TAI with the
-//! suffix ` TAI`, since UTC had no whole seconds then.
+//! The modules `timestamp` and `interval` do not know leap seconds, so their text is
+//! here. Every moment is read back from its text to the same nanosecond. A moment in a leap
+//! second is written as second 60. A moment before 1972 is written as civil TAI with the
+//! suffix ` TAI`, because UTC did not consist of whole seconds then.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 use super::builtin;
-use super::civil::{DAY, SECOND};
+use super::civil::DAY;
 use super::error::ScaleError;
-use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
+use super::parse_error::ParseTimeError;
+use super::rfc3339::{self, Civil, Line, Scale};
 use super::utc::Utc;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
-
-/// Why a text is not a [`Timestamp`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseTimestampError {
-    /// It is not a date and time.
-    #[error(transparent)]
-    Text(#[from] ParseUtcError),
-    /// It is one that no `Timestamp` stands for.
-    #[error(transparent)]
-    Scale(#[from] ScaleError),
-}
-
-/// Why a text is not an [`Interval`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ParseIntervalError {
-    /// The brackets or the comma are missing.
-    #[error(
-        "expected `[earliest, latest]`, as in \
-         [2026-11-24T20:35:16.123456789Z, 2026-11-24T20:35:16.133456789Z]"
-    )]
-    Malformed,
-    /// The first end cannot be read.
-    #[error("the earliest end: {0}")]
-    Earliest(#[source] ParseTimestampError),
-    /// The second end cannot be read.
-    #[error("the latest end: {0}")]
-    Latest(#[source] ParseTimestampError),
-    /// The ends are the wrong way round.
-    #[error("the interval ends before it begins: {latest} is before {earliest}; swap the two")]
-    Reversed {
-        /// The first end.
-        earliest: Timestamp,
-        /// The second end.
-        latest: Timestamp,
-    },
-}
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// The longest text of a `Timestamp`.
 const LONGEST: usize = "1677-09-21T00:12:43.145224192 TAI".len();
 
-fn write_moment<const N: usize>(line: &mut Line<N>, t: Timestamp, digits: usize) -> fmt::Result {
-    let civil = match builtin::TABLE.tai_to_utc(t) {
+/// The UTC of a moment, or its civil TAI before 1972.
+fn utc_or_tai(t: Timestamp) -> Civil {
+    match builtin::TABLE.tai_to_utc(t) {
         Ok(utc) => utc.civil(),
-        Err(_) => rfc3339::civil_from_nanos(t.tai_nanos(), Scale::Tai),
-    };
-    line.civil(civil, digits)
+        Err(_) => tai(t),
+    }
 }
 
-/// UTC with nine digits of fraction; civil TAI before 1972. `{:.3}` cuts the fraction to three.
+fn tai(t: Timestamp) -> Civil {
+    rfc3339::civil_from_nanos(t.tai_nanos(), Scale::Tai)
+}
+
+/// UTC with nine digits of fraction, or civil TAI before 1972. `{:#}` writes civil TAI at any
+/// date, and `{:.3}` cuts the fraction to three digits.
+///
+/// ```
+/// let t: truechimer::Timestamp = "2016-12-31T23:59:60.5Z".parse()?;
+/// assert_eq!(format!("{t:.1}"), "2016-12-31T23:59:60.5Z");
+/// assert_eq!(format!("{t:#.1}"), "2017-01-01T00:00:36.5 TAI");
+/// # Ok::<(), truechimer::ParseTimeError>(())
+/// ```
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let civil = if f.alternate() { tai(*self) } else { utc_or_tai(*self) };
         let mut line = Line::<LONGEST>::new();
-        write_moment(&mut line, *self, rfc3339::fraction_digits(f))?;
+        line.civil(civil, rfc3339::fraction_digits(f))?;
         rfc3339::pad(f, line.as_str())
     }
 }
 
-/// RFC 3339, or civil time with the suffix ` TAI`. The built-in table says which seconds 60 exist.
+/// RFC 3339, or civil time with the suffix ` TAI`. Only the seconds 60 of the built-in table exist.
 impl FromStr for Timestamp {
-    type Err = ParseTimestampError;
+    type Err = ParseTimeError;
 
-    fn from_str(text: &str) -> Result<Timestamp, ParseTimestampError> {
+    fn from_str(text: &str) -> Result<Timestamp, ParseTimeError> {
         let civil = rfc3339::read(text)?;
         match civil.scale {
             Scale::Utc => Ok(builtin::TABLE.utc_to_tai(Utc::from_civil(civil))?),
@@ -89,14 +65,14 @@ impl FromStr for Timestamp {
 
 fn tai_from_civil(civil: Civil) -> Result<Timestamp, ScaleError> {
     let seconds = i128::from(civil.days * DAY + i64::from(civil.second));
-    let nanos = seconds * i128::from(SECOND) + i128::from(civil.nanos);
+    let nanos = seconds * i128::from(NANOS_PER_SECOND) + i128::from(civil.nanos);
     let nanos = i64::try_from(nanos).map_err(|_| ScaleError::OutOfRange)?;
     Ok(Timestamp::from_tai_nanos(nanos))
 }
 
-/// `[earliest, latest]`. Fewer digits, as with `{:.3}`, round the ends outward. An end that
-/// has nothing to be rounded to, within a second of [`Timestamp::MIN`] or [`Timestamp::MAX`],
-/// keeps its nine digits.
+/// `[earliest, latest]`. Fewer digits, as with `{:.3}`, round the ends outward. An end within a
+/// second of [`Timestamp::MIN`] or [`Timestamp::MAX`] keeps its nine digits if rounding would
+/// leave the range.
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = rfc3339::fraction_digits(f);
@@ -109,25 +85,33 @@ impl fmt::Display for Interval {
         let (latest, last_digits) = above.map_or((latest, 9), |above| (above, digits));
         let mut line = Line::<{ 2 * LONGEST + "[, ]".len() }>::new();
         line.write_char('[')?;
-        write_moment(&mut line, Timestamp::from_tai_nanos(earliest), first_digits)?;
+        line.civil(utc_or_tai(Timestamp::from_tai_nanos(earliest)), first_digits)?;
         line.write_str(", ")?;
-        write_moment(&mut line, Timestamp::from_tai_nanos(latest), last_digits)?;
+        line.civil(utc_or_tai(Timestamp::from_tai_nanos(latest)), last_digits)?;
         line.write_char(']')?;
         rfc3339::pad(f, line.as_str())
     }
 }
 
-/// Reads what `Display` writes; spaces around the ends do not matter.
-impl FromStr for Interval {
-    type Err = ParseIntervalError;
+const INTERVAL: &str = "`[earliest, latest]`, as in \
+                        [2026-11-24T20:35:16.123456789Z, 2026-11-24T20:35:16.133456789Z]";
 
-    fn from_str(text: &str) -> Result<Interval, ParseIntervalError> {
+fn end(end: &'static str, error: ParseTimeError) -> ParseTimeError {
+    ParseTimeError::End { end, error: Box::new(error) }
+}
+
+/// Reads what `Display` writes. Spaces around the ends are ignored.
+impl FromStr for Interval {
+    type Err = ParseTimeError;
+
+    fn from_str(text: &str) -> Result<Interval, ParseTimeError> {
         let ends = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-        let (earliest, latest) =
-            ends.and_then(|ends| ends.split_once(',')).ok_or(ParseIntervalError::Malformed)?;
-        let earliest = earliest.trim().parse().map_err(ParseIntervalError::Earliest)?;
-        let latest = latest.trim().parse().map_err(ParseIntervalError::Latest)?;
-        Interval::new(earliest, latest).ok_or(ParseIntervalError::Reversed { earliest, latest })
+        let (earliest, latest) = ends
+            .and_then(|ends| ends.split_once(','))
+            .ok_or(ParseTimeError::Malformed { expected: INTERVAL })?;
+        let earliest = earliest.trim().parse().map_err(|error| end("earliest", error))?;
+        let latest = latest.trim().parse().map_err(|error| end("latest", error))?;
+        Interval::new(earliest, latest).ok_or(ParseTimeError::Reversed { earliest, latest })
     }
 }
 
@@ -157,6 +141,9 @@ mod tests {
         for (nanos, text) in cases {
             assert_eq!(at(nanos).to_string(), text);
             assert_eq!(text.parse(), Ok(at(nanos)), "{text}");
+            let tai = format!("{:#}", at(nanos));
+            assert!(tai.ends_with(" TAI"), "{tai}");
+            assert_eq!(tai.parse(), Ok(at(nanos)), "{tai}");
         }
     }
 
@@ -179,13 +166,13 @@ mod tests {
     fn texts_that_are_refused_say_why() {
         let cases = [
             ("", "expected a year of four digits at byte 0"),
-            ("2017-02-30T00:00:00Z", "the day of that month is 30, and must be 1 to 28"),
-            ("2017-01-01T24:00:00Z", "the hour is 24, and must be 0 to 23"),
+            ("2017-02-30T00:00:00Z", "the day of that month is 30: it must be from 1 to 28"),
+            ("2017-01-01T24:00:00Z", "the hour is 24: it must be from 0 to 23"),
             ("2017-01-01T12:34:60Z", "no second 60"),
             ("2015-12-31T23:59:60Z", "no second 60"),
             ("2016-12-31T23:59:60+01:00", "no second 60"),
             ("2016-12-31T23:59:60 TAI", "no second 60"),
-            ("2017-01-01T00:00:00.1234567890Z", "10 digits, and at most 9"),
+            ("2017-01-01T00:00:00.1234567890Z", "10 digits, but only 9"),
             ("2017-01-01T00:00:00.Z", "expected a digit of the fraction at byte 20"),
             ("2017-01-01T00:00:00", "expected `Z`, an offset"),
             ("2017-01-01T00:00:00Zé", "expected the end of the text at byte 20"),
@@ -227,7 +214,7 @@ mod tests {
             ("2017-01-01T00:00:00Z, 2017-01-01T00:00:00Z", "expected `[earliest"),
             ("[2017-13-01T00:00:00Z, 2017-01-01T00:00:00Z]", "the earliest end: the month is 13"),
             ("[2017-01-01T00:00:00Z, x]", "the latest end: expected a year"),
-            ("[2017-01-01T00:00:01Z, 2017-01-01T00:00:00Z]", "ends before it begins"),
+            ("[2017-01-01T00:00:01Z, 2017-01-01T00:00:00Z]", "before it begins at"),
         ];
         for (text, reason) in cases {
             let error = text.parse::<Interval>().expect_err(text).to_string();
@@ -248,7 +235,7 @@ mod tests {
         assert_eq!(text, ends);
         let last = Interval::from(at(i64::MAX - 900_000_000));
         assert_eq!(format!("{last:.0}"), "[2262-04-11T23:46:38Z, 2262-04-11T23:46:39Z]");
-        // To saturate and then cut, as it was once done, takes off most of the last second.
+        // The broken variant: to saturate and then cut loses most of the last second.
         let cut = format!("{:.0}", Timestamp::MAX).parse::<Timestamp>().expect("a moment");
         assert!(cut < Timestamp::MAX);
     }

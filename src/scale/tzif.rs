@@ -1,22 +1,22 @@
 //! Reading the leap seconds of a TZif file of the `right/` kind.
 //!
-//! Such a file counts seconds with the leap seconds, so that it has a line for
-//! each: the count at which the leap begins, and how many there have been. That
-//! count is TAI less 10 s. A version 4 file may end with a line that changes
-//! nothing: then its count is when the table expires.
+//! Such a file counts seconds including leap seconds, so it has a record for
+//! each leap second. The record contains the count at which it begins and the number of leap
+//! seconds so far. The count is TAI minus 10 s. A version 4 file may end with a record that
+//! changes nothing, and the count of that record is the table's expiry.
 //!
 //! Read: RFC 9636, sections 3.1 and 3.2 (RFC 8536 before it).
 
-use super::leap::LeapTable;
+use super::leap_table::LeapTable;
 use super::table_error::LeapTableError;
 
-/// Real `right/UTC` files are below 1 kB, zones with rules a few kB.
+/// Real `right/UTC` files are smaller than 1 kB, and zones with rules have a few kB.
 const MOST_BYTES: usize = 256 * 1024;
 const HEADER: usize = 44;
 /// TAI − UTC when the count of leap seconds began.
 const FIRST_OFFSET: i32 = 10;
 
-/// How many records of each kind a header announces.
+/// How many records of each kind follow a header.
 struct Counts {
     version: u8,
     isut: usize,
@@ -32,8 +32,8 @@ impl LeapTable {
     ///
     /// # Errors
     ///
-    /// See [`LeapTableError`]; a file without leap seconds, as those outside of
-    /// `right/` are, is [`LeapTableError::Empty`].
+    /// See [`LeapTableError`]. A file without leap seconds, such as those outside of
+    /// `right/`, is [`LeapTableError::Empty`].
     pub fn from_tzif(file: &[u8]) -> Result<LeapTable, LeapTableError> {
         if file.len() > MOST_BYTES {
             let (bytes, limit) = (file.len() as u64, MOST_BYTES as u64);
@@ -42,7 +42,7 @@ impl LeapTable {
         let counts = Counts::read(file)?;
         let (block, counts, width) = match counts.version {
             0 => (file, counts, 4),
-            // The first block is for old readers. Skip it: the second has 64 bits.
+            // Skip the first block, which is for old readers. The second has 64 bits.
             _ => {
                 let second =
                     file.get(counts.leaps_at(4) + counts.leap * 8 + counts.isstd + counts.isut..);
@@ -65,7 +65,7 @@ impl LeapTable {
     }
 }
 
-/// A table from (count at which it begins, leap seconds so far).
+/// A table from records: the count at which a leap second begins, and how many there are by then.
 fn from_corrections(
     records: impl Iterator<Item = (i64, i32)>,
 ) -> Result<LeapTable, LeapTableError> {
@@ -75,7 +75,8 @@ fn from_corrections(
         if expires.is_some() {
             return Err(damaged("its expiry is not its last record"));
         }
-        // The count has the seconds before this leap, or, where it skips one, after it.
+        // An inserted second is not yet in the count at its beginning. A skipped one is already
+        // subtracted from it.
         let unix = count.checked_sub(i64::from(correction.min(before)));
         let unix = unix.ok_or(damaged("a count is out of range"))?;
         if correction == before && i > 0 {
@@ -105,7 +106,7 @@ impl Counts {
         if &header[..4] != b"TZif" {
             return Err(damaged("it does not begin with `TZif`"));
         }
-        // Below the file's limit, so that sums of them cannot overflow.
+        // Each count is below the size limit of the file, so that their sums cannot overflow.
         let count = |i: usize| match signed(&header[20 + 4 * i..24 + 4 * i]) {
             count if (0..MOST_BYTES as i64).contains(&count) => Ok(count as usize),
             _ => Err(damaged("its header announces more than it can hold")),

@@ -1,27 +1,20 @@
 //! [`Utc`]: a civil date and time that can hold 23:59:60.
 //!
-//! Most date types cannot: they refuse second 60, clamp it to 59, or take it as
+//! Most date types cannot hold it. They refuse second 60, clamp it to 59, or read it as
 //! 00 of the next minute, and each of these loses or doubles a second. Here it is
-//! the day's 86 401st second, counted like the others, so order and text are right.
+//! the day's 86 401st second, so that order and text are right.
 //!
-//! A label alone does not say whether its second exists: that is for a
-//! [`LeapTable`] to know. What comes from outside, as numbers or as text, is
-//! checked at once: [`Utc::new`] and `FromStr` take a second 60 only where the
-//! built-in table has one, or, after that table's expiry, where UTC may still get
-//! one (the end of a month). [`LeapTable::utc_to_tai`] then refuses those that are
-//! not in its table. For another table's leap seconds there is
-//! [`LeapTable::parse_utc`].
+//! A label alone does not say whether its second exists, because only a leap table
+//! knows. `second_60` says what is accepted from outside.
 
 use std::fmt;
-use std::str::FromStr;
 
-use super::builtin;
-use super::civil::{DAY, SECOND, date_from_days, days_from_date, days_in_month};
+use super::civil::{DAY, date_from_days, days_from_date, days_in_month};
 use super::error::ScaleError;
-use super::leap::LeapTable;
-use super::rfc3339::{self, Civil, Line, ParseUtcError, Scale};
-use super::unix::{UnixTime, UnixToTai, moment};
-use crate::timestamp::Timestamp;
+use super::parse_error::ParseTimeError;
+use super::rfc3339::{self, Civil, Line, Scale};
+use super::unix::UnixTime;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// A date and time of UTC, years 0000 to 9999, to the nanosecond.
 ///
@@ -50,20 +43,16 @@ pub struct Utc {
 }
 
 impl Utc {
-    /// The date and time, or which of its numbers the calendar does not have.
-    ///
-    /// # Errors
-    ///
-    /// [`ParseUtcError::OutOfRange`] names the number; [`ParseUtcError::NotALeapSecond`]
-    /// is a second 60 that never was and never can be, by the rule that `FromStr` has too.
-    pub fn new(
+    /// The label of these numbers, or which of them is not in the calendar. A second 60 is
+    /// accepted at 23:59 of any day.
+    pub(super) fn from_numbers(
         (year, month, day): (u16, u8, u8),
         (hour, minute, second): (u8, u8, u8),
         nanosecond: u32,
-    ) -> Result<Utc, ParseUtcError> {
+    ) -> Result<Utc, ParseTimeError> {
         let check = |field, value: u32, least, most| match value {
             value if (least..=most).contains(&value) => Ok(()),
-            value => Err(ParseUtcError::OutOfRange { field, value, least, most }),
+            value => Err(ParseTimeError::FieldOutOfRange { field, value, least, most }),
         };
         check("year", year.into(), 0, 9999)?;
         check("month", month.into(), 1, 12)?;
@@ -72,27 +61,18 @@ impl Utc {
         check("hour", hour.into(), 0, 23)?;
         check("minute", minute.into(), 0, 59)?;
         check("second", second.into(), 0, 60)?;
-        check("nanosecond", nanosecond, 0, SECOND as u32 - 1)?;
+        check("nanosecond", nanosecond, 0, NANOS_PER_SECOND as u32 - 1)?;
         if second == 60 && (hour, minute) != (23, 59) {
-            return Err(ParseUtcError::NotALeapSecond);
+            return Err(ParseTimeError::NoSuchLeapSecond);
         }
-        let utc = Utc {
+        Ok(Utc {
             days: days_from_date(year.into(), month, day) as i32,
             second: (u32::from(hour) * 60 + u32::from(minute)) * 60 + u32::from(second),
             nanos: nanosecond,
-        };
-        utc.checked()
+        })
     }
 
-    /// The label, unless it is a second 60 that never was and never can be.
-    fn checked(self) -> Result<Utc, ParseUtcError> {
-        if self.is_leap_second() && !builtin::may_have_leap_second(self) {
-            return Err(ParseUtcError::NotALeapSecond);
-        }
-        Ok(self)
-    }
-
-    /// The label of a reading of a Unix clock.
+    /// The label that a Unix clock's reading stands for.
     #[inline]
     pub(super) fn from_unix(time: UnixTime, in_leap_second: bool) -> Utc {
         let mut civil = rfc3339::civil_from_nanos(time.nanos(), Scale::Utc);
@@ -100,7 +80,7 @@ impl Utc {
         Utc::from_civil(civil)
     }
 
-    /// The Unix count; that of second 59 for a second 60.
+    /// The Unix count. For a second 60 it is that of second 59.
     #[inline]
     pub(super) fn unix(self) -> Result<UnixTime, ScaleError> {
         let (seconds, _) = self.unix_seconds();
@@ -108,19 +88,19 @@ impl Utc {
         UnixTime::new(seconds, self.nanos).ok_or(before)
     }
 
-    /// Unix seconds, and whether the label is the second 60, which repeats those of 59.
+    /// Unix seconds, and whether the label is a second 60, which repeats those of second 59.
     #[inline]
     pub(super) fn unix_seconds(self) -> (i64, bool) {
         let is_leap = self.is_leap_second();
         (i64::from(self.days) * DAY + i64::from(self.second) - i64::from(is_leap), is_leap)
     }
 
-    /// What a text names, second 60 unchecked but for the time of day.
-    pub(super) fn read(text: &str) -> Result<Utc, ParseUtcError> {
+    /// The label that a text names. A second 60 is accepted at 23:59 of any day.
+    pub(super) fn read(text: &str) -> Result<Utc, ParseTimeError> {
         let civil = rfc3339::read(text)?;
         match civil.scale {
             Scale::Utc => Ok(Utc::from_civil(civil)),
-            Scale::Tai | Scale::Unnamed => Err(ParseUtcError::Tai),
+            Scale::Tai | Scale::Unnamed => Err(ParseTimeError::TaiInsteadOfUtc),
         }
     }
 
@@ -210,7 +190,8 @@ impl Utc {
     }
 }
 
-/// The label of a Unix count, read as POSIX defines it; never a second 60, which shares its count.
+/// The label of a Unix count as POSIX defines it. It is never a second 60, because that shares
+/// the count of the second 59.
 impl From<UnixTime> for Utc {
     fn from(unix: UnixTime) -> Utc {
         Utc::from_unix(unix, false)
@@ -223,68 +204,5 @@ impl fmt::Display for Utc {
         let mut line = Line::<30>::new();
         line.civil(self.civil(), rfc3339::fraction_digits(f))?;
         rfc3339::pad(f, line.as_str())
-    }
-}
-
-/// RFC 3339, with `Z` or an offset, and 0 to 9 digits of fraction.
-impl FromStr for Utc {
-    type Err = ParseUtcError;
-
-    fn from_str(text: &str) -> Result<Utc, ParseUtcError> {
-        Utc::read(text)?.checked()
-    }
-}
-
-impl LeapTable {
-    /// The civil date and time of `t`, with second 60 within a leap second.
-    ///
-    /// # Errors
-    ///
-    /// [`ScaleError::BeforeUtc`] before 1972.
-    #[inline]
-    pub fn tai_to_utc(&self, t: Timestamp) -> Result<Utc, ScaleError> {
-        let (offset, in_leap_second) = self.at_tai(t.tai_nanos())?;
-        // Not before 1972, so the difference cannot pass the lower end.
-        Ok(Utc::from_unix(UnixTime::from_nanos(t.tai_nanos() - offset), in_leap_second))
-    }
-
-    /// The moment that a civil date and time names.
-    ///
-    /// # Errors
-    ///
-    /// [`ScaleError::BeforeUtc`] before 1972; [`ScaleError::NoSuchLeapSecond`]
-    /// for a second 60 that the table does not have; [`ScaleError::Skipped`] for
-    /// a second 59 that it takes away; [`ScaleError::OutOfRange`] after 2262-04-11.
-    #[inline]
-    pub fn utc_to_tai(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
-        let unix = utc.unix()?;
-        match self.settled_at_unix(unix.nanos()) {
-            Some(offset) if !utc.is_leap_second() => moment(unix, offset),
-            _ if self.stops_before(unix.nanos()) => Err(self.expired()),
-            _ => self.utc_to_tai_unlimited(utc),
-        }
-    }
-
-    /// As `utc_to_tai`, whatever the expiry.
-    pub(super) fn utc_to_tai_unlimited(&self, utc: Utc) -> Result<Timestamp, ScaleError> {
-        match (self.unix_to_tai_unlimited(utc.unix()?)?, utc.is_leap_second()) {
-            (UnixToTai::Ambiguous(_, second), true) => Ok(second),
-            (_, true) => Err(ScaleError::NoSuchLeapSecond),
-            (UnixToTai::Unique(t) | UnixToTai::Ambiguous(t, _), false) => Ok(t),
-            (UnixToTai::Skipped, false) => Err(ScaleError::Skipped),
-        }
-    }
-
-    /// Reads RFC 3339 as `Utc::from_str` does, with this table's leap seconds and no others.
-    ///
-    /// # Errors
-    ///
-    /// As `Utc::from_str`.
-    pub fn parse_utc(&self, text: &str) -> Result<Utc, ParseUtcError> {
-        let utc = Utc::read(text)?;
-        if utc.is_leap_second() && self.utc_to_tai_unlimited(utc).is_err() {
-            return Err(ParseUtcError::NotALeapSecond);
-        }
-        Ok(utc)
     }
 }

@@ -48,8 +48,6 @@ pub struct Audit {
     pub first_contradiction: Option<Timestamp>,
     /// Answers that an earlier answer of the same epoch had excluded.
     pub disowned: u64,
-    /// Answers for which a reader had to wait.
-    pub waits: u64,
 }
 
 impl Audit {
@@ -69,7 +67,6 @@ impl Audit {
         self.contradictions += other.contradictions;
         self.first_contradiction = earlier(self.first_contradiction, other.first_contradiction);
         self.disowned += other.disowned;
-        self.waits += other.waits;
         self
     }
 
@@ -78,13 +75,9 @@ impl Audit {
         if let Some(miss) = self.first_miss {
             return Some(format!("{} misses of {}: {miss}", self.misses, self.readings));
         }
-        if self.disowned > 0 {
-            return Some(format!(
-                "{} readings were excluded by an earlier one of the same epoch",
-                self.disowned
-            ));
-        }
-        (self.waits > 0).then(|| format!("{} readings had to wait", self.waits))
+        (self.disowned > 0).then(|| {
+            format!("{} readings were excluded by an earlier one of the same epoch", self.disowned)
+        })
     }
 
     pub(super) fn judge(&mut self, truth: i64, said: Interval) {

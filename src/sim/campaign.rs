@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::NodeId;
 use super::audit::Audit;
 use super::random::Random;
-use super::sabotage::Sabotage;
 use super::scenario::{Mix, Scenario};
 use super::search::guarded;
 use super::world::World;
@@ -50,16 +49,12 @@ pub struct Outcome {
 /// What went wrong, in words: a reading that missed, or contradicted an earlier
 /// one of its epoch, or waited, or panicked; a contradiction where nobody lied; or, where
 /// an assumption was broken, a miss that no contradiction followed.
-pub fn campaign(
-    scenario: &Scenario,
-    readings: u32,
-    sabotage: Option<Sabotage>,
-) -> Result<Outcome, String> {
-    guarded(|scenario| run(scenario, readings, sabotage), scenario)
+pub fn campaign(scenario: &Scenario, readings: u32) -> Result<Outcome, String> {
+    guarded(|scenario| run(scenario, readings), scenario)
 }
 
-fn run(scenario: &Scenario, readings: u32, sabotage: Option<Sabotage>) -> Result<Outcome, String> {
-    let mut world = scenario.sabotaged_world(sabotage, |_| ());
+fn run(scenario: &Scenario, readings: u32) -> Result<Outcome, String> {
+    let mut world = scenario.world(|_| ());
     let end = world.now().saturating_add(scenario.run());
     for (start, count) in bursts(scenario, &world, readings) {
         read_burst(&mut world, scenario, start.min(end), count);

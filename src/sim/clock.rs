@@ -1,18 +1,28 @@
-//! [`SimClock`]: a clock of the simulated world, with the one estimator.
+//! [`SimClock`]: the shipping clock on a machine of the simulated world.
 
+use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::machine::Hardware;
-use super::random::nanos;
-use super::sabotage::Sabotage;
-use super::sampler::squeezed;
-use crate::clock::status::{Reason, Status};
-use crate::clock::truetime::{ClockError, TrueTime};
+use super::host::SimHost;
+use super::machine::{Machine, Reference};
+use super::random::{Random, nanos};
+use crate::clock::core::{ClockCore, Parts};
+use crate::clock::driver::SourceKind;
+use crate::clock::{Report, TrueTime};
+use crate::counter::{Counter, CounterKind};
+use crate::evidence::{Reason, Sample, Source, SourceError};
 use crate::interval::Interval;
+use crate::scale::LeapTable;
+use crate::snapshot::{ClockError, Status};
+use crate::source::assume::Assumed;
+use crate::source::chrony::{ChronyError, Tracking};
+use crate::source::daemon::Daemon;
+use crate::source::daemons::TimeDaemons;
+use crate::source::kernel::Kernel;
+use crate::source::{RealtimeScale, WallClock};
 use crate::timestamp::Timestamp;
 
 /// A clock on a simulated machine: what a node of your program is given.
@@ -21,150 +31,231 @@ use crate::timestamp::Timestamp;
 /// each answer is held against the truth (see [`Audit`](super::Audit)). Clones read the same clock.
 #[derive(Clone)]
 pub struct SimClock {
-    hardware: Arc<Mutex<Hardware>>,
-    /// True time in the world: not for the program to see.
-    truth: Arc<AtomicI64>,
+    host: SimHost,
+    /// `None` while the process is down.
+    core: Arc<Mutex<Option<Arc<ClockCore<SimHost>>>>>,
 }
 
-/// An unordered read of the counter is early by up to this, in ns, behind 64 pending cache misses.
-const EARLY_NS: u64 = 37_000;
-
 impl SimClock {
-    pub(super) fn new(hardware: Arc<Mutex<Hardware>>, truth: Arc<AtomicI64>) -> SimClock {
-        SimClock { hardware, truth }
+    pub(super) fn new(host: SimHost) -> SimClock {
+        SimClock { host, core: Arc::default() }
     }
 
-    fn now_in_truth(&self) -> i64 {
-        self.truth.load(Ordering::Relaxed)
+    pub(super) fn host(&self) -> &SimHost {
+        &self.host
     }
 
-    /// How far the clock is to be believed.
+    /// A process begins: its clock is built, and samples its sources once.
+    pub(super) fn build(&self, machine: &Machine, random: Random) {
+        let mut hardware = self.host.hardware();
+        hardware.begin_process();
+        hardware.set_sampling(true);
+        drop(hardware);
+        let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+        let (host, of_kernel) = (self.host.clone(), wall_clock.clone());
+        let max_drift_ppm = machine.limits.max_drift_ppm;
+        let make_sources = move || {
+            let daemons = Box::new(SimDaemons(host.clone()));
+            let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
+            vec![SourceKind::Evidence(Box::new(kernel.with_chrony()))]
+        };
+        let assumed = machine.assume_error.map(|error| Assumed::new(error, wall_clock.clone()));
+        let reference = machine.reference.map(|reference| {
+            let understates = machine.understates;
+            SimReference { host: self.host.clone(), reference, understates, random }
+        });
+        let sources = assumed
+            .map(|assumed| SourceKind::Operator(Box::new(assumed)))
+            .into_iter()
+            .chain(make_sources())
+            .chain(reference.map(|reference| SourceKind::Evidence(Box::new(reference))))
+            .collect();
+        let parts = Parts {
+            limits: machine.limits,
+            kind: CounterKind::Auto,
+            wall_clock,
+            sources,
+            make_sources: Box::new(make_sources),
+        };
+        // `Auto` never fails.
+        let core = ClockCore::new(self.host.clone(), parts).ok().map(Arc::new);
+        *self.core.lock() = core;
+        self.host.hardware().set_sampling(false);
+        self.round();
+    }
+
+    /// The process ends.
+    pub(super) fn end(&self) {
+        *self.core.lock() = None;
+    }
+
+    /// The clock's thread samples all sources, which takes time on this machine.
+    pub(super) fn round(&self) {
+        let Some(core) = self.core() else { return };
+        let before = contradictions(&core);
+        self.host.hardware().set_sampling(true);
+        core.round();
+        let new = contradictions(&core).saturating_sub(before);
+        let mut hardware = self.host.hardware();
+        hardware.set_sampling(false);
+        if new > 0 {
+            hardware.audit.contradictions += new;
+            let at = Timestamp::from_tai_nanos(hardware.reached);
+            hardware.audit.first_contradiction.get_or_insert(at);
+        }
+    }
+
+    /// The process forks, and its child goes on; with `in_round` while the clock's thread
+    /// is in the middle of a round.
+    pub(super) fn fork(&self, in_round: bool) {
+        let Some(core) = self.core() else { return };
+        if in_round {
+            core.process().lose_driver();
+        }
+        self.host.hardware().process_id += 1;
+    }
+
+    /// The operator states the wall clock's error again.
+    pub(super) fn reassume(&self) {
+        self.while_sampling(|core| core.reassume());
+    }
+
+    /// The program installs another leap table.
+    pub(super) fn set_leap_table(&self, leaps: LeapTable) {
+        self.while_sampling(|core| core.replace_leap_table(leaps));
+    }
+
+    fn while_sampling(&self, act: impl FnOnce(&ClockCore<SimHost>)) {
+        let Some(core) = self.core() else { return };
+        self.host.hardware().set_sampling(true);
+        act(&core);
+        self.host.hardware().set_sampling(false);
+    }
+
+    fn core(&self) -> Option<Arc<ClockCore<SimHost>>> {
+        self.core.lock().clone()
+    }
+
+    /// What the readings rest on.
     pub fn status(&self) -> Status {
-        let mut hardware = self.hardware.lock();
-        let tick = hardware.tick_now(self.now_in_truth());
-        let block = hardware.sampler.block();
-        let readable = block.interval_at(tick).is_some();
-        match block.status() {
-            Status::Synchronized if readable => {
-                let stale = hardware.sampler.limits().poll_interval * 3 + Duration::from_secs(1);
-                if block.age_at(tick) > stale { Status::Holdover } else { Status::Synchronized }
-            }
-            Status::Synchronized | Status::Holdover if !readable => {
-                Status::Unsynchronized(Reason::TooOld)
-            }
-            status => status,
-        }
+        self.core().map_or(DOWN, |core| core.status())
     }
 
-    /// Begins anew when a reading could contradict an earlier one.
+    /// Changes when a reading may contradict an earlier one.
     pub fn epoch(&self) -> u64 {
-        self.hardware.lock().sampler.block().epoch().into()
+        self.core().map_or(0, |core| core.epoch())
     }
 
-    fn read(&self) -> Result<Interval, ClockError> {
-        let t = self.now_in_truth();
-        let mut hardware = self.hardware.lock();
-        let answer = hardware.read(t);
-        match answer {
-            Ok(said) => hardware.note_reading(t, said),
-            Err(_) => hardware.audit.refusals += 1,
-        }
-        answer
+    /// Everything that the clock can say about itself; `None` while its process is down.
+    pub fn report(&self) -> Option<Report> {
+        self.core().map(|core| core.report())
     }
+}
+
+/// A process that does not run has no clock.
+const DOWN: Status = Status::Unsynchronized(Reason::NotSampled);
+
+fn contradictions(core: &ClockCore<SimHost>) -> u64 {
+    core.process().record.lock().contradictions
 }
 
 impl TrueTime for SimClock {
     fn now(&self) -> Result<Interval, ClockError> {
-        self.read()
+        let down = Err(ClockError::Unsynchronized(Reason::NotSampled));
+        let Some(core) = self.core() else { return down };
+        let answer = core.now();
+        let epoch = core.epoch();
+        let mut hardware = self.host.hardware();
+        match answer {
+            Ok(said) => hardware.judge(said, epoch),
+            Err(_) => hardware.audit.refusals += 1,
+        }
+        answer
     }
 
     fn earliest(&self) -> Result<Timestamp, ClockError> {
-        let t = self.now_in_truth();
-        {
-            let mut hardware = self.hardware.lock();
-            if let Some(earliest) = hardware.read_earliest(t) {
-                let latest = Timestamp::MAX;
-                hardware.audit.judge(t, Interval::from_ordered(earliest, latest));
-                return Ok(earliest);
+        let down = Err(ClockError::Unsynchronized(Reason::NotSampled));
+        let Some(core) = self.core() else { return down };
+        let answer = core.earliest();
+        let mut hardware = self.host.hardware();
+        let at = hardware.reached;
+        match answer {
+            Ok(earliest) => {
+                hardware.audit.judge(at, Interval::from_ordered(earliest, Timestamp::MAX));
             }
+            Err(_) => hardware.audit.refusals += 1,
         }
-        self.read().map(|interval| interval.earliest())
+        answer
+    }
+
+    fn status(&self) -> Status {
+        SimClock::status(self)
     }
 }
 
-impl std::fmt::Debug for SimClock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for SimClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("SimClock");
         debug.field("status", &self.status()).field("epoch", &self.epoch()).finish_non_exhaustive()
     }
 }
 
-/// What a reading was, for comparison with the next.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LastReading {
-    tick: u64,
-    epoch: u32,
-    said: Interval,
+/// The time daemon of a simulated machine.
+struct SimDaemons(SimHost);
+
+impl TimeDaemons for SimDaemons {
+    fn running(&mut self) -> Vec<Daemon> {
+        Vec::new()
+    }
+
+    fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
+        let mut hardware = self.0.hardware();
+        let at = hardware.reached;
+        let raw_now = hardware.advance(at);
+        hardware
+            .discipline
+            .tracking(raw_now)
+            .ok_or_else(|| ChronyError::NotRunning { at: "the simulated machine".to_owned() })
+    }
 }
 
-impl Hardware {
-    /// A reading at `t`, as `Clock::now` makes it.
-    fn read(&mut self, t: i64) -> Result<Interval, ClockError> {
-        let tick = self.tick_now(t);
-        let block = self.sampler.block();
-        let sabotage = self.sampler.sabotage();
-        if sabotage == Some(Sabotage::WaitForWriter) && self.writer_is_busy(t) {
-            self.audit.waits += 1;
-        }
-        let answer = block.interval_at(tick);
-        let Some(honest) = answer else {
-            if sabotage == Some(Sabotage::Guess) {
-                return Ok(self.guess(t));
-            }
-            return Err(block.refusal(tick, self.sampler.limits().max_width));
+/// A source that knows the truth, and states no more of it than its bound.
+struct SimReference {
+    host: SimHost,
+    reference: Reference,
+    understates: u32,
+    random: Random,
+}
+
+impl Source for SimReference {
+    fn name(&self) -> &str {
+        "reference"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        let before = counter.try_read()?;
+        let truth = self.host.reached();
+        let after = counter.try_read()?;
+        let time = self.interval(truth);
+        Ok(Sample::new(before, after, time))
+    }
+}
+
+impl SimReference {
+    fn interval(&mut self, truth: i64) -> Interval {
+        let Reference { width, adversarial } = self.reference;
+        let width = self.random.between(nanos(width) / 2, nanos(width));
+        let early = match self.random.below(4) {
+            0 if adversarial => 0,
+            1 if adversarial => width,
+            _ => self.random.between(0, width),
         };
-        Ok(match sabotage {
-            Some(Sabotage::RoundInward) => squeezed(honest, 1),
-            Some(Sabotage::TooSure) => squeezed(honest, honest.width().as_nanos() as u64 / 8 * 3),
-            Some(Sabotage::UnorderedLatest) => {
-                let early = self.early_tick(t, EARLY_NS);
-                block.interval_at(early).unwrap_or(honest)
-            }
-            _ => honest,
-        })
-    }
-
-    /// As `Clock::earliest`: of an unordered read, which may be early.
-    fn read_earliest(&mut self, t: i64) -> Option<Timestamp> {
-        self.tick_now(t);
-        let tick = self.early_tick(t, 1_200);
-        self.sampler.block().earliest_at(tick)
-    }
-
-    /// Holds a reading against the truth, and against the one before it.
-    fn note_reading(&mut self, t: i64, said: Interval) {
-        self.audit.judge(t, said);
-        let tick = self.tick(t);
-        let epoch = self.sampler.block().epoch();
-        if let Some(last) = self.last_reading.filter(|last| last.epoch == epoch) {
-            if self.excludes(&last, tick, &said) {
-                self.audit.disowned += 1;
-            }
-        }
-        self.last_reading = Some(LastReading { tick, epoch, said });
-    }
-
-    /// Whether `last`, carried to `tick` by A2 alone, does not contain what is said now.
-    fn excludes(&self, last: &LastReading, tick: u64, said: &Interval) -> bool {
-        let nominal = self.counter_nanos(tick.saturating_sub(last.tick));
-        let limits = self.sampler.limits();
-        let drift = i128::from(limits.max_drift_ppm);
-        // Each sample and each reading rounds outward by a nanosecond or two.
-        let samples = nominal / i128::from(nanos(limits.poll_interval)) + 2;
-        // A frequency that is off by 200 ppm makes a period that is off by up to 200.04.
-        let spread = nominal * drift / (1_000_000 - drift) + 2 * samples;
-        let end = |t: Timestamp| i128::from(t.tai_nanos());
-        end(said.earliest()) < end(last.said.earliest()) + nominal - spread
-            || end(said.latest()) > end(last.said.latest()) + nominal + spread
+        let end = |offset: i64| Timestamp::from_tai_nanos(truth.saturating_add(offset));
+        let honest = Interval::from_ordered(end(-early), end(width - early));
+        // A narrower one around the same middle no longer contains the truth for sure.
+        let stated = Duration::from_nanos(width.unsigned_abs() / u64::from(self.understates));
+        let off = (honest.width() - stated.min(honest.width())) / 2;
+        let ends = (honest.earliest().saturating_add(off), honest.latest().saturating_sub(off));
+        Interval::new(ends.0, ends.1).unwrap_or(honest)
     }
 }

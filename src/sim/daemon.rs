@@ -11,6 +11,8 @@ use std::time::Duration;
 use super::kernel::KernelClock;
 use super::network::Link;
 use super::random::{Random, nanos};
+use crate::host::{STA_FREQHOLD, STA_PLL, STA_UNSYNC};
+use crate::source::chrony::{Leap, Reference, Tracking};
 
 /// Who disciplines the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +38,7 @@ pub struct TimeService {
     /// How far the server itself may be off. It knows, and says so.
     pub server_error: Duration,
     /// Offsets are corrected no faster than this. Beyond 500 ppm the clock
-    /// under correction is not vouched for.
+    /// under correction has no bound that is believed.
     pub slew_ppm: u32,
 }
 
@@ -53,7 +55,7 @@ impl Default for TimeService {
 
 /// What a daemon waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum DaemonEvent {
     /// To ask the server.
     Ask,
     /// The server's answer: what it says, what the clock showed when it was asked, and how
@@ -81,6 +83,10 @@ pub(super) struct Discipline {
     began: i64,
     /// Whether it tells the kernel TAI − UTC; many are not set up to.
     sets_tai: bool,
+    /// Whether it tells the kernel that it is synchronised (`rtcsync`).
+    has_rtcsync: bool,
+    /// The bound that it stated at its last update.
+    stated_ns: Option<i64>,
     /// The leap second to come, on the Unix scale in seconds, and which.
     leap: Option<(i64, i32)>,
     /// By how much it keeps the clock off, and says nothing.
@@ -104,6 +110,8 @@ impl Discipline {
             service,
             server_off_ns: random.between(-error, error),
             sets_tai: random.chance(500_000),
+            has_rtcsync: random.chance(800_000),
+            stated_ns: None,
             random,
             freq_ppb,
             first_freq_ppb: freq_ppb,
@@ -122,7 +130,7 @@ impl Discipline {
         self.kind = Daemon::None;
     }
 
-    /// From now on it keeps the clock off by this, and vouches as before.
+    /// From now on it keeps the clock off by this, and states its bound as before.
     pub(super) fn lie(&mut self, by_ns: i64) {
         self.lie_ns = by_ns;
     }
@@ -130,6 +138,48 @@ impl Discipline {
     /// Its server tells it of a leap second: at this Unix second, 1 or −1.
     pub(super) fn expect_leap(&mut self, at: i64, leap: i32) {
         self.leap = Some((at, leap));
+    }
+
+    /// What it answers to a TRACKING request; `None` if nothing answers.
+    ///
+    /// A chronyd states its bound as of now. Here it is the one of the last update, aged by
+    /// what the kernel adds, so it never exceeds the kernel's own.
+    pub(super) fn tracking(&self, now: i64) -> Option<Tracking> {
+        if self.kind != Daemon::Chrony {
+            return None;
+        }
+        let age = now.saturating_sub(self.updated_at).max(0);
+        let stated = self.stated_ns.unwrap_or(0);
+        Some(Tracking {
+            reference: Reference { id: 0x0a00_0001, address: None },
+            stratum: 2,
+            leap: if self.stated_ns.is_some() { Leap::Normal } else { Leap::Unsynchronized },
+            reference_time: Duration::ZERO,
+            correction_ns: 0,
+            root_delay_ns: 0,
+            root_dispersion_ns: stated.saturating_add(age / 2_000).unsigned_abs(),
+            last_offset: 0.0,
+            rms_offset: 0.0,
+            frequency_ppm: 0.0,
+            residual_frequency_ppm: 0.0,
+            skew_ppm: 0.0,
+            update_interval: self.service.poll.as_secs_f64(),
+        })
+    }
+
+    /// TAI − UTC in truth, in seconds.
+    pub(super) fn true_offset_s(&self, tai: i64) -> i64 {
+        match self.leap {
+            Some((at, leap)) if tai.div_euclid(1_000_000_000) - self.offset_s >= at => {
+                self.offset_s + i64::from(leap)
+            }
+            _ => self.offset_s,
+        }
+    }
+
+    /// The leap second to come or just made: at this Unix second, and which.
+    pub(super) fn leap(&self) -> Option<(i64, i32)> {
+        self.leap
     }
 
     /// TAI − UTC at this moment, in seconds; `None` around a leap second, when
@@ -144,34 +194,34 @@ impl Discipline {
     }
 
     /// When it first asks.
-    pub(super) fn first_due(&mut self) -> Duration {
+    pub(super) fn first_event(&mut self) -> Duration {
         Duration::from_millis(self.random.below(2_000))
     }
 
-    /// What is due at true time `t`; what it waits for next, each after a delay in ns.
+    /// Handles an event at true time `t`; what it waits for next, each after a delay in ns.
     pub(super) fn act(
         &mut self,
-        due: Due,
+        event: DaemonEvent,
         t: i64,
         kernel: &mut KernelClock,
         raw: u128,
         reachable: bool,
-    ) -> Vec<(i64, Due)> {
-        match (self.kind, due) {
+    ) -> Vec<(i64, DaemonEvent)> {
+        match (self.kind, event) {
             (Daemon::None, _) => Vec::new(),
             (Daemon::Nonsense, _) => {
                 self.write_nonsense(kernel);
-                vec![(self.random.between(1, 20_000_000_000), Due::Ask)]
+                vec![(self.random.between(1, 20_000_000_000), DaemonEvent::Ask)]
             }
-            (_, Due::Ask) => self.ask(t, kernel, raw, reachable),
-            (_, Due::SlewEnds) => {
+            (_, DaemonEvent::Ask) => self.ask(t, kernel, raw, reachable),
+            (_, DaemonEvent::SlewEnds) => {
                 if self.slew_until.is_some_and(|until| t >= until) {
                     self.slew_until = None;
                     kernel.set_rate(self.freq_ppb);
                 }
                 Vec::new()
             }
-            (kind, Due::Answer { server_tai, asked_at, steps }) => {
+            (kind, DaemonEvent::Answer { server_tai, asked_at, steps }) => {
                 // The clock was set meanwhile: the measurement means nothing.
                 if steps != (kernel.steps(), kernel.leaps_made()) {
                     return Vec::new();
@@ -182,7 +232,7 @@ impl Discipline {
                 match kind {
                     Daemon::Timesyncd => {
                         kernel.set_pll_offset(measured.offset);
-                        kernel.vouch(0, libc::STA_PLL, kernel.tai());
+                        kernel.state_error(0, STA_PLL, kernel.tai());
                         Vec::new()
                     }
                     _ => self.correct(t, measured, kernel, offset_s as i32),
@@ -191,8 +241,14 @@ impl Discipline {
         }
     }
 
-    fn ask(&mut self, t: i64, kernel: &KernelClock, raw: u128, reachable: bool) -> Vec<(i64, Due)> {
-        let again = (nanos(self.service.poll).max(1_000_000), Due::Ask);
+    fn ask(
+        &mut self,
+        t: i64,
+        kernel: &KernelClock,
+        raw: u128,
+        reachable: bool,
+    ) -> Vec<(i64, DaemonEvent)> {
+        let again = (nanos(self.service.poll).max(1_000_000), DaemonEvent::Ask);
         let there = self.service.link.draw(&mut self.random, t - self.began, i64::MIN);
         let back = self.service.link.draw(&mut self.random, t - self.began, i64::MIN);
         let (Some(there), Some(back), true) = (there, back, reachable) else { return vec![again] };
@@ -200,7 +256,7 @@ impl Discipline {
         let step = error / 8 + 1;
         self.server_off_ns =
             (self.server_off_ns + self.random.between(-step, step)).clamp(-error, error);
-        let answer = Due::Answer {
+        let answer = DaemonEvent::Answer {
             server_tai: t + there + self.server_off_ns,
             asked_at: kernel.realtime_ns(raw),
             steps: (kernel.steps(), kernel.leaps_made()),
@@ -226,7 +282,7 @@ impl Discipline {
         measured: Measured,
         kernel: &mut KernelClock,
         tai: i32,
-    ) -> Vec<(i64, Due)> {
+    ) -> Vec<(i64, DaemonEvent)> {
         let Measured { offset, bound } = measured;
         let mut next = Vec::new();
         let mut left = offset;
@@ -254,23 +310,25 @@ impl Discipline {
             let lasts = (i128::from(left) * 1_000_000_000 / i128::from(slew)) as i64;
             self.slew_until = Some(t + lasts);
             kernel.set_rate(self.freq_ppb + slew);
-            next.push((lasts, Due::SlewEnds));
+            next.push((lasts, DaemonEvent::SlewEnds));
         }
         let maxerror_ns = bound + left.abs();
         let tai = if self.sets_tai { tai } else { kernel.tai() };
-        kernel.vouch((maxerror_ns + 999) / 1000, 0, tai);
+        self.stated_ns = Some(maxerror_ns);
+        let status = if self.has_rtcsync { 0 } else { STA_UNSYNC };
+        kernel.state_error((maxerror_ns + 999) / 1000, status, tai);
         next
     }
 
     /// All of it says "no bound", if one reads closely.
     fn write_nonsense(&mut self, kernel: &mut KernelClock) {
         let maxerror = [0, -500, i64::MIN, 500, 4_500, i64::MAX, 16_000_000, -1_000];
-        let status = [0, libc::STA_PLL, libc::STA_UNSYNC, libc::STA_FREQHOLD | libc::STA_PLL];
+        let status = [0, STA_PLL, STA_UNSYNC, STA_FREQHOLD | STA_PLL];
         let tai = [0, 1, 36, 38, i32::MAX, i32::MIN];
         let pick = |random: &mut Random, of: usize| random.below(of as u64) as usize;
         let maxerror = maxerror[pick(&mut self.random, maxerror.len())];
         let status = status[pick(&mut self.random, status.len())];
-        kernel.vouch(maxerror, status, tai[pick(&mut self.random, tai.len())]);
+        kernel.state_error(maxerror, status, tai[pick(&mut self.random, tai.len())]);
         if self.random.chance(100_000) {
             kernel.step_by(self.random.between(-5_000_000_000, 5_000_000_000));
         }

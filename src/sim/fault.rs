@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::NodeId;
+use crate::host::HostClock;
 
 /// Something that happens to a node, its machine, its clock, or the network.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +20,7 @@ pub enum Fault {
     /// if it is stopped then, a counter that stood still breaks assumption A2.
     Suspend(NodeId, Duration, i64),
     /// The virtual machine is stopped and continued. Nothing in it shows that: the
-    /// counter has not counted (this breaks assumption A2; see DESIGN's rule 9).
+    /// counter has not counted, which breaks assumption A2.
     StopVm(NodeId, Duration),
     /// The virtual machine goes to another host, whose oscillator is off by so many ppm.
     /// It takes no time; `StopVm` at the same moment makes it take some.
@@ -44,10 +45,19 @@ pub enum Fault {
     /// The daemon dies. What it has told the kernel stays.
     KillDaemon(NodeId),
     /// From now on the daemon keeps the clock off by so many nanoseconds and
-    /// vouches for it as before (this breaks assumption A1).
+    /// states its bound as before (this breaks assumption A1).
     Lie(NodeId, i64),
     /// The kernel is told of a leap second at the end of the UTC day: 1 or −1.
     AnnounceLeap(NodeId, i32),
+    /// A filter denies this clock to the process until it is started again.
+    DenyClock(NodeId, HostClock),
+    /// The process forks, and its child goes on without the clock's thread (it calls
+    /// `refresh()` in its place); if `true`, that thread was in the middle of a round.
+    Fork(NodeId, bool),
+    /// The operator states the wall clock's error again, if it is within it.
+    Reassume(NodeId),
+    /// The program installs a leap table that lists the leap second announced here.
+    UpdateLeapTable(NodeId),
 }
 
 impl Fault {
@@ -71,7 +81,11 @@ impl Fault {
             | Fault::LoseTimeServer(node, _)
             | Fault::KillDaemon(node)
             | Fault::Lie(node, _)
-            | Fault::AnnounceLeap(node, _) => Some(node),
+            | Fault::AnnounceLeap(node, _)
+            | Fault::DenyClock(node, _)
+            | Fault::Fork(node, _)
+            | Fault::Reassume(node)
+            | Fault::UpdateLeapTable(node) => Some(node),
             Fault::Partition(_) | Fault::Cut(..) | Fault::Heal => None,
         }
     }
@@ -110,6 +124,11 @@ impl fmt::Display for Fault {
             Fault::AnnounceLeap(node, leap) => {
                 write!(f, "{node} is told of a leap second ({leap:+})")
             }
+            Fault::DenyClock(node, clock) => write!(f, "a filter on {node} denies {clock}"),
+            Fault::Fork(node, true) => write!(f, "the process of {node} forks in mid-round"),
+            Fault::Fork(node, false) => write!(f, "the process of {node} forks"),
+            Fault::Reassume(node) => write!(f, "the operator of {node} states the error again"),
+            Fault::UpdateLeapTable(node) => write!(f, "{node} gets a new leap table"),
         }
     }
 }

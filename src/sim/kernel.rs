@@ -12,11 +12,14 @@
 
 use super::oscillator::FRACTION;
 use super::random::Random;
-use crate::source::adjtimex::KernelState;
+use crate::host::{
+    KernelState, STA_DEL, STA_INS, STA_PLL, STA_UNSYNC, TIME_DEL, TIME_ERROR, TIME_INS, TIME_OK,
+    TIME_OOP, TIME_WAIT,
+};
 
 const SECOND: i64 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
-/// The kernel's NTP_PHASE_LIMIT, in µs: beyond it nobody vouches.
+/// The kernel's NTP_PHASE_LIMIT, in µs: beyond it there is no bound.
 const MAXERROR_LIMIT_US: i64 = 16_000_000;
 const GROWTH_US: i64 = 500;
 /// How late the tick that does the accounts may be, in ns.
@@ -40,6 +43,8 @@ pub(super) struct KernelClock {
     leap_state: i32,
     maxerror_us: i64,
     tai: i32,
+    /// Nothing happens by itself before the raw clock shows this; 0 if that is not known.
+    quiet_until: u128,
     /// The second whose accounts are done next, and how late that will be.
     next_second: i64,
     lateness: i64,
@@ -48,7 +53,6 @@ pub(super) struct KernelClock {
     leap_at: Option<i64>,
     leaps_made: i64,
     steps: u64,
-    changed_at_raw: u128,
 }
 
 impl KernelClock {
@@ -64,17 +68,17 @@ impl KernelClock {
             pll_rate_ppb: 0,
             adjtime_ns: 0,
             adjtime_rate_ppb: 0,
-            status: libc::STA_UNSYNC,
-            leap_state: libc::TIME_OK,
+            status: STA_UNSYNC,
+            leap_state: TIME_OK,
             maxerror_us: MAXERROR_LIMIT_US,
             tai: 0,
+            quiet_until: 0,
             next_second: 0,
             lateness: 0,
             counted_second: 0,
             leap_at: None,
             leaps_made: 0,
             steps: 0,
-            changed_at_raw: raw,
         };
         clock.expect_next_second();
         clock
@@ -82,17 +86,25 @@ impl KernelClock {
 
     /// Carries the clock forward to where the raw clock shows `raw`.
     pub(super) fn advance(&mut self, raw: u128) {
-        loop {
+        self.do_accounts_until(raw);
+        self.run_to(raw);
+        // Whoever advances the clock is about to change it.
+        self.quiet_until = 0;
+    }
+
+    /// Does what happens by itself until the raw clock shows `raw`: enough to read the clock.
+    pub(super) fn do_accounts_until(&mut self, raw: u128) {
+        while raw >= self.quiet_until {
             let due = i128::from(self.next_second * SECOND + self.lateness) << FRACTION;
             let wait = due - self.realtime;
             let needed = if wait <= 0 { 0 } else { wait as u128 * 1_000_000_000 / self.rate() + 1 };
-            if self.raw + needed > raw {
-                break;
+            self.quiet_until = self.raw + needed;
+            if raw >= self.quiet_until {
+                self.run_to(self.quiet_until);
+                self.do_accounts();
+                self.quiet_until = 0;
             }
-            self.run_to(self.raw + needed);
-            self.do_accounts();
         }
-        self.run_to(raw);
     }
 
     /// REALTIME where the raw clock shows `raw`, near the last `advance`.
@@ -100,23 +112,19 @@ impl KernelClock {
         (self.scaled(self.realtime, raw) >> FRACTION) as i64
     }
 
-    fn monotonic_ns(&self, raw: u128) -> i64 {
+    /// MONOTONIC where the raw clock shows `raw`, near the last `advance`.
+    pub(super) fn monotonic_ns(&self, raw: u128) -> i64 {
         (self.scaled(self.monotonic, raw) >> FRACTION) as i64
     }
 
-    /// REALTIME − MONOTONIC: changes only when the clock is stepped.
-    pub(super) fn offset_ns(&self, raw: u128) -> i64 {
-        self.realtime_ns(raw) - self.monotonic_ns(raw)
-    }
-
     /// What `adjtimex` says.
-    pub(super) fn state(&self) -> KernelState {
-        let now_s = (self.realtime >> FRACTION) as i64 / SECOND;
+    pub(super) fn state(&self, raw: u128) -> KernelState {
+        let unix_ns = self.realtime_ns(raw);
+        let now_s = unix_ns / SECOND;
         // In the window before the late tick this call already knows of the leap.
-        let in_window =
-            self.leap_state == libc::TIME_INS && self.leap_at.is_some_and(|at| now_s >= at);
-        let leap_state = if in_window { libc::TIME_OOP } else { self.leap_state };
-        let state = if self.status & libc::STA_UNSYNC != 0 { libc::TIME_ERROR } else { leap_state };
+        let in_window = self.leap_state == TIME_INS && self.leap_at.is_some_and(|at| now_s >= at);
+        let leap_state = if in_window { TIME_OOP } else { self.leap_state };
+        let state = if self.status & STA_UNSYNC != 0 { TIME_ERROR } else { leap_state };
         KernelState {
             state,
             status: self.status,
@@ -126,6 +134,7 @@ impl KernelClock {
             adjtime_ns: self.adjtime_ns,
             rate_ppb: self.freq_ppb,
             tai: self.tai.saturating_add(i32::from(in_window)),
+            unix_ns,
         }
     }
 
@@ -149,26 +158,20 @@ impl KernelClock {
         self.steps
     }
 
-    /// Where the raw clock stood when somebody last changed anything.
-    pub(super) fn changed_at_raw(&self) -> u128 {
-        self.changed_at_raw
-    }
-
     /// `clock_settime`: a step. The kernel forgets what it was told.
     pub(super) fn step_by(&mut self, by_ns: i64) {
         self.realtime += i128::from(by_ns) << FRACTION;
         self.steps += 1;
-        self.status |= libc::STA_UNSYNC;
+        self.status |= STA_UNSYNC;
         self.maxerror_us = MAXERROR_LIMIT_US;
         (self.pll_offset_ns, self.pll_rate_ppb) = (0, 0);
         (self.adjtime_ns, self.adjtime_rate_ppb) = (0, 0);
         // A leap second that is still announced is expected anew from the new time.
-        if matches!(self.leap_state, libc::TIME_INS | libc::TIME_DEL) {
-            self.leap_state = libc::TIME_OK;
+        if matches!(self.leap_state, TIME_INS | TIME_DEL) {
+            self.leap_state = TIME_OK;
         }
         self.leap_at = None;
         self.expect_next_second();
-        self.changed_at_raw = self.raw;
     }
 
     /// After a suspend: the real-time clock of the board says how long it was, about.
@@ -176,41 +179,35 @@ impl KernelClock {
         self.realtime += i128::from(slept_ns.saturating_add(rtc_error_ns)) << FRACTION;
         self.steps += 1;
         self.expect_next_second();
-        self.changed_at_raw = self.raw;
     }
 
     /// ADJ_FREQUENCY and ADJ_TICK together.
     pub(super) fn set_rate(&mut self, ppb: i64) {
         self.freq_ppb = ppb.clamp(-100_000_000, 100_000_000);
-        self.changed_at_raw = self.raw;
     }
 
     /// ADJ_MAXERROR and ADJ_STATUS: what a daemon says of its work.
-    pub(super) fn vouch(&mut self, maxerror_us: i64, status: i32, tai: i32) {
+    pub(super) fn state_error(&mut self, maxerror_us: i64, status: i32, tai: i32) {
         self.maxerror_us = maxerror_us;
-        let leap = self.status & (libc::STA_INS | libc::STA_DEL);
+        let leap = self.status & (STA_INS | STA_DEL);
         self.status = status | leap;
         self.tai = tai;
-        self.changed_at_raw = self.raw;
     }
 
     /// ADJ_OFFSET: the PLL is to work this off.
     pub(super) fn set_pll_offset(&mut self, offset_ns: i64) {
         self.pll_offset_ns = offset_ns.clamp(-500_000_000, 500_000_000);
-        self.changed_at_raw = self.raw;
     }
 
     /// `adjtime()`: 500 ppm until it is done.
     pub(super) fn adjtime(&mut self, by_ns: i64) {
         self.adjtime_ns = by_ns;
-        self.changed_at_raw = self.raw;
     }
 
     /// STA_INS or STA_DEL: a leap second at the end of the day.
     pub(super) fn announce_leap(&mut self, leap: i32) {
-        self.status &= !(libc::STA_INS | libc::STA_DEL);
-        self.status |= if leap > 0 { libc::STA_INS } else { libc::STA_DEL };
-        self.changed_at_raw = self.raw;
+        self.status &= !(STA_INS | STA_DEL);
+        self.status |= if leap > 0 { STA_INS } else { STA_DEL };
     }
 
     fn rate(&self) -> u128 {
@@ -243,7 +240,7 @@ impl KernelClock {
         self.maxerror_us = self.maxerror_us.saturating_add(GROWTH_US);
         if self.maxerror_us > MAXERROR_LIMIT_US {
             self.maxerror_us = MAXERROR_LIMIT_US;
-            self.status |= libc::STA_UNSYNC;
+            self.status |= STA_UNSYNC;
         }
         self.work_off();
         self.make_leap(second);
@@ -252,7 +249,7 @@ impl KernelClock {
 
     fn work_off(&mut self) {
         // SHIFT_PLL 2 and a time constant of 2: a sixteenth of the rest a second.
-        let share = if self.status & libc::STA_PLL != 0 { self.pll_offset_ns / 16 } else { 0 };
+        let share = if self.status & STA_PLL != 0 { self.pll_offset_ns / 16 } else { 0 };
         self.pll_offset_ns -= share;
         self.pll_rate_ppb = share;
         let share = self.adjtime_ns.clamp(-500_000, 500_000);
@@ -265,28 +262,27 @@ impl KernelClock {
             clock.realtime += i128::from(by * SECOND) << FRACTION;
             clock.leaps_made -= by;
             clock.tai = clock.tai.saturating_sub(by as i32);
-            clock.changed_at_raw = clock.raw;
         };
         match self.leap_state {
-            libc::TIME_OK if self.status & libc::STA_INS != 0 => {
+            TIME_OK if self.status & STA_INS != 0 => {
                 self.leap_at = Some(second + DAY_S - second.rem_euclid(DAY_S));
-                self.leap_state = libc::TIME_INS;
+                self.leap_state = TIME_INS;
             }
-            libc::TIME_OK if self.status & libc::STA_DEL != 0 => {
+            TIME_OK if self.status & STA_DEL != 0 => {
                 self.leap_at = Some(second + DAY_S - (second + 1).rem_euclid(DAY_S));
-                self.leap_state = libc::TIME_DEL;
+                self.leap_state = TIME_DEL;
             }
-            libc::TIME_INS if self.leap_at == Some(second) => {
+            TIME_INS if self.leap_at == Some(second) => {
                 step(self, -1);
-                self.leap_state = libc::TIME_OOP;
+                self.leap_state = TIME_OOP;
             }
-            libc::TIME_DEL if self.leap_at == Some(second) => {
+            TIME_DEL if self.leap_at == Some(second) => {
                 step(self, 1);
-                self.leap_state = libc::TIME_WAIT;
+                self.leap_state = TIME_WAIT;
             }
-            libc::TIME_OOP => self.leap_state = libc::TIME_WAIT,
-            libc::TIME_WAIT if self.status & (libc::STA_INS | libc::STA_DEL) == 0 => {
-                self.leap_state = libc::TIME_OK;
+            TIME_OOP => self.leap_state = TIME_WAIT,
+            TIME_WAIT if self.status & (STA_INS | STA_DEL) == 0 => {
+                self.leap_state = TIME_OK;
             }
             _ => {}
         }
@@ -297,9 +293,13 @@ impl KernelClock {
 mod tests {
     use super::*;
 
+    fn now_raw(clock: &KernelClock) -> u128 {
+        clock.raw
+    }
+
     fn at_midnight_less(seconds: i64) -> KernelClock {
         let mut clock = KernelClock::new(Random::new(1, 1), 0, (DAY_S - seconds) * SECOND);
-        clock.vouch(100, 0, 37);
+        clock.state_error(100, 0, 37);
         clock
     }
 
@@ -311,11 +311,11 @@ mod tests {
     fn maxerror_grows_by_500_a_second_and_ends_unsynchronized() {
         let mut clock = at_midnight_less(80_000);
         clock.advance(raw(10 * SECOND + LATE_NS));
-        assert_eq!(clock.state().maxerror_us, 100 + 10 * 500);
-        assert_eq!(clock.state().state, libc::TIME_OK);
+        assert_eq!(clock.state(now_raw(&clock)).maxerror_us, 100 + 10 * 500);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_OK);
         clock.advance(raw(40_000 * SECOND));
-        assert_eq!(clock.state().maxerror_us, MAXERROR_LIMIT_US);
-        assert_eq!(clock.state().state, libc::TIME_ERROR);
+        assert_eq!(clock.state(now_raw(&clock)).maxerror_us, MAXERROR_LIMIT_US);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_ERROR);
     }
 
     #[test]
@@ -330,17 +330,20 @@ mod tests {
             let shown = clock.realtime_ns(raw(now));
             if shown >= DAY_S * SECOND {
                 ran_past += 1;
-                assert_eq!((clock.state().state, clock.state().tai), (libc::TIME_OOP, 38));
+                assert_eq!(
+                    (clock.state(now_raw(&clock)).state, clock.state(now_raw(&clock)).tai),
+                    (TIME_OOP, 38)
+                );
                 assert_eq!(clock.leaps_made(), 0);
             }
         }
         assert!(ran_past > 0, "the tick was not late");
         clock.advance(raw(10 * SECOND + SECOND / 2));
         assert_eq!(clock.realtime_ns(raw(10 * SECOND + SECOND / 2)), DAY_S * SECOND - SECOND / 2);
-        assert_eq!((clock.leaps_made(), clock.state().tai), (1, 38));
+        assert_eq!((clock.leaps_made(), clock.state(now_raw(&clock)).tai), (1, 38));
         clock.advance(raw(13 * SECOND));
         assert_eq!(clock.realtime_ns(raw(13 * SECOND)), (DAY_S + 2) * SECOND);
-        assert_eq!(clock.state().state, libc::TIME_WAIT);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_WAIT);
     }
 
     #[test]
@@ -349,7 +352,7 @@ mod tests {
         clock.announce_leap(-1);
         clock.advance(raw(12 * SECOND));
         assert_eq!(clock.realtime_ns(raw(12 * SECOND)), (DAY_S + 3) * SECOND);
-        assert_eq!((clock.leaps_made(), clock.state().tai), (-1, 36));
+        assert_eq!((clock.leaps_made(), clock.state(now_raw(&clock)).tai), (-1, 36));
     }
 
     #[test]
@@ -358,7 +361,7 @@ mod tests {
         let ahead = |clock: &KernelClock, at: i64| {
             clock.realtime_ns(raw(at)) - (DAY_S - 80_000) * SECOND - at
         };
-        clock.vouch(0, libc::STA_PLL, 37);
+        clock.state_error(0, STA_PLL, 37);
         clock.set_pll_offset(100_000_000);
         clock.advance(raw(200 * SECOND));
         // A share is worked off in a second of the clock itself, which is then as much shorter.
@@ -371,12 +374,13 @@ mod tests {
     }
 
     #[test]
-    fn a_step_takes_back_what_was_vouched() {
+    fn a_step_takes_the_stated_bound_back() {
         let mut clock = at_midnight_less(80_000);
-        let before = clock.offset_ns(raw(0));
+        let offset = |clock: &KernelClock| clock.realtime_ns(raw(0)) - clock.monotonic_ns(raw(0));
+        let before = offset(&clock);
         clock.step_by(5_000_000);
-        assert_eq!(clock.offset_ns(raw(0)), before + 5_000_000);
-        assert_eq!(clock.state().maxerror_us, MAXERROR_LIMIT_US);
-        assert_eq!(clock.state().state, libc::TIME_ERROR);
+        assert_eq!(offset(&clock), before + 5_000_000);
+        assert_eq!(clock.state(now_raw(&clock)).maxerror_us, MAXERROR_LIMIT_US);
+        assert_eq!(clock.state(now_raw(&clock)).state, TIME_ERROR);
     }
 }

@@ -11,10 +11,10 @@
 //! that are slow, lose, double and reorder. One thing in it is better than in ours:
 //! true time is known, so it can be said whether a clock was right.
 //!
-//! The clocks in it are not mocks. A [`SimClock`] runs the estimator, the published
-//! block, the ring and the judgement of the kernel's word that the running
-//! [`Clock`](crate::Clock) runs; only what these read is simulated. Each reading is held
-//! against the truth, whoever makes it: see [`World::audit`].
+//! The clocks in it are not mocks. A [`SimClock`] is the code of the running
+//! [`Clock`](crate::Clock), from the calibration of the counter to the reading; only the
+//! machine that it runs on is simulated. Each reading is held against the truth: see
+//! [`World::audit`].
 //!
 //! There are no threads and there is no real time. Events happen one after the other, in
 //! an order that follows from the seed: the same seed gives the same run, to the last
@@ -96,8 +96,8 @@
 //!
 //! - [`search`] runs a check in many random worlds and makes a failing one small. What it
 //!   prints is one line, a [`Scenario`], that replays the run.
-//! - [`Fault`] says what can go wrong, [`Timing`] which model of the network you
-//!   assume, [`Sabotage`] how to give your program a clock that is wrong.
+//! - [`Fault`] says what can go wrong, and [`Timing`] which model of the network you
+//!   assume. [`Machine::reference_understates`] gives your program a clock that is wrong.
 //! - [`World::corrupt`] makes a node Byzantine.
 //! - `examples/sim.rs` is a first program, `examples/soundness.rs` the campaign that this
 //!   crate runs against itself, `examples/tightness.rs` how narrow its intervals are.
@@ -108,27 +108,27 @@
 //!
 //! A call of a node takes no simulated time, so races within a process are not in it (the
 //! lock-free parts of this crate are checked by loom). A stall falls between a call's
-//! last clock reading and its messages ([`Machine::stalls`]), and nowhere else. Reading
-//! the kernel takes no time either: a step between two of the system calls of
-//! one sample is the business of the guests in `tests/guest`.
+//! last clock reading and its messages ([`Machine::stalls`]), and nowhere else. While the
+//! clock's thread samples, time passes at each reading, and a step of the wall clock may
+//! fall between any two of them; other events on that machine wait until it is through.
 
+mod apply_fault;
 mod audit;
 mod campaign;
 mod clock;
 mod daemon;
 mod disk;
 mod fault;
+mod hardware;
+mod host;
 mod kernel;
 mod machine;
 mod network;
 mod node;
 mod oscillator;
 mod random;
-mod sabotage;
-mod sampler;
 mod scenario;
 mod search;
-mod strike;
 mod trace;
 mod world;
 
@@ -145,7 +145,6 @@ pub use network::{Link, Timing};
 pub use node::{Env, Node};
 pub use oscillator::Oscillator;
 pub use random::Random;
-pub use sabotage::{Sabotage, UnknownSabotage};
 pub use scenario::{Mix, ParseScenarioError, Scenario};
 pub use search::{Failure, search, search_in};
 pub use trace::{Line, Trace};

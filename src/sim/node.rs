@@ -36,7 +36,7 @@ impl Node for () {
 
 /// What a node asked for during a call.
 #[derive(Debug)]
-pub(super) enum Wish<M> {
+pub(super) enum Effect<M> {
     Send(NodeId, M),
     /// After so much of the machine's own time.
     Timer(Duration, u64),
@@ -54,7 +54,7 @@ pub struct Env<'a, M> {
     pub(super) clock: &'a SimClock,
     pub(super) disk: &'a mut Disk,
     pub(super) random: &'a mut Random,
-    pub(super) wishes: Vec<Wish<M>>,
+    pub(super) effects: Vec<Effect<M>>,
 }
 
 impl<M> Env<'_, M> {
@@ -85,7 +85,7 @@ impl<M> Env<'_, M> {
 
     /// Sends a message. It may arrive late, twice, out of order, or never.
     pub fn send(&mut self, to: NodeId, message: M) {
-        self.wishes.push(Wish::Send(to, message));
+        self.effects.push(Effect::Send(to, message));
     }
 
     /// Sends to every other node.
@@ -94,14 +94,14 @@ impl<M> Env<'_, M> {
         M: Clone,
     {
         for to in (0..self.nodes).map(NodeId).filter(|&to| to != self.me) {
-            self.wishes.push(Wish::Send(to, message.clone()));
+            self.effects.push(Effect::Send(to, message.clone()));
         }
     }
 
     /// Calls [`Node::timer`] with `timer` after `delay`, counted by this
     /// machine's own oscillator, which may be off and stands still in a suspend.
     pub fn set_timer(&mut self, delay: Duration, timer: u64) {
-        self.wishes.push(Wish::Timer(delay, timer));
+        self.effects.push(Effect::Timer(delay, timer));
     }
 
     /// Calls [`Node::timer`] with `timer` once this node's clock is sure that
@@ -109,12 +109,12 @@ impl<M> Env<'_, M> {
     ///
     /// While the clock gives no reading, it waits.
     pub fn when_past(&mut self, t: Timestamp, timer: u64) {
-        self.wishes.push(Wish::WhenPast(t, timer));
+        self.effects.push(Effect::WhenPast(t, timer));
     }
 
     /// Writes a line into the world's trace.
     pub fn log(&mut self, line: impl Display) {
-        self.wishes.push(Wish::Log(line.to_string()));
+        self.effects.push(Effect::Log(line.to_string()));
     }
 }
 

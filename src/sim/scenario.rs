@@ -16,8 +16,8 @@ use super::network::{Link, Timing};
 use super::node::{Env, Node};
 use super::oscillator::Oscillator;
 use super::random::Random;
-use super::sabotage::Sabotage;
 use super::world::{BEGIN, World};
+use crate::host::HostClock;
 use crate::timestamp::Timestamp;
 
 /// What a random world is made of.
@@ -144,21 +144,10 @@ impl Scenario {
         &self,
         program: impl FnMut(&mut Env<'_, N::Message>) -> N + 'static,
     ) -> World<N> {
-        self.sabotaged_world(None, program)
-    }
-
-    /// The same, with a rule of every clock broken.
-    pub fn sabotaged_world<N: Node>(
-        &self,
-        sabotage: Option<Sabotage>,
-        program: impl FnMut(&mut Env<'_, N::Message>) -> N + 'static,
-    ) -> World<N> {
         let mut world = World::beginning_at(self.begin(), self.seed, program);
         world.set_links(links(&mut Random::new(self.seed, LAYOUT - 3)));
         for number in 0..self.nodes {
-            let mut machine = self.machine(number);
-            machine.sabotage = sabotage;
-            world.add(machine);
+            world.add(self.machine(number));
         }
         for (at, fault) in self.faults() {
             world.schedule(at, fault);
@@ -226,7 +215,7 @@ impl Scenario {
     fn machine(&self, number: u32) -> Machine {
         let mut random = Random::new(self.seed, MACHINES + u64::from(number));
         let is_long = Scenario::with_nodes(self.mix, self.seed, self.nodes).run.as_secs() > 1_000;
-        let shortest_poll = if is_long { 8 } else { 3 };
+        let shortest_poll = if is_long { 8 } else { 5 };
         let mut machine = Machine::default()
             .oscillator(oscillator(self.mix, &mut random).0)
             .daemon(daemon(self.mix, &mut random))
@@ -235,6 +224,12 @@ impl Scenario {
             .poll_interval(Duration::from_millis(1 << random.between(shortest_poll, 10)));
         if random.chance(500_000) {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
+        }
+        // An operator who is right: the clock is within 4 s until it is stepped.
+        if self.mix == Mix::Honest && random.chance(150_000) {
+            machine = machine
+                .starts_off_by(random.between(-1_000_000_000, 1_000_000_000))
+                .assume_error(Duration::from_secs(4));
         }
         if self.learns(number) {
             machine = machine.max_wander_ppm(WANDER_PPM);
@@ -304,7 +299,15 @@ impl Scenario {
         let kinds = if self.machine(node.0).counter.counts_in_suspend { 10 } else { 8 };
         // Nobody can tell a leap second that no table lists and the kernel slept through.
         let may_sleep = self.leap().is_none_or(|(midnight, _)| midnight == LISTED);
-        match random.below(kinds) {
+        let kind = random.below(kinds + 4);
+        match kind {
+            _ if kind == kinds => Fault::Fork(node, random.chance(300_000)),
+            _ if kind == kinds + 1 => Fault::Reassume(node),
+            _ if kind == kinds + 2 => Fault::UpdateLeapTable(node),
+            _ if kind == kinds + 3 => {
+                let clocks = [HostClock::Realtime, HostClock::MonotonicRaw, HostClock::Boottime];
+                Fault::DenyClock(node, random.pick(&clocks).copied().unwrap_or(clocks[0]))
+            }
             0 | 1 if may_sleep => {
                 let error = random.between(-2_000_000_000, 2_000_000_000);
                 Fault::Suspend(node, lasts(random, 100_000), error)

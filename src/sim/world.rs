@@ -6,20 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::MutexGuard;
 
 use super::NodeId;
 use super::audit::Audit;
 use super::clock::SimClock;
-use super::daemon::Due;
+use super::daemon::DaemonEvent;
 use super::disk::Disk;
 use super::fault::Fault;
-use super::machine::{self, Hardware, Machine};
+use super::hardware::{self, Hardware};
+use super::host::SimHost;
+use super::machine::Machine;
 use super::network::{Link, Network};
-use super::node::{Env, Node, Wish, left_until_past};
+use super::node::{Effect, Env, Node, left_until_past};
 use super::random::{Random, nanos};
 use super::trace::Trace;
-use crate::source::adjtimex::KernelState;
+use crate::host::KernelState;
 use crate::timestamp::Timestamp;
 
 /// Machines, clocks, a network and your program, all from one seed.
@@ -44,14 +46,15 @@ type Tamper<M> = Box<dyn FnMut(&mut Random, NodeId, M) -> Option<M>>;
 /// A machine, and the process on it.
 pub(super) struct Host<N: Node> {
     pub(super) machine: Machine,
-    pub(super) hardware: Arc<Mutex<Hardware>>,
     pub(super) clock: SimClock,
     node: Option<N>,
+    /// The process has begun and builds its clock.
+    is_starting: bool,
     pub(super) disk: Disk,
     pub(super) random: Random,
     messages: Random,
-    /// Which life of the process this is: timers of an earlier one are void.
-    pub(super) life: u32,
+    /// Incarnation number of the process: timers of earlier incarnations are ignored.
+    pub(super) incarnation: u32,
     /// The process does not run before this.
     pub(super) frozen_until: i64,
     pub(super) sampler_stopped_until: i64,
@@ -60,6 +63,27 @@ pub(super) struct Host<N: Node> {
     /// How long the machine itself has stood still: timers run out so much later.
     pub(super) stood_still: i64,
     tamper: Option<Tamper<N::Message>>,
+}
+
+impl<M> Event<M> {
+    /// The machine that it happens on, if it is one.
+    fn node(&self) -> Option<NodeId> {
+        match self {
+            Event::Arrival { to: node, .. }
+            | Event::Timer { node, .. }
+            | Event::Sample(node)
+            | Event::Discipline(node, _)
+            | Event::Start(node, _)
+            | Event::Resume(node) => Some(*node),
+            Event::Fault(fault) => fault.node(),
+        }
+    }
+}
+
+impl<N: Node> Host<N> {
+    pub(super) fn hardware(&self) -> MutexGuard<'_, Hardware> {
+        self.clock.host().hardware()
+    }
 }
 
 /// Something that will happen.
@@ -71,13 +95,15 @@ enum Event<M> {
     },
     Timer {
         node: NodeId,
-        life: u32,
+        incarnation: u32,
         stood_still: i64,
         wish: Wake,
     },
     Sample(NodeId),
-    Discipline(NodeId, Due),
+    Discipline(NodeId, DaemonEvent),
     Fault(Box<Fault>),
+    /// The process has built its clock, and begins.
+    Start(NodeId, u32),
     /// The machine goes on after it stood still.
     Resume(NodeId),
 }
@@ -111,6 +137,9 @@ impl<M> Ord for Entry<M> {
         (self.at, self.sequence).cmp(&(other.at, other.sequence))
     }
 }
+
+/// For how long a machine has run when its first process begins: it has built its clock.
+const HEAD_START_NS: i64 = 30_000_000;
 
 /// 2026-01-01T00:00:00Z.
 pub(super) const BEGIN: Timestamp = Timestamp::from_tai_nanos(1_767_225_637_000_000_000);
@@ -154,27 +183,34 @@ impl<N: Node> World<N> {
     /// Adds a node on a machine of its own, and starts its process.
     pub fn add(&mut self, machine: Machine) -> NodeId {
         let id = NodeId(self.hosts.len() as u32);
-        let hardware = Hardware::new(self.seed, id.0, &machine, self.now_ns());
-        let hardware = Arc::new(Mutex::new(hardware));
-        let clock = SimClock::new(hardware.clone(), self.truth.clone());
-        let first_due = hardware.lock().discipline.first_due();
+        let now = self.now_ns();
+        // The machine runs already when its process is added: for long enough that the
+        // process has built its clock by now.
+        let began = now - HEAD_START_NS;
+        let hardware = Hardware::new(self.seed, id.0, &machine, began);
+        let clock = SimClock::new(SimHost::new(hardware, self.truth.clone()));
+        self.set_now(began);
+        clock.build(&machine, hardware::stream(self.seed, id.0, hardware::REFERENCE));
+        self.set_now(now);
+        let first_event = clock.host().hardware().discipline.first_event();
+        let poll_interval = nanos(machine.limits.poll_interval);
         self.hosts.push(Host {
             machine,
-            hardware,
             clock,
             node: None,
+            is_starting: false,
             disk: Disk::default(),
-            random: machine::stream(self.seed, id.0, machine::PROCESS),
-            messages: machine::stream(self.seed, id.0, machine::NETWORK),
-            life: 0,
+            random: hardware::stream(self.seed, id.0, hardware::PROCESS),
+            messages: hardware::stream(self.seed, id.0, hardware::NETWORK),
+            incarnation: 0,
             frozen_until: i64::MIN / 2,
             sampler_stopped_until: i64::MIN / 2,
             asleep_until: i64::MIN / 2,
             stood_still: 0,
             tamper: None,
         });
-        self.after(nanos(first_due), Event::Discipline(id, Due::Ask));
-        self.after(1, Event::Sample(id));
+        self.after(nanos(first_event), Event::Discipline(id, DaemonEvent::Ask));
+        self.after(poll_interval, Event::Sample(id));
         self.start(id);
         id
     }
@@ -245,7 +281,9 @@ impl<N: Node> World<N> {
     /// Whether a node's process is up, and neither it nor its machine stands still.
     pub fn is_running(&self, id: NodeId) -> bool {
         let host = self.hosts.get(id.index());
-        host.is_some_and(|host| host.node.is_some() && host.frozen_until <= self.now_ns())
+        let now = self.now_ns();
+        host.is_some_and(|host| host.node.is_some() && host.frozen_until <= now)
+            && self.busy_for(id) <= 0
     }
 
     /// A node's process; `None` while it is down.
@@ -273,20 +311,19 @@ impl<N: Node> World<N> {
 
     /// What `adjtimex` would say on a node's machine; `None` if there is no such node.
     pub fn kernel_state(&self, id: NodeId) -> Option<KernelState> {
-        let mut hardware = self.hosts.get(id.index())?.hardware.lock();
-        hardware.advance(self.now_ns());
-        Some(hardware.kernel.state())
+        let mut hardware = self.hosts.get(id.index())?.hardware();
+        Some(hardware.kernel_state(self.now_ns()))
     }
 
     /// All readings of all clocks, held against the truth.
     pub fn audit(&self) -> Audit {
-        let audits = self.hosts.iter().map(|host| host.hardware.lock().audit.clone());
+        let audits = self.hosts.iter().map(|host| host.hardware().audit.clone());
         audits.fold(Audit::default(), |sum, audit| sum.plus(&audit))
     }
 
     /// The readings of one node's clock.
     pub fn audit_of(&self, id: NodeId) -> Audit {
-        self.hosts.get(id.index()).map_or_else(Audit::default, |h| h.hardware.lock().audit.clone())
+        self.hosts.get(id.index()).map_or_else(Audit::default, |h| h.hardware().audit.clone())
     }
 
     /// What happened: faults, and the lines that nodes have logged.
@@ -319,19 +356,31 @@ impl<N: Node> World<N> {
     }
 
     fn happen(&mut self, event: Event<N::Message>) {
+        // A machine that is in the middle of something finishes it first.
+        if let Some(busy) = event.node().map(|id| self.busy_for(id)).filter(|&busy| busy > 0) {
+            return self.after(busy, event);
+        }
         match event {
             Event::Arrival { from, to, message } => self.arrive(from, to, message),
-            Event::Timer { node, life, stood_still, wish } => {
-                self.wake(node, life, stood_still, wish);
+            Event::Timer { node, incarnation, stood_still, wish } => {
+                self.wake(node, incarnation, stood_still, wish);
             }
             Event::Sample(node) => self.sample(node),
-            Event::Discipline(node, due) => self.discipline(node, due),
+            Event::Discipline(node, event) => self.discipline(node, event),
             Event::Fault(fault) => {
                 self.trace.fault(self.elapsed(), &fault);
-                self.strike(*fault);
+                self.apply_fault(*fault);
             }
+            Event::Start(node, incarnation) => self.begin_process(node, incarnation),
             Event::Resume(node) => self.sample_soon(node),
         }
+    }
+
+    /// For how long what a machine does at this moment will take, in ns: its clock's thread
+    /// reads clocks, or the machine is suspended.
+    fn busy_for(&self, id: NodeId) -> i64 {
+        let host = self.hosts.get(id.index());
+        host.map_or(0, |host| host.clock.host().reached() - self.now_ns())
     }
 
     fn arrive(&mut self, from: NodeId, to: NodeId, message: N::Message) {
@@ -346,16 +395,16 @@ impl<N: Node> World<N> {
         self.call(to, |node, env| node.receive(env, from, message));
     }
 
-    fn wake(&mut self, id: NodeId, life: u32, stood_still: i64, wish: Wake) {
+    fn wake(&mut self, id: NodeId, incarnation: u32, stood_still: i64, wish: Wake) {
         let now = self.now_ns();
         let host = &self.hosts[id.index()];
-        if host.life != life {
+        if host.incarnation != incarnation {
             return;
         }
         let late = (host.stood_still - stood_still).max(host.frozen_until - now);
         let stood_still = host.stood_still;
         if late > 0 {
-            return self.after(late, Event::Timer { node: id, life, stood_still, wish });
+            return self.after(late, Event::Timer { node: id, incarnation, stood_still, wish });
         }
         let timer = match wish {
             Wake::Timer(timer) => timer,
@@ -372,9 +421,9 @@ impl<N: Node> World<N> {
 
     fn set_wake(&mut self, id: NodeId, delay: Duration, wish: Wake) {
         let host = &self.hosts[id.index()];
-        let delay = host.hardware.lock().true_nanos(delay).max(1);
-        let (life, stood_still) = (host.life, host.stood_still);
-        self.after(delay, Event::Timer { node: id, life, stood_still, wish });
+        let delay = host.hardware().true_nanos(delay).max(1);
+        let (incarnation, stood_still) = (host.incarnation, host.stood_still);
+        self.after(delay, Event::Timer { node: id, incarnation, stood_still, wish });
     }
 
     fn sample(&mut self, id: NodeId) {
@@ -387,37 +436,48 @@ impl<N: Node> World<N> {
         if host.node.is_none() {
             return self.after(nanos(host.machine.limits.poll_interval), Event::Sample(id));
         }
-        let mut hardware = host.hardware.lock();
-        hardware.poll(now);
-        let again = hardware.true_nanos(host.machine.limits.poll_interval);
-        drop(hardware);
+        host.clock.round();
+        let again = host.hardware().true_nanos(host.machine.limits.poll_interval);
         self.after(again, Event::Sample(id));
     }
 
-    fn discipline(&mut self, id: NodeId, due: Due) {
+    fn discipline(&mut self, id: NodeId, event: DaemonEvent) {
         let now = self.now_ns();
         let host = &self.hosts[id.index()];
         // Only a machine that stands still stops its daemon; the process is another one.
         let asleep = self.asleep_for(id);
         if asleep > 0 {
-            return self.after(asleep, Event::Discipline(id, due));
+            return self.after(asleep, Event::Discipline(id, event));
         }
-        let next = host.hardware.lock().discipline(now, due);
-        for (delay, due) in next {
-            self.after(delay, Event::Discipline(id, due));
+        let next = host.hardware().discipline(now, event);
+        for (delay, event) in next {
+            self.after(delay, Event::Discipline(id, event));
         }
     }
 
-    /// Starts a node's process.
+    /// Starts a node's process: it builds its clock, and then begins.
     pub(super) fn start(&mut self, id: NodeId) {
-        let host = &self.hosts[id.index()];
-        if host.node.is_some() {
+        let host = &mut self.hosts[id.index()];
+        if host.node.is_some() || host.is_starting {
             return;
         }
-        if host.life > 0 {
-            // A clock asks its sources when it is built, and the process has it after that.
-            host.hardware.lock().poll(self.now_ns());
+        host.is_starting = true;
+        let incarnation = host.incarnation;
+        if incarnation == 0 {
+            return self.begin_process(id, incarnation);
         }
+        let part = hardware::REFERENCE + (u64::from(incarnation) << 4);
+        host.clock.build(&host.machine, hardware::stream(self.seed, id.0, part));
+        let built_in = self.busy_for(id).max(0);
+        self.after(built_in, Event::Start(id, incarnation));
+    }
+
+    fn begin_process(&mut self, id: NodeId, incarnation: u32) {
+        let host = &mut self.hosts[id.index()];
+        if !host.is_starting || host.incarnation != incarnation {
+            return;
+        }
+        host.is_starting = false;
         let mut program = std::mem::replace(&mut self.program, Box::new(|_| unreachable!()));
         let node = self.with_env(id, &mut program);
         self.program = program;
@@ -428,10 +488,10 @@ impl<N: Node> World<N> {
     pub(super) fn crash(&mut self, id: NodeId) {
         let host = &mut self.hosts[id.index()];
         host.node = None;
-        host.life += 1;
+        host.is_starting = false;
+        host.incarnation += 1;
         host.disk.crash(&mut host.random);
-        let machine = host.machine.clone();
-        host.hardware.lock().restart_clock(&machine);
+        host.clock.end();
     }
 
     /// The kernel tells the clock's thread when the machine wakes from a suspend.
@@ -439,36 +499,36 @@ impl<N: Node> World<N> {
         self.after(delay, Event::Resume(id));
     }
 
-    /// Samples at once, as a clock's thread does when a timer tells it of a step.
+    /// Samples at once, as a clock's thread does when its timer shows a step.
     pub(super) fn sample_soon(&mut self, id: NodeId) {
         let now = self.now_ns();
         let host = &self.hosts[id.index()];
         if host.node.is_some() && host.frozen_until.max(host.sampler_stopped_until) <= now {
-            host.hardware.lock().poll(now);
+            host.clock.round();
         }
     }
 
     fn with_env<R>(&mut self, id: NodeId, act: impl FnOnce(&mut Env<'_, N::Message>) -> R) -> R {
         let nodes = self.hosts.len() as u32;
         let Host { clock, disk, random, .. } = &mut self.hosts[id.index()];
-        let mut env = Env { me: id, nodes, clock, disk, random, wishes: Vec::new() };
+        let mut env = Env { me: id, nodes, clock, disk, random, effects: Vec::new() };
         let result = act(&mut env);
-        let wishes = env.wishes;
-        self.grant(id, wishes);
+        let effects = env.effects;
+        self.grant(id, effects);
         result
     }
 
-    fn grant(&mut self, id: NodeId, wishes: Vec<Wish<N::Message>>) {
+    fn grant(&mut self, id: NodeId, effects: Vec<Effect<N::Message>>) {
         let stall = self.stall(id);
-        for wish in wishes {
+        for wish in effects {
             match wish {
-                Wish::Send(to, message) => self.send(id, to, message, stall),
-                Wish::Timer(delay, timer) => self.set_wake(id, delay, Wake::Timer(timer)),
-                Wish::WhenPast(t, timer) => {
+                Effect::Send(to, message) => self.send(id, to, message, stall),
+                Effect::Timer(delay, timer) => self.set_wake(id, delay, Wake::Timer(timer)),
+                Effect::WhenPast(t, timer) => {
                     let left = left_until_past(&self.hosts[id.index()].clock, t);
                     self.set_wake(id, left.unwrap_or_default(), Wake::WhenPast(t, timer));
                 }
-                Wish::Log(line) => {
+                Effect::Log(line) => {
                     let at = self.elapsed();
                     self.trace.log(at, id, line);
                 }

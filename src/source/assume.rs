@@ -1,58 +1,57 @@
-//! The operator's word: "this host's wall clock is within so much of UTC".
+//! The operator's own statement: "this host's wall clock is within so much of UTC".
 //!
-//! Many hosts have a clock that somebody knows to be good, and a kernel that
-//! says nothing about it: a laptop under systemd-timesyncd, a machine on PTP. The
-//! operator may vouch for it. It is an assumption like any other source's
-//! bound (A1), and it is called one: the status is `Assumed`, not
-//! `Synchronized`.
+//! Many hosts have a clock that somebody knows to be good, and a kernel that states
+//! nothing about it: a laptop under systemd-timesyncd, a machine on PTP. The operator
+//! may state its error. That is an assumption like any other source's bound (A1), and
+//! it is called one: the status is `Assumed`, not `Synchronized`.
 //!
-//! The word is about the clock as it stands. When somebody steps it, or the
-//! host sleeps, the word has ended, and only the operator can give it again.
+//! The statement is about the clock as it stands. When it is stepped, or the host is
+//! suspended, the statement ends, and only the operator can make it again.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::bound::Sample;
-use crate::clock::counter::Counter;
-use crate::clock::status::Reason;
-use crate::source::adjtimex::KernelState;
-use crate::source::realtime::{Realtime, SUSPEND_NOISE_NS, suspended_ns};
-use crate::source::{Calendar, Source, SourceError};
+use crate::counter::Counter;
+use crate::evidence::{Reason, Sample, Source, SourceError};
+use crate::host::{HostError, SUSPEND_NOISE_NS, suspended_ns};
+use crate::source::realtime::Realtime;
+use crate::source::wall_clock::WallClock;
 
 /// REALTIME is within an error that the operator has stated.
 #[derive(Debug)]
-pub struct Assumed {
+pub(crate) struct Assumed {
     error: Duration,
-    calendar: Arc<Calendar>,
-    vouched_at: Option<Vouched>,
+    wall_clock: Arc<WallClock>,
+    since: Option<Beginning>,
     ended: Option<&'static str>,
 }
 
-/// How the clocks stood when the operator gave the word.
+/// The clocks when the statement was made.
 #[derive(Debug)]
-struct Vouched {
+struct Beginning {
     realtime: Realtime,
-    suspended_ns: i64,
+    suspended_ns: Option<i64>,
 }
 
 impl Assumed {
-    /// The word that REALTIME, which shows what `calendar` says, is within `error` of
-    /// it, from the first sample on.
-    pub(crate) fn by(error: Duration, calendar: Arc<Calendar>) -> Assumed {
-        Assumed { error, calendar, vouched_at: None, ended: None }
+    /// The statement that REALTIME, which is `wall_clock`, is within `error` of UTC, from
+    /// the first sample on.
+    pub(crate) fn new(error: Duration, wall_clock: Arc<WallClock>) -> Assumed {
+        Assumed { error, wall_clock, since: None, ended: None }
     }
 
-    /// The operator gives the word again, for the clock as it stands at the next sample.
-    pub fn renew(&mut self) {
-        self.vouched_at = None;
+    /// The operator states it again, of the clock as it stands at the next sample.
+    pub(crate) fn renew(&mut self) {
+        self.since = None;
         self.ended = None;
     }
 
-    /// Why the word has ended, if it has.
-    fn end(&self, now: &Realtime, vouched: &Vouched) -> Option<&'static str> {
-        if suspended_ns() - vouched.suspended_ns > SUSPEND_NOISE_NS {
+    /// Why the statement has ended by `now`, if it has.
+    fn end(&self, now: &Beginning, since: &Beginning) -> Option<&'static str> {
+        let slept = now.suspended_ns.zip(since.suspended_ns).map(|(now, then)| now - then);
+        if slept.is_some_and(|slept| slept > SUSPEND_NOISE_NS) {
             Some("the host was suspended")
-        } else if self.calendar.was_stepped(&vouched.realtime, now) {
+        } else if self.wall_clock.was_stepped(&since.realtime, &now.realtime) {
             Some("the wall clock was stepped")
         } else {
             None
@@ -66,20 +65,25 @@ impl Source for Assumed {
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        // The best of a few: one look alone may have been interrupted.
-        let look = |_| Realtime::look(counter);
-        let now = (0..4).map(look).min_by_key(|r| r.after.wrapping_sub(r.before));
-        let now = now.unwrap_or_else(|| Realtime::look(counter));
-        if let Some(vouched) = &self.vouched_at {
-            self.ended = self.ended.or_else(|| self.end(&now, vouched));
-        } else {
-            self.vouched_at = Some(Vouched { realtime: now, suspended_ns: suspended_ns() });
+        let now = read(counter)?;
+        let read = now.realtime;
+        match &self.since {
+            Some(since) => self.ended = self.ended.or_else(|| self.end(&now, since)),
+            None => self.since = Some(now),
         }
         if let Some(why) = self.ended {
-            return Err(SourceError::cannot_vouch(Reason::AssumptionEnded, why));
+            return Err(SourceError::no_bound(Reason::AssumptionEnded, why));
         }
-        let kernel = KernelState::read().ok();
-        let time = self.calendar.tai(&now, self.error, kernel.as_ref(), None)?;
-        Ok(Sample::new(now.before, now.after, time))
+        // What the kernel knows of leap seconds, where it says anything.
+        let kernel = counter.host().kernel_state().ok();
+        let time = self.wall_clock.tai(&read, self.error, kernel.as_ref(), None)?;
+        Ok(Sample::new(read.before, read.after, time))
     }
+}
+
+fn read(counter: &Counter) -> Result<Beginning, HostError> {
+    Ok(Beginning {
+        realtime: Realtime::read_narrowest(counter)?,
+        suspended_ns: suspended_ns(counter.host())?,
+    })
 }

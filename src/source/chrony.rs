@@ -1,4 +1,4 @@
-//! chronyd's own word on its error: the TRACKING report.
+//! chronyd's own statement of its error: the TRACKING report.
 //!
 //! The kernel's `maxerror` is what a daemon last wrote, grown by the kernel
 //! since. It does not say who wrote it, and a chronyd that runs without
@@ -19,35 +19,38 @@
 //! |REALTIME − UTC| ≤ |current correction| + root delay / 2 + root dispersion
 //! ```
 //!
-//! A clock asks chronyd beside the kernel (`confirm`), and the larger bound
+//! A clock asks chronyd beside the kernel (`check`), and the larger bound
 //! counts. Read next: [`mod@tracking`] for the bytes and what is checked about them,
 //! [`client`] for the asking. The layout of the packets is that of chrony's
 //! `candm.h`, version 6, as spoken since chrony 1.31.
 
+pub(crate) mod check;
 pub mod client;
-pub(crate) mod confirm;
 pub mod tracking;
 
 use std::net::SocketAddr;
+#[cfg(unix)]
 use std::path::Path;
+use std::sync::Arc;
 
 use client::Endpoint;
-use confirm::Confirmer;
 
-use crate::clock::bound::Sample;
-use crate::clock::counter::Counter;
+use crate::counter::Counter;
+use crate::evidence::{Sample, Source, SourceError};
 use crate::scale::LeapTable;
+use crate::source::RealtimeScale;
+use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::kernel::Kernel;
-use crate::source::{Source, SourceError, WallScale};
+use crate::source::wall_clock::WallClock;
 
 pub use client::{ChronyError, Client};
 pub use tracking::{Leap, Reference, Tracking, TrackingError};
 
-/// The kernel's clock, with chronyd's word for it.
+/// The kernel's clock, where chronyd confirms it.
 ///
 /// `Clock::new()` asks the chronyd of this host beside the kernel anyway, and
-/// believes the kernel alone where chronyd is silent. This source is for those
-/// who want no evidence but chronyd's, or have a chronyd elsewhere on the host.
+/// believes the kernel alone where chronyd is silent. Use this source to accept no
+/// evidence but chronyd's, or where chronyd listens elsewhere on the host.
 ///
 /// ```
 /// use truechimer::Clock;
@@ -63,26 +66,29 @@ impl Chrony {
     /// The chronyd that answers at [`client::UDP`] or [`client::SOCKET`], and the
     /// builtin leap table.
     pub fn new() -> Chrony {
-        Chrony::of(Confirmer::usual(), LeapTable::builtin())
+        Chrony::at(Endpoint::defaults(), LeapTable::builtin())
     }
 
     /// One that answers over UDP elsewhere. It must discipline the clock of *this* host.
     pub fn udp(at: SocketAddr, leaps: LeapTable) -> Chrony {
-        Chrony::of(Confirmer::new(vec![Endpoint::Udp(at)]), leaps)
+        Chrony::at(vec![Endpoint::Udp(at)], leaps)
     }
 
     /// One that answers on a Unix socket elsewhere, to root or its own user.
+    #[cfg(unix)]
     pub fn unix(at: &Path, leaps: LeapTable) -> Chrony {
-        Chrony::of(Confirmer::new(vec![Endpoint::Unix(at.to_owned())]), leaps)
+        Chrony::at(vec![Endpoint::Unix(at.to_owned())], leaps)
     }
 
-    fn of(confirmer: Confirmer, leaps: LeapTable) -> Chrony {
-        Chrony(Kernel::new(leaps).confirmed_only_by(confirmer))
+    fn at(endpoints: Vec<Endpoint>, leaps: LeapTable) -> Chrony {
+        let wall_clock = Arc::new(WallClock::new(leaps, RealtimeScale::Utc));
+        let daemons = Box::new(HostDaemons::with_chronyd_at(endpoints));
+        Chrony(Kernel::of(wall_clock, daemons).confirmed_only())
     }
 
     /// For a host whose time servers smear: as `wall_scale` of the clock's builder,
     /// which (like its leap table) is for the sources that the clock makes itself.
-    pub fn wall_scale(self, leaps: LeapTable, scale: WallScale) -> Chrony {
+    pub fn wall_scale(self, leaps: LeapTable, scale: RealtimeScale) -> Chrony {
         Chrony(self.0.showing(leaps, scale))
     }
 }
@@ -119,12 +125,5 @@ impl Source for Chrony {
 /// # Ok::<(), truechimer::source::chrony::ChronyError>(())
 /// ```
 pub fn tracking() -> Result<Tracking, ChronyError> {
-    let mut first_error = None;
-    for endpoint in Endpoint::usual() {
-        match Client::to(endpoint).and_then(|mut client| client.tracking()) {
-            Ok(tracking) => return Ok(tracking),
-            Err(error) => first_error.get_or_insert(error),
-        };
-    }
-    Err(first_error.unwrap_or_else(|| ChronyError::NotRunning { at: client::UDP.to_string() }))
+    HostDaemons::default().chrony_tracking()
 }

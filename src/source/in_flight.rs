@@ -12,12 +12,10 @@
 //! left; `adjtime()` takes at most 500 µs. A daemon may replace what is left
 //! while a part is under way, so what was left during the last second counts.
 
-use std::time::{Duration, Instant};
+use crate::host::{KernelState, STA_PLL};
 
-use crate::source::adjtimex::KernelState;
-
-/// A second of the kernel's, which a slew of 12 % makes longer, and a late tick.
-const SECOND: Duration = Duration::from_millis(1200);
+/// One second of the kernel's: a slew of 12 % makes it longer, and its tick may be late.
+const SLEWED_SECOND_NS: u64 = 1_200_000_000;
 
 /// The most that `adjtime()` puts into one second, in ns (`MAX_TICKADJ`).
 const MAX_TICKADJ_NS: u64 = 500_000;
@@ -25,7 +23,7 @@ const MAX_TICKADJ_NS: u64 = 500_000;
 /// Remembers what was left during the last second or two.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
-    since: Option<Instant>,
+    since_ns: Option<i64>,
     now: Left,
     before: Left,
 }
@@ -47,17 +45,19 @@ impl Left {
 }
 
 impl InFlight {
-    /// How much may be under way, in ns, when the kernel shows `state` at `at`.
-    pub(crate) fn note(&mut self, state: &KernelState, at: Instant) -> u64 {
-        let since = *self.since.get_or_insert(at);
-        let age = at.saturating_duration_since(since);
-        if age >= SECOND {
-            // Not looked at for two seconds: nothing from before is under way.
-            self.before = if age < SECOND * 2 { self.now } else { Left::default() };
+    /// How much may be under way, in ns, when the kernel shows `state` and the monotonic
+    /// clock `at_ns`.
+    pub(crate) fn note(&mut self, state: &KernelState, at_ns: i64) -> u64 {
+        let since = *self.since_ns.get_or_insert(at_ns);
+        let age = at_ns.saturating_sub(since).max(0).unsigned_abs();
+        if age >= SLEWED_SECOND_NS {
+            // After two seconds without a reading, nothing from before is under way.
+            let is_recent = age < 2 * SLEWED_SECOND_NS;
+            self.before = if is_recent { self.now } else { Left::default() };
             self.now = Left::default();
-            self.since = Some(at);
+            self.since_ns = Some(at_ns);
         }
-        let has_pll = state.status & libc::STA_PLL != 0;
+        let has_pll = state.status & STA_PLL != 0;
         let left = Left {
             pll_ns: if has_pll { state.offset_ns.unsigned_abs() } else { 0 },
             adjtime_ns: state.adjtime_ns.unsigned_abs(),
@@ -71,10 +71,11 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{STA_NANO, TIME_OK};
 
     fn state(offset_ns: i64, adjtime_ns: i64, status: i32) -> KernelState {
         KernelState {
-            state: libc::TIME_OK,
+            state: TIME_OK,
             status,
             maxerror_us: 1,
             esterror_us: 0,
@@ -82,13 +83,13 @@ mod tests {
             adjtime_ns,
             rate_ppb: 0,
             tai: 0,
+            unix_ns: 0,
         }
     }
 
     #[test]
     fn a_third_of_what_was_left_lately_is_under_way() {
-        let pll = libc::STA_PLL;
-        let start = Instant::now();
+        let pll = STA_PLL;
         let mut in_flight = InFlight::default();
         let cases = [
             // ms, left to the PLL, to adjtime(), under way
@@ -102,7 +103,7 @@ mod tests {
             (9_000, 0, 0, 0), // nobody looked for long
         ];
         for (ms, offset, adjtime, under_way) in cases {
-            let at = start + Duration::from_millis(ms);
+            let at = ms * 1_000_000;
             assert_eq!(in_flight.note(&state(offset, adjtime, pll), at), under_way, "at {ms} ms");
         }
     }
@@ -110,8 +111,8 @@ mod tests {
     #[test]
     fn an_offset_without_a_pll_is_none() {
         let mut in_flight = InFlight::default();
-        assert_eq!(in_flight.note(&state(300_000_000, 0, libc::STA_NANO), Instant::now()), 0);
-        let absurd = state(i64::MIN, i64::MIN, libc::STA_PLL);
-        assert!(in_flight.note(&absurd, Instant::now()) > 1 << 61, "it does not overflow");
+        assert_eq!(in_flight.note(&state(300_000_000, 0, STA_NANO), 0), 0);
+        let absurd = state(i64::MIN, i64::MIN, STA_PLL);
+        assert!(in_flight.note(&absurd, 0) > 1 << 61, "it does not overflow");
     }
 }

@@ -1,129 +1,145 @@
-//! The kernel's own word: `CLOCK_REALTIME`, and `maxerror` of `adjtimex`.
+//! The kernel's own statement: `CLOCK_REALTIME`, and `maxerror` of `adjtimex`.
 //!
-//! Whoever disciplines the kernel's clock may tell the kernel how far off it can
-//! be; the kernel keeps that number, lets it grow by 500 µs a second, and hands
+//! Whatever disciplines the kernel's clock may tell the kernel how far off it can
+//! be. The kernel keeps that number, lets it grow by 500 µs a second, and hands
 //! it to any process. An honest daemon (chronyd) writes root delay / 2 + root
 //! dispersion + what it has not corrected yet, and then
-//! `REALTIME ± maxerror` certainly holds UTC.
+//! `REALTIME ± maxerror` certainly contains UTC.
 //!
-//! Much of it is not honest, or not at this moment, and this module is about that:
+//! Much of what is written is not honest, or not at this moment, and this module is
+//! about that:
 //!
-//! - *Nobody writes it*: the kernel says UNSYNC, and maxerror stands at 16 s.
+//! - *Nothing writes it*: the kernel says UNSYNC, and maxerror stands at 16 s.
 //! - *Zero is written* by daemons that have no bound (systemd-timesyncd,
-//!   phc2sys, ptp4l), and 16 µs by an ntpd that has heard from nobody yet.
-//!   Since the kernel only ever adds 500 µs, `maxerror mod 500` shows what was
+//!   phc2sys, ptp4l), and 16 µs by an ntpd that has not heard from a server yet.
+//!   Because the kernel only ever adds 500 µs, `maxerror mod 500` shows what was
 //!   written last. Both marks are refused while they stand.
 //! - *It is stale*: the 500 µs are added once a second, at the first timer tick
 //!   after it. `CLOCK_REALTIME_COARSE` moves at the same ticks and so shows up to
 //!   where that has been done; the growth since then is added here.
-//! - *The clock is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`,
-//!   the kernel is told an offset and works it off; until then it counts as error,
+//! - *A correction is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`,
+//!   the kernel is told an offset and works it off. Until then it counts as error,
 //!   and so does the part that is under way (`source::in_flight`).
 //!   A clock that is slewed faster than the 500 ppm by which maxerror grows, less what
-//!   the oscillator itself may be off,
-//!   outruns its bound.
+//!   the oscillator itself may be off, outruns its bound.
 //! - *Two system calls are not one*: a step may fall between reading the bound
 //!   and reading the clock. So the bound is read on both sides, and both must agree.
 //! - *A leap second*: REALTIME runs on past midnight for a few ms before it steps
 //!   back. Around a leap, both offsets to TAI are covered.
 //! - *The flag is not the bound*: a chronyd without `rtcsync` states its bound and
 //!   leaves the kernel flagged. So chronyd is asked as well (`source::chrony`), and
-//!   of its bound and the kernel's the larger one counts.
+//!   the larger of its bound and the kernel's counts.
 //! - *A suspend*: afterwards REALTIME rests on the RTC, and maxerror does not show it.
-//!   Nothing is vouched for until the daemon writes again.
+//!   The kernel's bound is refused until the daemon writes again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use nix::time::ClockId;
-
-use crate::clock::bound::Sample;
-use crate::clock::counter::Counter;
-use crate::clock::status::Reason;
+use crate::counter::{Counter, DEFAULT_MAX_DRIFT_PPM};
+use crate::evidence::{Reason, Sample, Source, SourceError};
+use crate::host::{
+    GROWTH_PPM, Host, HostClock, HostError, KernelState, STA_PLL, SUSPEND_NOISE_NS, suspended_ns,
+};
 use crate::scale::LeapTable;
-use crate::source::adjtimex::{GROWTH_PPM, KernelState};
-use crate::source::chrony::confirm::{Confirmer, Word};
+use crate::source::RealtimeScale;
+use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
 use crate::source::daemon::{self, Daemon};
+use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::in_flight::InFlight;
-use crate::source::realtime::{Announced, Realtime, SUSPEND_NOISE_NS, suspended_ns};
-use crate::source::{Calendar, Source, SourceError, WallScale};
-use crate::sys;
+use crate::source::realtime::{PendingLeap, Realtime};
+use crate::source::wall_clock::WallClock;
 
 /// The kernel's clock and its bound, if it has an honest one.
-#[derive(Debug)]
 pub struct Kernel {
-    calendar: Arc<Calendar>,
-    /// BOOTTIME − MONOTONIC when last seen: how long the host has been suspended in all.
+    wall_clock: Arc<WallClock>,
+    daemons: Box<dyn TimeDaemons>,
+    /// How long the host had been suspended in all at the last sample.
     suspended_ns: Option<i64>,
-    /// The writer's mark at the first look after a suspend, until it changes.
+    /// The writer's mark at the first sample after a suspend, until it changes.
     since_suspend: Option<i64>,
     /// The leap second that the kernel was told of.
-    announced: Option<Announced>,
+    pending_leap: Option<PendingLeap>,
     in_flight: InFlight,
-    chrony: Option<Confirmer>,
-    others: Others,
+    chrony: Option<ChronyCheck>,
+    policy: Policy,
 }
 
-/// What is known of the clock beside the kernel's word on it.
+/// What is required of the kernel's bound beyond its own marks.
 #[derive(Debug)]
-struct Others {
-    word: Word,
-    /// Who runs that could have written the kernel's bound.
-    running: fn() -> Vec<Daemon>,
-    /// The operator says that whoever writes the bound writes an honest one.
-    believes_any_writer: bool,
-    /// The kernel's word alone counts for nothing.
+struct Policy {
+    chrony: ChronyAnswer,
+    /// What chronyd does not confirm is refused.
     needs_chrony: bool,
+    /// The operator states that whatever writes the bound writes an honest one.
+    believes_any_writer: bool,
+    /// By how much the oscillator itself may be off (A2).
+    max_drift_ppm: u32,
 }
 
 impl Kernel {
-    /// The kernel's word, with `leaps` to go from UTC to TAI.
+    /// The kernel's bound, with `leaps` to go from UTC to TAI.
     pub fn new(leaps: LeapTable) -> Kernel {
-        Kernel::by(Arc::new(Calendar::new(leaps, WallScale::Utc)))
+        let wall_clock = Arc::new(WallClock::new(leaps, RealtimeScale::Utc));
+        Kernel::of(wall_clock, Box::new(HostDaemons::default()))
     }
 
-    /// The kernel's word on a clock that shows what `calendar` says.
-    pub(crate) fn by(calendar: Arc<Calendar>) -> Kernel {
+    /// The bound of a kernel whose clock is `wall_clock`, beside these daemons.
+    pub(crate) fn of(wall_clock: Arc<WallClock>, daemons: Box<dyn TimeDaemons>) -> Kernel {
         Kernel {
-            calendar,
+            wall_clock,
+            daemons,
             suspended_ns: None,
             since_suspend: None,
-            announced: None,
+            pending_leap: None,
             in_flight: InFlight::default(),
             chrony: None,
-            others: Others {
-                word: Word::Nothing("chronyd is not asked".to_owned()),
-                running: daemon::running,
-                believes_any_writer: false,
+            policy: Policy {
+                chrony: ChronyAnswer::Nothing("chronyd is not asked".to_owned()),
                 needs_chrony: false,
+                believes_any_writer: false,
+                max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
             },
         }
     }
 
-    /// The same of a clock that shows this scale.
-    pub(crate) fn showing(self, leaps: LeapTable, scale: WallScale) -> Kernel {
-        Kernel { calendar: Arc::new(Calendar::new(leaps, scale)), ..self }
+    /// Like `self`, for a `CLOCK_REALTIME` that follows `scale` (for example a smear).
+    pub(crate) fn showing(self, leaps: LeapTable, scale: RealtimeScale) -> Kernel {
+        Kernel { wall_clock: Arc::new(WallClock::new(leaps, scale)), ..self }
     }
 
-    /// Asks this chronyd, and believes nothing that it does not confirm.
-    pub(crate) fn confirmed_only_by(mut self, chrony: Confirmer) -> Kernel {
-        self.others.needs_chrony = true;
-        Kernel { chrony: Some(chrony), ..self }
+    /// Refuses what chronyd does not confirm.
+    pub(crate) fn confirmed_only(mut self) -> Kernel {
+        self.policy.needs_chrony = true;
+        self.with_chrony()
     }
 
-    /// Asks the chronyd of this host as well, if there is one: it can confirm
-    /// what the kernel does not vouch for, and the larger bound counts.
-    pub fn with_chrony(self) -> Kernel {
-        Kernel { chrony: Some(Confirmer::usual()), ..self }
-    }
-
-    /// Takes `maxerror` for a bound, whoever writes it and whatever it is.
-    ///
-    /// The operator's word against the judgement made here. A kernel that says
-    /// it is not synchronised is not believed all the same.
-    pub fn believing_any_writer(mut self) -> Kernel {
-        self.others.believes_any_writer = true;
+    /// By how much the oscillator may be off: a slew comes on top of it.
+    pub(crate) fn max_drift_ppm(mut self, ppm: u32) -> Kernel {
+        self.policy.max_drift_ppm = ppm;
         self
+    }
+
+    /// Asks the chronyd of this host as well, if there is one. It can confirm a bound
+    /// that the kernel leaves flagged, and the larger bound counts.
+    #[must_use]
+    pub fn with_chrony(self) -> Kernel {
+        Kernel { chrony: Some(ChronyCheck::default()), ..self }
+    }
+
+    /// Takes `maxerror` for a bound, whatever writes it.
+    ///
+    /// The operator's judgement replaces the one made here. A kernel that says
+    /// that it is not synchronised is refused all the same.
+    #[must_use]
+    pub fn believing_any_writer(mut self) -> Kernel {
+        self.policy.believes_any_writer = true;
+        self
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kernel").field("policy", &self.policy).finish_non_exhaustive()
     }
 }
 
@@ -133,13 +149,14 @@ impl Source for Kernel {
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        let first_look = Realtime::look(counter);
-        self.hear_chrony();
+        let before_chrony = Realtime::read(counter)?;
+        self.ask_chrony(counter.host())?;
         let evidence = gather(counter)?;
-        if evidence.realtime.was_stepped_since(&first_look) {
-            self.others.word = Word::Nothing("the clock was stepped since it was asked".to_owned());
+        if evidence.realtime.was_stepped_since(&before_chrony) {
+            let why = "the clock was stepped since chronyd was asked".to_owned();
+            self.policy.chrony = ChronyAnswer::Nothing(why);
         }
-        self.judge(&evidence, Instant::now())
+        self.judge(&evidence)
     }
 
     fn details(&self) -> Option<String> {
@@ -148,55 +165,52 @@ impl Source for Kernel {
 }
 
 impl Kernel {
-    /// What may be believed of what was read at `at`: the part that reads nothing itself.
-    pub(crate) fn judge(
-        &mut self,
-        evidence: &Evidence,
-        at: Instant,
-    ) -> Result<Sample, SourceError> {
+    /// What may be believed of what was read: the part that reads nothing itself.
+    fn judge(&mut self, evidence: &Evidence) -> Result<Sample, SourceError> {
         self.notice_suspend(evidence);
-        let under_way = self.note_in_flight(evidence, at);
-        let error_ns = vouched_error_ns(evidence, self.since_suspend, &self.others)?;
+        let under_way = self.note_in_flight(evidence);
+        let error_ns = stated_error_ns(evidence, self.since_suspend, &self.policy, &mut || {
+            self.daemons.running()
+        })?;
         let error_ns = error_ns.saturating_add(under_way);
         let kernel = &evidence.kernel.1;
-        let look = &evidence.realtime;
-        let leaps = self.calendar.leaps();
-        self.announced = Announced::heard(self.announced, &leaps, look, kernel);
+        let read = &evidence.realtime;
+        let leaps = self.wall_clock.leaps();
+        self.pending_leap = PendingLeap::update(self.pending_leap, &leaps, read, kernel);
         let error = Duration::from_nanos(error_ns);
-        let time = self.calendar.tai(look, error, Some(kernel), self.announced)?;
-        Ok(Sample::new(evidence.realtime.before, evidence.realtime.after, time))
+        let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
+        Ok(Sample::new(read.before, read.after, time))
     }
 
-    /// Looks for no daemon among this host's processes: for a kernel that is simulated.
-    #[cfg(feature = "sim")]
-    pub(crate) fn of_another_world(mut self) -> Kernel {
-        self.others.running = Vec::new;
-        self
-    }
-
-    /// Asks chronyd, if it may have something to confirm.
-    fn hear_chrony(&mut self) {
-        let Some(chrony) = &mut self.chrony else { return };
-        self.others.word = match KernelState::read() {
-            Ok(kernel) if kernel.has_bound() => {
-                chrony.word(kernel.maxerror_us, kernel.residue_us())
-            }
-            _ => Word::Nothing("nobody has told the kernel a bound".to_owned()),
+    /// Asks chronyd, if there is a bound that it could confirm.
+    fn ask_chrony(&mut self, host: &dyn Host) -> Result<(), HostError> {
+        let Some(chrony) = &mut self.chrony else { return Ok(()) };
+        let kernel = host.kernel_state()?;
+        let now_ns = host.nanos(HostClock::Monotonic)?;
+        self.policy.chrony = if kernel.has_bound() {
+            chrony.answer(&mut *self.daemons, now_ns, &kernel)
+        } else {
+            ChronyAnswer::Nothing("the kernel was told no bound".to_owned())
         };
+        Ok(())
     }
 
     /// How much of a correction may be under way, in ns.
-    fn note_in_flight(&mut self, evidence: &Evidence, at: Instant) -> u64 {
-        self.in_flight.note(&evidence.kernel.0, at).max(self.in_flight.note(&evidence.kernel.1, at))
+    fn note_in_flight(&mut self, evidence: &Evidence) -> u64 {
+        let at_ns = evidence.monotonic_ns;
+        let (before, after) = &evidence.kernel;
+        self.in_flight.note(before, at_ns).max(self.in_flight.note(after, at_ns))
     }
 
     /// After a suspend, remembers by which mark a later write of the daemon will be known.
     fn notice_suspend(&mut self, evidence: &Evidence) {
         let residue = evidence.kernel.1.residue_us();
-        // At the first look, any suspend since the boot may be one that the daemon has
-        // not noticed yet: a program may start right after a resume.
-        let before = self.suspended_ns.replace(evidence.suspended_ns).unwrap_or(0);
-        if evidence.suspended_ns.saturating_sub(before) > SUSPEND_NOISE_NS {
+        // On a system without a clock that shows suspends, none is noticed here.
+        let Some(suspended_ns) = evidence.suspended_ns else { return };
+        // At the first sample, any suspend since the boot may be one that the daemon has
+        // not noticed yet, because a program may start right after a resume.
+        let before = self.suspended_ns.replace(suspended_ns).unwrap_or(0);
+        if suspended_ns.saturating_sub(before) > SUSPEND_NOISE_NS {
             self.since_suspend = Some(residue);
         } else if self.since_suspend.is_some_and(|mark| mark != residue) {
             self.since_suspend = None;
@@ -205,72 +219,62 @@ impl Kernel {
 }
 
 /// All that is read for one sample.
-pub(crate) struct Evidence {
+struct Evidence {
     /// Before and after the clock was read.
-    pub(crate) kernel: (KernelState, KernelState),
-    pub(crate) realtime: Realtime,
+    kernel: (KernelState, KernelState),
+    realtime: Realtime,
     /// The second of REALTIME up to which `maxerror` has been increased.
-    pub(crate) counted_until_ns: i64,
-    pub(crate) suspended_ns: i64,
+    counted_until_ns: i64,
+    /// `None` on a system without a clock that shows it.
+    suspended_ns: Option<i64>,
+    monotonic_ns: i64,
 }
 
-/// Reads the clock between two looks at its error, all in one stretch without a step.
+/// Reads the clock between two reads of its error, all in one stretch without a step.
 fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
     const TRIES: u32 = 4;
-    let state = || {
-        KernelState::read().map_err(|errno| {
-            SourceError::cannot_vouch(Reason::Denied, format_args!("adjtimex gave {errno}"))
-        })
-    };
+    let host = counter.host();
     for _ in 0..TRIES {
-        let first_look = Realtime::look(counter);
-        // The kernel moves this clock and increases maxerror in one go, at a
-        // timer tick: read first, its second has been counted into all that follows.
-        let coarse = sys::nanos(ClockId::CLOCK_REALTIME_COARSE);
-        let before = state()?;
-        // The best of a few: one look alone may have been interrupted.
-        let look = |_| Realtime::look(counter);
-        let realtime = (0..4).map(look).min_by_key(|r| r.after.wrapping_sub(r.before));
-        let realtime = realtime.unwrap_or(first_look);
-        let after = state()?;
-        let last_look = Realtime::look(counter);
-        let stepped =
-            realtime.was_stepped_since(&first_look) || last_look.was_stepped_since(&realtime);
+        let first = Realtime::read(counter)?;
+        // The kernel moves this clock and increases maxerror together, at a timer
+        // tick: what it shows here has been counted into all that follows.
+        let coarse = host.nanos(HostClock::RealtimeCoarse)?;
+        let before = host.kernel_state()?;
+        let realtime = Realtime::read_narrowest(counter)?;
+        let after = host.kernel_state()?;
+        let last = Realtime::read(counter)?;
+        let stepped = realtime.was_stepped_since(&first) || last.was_stepped_since(&realtime);
         if !stepped && before.status == after.status && before.state == after.state {
             return Ok(Evidence {
                 kernel: (before, after),
                 realtime,
                 counted_until_ns: coarse - coarse.rem_euclid(1_000_000_000),
-                suspended_ns: suspended_ns(),
+                suspended_ns: suspended_ns(host)?,
+                monotonic_ns: host.nanos(HostClock::Monotonic)?,
             });
         }
     }
-    Err(SourceError::cannot_vouch(
+    Err(SourceError::no_bound(
         Reason::KernelUnsynchronized,
         format_args!("the kernel's time state changed during each of {TRIES} attempts to read it"),
     ))
 }
 
-/// How far off the oscillator itself may be, which comes on top of what the clock is
-/// told to make up for: a daemon that dies in the middle of a slew leaves both.
-const OSCILLATOR_PPM: u64 = 200;
-
-/// A clock that is slewed faster may outrun its maxerror.
-const SLEW_LIMIT_PPM: u64 = GROWTH_PPM as u64 - OSCILLATOR_PPM;
-
-/// How far from UTC the clock may have been, in nanoseconds, if anybody vouches for it.
-fn vouched_error_ns(
+/// How far from UTC the clock may have been, in nanoseconds, if an honest bound says so.
+fn stated_error_ns(
     evidence: &Evidence,
     since_suspend: Option<i64>,
-    others: &Others,
+    policy: &Policy,
+    running: &mut dyn FnMut() -> Vec<Daemon>,
 ) -> Result<u64, SourceError> {
     let (before, after) = &evidence.kernel;
     let worse = if before.maxerror_us > after.maxerror_us { before } else { after };
-    let cannot = |reason, detail: String| Err(SourceError::cannot_vouch(reason, detail));
-    let excess_ns = confirmed_excess_ns((before, after), others)?;
-    if (before.states_no_bound() || after.states_no_bound()) && !others.believes_any_writer {
-        let named = (others.running)().into_iter().map(runs).collect::<String>();
-        return cannot(
+    let refuse = |reason, detail: String| Err(SourceError::no_bound(reason, detail));
+    let excess_ns = confirmed_excess_ns((before, after), policy, running)?;
+    // The mark of a writer that states no bound.
+    if (before.states_no_bound() || after.states_no_bound()) && !policy.believes_any_writer {
+        let named = running().into_iter().map(runs).collect::<String>();
+        return refuse(
             Reason::NoBoundStated,
             format!(
                 "maxerror is {} µs, a bare {} µs and its growth{named}",
@@ -279,62 +283,70 @@ fn vouched_error_ns(
             ),
         );
     }
+    // A bound from before a suspend.
     if since_suspend.is_some() {
-        return cannot(Reason::Suspended, worse.to_string());
+        return refuse(Reason::Suspended, worse.to_string());
     }
+    // A slew that outruns the growth of the bound.
     let rate_ppb = before.rate_ppb.unsigned_abs().max(after.rate_ppb.unsigned_abs());
-    if rate_ppb > SLEW_LIMIT_PPM * 1000 {
-        return cannot(
+    let oscillator_ppm = u64::from(policy.max_drift_ppm.min(DEFAULT_MAX_DRIFT_PPM));
+    let limit_ppm = GROWTH_PPM.unsigned_abs() - oscillator_ppm;
+    if rate_ppb > limit_ppm * 1000 {
+        return refuse(
             Reason::Slewing,
             format!(
                 "it is slewed by {rate_ppb} ppb; with an oscillator that may be off by \
-                 {OSCILLATOR_PPM} ppm too, its error of {GROWTH_PPM} ppm covers {SLEW_LIMIT_PPM}"
+                 {oscillator_ppm} ppm too, its error of {GROWTH_PPM} ppm covers {limit_ppm}"
             ),
         );
     }
     let under_way = |k: &KernelState| {
-        let pll = if k.status & libc::STA_PLL != 0 { k.offset_ns.unsigned_abs() } else { 0 };
+        let pll = if k.status & STA_PLL != 0 { k.offset_ns.unsigned_abs() } else { 0 };
         pll.saturating_add(k.adjtime_ns.unsigned_abs())
     };
     // The kernel and the daemon count whole microseconds, and daemons round as they like.
-    let stated = (worse.maxerror_us.unsigned_abs() + 1).saturating_mul(1000);
+    let stated = worse.maxerror_us.unsigned_abs().saturating_add(1).saturating_mul(1000);
     Ok(stated
         .saturating_add(excess_ns)
         .saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))
         .saturating_add(under_way(before).max(under_way(after))))
 }
 
-/// Who says that something disciplines the clock, and by how much its error
-/// exceeds the kernel's bound by that word.
+/// By how much the clock's error exceeds the kernel's bound by chronyd's statement, if
+/// the kernel or chronyd says that something disciplines the clock.
 fn confirmed_excess_ns(
     (before, after): (&KernelState, &KernelState),
-    others: &Others,
+    policy: &Policy,
+    running: &mut dyn FnMut() -> Vec<Daemon>,
 ) -> Result<u64, SourceError> {
-    let cannot = |reason, detail: String| Err(SourceError::cannot_vouch(reason, detail));
+    let refuse = |reason, detail: String| Err(SourceError::no_bound(reason, detail));
     let is_synchronized = before.is_synchronized() && after.is_synchronized();
-    match &others.word {
-        // A step that chronyd has not noticed puts the bound where it is none.
-        Word::Vouches { excess_ns } if before.has_bound() && after.has_bound() => Ok(*excess_ns),
-        Word::Nothing(why) if !is_synchronized || others.needs_chrony => {
-            cannot(Reason::KernelUnsynchronized, format!("{after}; chronyd: {why}"))
+    match &policy.chrony {
+        // Without a bound of the kernel's own, a step that chronyd has not noticed may
+        // have put the clock anywhere.
+        ChronyAnswer::Confirms { excess_ns } if before.has_bound() && after.has_bound() => {
+            Ok(*excess_ns)
         }
-        _ if !is_synchronized => cannot(Reason::KernelUnsynchronized, after.to_string()),
-        _ if others.believes_any_writer => Ok(0),
-        _ => match daemon::only_unbelievable(&(others.running)()) {
-            Some(daemon) => cannot(Reason::NoBoundStated, format!("{after}{}", runs(daemon))),
+        ChronyAnswer::Nothing(why) if !is_synchronized || policy.needs_chrony => {
+            refuse(Reason::KernelUnsynchronized, format!("{after}; chronyd: {why}"))
+        }
+        _ if !is_synchronized => refuse(Reason::KernelUnsynchronized, after.to_string()),
+        _ if policy.believes_any_writer => Ok(0),
+        _ => match daemon::only_unbelievable(&running()) {
+            Some(daemon) => refuse(Reason::NoBoundStated, format!("{after}{}", runs(daemon))),
             None => Ok(0),
         },
     }
 }
 
-/// The end of a sentence that says who runs, and what that is worth.
+/// The end of a sentence that names a daemon, and what its bound is worth.
 fn runs(daemon: Daemon) -> String {
     format!("; {daemon} runs, which {}", daemon.explanation())
 }
 
-/// How much `maxerror` may have to grow still for the time since it was last true.
+/// How much `maxerror` has still to grow for the time since it was last true.
 ///
-/// It was when it was written, or when the kernel last counted a second into
+/// It was true when it was written, or when the kernel last counted a second into
 /// it, whichever is later: so no longer ago than the second that was counted last.
 fn stale_ns(counted_until_ns: i64, unix_ns: i64) -> u64 {
     let since = unix_ns.saturating_sub(counted_until_ns).max(0);

@@ -54,109 +54,18 @@
 //! | **suspend to memory** | the counter of these guests stands still meanwhile. Readings before the first sample after the resume are wrong: some 20 readings in 1 to 30 ms, on an emulated processor of a busy host. A clock without a thread (`manual`, a forked child) has to call `refresh()` first |
 //! | **the host stops the machine for 4 s** | nothing inside shows it, and readings are wrong until the daemon has mended the clock. With [`rtc::Rtc`] as a second witness: `Contradicted`, and right again, within a second |
 
-pub(crate) mod adjtimex;
 pub(crate) mod assume;
-mod calendar;
 pub mod chrony;
 pub mod daemon;
+pub(crate) mod daemons;
 mod in_flight;
 pub mod kernel;
-pub(crate) mod realtime;
+mod realtime;
 pub mod rtc;
-pub mod timex;
+mod wall_clock;
 
-pub use adjtimex::KernelState;
-pub(crate) use calendar::Calendar;
-pub use calendar::WallScale;
+pub(crate) use realtime::Realtime;
+pub use wall_clock::RealtimeScale;
+pub(crate) use wall_clock::WallClock;
 
-use crate::clock::bound::Sample;
-use crate::clock::counter::Counter;
-use crate::clock::status::Reason;
-
-/// Something that vouches for the time.
-///
-/// ```
-/// use std::time::Duration;
-/// use truechimer::{Clock, Counter, Interval, Sample, Source, SourceError};
-/// # fn read_gps() -> Option<Interval> { None }
-///
-/// struct Gps;
-///
-/// impl Source for Gps {
-///     fn name(&self) -> &str {
-///         "gps"
-///     }
-///
-///     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-///         let before = counter.read();
-///         let time = read_gps().ok_or_else(|| SourceError::failed("no fix"))?;
-///         Ok(Sample::new(before, counter.read(), time))
-///     }
-/// }
-///
-/// let clock = Clock::builder().source(Gps).build()?;
-/// # Ok::<(), truechimer::BuildError>(())
-/// ```
-pub trait Source: Send {
-    /// What the report calls it.
-    fn name(&self) -> &str;
-
-    /// Says where true time was at some moment between two readings of `counter`,
-    /// both taken in this call or earlier.
-    ///
-    /// It runs on the clock's own thread, or on the one that called `refresh()`.
-    /// While it blocks, other sources are not asked and readings widen. A panic is
-    /// caught and counts as an error (the panic hook prints it, at each poll). Evidence
-    /// whose `before` is from before a suspend is refused, so one that keeps a sample
-    /// must be ready to take a new one.
-    ///
-    /// # Errors
-    ///
-    /// Whenever it cannot vouch for an interval.
-    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError>;
-
-    /// What else it knew at its last sample, in a line for the report.
-    fn details(&self) -> Option<String> {
-        None
-    }
-}
-
-/// Why a source does not vouch for the time.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// The source works, and knows that it has no bound to give.
-    #[error("{}: {detail}; {}", .reason.what(), .reason.remedy())]
-    CannotVouch {
-        /// Why, in one word for programs.
-        reason: Reason,
-        /// What was seen.
-        detail: String,
-    },
-    /// It could not be asked, or its answer makes no sense.
-    #[error("{0}")]
-    Failed(String),
-    /// It panicked.
-    #[error("the source panicked ({0}): it is asked again at the next poll")]
-    Panicked(String),
-}
-
-impl SourceError {
-    /// A failure in the source's own words.
-    pub fn failed(what: impl std::fmt::Display) -> SourceError {
-        SourceError::Failed(what.to_string())
-    }
-
-    /// No bound to give, and what was seen that shows it.
-    pub fn cannot_vouch(reason: Reason, detail: impl std::fmt::Display) -> SourceError {
-        SourceError::CannotVouch { reason, detail: detail.to_string() }
-    }
-
-    /// The reason in one word.
-    pub fn reason(&self) -> Reason {
-        match self {
-            SourceError::CannotVouch { reason, .. } => *reason,
-            SourceError::Failed(_) | SourceError::Panicked(_) => Reason::SourceFailed,
-        }
-    }
-}
+pub use crate::host::KernelState;

@@ -1,31 +1,27 @@
-//! [`Realtime`]: a look at `CLOCK_REALTIME`, and what moment of TAI it shows.
+//! [`Realtime`]: a reading of `CLOCK_REALTIME`, and what moment of TAI it shows.
 //!
-//! The kernel's clock shows UTC, on a scale that repeats a second at a leap.
-//! A look takes the counter on both sides, so that it can become a sample, and
-//! `CLOCK_MONOTONIC` too: the difference of the two changes only when somebody
-//! steps the clock, so a step between two looks shows.
+//! The kernel's clock shows UTC, on a scale that repeats a second at a leap. A reading
+//! takes the counter on both sides, so that it can become a sample, and
+//! `CLOCK_MONOTONIC` too: the difference of the two changes only when the clock is
+//! stepped, so a step between two readings shows.
 //!
-//! From UTC to TAI the leap table is asked, never the kernel's own `tai` added
-//! to a reading: at an inserted second `CLOCK_REALTIME` runs on past midnight
-//! until the next timer tick, and the sum would be off by a second. Around a
-//! leap both offsets are covered instead.
+//! From UTC to TAI the leap table is used, and the kernel's own `tai` is never added to
+//! a reading: at an inserted second `CLOCK_REALTIME` runs on past midnight until the
+//! next timer tick, and the sum would be off by a second. Around a leap both offsets
+//! are covered instead.
 
 use std::time::Duration;
 
-use nix::time::ClockId;
-
-use crate::clock::counter::Counter;
+use crate::counter::Counter;
+use crate::evidence::SourceError;
+use crate::host::{
+    HostClock, HostError, KernelState, STA_DEL, STA_INS, TIME_ERROR, TIME_WAIT, narrowest,
+};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::source::SourceError;
-use crate::source::adjtimex::KernelState;
-use crate::sys;
 use crate::timestamp::Timestamp;
 
-/// Two clocks are not read at one moment: a shorter suspend than this is not one.
-pub(crate) const SUSPEND_NOISE_NS: i64 = 1_000_000;
-
-/// One look at `CLOCK_REALTIME`, with the counter on both sides.
+/// One reading of `CLOCK_REALTIME`, with the counter on both sides.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Realtime {
     pub(crate) before: u64,
@@ -37,17 +33,32 @@ pub(crate) struct Realtime {
 }
 
 impl Realtime {
-    pub(crate) fn look(counter: &Counter) -> Realtime {
-        let mono_before = sys::nanos(ClockId::CLOCK_MONOTONIC);
-        let before = counter.read();
-        let unix_ns = sys::nanos(ClockId::CLOCK_REALTIME);
-        let after = counter.read();
-        let mono_after = sys::nanos(ClockId::CLOCK_MONOTONIC);
+    /// Reads the clock once.
+    ///
+    /// # Errors
+    ///
+    /// If a clock may not be read.
+    pub(crate) fn read(counter: &Counter) -> Result<Realtime, HostError> {
+        let host = counter.host();
+        let mono_before = host.nanos(HostClock::Monotonic)?;
+        let before = counter.try_read()?;
+        let unix_ns = host.nanos(HostClock::Realtime)?;
+        let after = counter.try_read()?;
+        let mono_after = host.nanos(HostClock::Monotonic)?;
         let offset = (unix_ns.saturating_sub(mono_after), unix_ns.saturating_sub(mono_before));
-        Realtime { before, unix_ns, after, offset }
+        Ok(Realtime { before, unix_ns, after, offset })
     }
 
-    /// Whether the clock was stepped between two looks: REALTIME − MONOTONIC
+    /// The best of a few readings, because any of them may have been interrupted.
+    ///
+    /// # Errors
+    ///
+    /// If a clock may not be read.
+    pub(crate) fn read_narrowest(counter: &Counter) -> Result<Realtime, HostError> {
+        narrowest(4, || Realtime::read(counter), |read| read.after.wrapping_sub(read.before))
+    }
+
+    /// Whether the clock was stepped between two readings: REALTIME − MONOTONIC
     /// changes by nothing else, except a resume and a leap second.
     pub(crate) fn was_stepped_since(&self, earlier: &Realtime) -> bool {
         self.offset.0 > earlier.offset.1 || self.offset.1 < earlier.offset.0
@@ -55,10 +66,10 @@ impl Realtime {
 
     /// The same on the scale of TAI, where a leap second of the table is no step.
     pub(crate) fn was_stepped_on_tai_since(&self, earlier: &Realtime, leaps: &LeapTable) -> bool {
-        let on_tai = |look: &Realtime| {
-            let (least, most) = offsets(leaps, look.unix_seconds(), LEAP_SLACK_S, None, None)?;
+        let on_tai = |read: &Realtime| {
+            let (least, most) = offsets(leaps, read.unix_seconds(), LEAP_SLACK_S, None, None)?;
             let shift = |ns: i64, offset: i32| ns.saturating_add(i64::from(offset) * 1_000_000_000);
-            Some((shift(look.offset.0, least), shift(look.offset.1, most)))
+            Some((shift(read.offset.0, least), shift(read.offset.1, most)))
         };
         match (on_tai(self), on_tai(earlier)) {
             (Some(now), Some(then)) => now.0 > then.1 || now.1 < then.0,
@@ -77,11 +88,11 @@ impl Realtime {
         leaps: &LeapTable,
         error: Duration,
         kernel: Option<&KernelState>,
-        announced: Option<Announced>,
+        pending: Option<PendingLeap>,
     ) -> Result<Interval, SourceError> {
         let seconds = self.unix_seconds();
         let slack = LEAP_SLACK_S.saturating_add_unsigned(error.as_secs() + 1);
-        let (least, most) = offsets(leaps, seconds, slack, kernel, announced).ok_or_else(|| {
+        let (least, most) = offsets(leaps, seconds, slack, kernel, pending).ok_or_else(|| {
             SourceError::failed(format_args!(
                 "the wall clock shows a time before 1972 (Unix time {seconds}), for which UTC has \
                  no leap table: set the clock"
@@ -113,7 +124,7 @@ fn offsets(
     unix: i64,
     slack: i64,
     kernel: Option<&KernelState>,
-    announced: Option<Announced>,
+    pending: Option<PendingLeap>,
 ) -> Option<(i32, i32)> {
     let (mut least, mut most) = leaps.offsets_near(unix, slack)?;
     let (_, in_table) = leaps.offsets_near(unix, 0)?;
@@ -121,11 +132,11 @@ fn offsets(
         least = least.min(offset);
         most = most.max(offset);
     };
-    if let Some(leap) = announced.filter(|leap| unix >= leap.midnight.saturating_sub(slack)) {
+    if let Some(leap) = pending.filter(|leap| unix >= leap.midnight.saturating_sub(slack)) {
         cover(leap.offset);
     }
-    // A kernel that was told TAI − UTC and says something else may know of a leap
-    // that the table does not, or be wrong. Where nobody told it, it says 0, or
+    // A kernel that was told TAI − UTC and states something else may know of a leap
+    // that the table does not, or be wrong. One that was never told states 0, or
     // counts leaps from there.
     if let Some(kernel) = kernel.filter(|kernel| kernel.tai.abs_diff(in_table) == 1) {
         cover(kernel.tai);
@@ -133,31 +144,31 @@ fn offsets(
     Some((least, most))
 }
 
-/// A leap second that the kernel has been told to make, or has made.
+/// A leap second that the kernel was told to make, or has made.
 ///
-/// The table may not have it, and the kernel forgets it in the end. So what it
-/// leads to is remembered: from that midnight on both offsets are covered, until
+/// The table may not have it, and the kernel forgets it in the end. So its
+/// effect is remembered: from that midnight on both offsets are covered, until
 /// the table says the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Announced {
+pub(crate) struct PendingLeap {
     /// The Unix time at which it takes effect.
     midnight: i64,
     /// TAI − UTC from then on, in seconds.
     offset: i32,
 }
 
-impl Announced {
-    /// What is known of a leap when the kernel says this, after `before` was known.
-    pub(crate) fn heard(
-        before: Option<Announced>,
+impl PendingLeap {
+    /// What is known of a leap when the kernel states this, after `before` was known.
+    pub(crate) fn update(
+        before: Option<PendingLeap>,
         leaps: &LeapTable,
-        look: &Realtime,
+        read: &Realtime,
         kernel: &KernelState,
-    ) -> Option<Announced> {
-        let now = look.unix_seconds();
-        let leap = match kernel.status & (libc::STA_INS | libc::STA_DEL) {
-            libc::STA_INS => 1,
-            libc::STA_DEL => -1,
+    ) -> Option<PendingLeap> {
+        let now = read.unix_seconds();
+        let leap = match kernel.status & (STA_INS | STA_DEL) {
+            STA_INS => 1,
+            STA_DEL => -1,
             // Withdrawn, if its midnight has not come near yet.
             _ => return before.filter(|leap| now >= leap.midnight - LEAP_SLACK_S),
         };
@@ -168,30 +179,19 @@ impl Announced {
         let last_midnight = now - now.rem_euclid(DAY);
         let midnight = match kernel.state {
             // It is over; or TIME_ERROR hides whether it is, and then it may be.
-            libc::TIME_WAIT | libc::TIME_ERROR => last_midnight,
+            TIME_WAIT | TIME_ERROR => last_midnight,
             _ => last_midnight + DAY,
         };
         let (in_table, _) = leaps.offsets_near(midnight - 1, 0)?;
         let offset = before.map_or(in_table, |leap| leap.offset) + leap;
-        Some(Announced { midnight, offset })
+        Some(PendingLeap { midnight, offset })
     }
-}
-
-/// How long this host has been suspended since it booted, in ns, to within [`SUSPEND_NOISE_NS`].
-pub(crate) fn suspended_ns() -> i64 {
-    let once = || {
-        let before = sys::nanos(ClockId::CLOCK_MONOTONIC);
-        let boot = sys::nanos(ClockId::CLOCK_BOOTTIME);
-        let after = sys::nanos(ClockId::CLOCK_MONOTONIC);
-        (after.saturating_sub(before), boot.saturating_sub(after))
-    };
-    // An interruption between the reads looks like a suspend: take the quickest.
-    (0..4).map(|_| once()).min().map_or(0, |(_, suspended)| suspended)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::{STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK};
 
     const SECOND: i64 = 1_000_000_000;
     /// 2016-12-31T23:59:60Z was inserted before this midnight.
@@ -200,9 +200,9 @@ mod tests {
     #[test]
     fn around_a_leap_second_both_offsets_are_covered() {
         let leaps = LeapTable::builtin();
-        let quiet = kernel(libc::TIME_OK, 0);
-        let ins = KernelState { status: libc::STA_INS, state: libc::TIME_INS, ..quiet };
-        let del = KernelState { status: libc::STA_DEL, state: libc::TIME_DEL, ..quiet };
+        let quiet = kernel(TIME_OK, 0);
+        let ins = KernelState { status: STA_INS, state: TIME_INS, ..quiet };
+        let del = KernelState { status: STA_DEL, state: TIME_DEL, ..quiet };
         let midnight = 1_700_006_400; // of a day without a leap second
         let cases = [
             ("long before", LEAP - 3, quiet, (36, 36)),
@@ -222,7 +222,7 @@ mod tests {
         for (when, unix, kernel, expected) in cases {
             // The kernel was told shortly before the midnight in question.
             let told = if unix < LEAP + DAY { LEAP } else { midnight } - 99;
-            let leap = Announced::heard(None, &leaps, &stand(told * SECOND), &kernel);
+            let leap = PendingLeap::update(None, &leaps, &stand(told * SECOND), &kernel);
             let near = offsets(&leaps, unix, LEAP_SLACK_S, Some(&kernel), leap);
             assert_eq!(near, Some(expected), "{when}");
         }
@@ -240,6 +240,7 @@ mod tests {
             adjtime_ns: 0,
             rate_ppb: 0,
             tai: 0,
+            unix_ns: 0,
         }
     }
 
@@ -267,17 +268,17 @@ mod tests {
     fn a_leap_that_is_not_listed_is_remembered_until_the_table_lists_it() {
         let leaps = LeapTable::builtin();
         let midnight = 1_700_006_400;
-        let quiet = kernel(libc::TIME_OK, 0);
+        let quiet = kernel(TIME_OK, 0);
         let at = |unix: i64| stand(unix * SECOND);
         let noon = at(midnight - DAY / 2);
-        let told = kernel(libc::TIME_INS, libc::STA_INS);
+        let told = kernel(TIME_INS, STA_INS);
         // chronyd without `rtcsync`: the error hides the states.
-        let hidden = kernel(libc::TIME_ERROR, libc::STA_INS | libc::STA_UNSYNC);
+        let hidden = kernel(TIME_ERROR, STA_INS | STA_UNSYNC);
         for kernel in [told, hidden] {
-            let heard = Announced::heard(None, &leaps, &noon, &kernel);
-            let withdrawn = Announced::heard(heard, &leaps, &at(midnight - 3), &quiet);
+            let heard = PendingLeap::update(None, &leaps, &noon, &kernel);
+            let withdrawn = PendingLeap::update(heard, &leaps, &at(midnight - 3), &quiet);
             assert_eq!(withdrawn.is_some(), kernel == hidden, "or it had been over already");
-            let made = Announced::heard(heard, &leaps, &at(midnight + 5), &quiet);
+            let made = PendingLeap::update(heard, &leaps, &at(midnight + 5), &quiet);
             assert_eq!(made, heard, "the kernel forgets it, we do not");
             let later = offsets(&leaps, midnight + 9 * DAY, LEAP_SLACK_S, None, made);
             assert_eq!(later, Some((37, 38)));
@@ -286,7 +287,7 @@ mod tests {
             leaps.entries().map(|e| (e.since.nanos() / SECOND, e.tai_minus_utc)).collect();
         entries.push((midnight, 38));
         let newer = LeapTable::from_entries(&entries).expect("in order");
-        let made = Announced::heard(None, &leaps, &noon, &told);
+        let made = PendingLeap::update(None, &leaps, &noon, &told);
         let later = offsets(&newer, midnight + 9 * DAY, LEAP_SLACK_S, None, made);
         assert_eq!(later, Some((38, 38)));
     }

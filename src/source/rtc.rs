@@ -1,4 +1,4 @@
-//! The real-time clock as a second witness: coarse, and of another make.
+//! The real-time clock as a second source: coarse, and independent of the kernel's clocks.
 //!
 //! A virtual machine that is stopped and continued sees all of its clocks go on
 //! as if nothing had been: the processor's counter, the kernel's clocks, the
@@ -16,16 +16,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::clock::bound::Sample;
-use crate::clock::counter::Counter;
+use crate::counter::Counter;
+use crate::evidence::{Sample, Source, SourceError};
+use crate::host::HostClock;
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::source::{Source, SourceError};
 use crate::timestamp::Timestamp;
 
-/// The RTC, which the operator says is this close to UTC.
+/// The RTC, which the operator states to be this close to UTC.
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,11 +40,12 @@ pub struct Rtc {
     path: PathBuf,
     error: Duration,
     leaps: LeapTable,
-    last: Option<(Instant, Sample)>,
+    last: Option<(i64, Sample)>,
 }
 
-/// Reading a CMOS clock takes a millisecond, and it moves once a second.
-const ASK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is read, in ns: a read of a CMOS clock takes a millisecond, and the clock
+/// moves once a second.
+const READ_EVERY_NS: i64 = 1_000_000_000;
 
 /// What the kernel does between reading the registers and showing them, and the
 /// registers' own lag behind the second, at most.
@@ -98,13 +99,14 @@ impl Source for Rtc {
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        if let Some((_, sample)) = self.last.filter(|(at, _)| at.elapsed() < ASK_EVERY) {
+        let now = counter.host().nanos(HostClock::Monotonic)?;
+        if let Some((_, sample)) = self.last.filter(|&(at, _)| now - at < READ_EVERY_NS) {
             return Ok(sample);
         }
-        let before = counter.read();
+        let before = counter.try_read()?;
         let seconds = self.read()?;
-        let sample = Sample::new(before, counter.read(), self.interval(seconds)?);
-        self.last = Some((Instant::now(), sample));
+        let sample = Sample::new(before, counter.try_read()?, self.interval(seconds)?);
+        self.last = Some((now, sample));
         Ok(sample)
     }
 }
@@ -112,6 +114,8 @@ impl Source for Rtc {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::CounterId;
+    use crate::host::scripted::ScriptedHost;
 
     fn rtc(error: Duration) -> Rtc {
         Rtc::at(Path::new("/nonexistent/since_epoch"), error, LeapTable::builtin())
@@ -151,13 +155,19 @@ mod tests {
         let path = std::env::temp_dir().join(format!("truechimer-rtc-{}", std::process::id()));
         fs::write(&path, "soon\n").expect("written");
         let mut rtc = Rtc::at(&path, Duration::ZERO, LeapTable::builtin());
-        let error = rtc.sample(&Counter::MONOTONIC_RAW).expect_err("no number").to_string();
+        let host = ScriptedHost::new();
+        let counter = Counter::new(host.clone(), CounterId::MONOTONIC_RAW);
+        let error = rtc.sample(&counter).expect_err("not a number").to_string();
         assert!(error.contains("truechimer-rtc") && error.contains("soon"), "{error}");
         fs::write(&path, "1714521600\n").expect("written");
-        let sample = rtc.sample(&Counter::MONOTONIC_RAW).expect("a number");
+        let sample = rtc.sample(&counter).expect("a number");
         assert!(sample.before <= sample.after);
+        // Within the second the sample is kept, and then the file is read again.
+        host.pass(900_000_000);
+        assert_eq!(rtc.sample(&counter), Ok(sample));
+        fs::write(&path, "1714521601\n").expect("written");
+        host.pass(100_000_000);
+        assert_ne!(rtc.sample(&counter), Ok(sample));
         let _ = fs::remove_file(&path);
-        // The next second has not come: the sample is the same.
-        assert_eq!(rtc.sample(&Counter::MONOTONIC_RAW), Ok(sample));
     }
 }

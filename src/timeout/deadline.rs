@@ -1,35 +1,39 @@
-//! [`Deadline`]: until when an answer is of use, on every machine it passes.
+//! [`Deadline`]: until when an answer is useful, on every machine that a request visits.
 //!
-//! gRPC sends the time that is left ("deliver within 80 ms"), since the clocks of
-//! two hosts do not compare. Then the time a message spends in queues and on
-//! the wire is counted by nobody, and each hop hands on more than there is:
-//! under load, servers work for clients that have long gone.
+//! gRPC sends the time that is left ("deliver within 80 ms"), because the clocks of two
+//! hosts do not compare. Then the time that a message spends in queues and on the wire
+//! is not counted, and each hop passes on more than there is. Under load, servers then
+//! work for clients that gave up long ago.
 //!
-//! A clock that knows its error allows the plain form: a moment of true time. It
-//! means the same everywhere, and queues count. What remains is to ask the right
-//! end of the interval. To *go on* with the work, the deadline must not have
-//! come for certain: ask [`possibly_passed`](Deadline::possibly_passed), which
-//! looks at `latest`. To conclude that *others* have stopped, so that the
-//! request may be sent anew or its resources freed, it must have passed for
-//! certain: ask [`definitely_passed`](Deadline::definitely_passed), which looks at
-//! `earliest`. Between the two, stop working and go on waiting.
+//! A clock that knows its error allows the simple form: a moment of true time. It means
+//! the same everywhere, and time in queues counts. One rule remains: use the right end of
+//! the interval.
 //!
-//! Without a reading of the clock both answer with an error. A worker treats
-//! that as passed, a waiter as not passed.
+//! - To *continue* the work, the deadline must certainly not have come. Ask
+//!   [`possibly_passed`](Deadline::possibly_passed), which looks at `latest`.
+//! - To conclude that *others* have stopped, so that the request may be sent again or its
+//!   resources freed, the deadline must certainly have passed. Ask
+//!   [`definitely_passed`](Deadline::definitely_passed), which looks at `earliest`.
+//! - Between the two, stop working and keep waiting.
+//!
+//! If the clock returns an error, so do both. A worker treats that as passed, and a
+//! waiting client as not passed.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::clock::truetime::{ClockError, TrueTime};
+use super::error::{RetryError, TimeoutError};
+use crate::clock::truetime::TrueTime;
 use crate::interval::Interval;
+use crate::snapshot::ClockError;
 use crate::timestamp::Timestamp;
 
 /// A moment of true time after which an answer is of no use.
 ///
-/// Its text form is `tai:` and nanoseconds of TAI since 1970: whoever takes it for
-/// Unix time, 37 seconds off, fails to parse it. With serde it is that text in
-/// formats for people, and the number in others.
+/// Its text form is `tai:` and nanoseconds of TAI since 1970. The prefix keeps a program
+/// from reading it as Unix time, which is 37 seconds off. With serde it is that text in
+/// human-readable formats, and the number in others.
 ///
 /// ```
 /// use truechimer::timeout::Deadline;
@@ -43,51 +47,17 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Deadline(Timestamp);
 
-/// Why there is no time left, or no deadline.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum DeadlineError {
-    /// True time may have reached the deadline.
-    #[error(
-        "the deadline may have passed, by {by:?} at most: stop the work, and tell the caller; ask \
-         for more time, or for a better clock, if it was never met"
-    )]
-    Passed {
-        /// How long ago, at most.
-        by: Duration,
-    },
-    /// The clock gives no reading. A worker must treat that as passed.
-    #[error("whether the deadline has passed is not known: {0}")]
-    Clock(#[from] ClockError),
-    /// The text is not a deadline.
-    #[error("{text:?} is not a deadline: write \"tai:\" and nanoseconds of TAI since 1970")]
-    NotADeadline {
-        /// What was given, or the beginning of it.
-        text: String,
-    },
-}
-
-impl DeadlineError {
-    /// Whether the same call may succeed later.
-    pub fn is_transient(&self) -> bool {
-        match self {
-            DeadlineError::Clock(error) => error.is_transient(),
-            DeadlineError::Passed { .. } | DeadlineError::NotADeadline { .. } => false,
-        }
-    }
-}
-
 impl Deadline {
     /// The deadline at this moment.
     pub const fn at(moment: Timestamp) -> Deadline {
         Deadline(moment)
     }
 
-    /// The deadline `budget` from now: all of the budget is left to a worker on this host.
+    /// The deadline `budget` from now. A worker on this host has all of the budget.
     ///
-    /// Counted from the latest moment that now may be. So the true time until
-    /// the deadline is the budget at least, and more by the width of the
-    /// interval at most.
+    /// It is counted from the latest moment that now may be. So the true time until the
+    /// deadline is at least the budget, and at most the budget plus the width of the
+    /// interval.
     ///
     /// # Errors
     ///
@@ -104,7 +74,8 @@ impl Deadline {
         self.0
     }
 
-    /// Whether the deadline has passed for certain: nobody with a right clock still works for it.
+    /// Whether the deadline has certainly passed. Then no node with a correct clock still
+    /// works for it.
     ///
     /// # Errors
     ///
@@ -113,7 +84,7 @@ impl Deadline {
         clock.after(self.0)
     }
 
-    /// Whether the deadline may have come: then stop working for it.
+    /// Whether the deadline may have come. Then stop the work.
     ///
     /// # Errors
     ///
@@ -122,32 +93,33 @@ impl Deadline {
         Ok(!clock.before(self.0)?)
     }
 
-    /// The true time that is left at least: the budget for the work, or for the next hop.
+    /// The least true time that is left: the budget for the work, or for the next hop.
     ///
     /// # Errors
     ///
-    /// [`DeadlineError::Passed`] if the deadline may have come, and
-    /// [`DeadlineError::Clock`] when the clock gives no reading.
-    pub fn left<C: TrueTime + ?Sized>(self, clock: &C) -> Result<Duration, DeadlineError> {
+    /// [`RetryError::DeadlinePassed`] if the deadline may have come, and
+    /// [`RetryError::Clock`] when the clock gives no reading.
+    pub fn left<C: TrueTime + ?Sized>(self, clock: &C) -> Result<Duration, RetryError> {
         self.left_at(&clock.now()?)
     }
 
-    /// [`left`](Self::left), by a reading that was taken already.
+    /// [`left`](Self::left), by an interval that was read already.
     ///
     /// # Errors
     ///
-    /// [`DeadlineError::Passed`] if the deadline may have come.
-    pub fn left_at(self, now: &Interval) -> Result<Duration, DeadlineError> {
+    /// [`RetryError::DeadlinePassed`] if the deadline may have come.
+    pub fn left_at(self, now: &Interval) -> Result<Duration, RetryError> {
         match self.0.duration_since(now.latest()) {
             Some(left) if !left.is_zero() => Ok(left),
             _ => {
                 let by = now.latest().duration_since(self.0).unwrap_or_default();
-                Err(DeadlineError::Passed { by })
+                Err(RetryError::DeadlinePassed { by })
             }
         }
     }
 
-    /// The deadline for the next hop, earlier by what the way back and our own work will take.
+    /// The deadline for the next hop: earlier by `reserve`, the time for the way back and
+    /// for our own work.
     #[must_use]
     pub const fn minus(self, reserve: Duration) -> Deadline {
         Deadline(self.0.saturating_sub(reserve))
@@ -163,18 +135,18 @@ impl fmt::Display for Deadline {
 }
 
 impl FromStr for Deadline {
-    type Err = DeadlineError;
+    type Err = TimeoutError;
 
-    fn from_str(text: &str) -> Result<Deadline, DeadlineError> {
+    fn from_str(text: &str) -> Result<Deadline, TimeoutError> {
         let nanos = text.strip_prefix(PREFIX).and_then(canonical);
-        let shown = || text.chars().take(40).collect();
         nanos
             .map(|nanos| Deadline(Timestamp::from_tai_nanos(nanos)))
-            .ok_or_else(|| DeadlineError::NotADeadline { text: shown() })
+            .ok_or_else(|| TimeoutError::NotADeadline { text: TimeoutError::shown(text) })
     }
 }
 
-/// One text a number: no `+`, no leading zeros. Else two texts of one deadline would differ.
+/// Each number has one text, without `+` and leading zeros, so that equal deadlines have
+/// equal texts.
 fn canonical(digits: &str) -> Option<i64> {
     let number: i64 = digits.parse().ok()?;
     (number.to_string() == digits).then_some(number)

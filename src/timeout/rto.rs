@@ -1,20 +1,20 @@
-//! [`Rto`]: how long to wait for an answer, by the delay and its spread.
+//! [`Rto`]: how long to wait for an answer, from the delay and its spread.
 //!
-//! The naive adaptive timeout is a multiple of the mean delay. Van Jacobson
-//! found in 1988 why the early Internet collapsed under it: when queues fill,
-//! the *spread* grows before the mean does, every timeout fires at once, and the
-//! retransmissions fill the queues further. So the spread is learned too, and
-//! the timeout is the mean and four times the mean deviation.
+//! The naive adaptive timeout is a multiple of the mean delay. In 1988 Van Jacobson found
+//! why the early Internet collapsed under it. When queues fill, the *spread* grows before
+//! the mean does. Then every timeout fires at once, and the retransmissions fill the
+//! queues further. So the spread is learned too, and the timeout is the mean plus four
+//! times the mean deviation.
 //!
-//! This is RFC 6298 as it is written, to the nanosecond, in Jacobson's scaled
-//! integers: `8 × SRTT` and `4 × RTTVAR`, so that the gains of 1/8 and 1/4 and
-//! the factor of 4 cost a shift each and lose no remainder.
+//! This is RFC 6298 as it is written, to the nanosecond, in Jacobson's scaled integers:
+//! `8 × SRTT` and `4 × RTTVAR`. The gains of 1/8 and 1/4 and the factor of 4 are then one
+//! shift each, and no remainder is lost.
 //!
-//! Its limit is the heavy tail. Four mean deviations are far out for a normal
-//! delay and near by for one without a variance: one attempt in nine is then given
-//! up while its answer is on the way (`cargo test --test timeout_shapes`).
-//! RFC 6298 hides that under a minimum of a second. Where attempts are dear,
-//! raise `min` above the tail, or take [`EwmaTimeout`](super::EwmaTimeout).
+//! Its limit is the heavy tail. Four mean deviations are far out for a normal delay, and
+//! near for one without a variance. Then one attempt in nine is given up while its answer
+//! is on the way (`cargo test --test timeout_shapes`). RFC 6298 hides that under a minimum
+//! of a second. Where attempts are expensive, raise `min` above the tail, or use
+//! [`EwmaTimeout`](super::EwmaTimeout).
 //!
 //! What to read: RFC 6298; V. Jacobson, M. Karels, "Congestion avoidance and
 //! control" (SIGCOMM 1988), appendix A; P. Karn, C. Partridge, "Improving
@@ -22,28 +22,28 @@
 
 use std::time::Duration;
 
-use super::{LimitError, in_order, nanos_up_to, not_zero};
+use super::error::{TimeoutError, check_not_zero, check_order};
 
 /// The retransmission timer of RFC 6298.
 ///
 /// ```
 /// use std::time::Duration;
-/// use truechimer::timeout::{Rto, RtoLimits};
+/// use truechimer::timeout::{Rto, RtoSettings};
 ///
 /// let ms = Duration::from_millis;
-/// let mut rto = Rto::new(RtoLimits::DATACENTER)?;
+/// let mut rto = Rto::new(RtoSettings::DATACENTER)?;
 /// rto.observe(ms(20), 1);
 /// assert_eq!(rto.timeout(), ms(60)); // 20 + 4 × (20 / 2)
 /// rto.on_timeout();
 /// assert_eq!(rto.timeout(), ms(120)); // doubled
 /// rto.observe(ms(50), 2); // sent twice: which of the two was answered?
 /// assert_eq!(rto.timeout(), ms(120)); // Karn's rule: nothing is learned from it
-/// # Ok::<(), truechimer::timeout::LimitError>(())
+/// # Ok::<(), truechimer::timeout::TimeoutError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rto {
-    limits: RtoLimits,
-    /// None until the first sample.
+    settings: RtoSettings,
+    /// `None` until the first sample.
     estimate: Option<Estimate>,
     /// How often the timeout has been doubled since the last sample.
     doublings: u32,
@@ -57,81 +57,100 @@ struct Estimate {
     rttvar_4: u64,
 }
 
-/// Between what a timeout is kept, and why.
+/// The limits of an [`Rto`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RtoLimits {
-    /// Before anything is known.
-    pub initial: Duration,
-    /// Never less. It must exceed what can delay an answer without showing in
-    /// the average: a delayed acknowledgement, a scheduler's time slice, a
-    /// garbage collection.
-    pub min: Duration,
-    /// Never more, however often it was doubled: a peer that has come back
-    /// should be found out within this time.
-    pub max: Duration,
-    /// G in the RFC: how coarse the measurements are. With a spread of nothing,
-    /// the timeout is still so much above the mean.
-    pub granularity: Duration,
+pub struct RtoSettings {
+    initial: Duration,
+    min: Duration,
+    max: Duration,
+    granularity: Duration,
 }
 
-impl RtoLimits {
-    /// The RFC's own: 1 s at first and at least (its rules 2.1 and 2.4), at most
-    /// 60 s (2.5). For the open Internet, where a needless retransmission hurts others.
-    pub const RFC_6298: RtoLimits = RtoLimits {
+impl RtoSettings {
+    /// The settings of the RFC: initially and at least 1 s (its rules 2.1 and 2.4), at most
+    /// 60 s (2.5). They suit the open Internet, where a needless retransmission harms others.
+    pub const RFC_6298: RtoSettings = RtoSettings {
         initial: Duration::from_secs(1),
         min: Duration::from_secs(1),
         max: Duration::from_secs(60),
         granularity: Duration::from_millis(1),
     };
 
-    /// For requests between hosts of one region: 1 s at first, at least 10 ms (a
-    /// few time slices of a busy scheduler; Linux keeps 200 ms for TCP because of
-    /// delayed acknowledgements, which requests do not have), at most 10 s. Its
-    /// granularity is 4 ms, a scheduler's tick: a wake-up may come so much late.
-    pub const DATACENTER: RtoLimits = RtoLimits {
+    /// For requests between hosts of one region: initially 1 s, at least 10 ms, at most 10 s.
+    ///
+    /// The minimum is a few time slices of a busy scheduler. (Linux keeps 200 ms for TCP
+    /// because of delayed acknowledgements, which requests do not have.) The granularity is
+    /// 4 ms, a scheduler's tick, because a wake-up may come that much late.
+    pub const DATACENTER: RtoSettings = RtoSettings {
         initial: Duration::from_secs(1),
         min: Duration::from_millis(10),
         max: Duration::from_secs(10),
         granularity: Duration::from_millis(4),
     };
-}
 
-impl Default for RtoLimits {
-    fn default() -> RtoLimits {
-        RtoLimits::RFC_6298
+    /// The timeout before the first sample.
+    #[must_use]
+    pub const fn initial(self, initial: Duration) -> RtoSettings {
+        RtoSettings { initial, ..self }
+    }
+
+    /// The least timeout. It must exceed whatever can delay an answer without showing in the
+    /// average: a delayed acknowledgement, a scheduler's time slice, a garbage collection.
+    #[must_use]
+    pub const fn min(self, min: Duration) -> RtoSettings {
+        RtoSettings { min, ..self }
+    }
+
+    /// The greatest timeout, however often it was doubled. A peer that has come back is
+    /// noticed within this time.
+    #[must_use]
+    pub const fn max(self, max: Duration) -> RtoSettings {
+        RtoSettings { max, ..self }
+    }
+
+    /// G in the RFC: the resolution of the measurements. Even with a spread of zero the
+    /// timeout is this much above the mean.
+    #[must_use]
+    pub const fn granularity(self, granularity: Duration) -> RtoSettings {
+        RtoSettings { granularity, ..self }
     }
 }
 
-/// Samples are cut to two years, so that eight of them fit.
+impl Default for RtoSettings {
+    fn default() -> RtoSettings {
+        RtoSettings::RFC_6298
+    }
+}
+
+/// Longer samples count as this, two years, so that eight of them fit 64 bits.
 const MAX_SAMPLE_NS: u64 = 1 << 56;
 
 impl Rto {
-    /// With these limits, and nothing learned yet.
+    /// A timer with these settings that has learned nothing yet.
     ///
     /// # Errors
     ///
     /// Unless `0 < min <= initial <= max`.
-    pub fn new(limits: RtoLimits) -> Result<Rto, LimitError> {
-        not_zero("min", limits.min)?;
-        in_order(("min", limits.min), ("initial", limits.initial))?;
-        in_order(("initial", limits.initial), ("max", limits.max))?;
-        Ok(Rto { limits, estimate: None, doublings: 0 })
+    pub fn new(settings: RtoSettings) -> Result<Rto, TimeoutError> {
+        check_not_zero("min", settings.min)?;
+        check_order(("min", settings.min), ("initial", settings.initial))?;
+        check_order(("initial", settings.initial), ("max", settings.max))?;
+        Ok(Rto { settings, estimate: None, doublings: 0 })
     }
 
     /// Learns from an answer that came `rtt` after the request was sent for the first time.
     ///
-    /// `attempts` is how often the request was sent. After more than one it is
-    /// not known which of them was answered, so nothing is learned, and a
-    /// doubled timeout stays doubled (Karn's rule; RFC 6298, section 3).
-    /// Returns whether the sample counted. Where each attempt has a number of
-    /// its own that the answer brings back, there is no doubt: give the time
-    /// since *that* attempt, and 1.
+    /// `attempts` is how often the request was sent. If it was sent more than once, it is
+    /// not known which attempt was answered. Then nothing is learned, and a doubled timeout
+    /// stays doubled (Karn's rule; RFC 6298, section 3). Returns whether the sample counted.
+    /// If each attempt has a number that the answer repeats, there is no ambiguity: pass
+    /// the time since *that* attempt, and 1.
     #[inline]
     pub fn observe(&mut self, rtt: Duration, attempts: u32) -> bool {
         if attempts > 1 {
             return false;
         }
-        let rtt = nanos_up_to(rtt, MAX_SAMPLE_NS);
+        let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX).min(MAX_SAMPLE_NS);
         self.estimate = Some(match self.estimate {
             // Rule 2.2: SRTT = R, RTTVAR = R / 2.
             None => Estimate { srtt_8: 8 * rtt, rttvar_4: 2 * rtt },
@@ -141,7 +160,7 @@ impl Rto {
         true
     }
 
-    /// The timeout has passed without an answer: the next one is twice as long (rule 5.5).
+    /// The timeout has passed without an answer, so the next one is twice as long (rule 5.5).
     #[inline]
     pub fn on_timeout(&mut self) {
         self.doublings = self.doublings.saturating_add(1);
@@ -150,7 +169,7 @@ impl Rto {
     /// How long to wait for an answer to a request that is sent now.
     #[inline]
     pub fn timeout(&self) -> Duration {
-        let RtoLimits { initial, min, max, granularity } = self.limits;
+        let RtoSettings { initial, min, max, granularity } = self.settings;
         let once = match self.estimate {
             None => initial,
             Some(Estimate { srtt_8, rttvar_4 }) => {
@@ -158,17 +177,17 @@ impl Rto {
                 Duration::from_nanos(srtt_8 / 8).saturating_add(spread)
             }
         };
-        // 2^31 times any duration of a nanosecond or more is over every sensible maximum.
+        // More doublings make no difference: 2^31 times 10 ms are 248 days.
         let factor = 1u32 << self.doublings.min(31);
         once.clamp(min, max).saturating_mul(factor).min(max)
     }
 
-    /// SRTT, the smoothed round-trip time. None before the first sample.
+    /// SRTT, the smoothed round-trip time. `None` before the first sample.
     pub fn srtt(&self) -> Option<Duration> {
         self.estimate.map(|estimate| Duration::from_nanos(estimate.srtt_8 / 8))
     }
 
-    /// RTTVAR, the smoothed mean deviation. None before the first sample.
+    /// RTTVAR, the smoothed mean deviation. `None` before the first sample.
     pub fn rttvar(&self) -> Option<Duration> {
         self.estimate.map(|estimate| Duration::from_nanos(estimate.rttvar_4 / 4))
     }

@@ -1,37 +1,33 @@
 //! [`Batch`]: one wait that releases many commits.
 //!
-//! To wait for the largest stamp of a batch is to wait for all of it: `after`
-//! of the largest holds for each. So a group of transactions that commit
-//! together pays the uncertainty once.
+//! Once the largest stamp of a batch has passed, all of its stamps have passed. So a
+//! group of transactions that commit together waits out the uncertainty once.
 
 use std::time::Instant;
 
-use super::outcome::{WaitError, Waited};
+use super::error::WaitError;
+use super::waited::Waited;
 use super::waiter::Waiter;
 use crate::clock::truetime::TrueTime;
 use crate::timestamp::Timestamp;
 
-/// Commits that are to be released together, each with its moment.
+/// Commits that are released together, each with its moment.
 ///
 /// ```
-/// # use truechimer::{ClockError, Interval, Timestamp, TrueTime, Waiter};
-/// # use std::time::{Duration, SystemTime};
-/// # struct Host;
-/// # impl TrueTime for Host {
-/// #     fn now(&self) -> Result<Interval, ClockError> {
-/// #         let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-/// #         let t = Timestamp::from_tai_nanos(since.as_nanos() as i64);
-/// #         Ok(Interval::from(t).widen(Duration::from_millis(1)))
-/// #     }
-/// # }
-/// # let clock = Host;
+/// use std::time::Duration;
 /// use truechimer::wait::Batch;
+/// use truechimer::{Interval, ManualClock, Timestamp, TrueTime, Waiter};
 ///
-/// let waiter = Waiter::new(&clock);
+/// let now = Interval::from(Timestamp::from_tai_nanos(0)).widen(Duration::from_millis(1));
+/// let clock = ManualClock::new(now);
+/// let waiter = Waiter::new(clock.clone());
+///
 /// let s = clock.now()?.latest();
 /// let mut batch = Batch::new();
 /// batch.push(s.saturating_add(Duration::from_nanos(7)), "second");
 /// batch.push(s, "first");
+///
+/// clock.advance(Duration::from_millis(3)); // a real clock does this by itself
 /// let (_waited, released) = batch.release(&waiter, None)?;
 /// assert_eq!(released, ["first", "second"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -58,12 +54,12 @@ impl<T> Batch<T> {
         self.commits.push((t.into(), commit));
     }
 
-    /// How many commits there are.
+    /// The number of commits.
     pub fn len(&self) -> usize {
         self.commits.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no commits.
     pub fn is_empty(&self) -> bool {
         self.commits.is_empty()
     }
@@ -73,15 +69,15 @@ impl<T> Batch<T> {
         self.commits.iter().map(|&(t, _)| t).max()
     }
 
-    /// Waits once, and gives the commits back in the order of their moments.
+    /// Waits once, and returns the commits in the order of their moments.
     ///
-    /// Commits of one moment keep the order in which they were added. An empty
+    /// Commits with equal moments keep the order in which they were added. An empty
     /// batch is released at once.
     ///
     /// # Errors
     ///
     /// As [`Waiter::wait`], or with a deadline as [`Waiter::wait_until`]. The
-    /// batch keeps its commits, for another try.
+    /// batch keeps its commits, so that the caller can try again.
     pub fn release<C: TrueTime>(
         &mut self,
         waiter: &Waiter<C>,

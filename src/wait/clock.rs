@@ -1,17 +1,19 @@
 //! [`Clock::commit_wait`]: the wait as a method of the running clock.
 //!
-//! The only place where a tool names [`Clock`]: it may wait on any
-//! [`TrueTime`](crate::TrueTime), and this is how a program finds it first.
+//! The wait works on any [`TrueTime`](crate::TrueTime). This method is where most
+//! programs find it first, and the only place where the toolkit names [`Clock`].
 
-use super::outcome::{WaitError, Waited};
+use super::blocking;
+use super::error::WaitError;
+use super::waited::Waited;
 use crate::clock::Clock;
 use crate::timestamp::Timestamp;
 
 impl Clock {
     /// Blocks until `t` has certainly passed: Spanner's commit-wait.
     ///
-    /// Choose `t` at or above `now()?.latest()`, replicate, wait, and only then let
-    /// anything out. For deadlines, cancellation, many waits at once, or async, see
+    /// Choose `t` at or above `now()?.latest()`, replicate, wait, and release the result
+    /// only then. For deadlines, cancellation, many waits at once, or async, see
     /// [`Waiter`](crate::Waiter).
     ///
     /// ```
@@ -26,8 +28,9 @@ impl Clock {
     ///
     /// # Errors
     ///
-    /// If the clock gives no answer for longer than is borne with.
+    /// If the clock returns errors, or has stopped, for longer than
+    /// [`WaitSettings::patience`](super::WaitSettings::patience).
     pub fn commit_wait(&self, t: Timestamp) -> Result<Waited, WaitError> {
-        super::commit_wait(self, t)
+        blocking::commit_wait(self, t)
     }
 }

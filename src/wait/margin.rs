@@ -1,18 +1,18 @@
-//! [`Margin`]: how late a sleeper of this host wakes, learnt from how late it woke.
+//! [`Margin`]: how late sleepers wake on this host, learned from how late they woke.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Where learning begins: what a quiet virtual machine comes to.
+/// The first estimate, in nanoseconds: what a quiet virtual machine settles at.
 const FIRST: u64 = 80_000;
 
 /// A running estimate of a high quantile of the lateness.
 ///
-/// Up by a quarter of what was missing, down by a 64th of what was too much: it
-/// settles where one wake in seventeen or so is later. A mean would be too low half
-/// of the time, and an estimate of the worst would spin for milliseconds after
-/// one bad day. The word is a guess that any thread may overwrite, so it is no
-/// part of what loom explores.
+/// It rises by a quarter of what was missing and falls by a 64th of what was too
+/// much. So it settles where about one wake in seventeen is later. A mean would be
+/// too low half of the time, and an estimate of the maximum would spin for
+/// milliseconds after one bad sleep. Any thread may overwrite the word, because it
+/// is only a guess; so the loom models leave it out.
 #[derive(Debug)]
 pub(super) struct Margin(AtomicU64);
 
@@ -25,8 +25,8 @@ impl Margin {
         Duration::from_nanos(self.0.load(Ordering::Relaxed))
     }
 
-    /// A sleep ended `late` after it should have. What is beyond `limit` could
-    /// not have been spun away, and teaches no more than `limit` does.
+    /// A sleep ended `late` after it should have. Lateness beyond `limit` counts as
+    /// `limit`, because no wait spins for longer than that.
     pub(super) fn learn(&self, late: Duration, limit: Duration) {
         let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
         let (late, guess) = (nanos(late.min(limit)), self.0.load(Ordering::Relaxed));
@@ -48,7 +48,7 @@ mod tests {
         let margin = Margin::new();
         let us = Duration::from_micros;
         let learn = |latest: u64| {
-            // A lateness spread evenly up to `latest`, in an order that has no trend.
+            // Lateness is spread evenly up to `latest`, in an order without a trend.
             for i in 0..10_000u64 {
                 margin.learn(us(i * 7_919 % latest), us(10_000));
             }
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn one_sleep_that_ended_hours_late_teaches_no_more_than_the_limit() {
+    fn a_sleep_that_ended_hours_late_counts_as_the_limit() {
         let margin = Margin::new();
         margin.learn(Duration::MAX, Duration::from_micros(150));
         assert!(margin.get() <= Duration::from_micros(150));

@@ -1,55 +1,64 @@
-//! [`Waiter`]: commit-wait, which turns uncertainty into latency and order into a promise.
+//! [`Waiter`]: commit-wait, which turns the clock's uncertainty into a short delay and
+//! gives order in return.
 //!
 //! # The problem
 //!
-//! Two transactions commit on two nodes, the second begun after the first was
-//! acknowledged. Every reader must see them in that order, though no message
-//! went between the nodes. Stamps from clocks that may be wrong do not give it.
+//! Two transactions commit on two nodes, and the second begins after the first was
+//! acknowledged. Every reader must see them in that order, though the nodes exchanged
+//! no message. Stamps from clocks with an unknown error do not ensure it.
 //!
 //! # Spanner's rule
 //!
-//! Choose `s` at or above `now().latest`, do what has to be done (replicate),
-//! and let nothing out before `after(s)` holds (Corbett et al., OSDI 2012,
-//! section 4.1.2). When the first transaction is acknowledged, true time is
-//! beyond its `s1` for certain. The second begins later, so its `latest`, and
-//! with it `s2`, is beyond `s1`. What it costs is the uncertainty at both ends,
-//! less the time that replication took anyway. So begin the wait *after*
-//! sending to the replicas, and it may be over when they answer.
+//! Choose `s` at or above `now().latest`, do the work (replicate), and release nothing
+//! before `after(s)` holds (Corbett et al., OSDI 2012, section 4.1.2). When the first
+//! transaction is acknowledged, true time is certainly beyond its `s1`. The second
+//! begins later, so its `latest` is beyond `s1`, and so is `s2`. The cost is the
+//! uncertainty at both ends, less the time that replication takes anyway. So begin the
+//! wait *after* sending to the replicas: it may be over when they answer.
 //!
 //! # Why not `sleep(2 * error)`
 //!
-//! A sleep is not a proof. The bound may have widened meanwhile, the clock may
-//! have lost its source, the sleep may have been short. And it is late: by
-//! 80 µs at the median, milliseconds at times. Here the clock itself is asked
-//! last, always, and only `after(s)` ends a wait with success. The sleep before
-//! that is a guess about when to ask: on the monotonic clock, to a margin
-//! before the moment, less what the clocks may drift. The margin adapts to how
-//! late this host wakes its sleepers. What is left is spun away. After every
-//! sleep the wait is planned anew, so a bound that has narrowed ends it sooner.
+//! A sleep proves nothing. Meanwhile the bound may have widened, the clock may have
+//! lost its source, or the sleep may have been short. And a sleep ends late: by 80 µs
+//! at the median, and sometimes by milliseconds. Here the last step is always a reading
+//! of the clock, and only `after(s)` ends a wait with success. The sleep before it is a
+//! guess about when to read. It is timed by the monotonic clock and ends a margin before
+//! the moment, less the possible drift. The margin adapts to how late this host wakes
+//! its sleepers. The wait spins for the rest. It is planned again after every sleep, so
+//! a bound that has narrowed ends it sooner.
 //!
 //! # What a wait cannot do
 //!
-//! It rests on the clock's promise. If that is broken, so is the order. A wait
-//! never sleeps for ever on a clock that gives no answer or stands still; how
-//! long it bears with one is a setting.
+//! It relies on the clock's promise. If that is broken, so is the order. A wait never
+//! sleeps for ever on a clock that returns errors or has stopped; the setting
+//! [`patience`](WaitSettings::patience) limits it.
 //!
-//! What to read: `Planner` (the arithmetic), then `waiter.rs` (the blocking
-//! wait), then `timer.rs` (many waits on one thread).
+//! What to read: `planner.rs` (the arithmetic), then `blocking.rs` (the blocking wait),
+//! then `timer.rs` (many waits on one thread).
 
 mod batch;
+mod blocking;
+mod cancel;
 mod clock;
-mod future;
+mod error;
+mod fine_timer;
 mod margin;
-mod outcome;
-mod plan;
-mod sleep;
+mod parker;
+mod planner;
+mod queue;
+mod settings;
+mod stall_detector;
 mod timer;
+mod wait_future;
+mod waited;
 mod waiter;
-mod watch;
 
 pub use batch::Batch;
-pub use future::WaitFuture;
-pub use outcome::{WaitError, Waited};
-pub use plan::{Planner, Step};
-pub use sleep::Cancel;
-pub use waiter::{WaitSettings, Waiter, commit_wait};
+pub use blocking::commit_wait;
+pub use cancel::Cancel;
+pub use error::WaitError;
+pub use planner::{Planner, Step};
+pub use settings::WaitSettings;
+pub use wait_future::WaitFuture;
+pub use waited::Waited;
+pub use waiter::Waiter;

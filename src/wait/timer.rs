@@ -1,343 +1,361 @@
 //! [`Timer`]: one thread that wakes every asynchronous wait of a waiter, in order.
 //!
-//! The waits are kept sorted by their moments. The thread looks at the first
-//! alone: it sleeps as the blocking wait does, and then wakes all that are due.
-//! (A sorted map and not a binary heap: a future that is dropped takes its
-//! entry out at once, wherever it is.)
+//! The waits are kept sorted by their moments. The thread looks only at the first:
+//! it sleeps as the blocking wait does, and then wakes all that are due.
 //!
-//! One thread a *waiter*, not a process: moments of two clocks do not compare,
-//! so each needs an order of its own. It starts with the first wait and ends
-//! when there has been none for a second.
+//! There is one thread for each *waiter* and not one for the process, because moments
+//! of two clocks do not compare and each clock needs an order of its own. The thread
+//! starts with the first wait and ends when there has been none for a second.
 //!
-//! # The herald
+//! # The leader
 //!
-//! An executor that sleeps takes as long to wake as a thread does, some tens of
+//! A sleeping executor takes as long to wake as a thread does, some tens of
 //! microseconds. If the timer spun until the moment and woke the task then, the
-//! task would still be late by that. So the first task in the order, and only
-//! that one, is woken early: the *herald*. It polls, yielding to the other tasks
-//! in between, until its moment has passed; then it wakes what else is due, and
-//! the next herald if that is near. Tasks behind the herald are woken when they
-//! are due and not before, and in order. An executor that runs tasks in the
-//! order in which they were woken finishes them so.
+//! task would still be late by that much. So the first task in the order, and no
+//! other, is woken early. It is the *leader* (as in leader/follower). It polls and
+//! yields to the other tasks in between until its moment has passed. Then it wakes
+//! whatever else is due, and the next leader if that is near. The followers are
+//! woken when they are due, not earlier, and in order. An executor that runs tasks
+//! in the order in which they were woken finishes them in that order.
 //!
-//! A herald may be stuck behind a task that never yields, or be forgotten by
-//! its executor. So the timer waits for it a little, and then wakes by itself
-//! whatever is due.
+//! A leader may be stuck behind a task that never yields, or its executor may have
+//! dropped it without polling it. So the timer waits for it a little, and then wakes
+//! whatever is due by itself.
+//!
+//! # A clock that is moved by hand
+//!
+//! Such a clock calls [`clock_moved`](Timer::clock_moved) in the thread that moves
+//! it. So the waits that are due are woken before the move returns, and a test does
+//! not depend on when the timer's thread runs. That thread only watches deadlines and
+//! whether the clock has stopped. There is no leader, because time does not pass by
+//! itself and spinning would end no wait.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::task::Waker;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::error::WaitError;
+use super::fine_timer::FineTimer;
 use super::margin::Margin;
-use super::outcome::WaitError;
-use super::plan::{Planner, Step};
-use super::sleep::FineTimer;
-use super::waiter::{Core, later};
-use super::watch::Watch;
+use super::parker::saturating_add;
+use super::planner::{Planner, Step};
+use super::queue::{Key, WaitQueue};
+use super::settings::WaitSettings;
+use super::stall_detector::StallDetector;
+use crate::clock::changes::Subscription;
 use crate::clock::truetime::TrueTime;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
-/// How long the thread stays when there is nothing to wait for.
+/// How long the thread stays when there are no waits.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// A wait's place in the order. Equal moments are woken in the order of their first polls.
-pub(super) type Place = (Timestamp, u64);
+/// The least time that a leader has to wake what is due, before the thread does it.
+const LEAST_GRACE: Duration = Duration::from_micros(50);
 
-/// The waits of a waiter.
-#[derive(Debug, Default)]
-pub(super) struct Timer {
-    queue: Mutex<Queue>,
-    changed: Condvar,
-    margin: LateWakes,
-}
-
-/// How late a task is polled after its early wake was due.
+/// What the clones of a waiter, its futures and its thread share.
 #[derive(Debug)]
-struct LateWakes(Margin);
-
-impl Default for LateWakes {
-    fn default() -> LateWakes {
-        LateWakes(Margin::new())
-    }
+pub(super) struct Timer<C> {
+    pub(super) clock: C,
+    pub(super) settings: WaitSettings,
+    state: Mutex<State>,
+    changed: Condvar,
+    /// How late a leader is polled after its early wake was due.
+    margin: Margin,
+    /// To a clock that is moved by hand. Unset until the first wait.
+    subscription: OnceLock<Option<Subscription>>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    waits: BTreeMap<Place, Waker>,
-    deadlines: BTreeMap<(Instant, u64), Place>,
-    /// Who was woken early and has not passed yet.
-    herald: Option<Place>,
-    /// What the thread knows of the clock. `None`: there is no thread.
-    watch: Option<Watch>,
-    issued: u64,
+struct State {
+    queue: WaitQueue,
+    /// What the thread knows about the clock. `None` means that there is no thread.
+    thread: Option<StallDetector>,
 }
 
-impl Queue {
-    /// Takes out the waits that are due at `earliest`, first come first.
-    fn take_due(&mut self, earliest: Timestamp) -> Vec<Waker> {
-        let mut due = Vec::new();
-        while let Some(first) = self.waits.first_entry() {
-            if first.key().0 >= earliest {
-                break;
-            }
-            due.push(first.remove());
+impl<C: TrueTime> Timer<C> {
+    pub(super) fn new(clock: C, settings: WaitSettings) -> Timer<C> {
+        Timer {
+            clock,
+            settings,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            margin: Margin::new(),
+            subscription: OnceLock::new(),
         }
-        due
     }
 
-    /// Makes the first wait the herald, if it is no further away than `lead`.
-    /// One that stands behind it loses its office.
-    fn take_herald(&mut self, earliest: Timestamp, lead: Duration) -> Option<Waker> {
-        let (&place, waker) = self.waits.first_key_value()?;
-        let near = !lead.is_zero() && place.0 <= earliest.saturating_add(lead);
-        if !near || self.herald.is_some_and(|herald| herald <= place) {
-            return None;
-        }
-        self.herald = Some(place);
-        Some(waker.clone())
+    /// Whether the clock is moved by hand, and calls `clock_moved`.
+    fn is_moved_by_hand(&self) -> bool {
+        self.subscription.get().is_some_and(Option::is_some)
     }
 
-    /// Whether the first wait is the herald's, who sees to it that it is woken.
-    fn is_heralded(&self) -> bool {
-        self.waits.first_key_value().is_some_and(|(&first, _)| self.herald == Some(first))
+    /// For how long a leader may spin. With 0 there is no leader.
+    fn spin(&self) -> Duration {
+        if self.is_moved_by_hand() { Duration::ZERO } else { self.settings.spin }
     }
 
-    /// The wakers of those whose deadline has come. They stay: they may be due as well.
-    fn take_expired(&mut self, at: Instant) -> Vec<Waker> {
-        let mut expired = Vec::new();
-        while let Some(first) = self.deadlines.first_entry() {
-            if first.key().0 > at {
-                break;
-            }
-            let place = first.remove();
-            expired.extend(self.waits.get(&place).cloned());
-        }
-        expired
-    }
-}
-
-impl<C: TrueTime> Core<C> {
-    /// How early a herald is woken.
+    /// How early a leader is woken.
     pub(super) fn lead(&self) -> Duration {
-        self.timer.margin.0.get().min(self.settings.spin)
+        self.margin.get().min(self.spin())
     }
 
-    /// A herald was polled for the first time with `left` to go, or `over` too late.
+    /// A leader was polled for the first time with `left` to go, or `over` too late.
     pub(super) fn learn(&self, left: Duration, over: Duration) {
         let late = self.lead().saturating_sub(left).saturating_add(over);
-        self.timer.margin.0.learn(late, self.settings.spin);
+        self.margin.learn(late, self.settings.spin);
     }
 
-    /// Takes a place in the order, with a deadline if there is one. `true`: it is
-    /// so near and so far in front that it is the herald from the start.
-    pub(super) fn enter(
+    /// Adds a wait, with a deadline if there is one. The flag says whether it leads
+    /// from the start, because it is the first and its moment is near.
+    pub(super) fn register(
         &self,
         t: Timestamp,
         deadline: Option<Instant>,
         waker: &Waker,
         now: Option<Interval>,
-    ) -> (Place, bool) {
+    ) -> (Key, bool) {
         let waker = waker.clone();
-        let mut queue = self.timer.queue.lock();
-        queue.issued += 1;
-        let place = (t, queue.issued);
-        queue.waits.insert(place, waker);
-        if let Some(deadline) = deadline {
-            queue.deadlines.insert((deadline, place.1), place);
+        let mut state = self.state.lock();
+        let queue = &mut state.queue;
+        let key = queue.insert(t, deadline, waker);
+        // Only what comes first changes what the thread has to do.
+        let is_first = queue.is_first(key);
+        if is_first || queue.is_first_deadline(key) {
+            self.changed.notify_one();
         }
-        // Only what comes first changes what the thread is to do.
-        let first = queue.waits.first_key_value().is_some_and(|(&first, _)| first == place);
-        let soonest = deadline.is_some_and(|deadline| {
-            queue.deadlines.first_key_value().is_some_and(|(&key, _)| key == (deadline, place.1))
-        });
-        if first || soonest {
-            self.timer.changed.notify_one();
+        let near = |now: Interval| queue.elect(now.earliest(), self.spin());
+        let leads = is_first && now.and_then(near).is_some();
+        drop(state);
+        // The clock may have been moved after `now` was read and before the wait was in
+        // the queue. Then `clock_moved` did not find it.
+        if self.is_moved_by_hand() {
+            if let Ok(now) = self.clock.now() {
+                self.wake_due(now.earliest());
+            }
         }
-        let near = |now: Interval| queue.take_herald(now.earliest(), self.settings.spin);
-        let is_herald = first && now.and_then(near).is_some();
-        (place, is_herald)
+        (key, leads)
     }
 
-    /// Replaces the waker of a wait that has kept its place. `false`: it was woken and has none.
-    pub(super) fn renew(&self, place: Place, waker: &Waker) -> bool {
+    /// Replaces the waker of a wait. `false` means that the wait is no longer in the
+    /// queue, because it was due and has been woken.
+    pub(super) fn replace_waker(&self, key: Key, waker: &Waker) -> bool {
         let mut waker = waker.clone();
-        let mut queue = self.timer.queue.lock();
-        let kept = queue.waits.get_mut(&place);
+        let mut state = self.state.lock();
+        let kept = state.queue.waker_mut(key);
         let found = kept.is_some();
         if let Some(kept) = kept {
             std::mem::swap(kept, &mut waker);
         }
-        // To drop a waker may drop its task, and with it other waits of this
-        // queue: so wakers are dropped after the lock is let go.
-        drop(queue);
+        // Dropping a waker may drop its task, and with it other waits of this queue.
+        // So wakers are dropped after the lock is released.
+        drop(state);
         found
     }
 
-    /// Gives a place back: its future is done, or dropped. `succeeded` if it is
-    /// about to call `wake_due`: then the thread need not be woken, which takes
-    /// microseconds, and may look again when it meant to.
-    pub(super) fn leave(&self, place: Place, deadline: Option<Instant>, succeeded: bool) {
-        let mut queue = self.timer.queue.lock();
-        let removed = queue.waits.remove(&place);
-        if let Some(deadline) = deadline {
-            queue.deadlines.remove(&(deadline, place.1));
+    /// Removes a wait whose future is done or dropped.
+    ///
+    /// `succeeded` means that the caller is about to call `wake_due`. Then the thread
+    /// is not woken, which would take microseconds, and looks again when it planned to.
+    pub(super) fn deregister(&self, key: Key, deadline: Option<Instant>, succeeded: bool) {
+        let mut state = self.state.lock();
+        let removed = state.queue.remove(key, deadline);
+        if state.queue.depose(key) && !succeeded && !state.queue.is_empty() {
+            self.changed.notify_one(); // the waits behind it need another leader
         }
-        if queue.herald == Some(place) {
-            queue.herald = None;
-            if !succeeded && !queue.waits.is_empty() {
-                self.timer.changed.notify_one(); // whoever comes next needs one
-            }
-        }
-        drop(queue);
-        drop(removed); // see `renew`
+        drop(state);
+        drop(removed); // see `replace_waker`
     }
 
-    pub(super) fn is_herald(&self, place: Place) -> bool {
-        self.timer.queue.lock().herald == Some(place)
+    pub(super) fn is_leader(&self, key: Key) -> bool {
+        self.state.lock().queue.leader() == Some(key)
     }
 
-    /// Wakes what is due, in order, and early the next one if it is near.
+    /// Wakes what is due, in order, and the next leader if its moment is near.
     pub(super) fn wake_due(&self, earliest: Timestamp) {
-        let mut queue = self.timer.queue.lock();
-        let mut wakers = queue.take_due(earliest);
-        wakers.extend(queue.take_herald(earliest, self.lead()));
-        drop(queue);
+        let mut state = self.state.lock();
+        let mut wakers = state.queue.take_due(earliest);
+        wakers.extend(state.queue.elect(earliest, self.lead()));
+        drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// For how long the clock has given nothing new, as far as the thread knows.
-    pub(super) fn silent(&self, at: Instant) -> Duration {
-        let queue = self.timer.queue.lock();
-        queue.watch.as_ref().map_or(Duration::ZERO, |watch| watch.silent(at))
-    }
-
-    /// How many waits have a place.
-    pub(super) fn pending(&self) -> usize {
-        self.timer.queue.lock().waits.len()
-    }
-}
-
-/// If a clock or a waker panics, the thread ends and every wait is woken: each
-/// looks at the clock itself, and the first to be polled starts another thread.
-struct LastWords<'a, C>(&'a Core<C>);
-
-impl<C> Drop for LastWords<'_, C> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let mut queue = self.0.timer.queue.lock();
-            queue.watch = None;
-            let wakers: Vec<_> = queue.waits.values().cloned().collect();
-            drop(queue);
-            wakers.into_iter().for_each(Waker::wake);
-        }
-    }
-}
-
-impl<C: TrueTime + Send + Sync + 'static> Core<C> {
-    /// Starts the thread if there is none.
-    pub(super) fn start(core: &Arc<Core<C>>) -> Result<(), WaitError> {
-        let mut queue = core.timer.queue.lock();
-        if queue.watch.is_some() {
-            return Ok(());
-        }
-        let shared = core.clone();
-        thread::Builder::new()
-            .name("truechimer-wait".into())
-            .spawn(move || shared.run())
-            .map_err(|error| WaitError::Thread(error.kind()))?;
-        queue.watch = Some(Watch::new(Instant::now()));
-        Ok(())
-    }
-
-    /// The thread: until there has been nothing to wait for a while.
-    fn run(&self) {
-        let _fine = FineTimer::new();
-        let _last_words = LastWords(self);
-        let mut idle_since = None;
-        // When everybody was last woken to look at a clock that gets nowhere.
-        let mut roused = Instant::now();
-        loop {
-            let mut queue = self.timer.queue.lock();
-            let at = Instant::now();
-            if queue.waits.is_empty() {
-                let since = *idle_since.get_or_insert(at);
-                if at - since >= IDLE {
-                    queue.watch = None;
-                    return;
-                }
-                self.timer.changed.wait_until(&mut queue, later(since, IDLE));
-                continue;
-            }
-            idle_since = None;
-            let answer = self.clock.now();
-            let Queue { watch: Some(watch), .. } = &mut *queue else { return };
-            watch.saw(answer.map(|now| now.earliest()), at);
-            let mut wakers = queue.take_expired(at);
-            if let Ok(now) = answer {
-                // A herald that is only just due is about to do this itself.
-                let stuck = queue
-                    .herald
-                    .is_some_and(|(t, _)| t.saturating_add(self.grace()) < now.earliest());
-                if !queue.is_heralded() || stuck {
-                    wakers.extend(queue.take_due(now.earliest()));
-                }
-                wakers.extend(queue.take_herald(now.earliest(), self.lead()));
-            }
-            wakers.extend(self.rouse(&queue, at, &mut roused));
-            if wakers.is_empty() {
-                let until = self.next_look(&queue, answer.ok(), at);
-                self.timer.changed.wait_until(&mut queue, until);
-            } else {
-                drop(queue);
+    /// A clock that is moved by hand has been moved: wakes what is due now. If it
+    /// failed, wakes every wait, because the error may end it.
+    fn clock_moved(&self) {
+        match self.clock.now() {
+            Ok(now) => self.wake_due(now.earliest()),
+            Err(_) => {
+                let wakers: Vec<_> = self.state.lock().queue.wakers().collect();
                 wakers.into_iter().for_each(Waker::wake);
             }
         }
     }
 
-    /// How long a herald has to do its work before the thread does it.
-    fn grace(&self) -> Duration {
-        self.lead().max(Duration::from_micros(50))
+    /// How long the clock has not advanced, as far as the thread knows.
+    pub(super) fn stalled_for(&self, at: Instant) -> Duration {
+        let state = self.state.lock();
+        state.thread.as_ref().map_or(Duration::ZERO, |stall| stall.stalled_for(at))
     }
 
-    /// Until when nothing is to do, unless something changes.
-    fn next_look(&self, queue: &Queue, now: Option<Interval>, at: Instant) -> Instant {
-        let relook = self.settings.relook.max(Duration::from_micros(1));
-        let mut until = later(at, relook);
-        if let (Some(now), Some((&(first, _), _))) = (now, queue.waits.first_key_value()) {
-            let (moment, margin) = if queue.is_heralded() {
+    /// How many waits are pending.
+    pub(super) fn pending(&self) -> usize {
+        self.state.lock().queue.len()
+    }
+}
+
+/// Passes a clock's moves on to its timer, as long as that lives.
+struct OnMove<C>(Weak<Timer<C>>);
+
+impl<C: TrueTime + Send + Sync> Wake for OnMove<C> {
+    fn wake(self: Arc<Self>) {
+        if let Some(timer) = self.0.upgrade() {
+            timer.clock_moved();
+        }
+    }
+}
+
+/// If the clock or a waker panics, the thread ends and every wait is woken. Each
+/// reads the clock itself, and the first to be polled starts another thread.
+struct WakeAllOnPanic<'a, C>(&'a Timer<C>);
+
+impl<C> Drop for WakeAllOnPanic<'_, C> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let mut state = self.0.state.lock();
+            state.thread = None;
+            let wakers: Vec<_> = state.queue.wakers().collect();
+            drop(state);
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+impl<C: TrueTime + Send + Sync + 'static> Timer<C> {
+    /// Subscribes to a clock that is moved by hand. Does nothing after the first call.
+    ///
+    /// Call it before reading the clock, so that no move is missed.
+    pub(super) fn subscribe(timer: &Arc<Timer<C>>) {
+        timer.subscription.get_or_init(|| {
+            let changes = timer.clock.changes()?;
+            Some(changes.subscribe(Waker::from(Arc::new(OnMove(Arc::downgrade(timer))))))
+        });
+    }
+
+    /// Starts the thread if there is none.
+    pub(super) fn start(timer: &Arc<Timer<C>>) -> Result<(), WaitError> {
+        let mut state = timer.state.lock();
+        if state.thread.is_some() {
+            return Ok(());
+        }
+        let shared = timer.clone();
+        thread::Builder::new()
+            .name("truechimer-wait".into())
+            .spawn(move || shared.run())
+            .map_err(|error| WaitError::Thread(error.kind()))?;
+        state.thread = Some(StallDetector::new(Instant::now()));
+        Ok(())
+    }
+
+    /// The thread. It runs until there have been no waits for a while.
+    fn run(&self) {
+        let _fine = FineTimer::new();
+        let _on_panic = WakeAllOnPanic(self);
+        let mut idle_since = None;
+        // When all waits were last woken because the clock had stopped.
+        let mut woke_all = Instant::now();
+        loop {
+            let mut state = self.state.lock();
+            let at = Instant::now();
+
+            // Without waits, stay for a while and then end.
+            if state.queue.is_empty() {
+                let since = *idle_since.get_or_insert(at);
+                if at - since >= IDLE {
+                    state.thread = None;
+                    return;
+                }
+                self.changed.wait_until(&mut state, saturating_add(since, IDLE));
+                continue;
+            }
+            idle_since = None;
+
+            // Read the clock.
+            let reading = self.clock.now();
+            let State { queue, thread: Some(stall) } = &mut *state else { return };
+            stall.observe(reading.map(|now| now.earliest()), at);
+            let stalled = stall.stalled_for(at);
+
+            // Collect whoever has to be woken.
+            let mut wakers = queue.take_expired(at);
+            if let (Ok(now), false) = (reading, self.is_moved_by_hand()) {
+                // A leader that is only just due is about to do this itself.
+                let is_stuck = queue
+                    .leader()
+                    .is_some_and(|(t, _)| t.saturating_add(self.grace()) < now.earliest());
+                if !queue.is_led() || is_stuck {
+                    wakers.extend(queue.take_due(now.earliest()));
+                }
+                wakers.extend(queue.elect(now.earliest(), self.lead()));
+            }
+            wakers.extend(self.wake_stalled(queue, stalled, at, &mut woke_all));
+
+            // Wake them without the lock, or sleep until something is due or changes.
+            if wakers.is_empty() {
+                let until = self.next_look(queue, reading.ok(), at);
+                self.changed.wait_until(&mut state, until);
+            } else {
+                drop(state);
+                wakers.into_iter().for_each(Waker::wake);
+            }
+        }
+    }
+
+    /// How long a leader has to wake what is due, before the thread does it.
+    fn grace(&self) -> Duration {
+        self.lead().max(LEAST_GRACE)
+    }
+
+    /// When the thread has to look again, unless something changes before.
+    fn next_look(&self, queue: &WaitQueue, now: Option<Interval>, at: Instant) -> Instant {
+        let max_sleep = self.settings.max_sleep.max(Duration::from_micros(1));
+        let mut until = saturating_add(at, max_sleep);
+        let now = now.filter(|_| !self.is_moved_by_hand());
+        if let (Some(now), Some(first)) = (now, queue.first()) {
+            let (moment, margin) = if queue.is_led() {
                 (first.saturating_add(self.grace()), Duration::ZERO)
             } else {
                 (first, self.lead())
             };
             let planner = Planner { spin: margin, margin, ..self.settings.planner(margin, margin) };
             until = match planner.step(now, moment, None) {
-                Step::Sleep(sleep) => later(at, sleep),
+                Step::Sleep(sleep) => saturating_add(at, sleep),
                 // It became due between two readings: look again at once.
                 Step::Passed | Step::Spin(_) => at,
                 Step::Impossible { .. } => until,
             };
         }
-        match queue.deadlines.first_key_value() {
-            Some((&(deadline, _), _)) => until.min(deadline),
-            None => until,
-        }
+        queue.first_deadline().map_or(until, |deadline| until.min(deadline))
     }
 
-    /// If the clock gets nowhere, everybody is woken now and then: each has its
-    /// own patience, and only its future knows it.
-    fn rouse(&self, queue: &Queue, at: Instant, roused: &mut Instant) -> Vec<Waker> {
+    /// If the clock has stopped, all waits are woken now and then. Each decides by
+    /// itself whether its patience is over.
+    fn wake_stalled(
+        &self,
+        queue: &WaitQueue,
+        stalled: Duration,
+        at: Instant,
+        woke_all: &mut Instant,
+    ) -> Vec<Waker> {
         let patience = self.settings.patience;
-        let silent = queue.watch.as_ref().map_or(Duration::ZERO, |watch| watch.silent(at));
         let pause = (patience / 2).max(Duration::from_millis(1));
-        if silent < patience || at - *roused < pause {
+        if stalled < patience || at - *woke_all < pause {
             return Vec::new();
         }
-        *roused = at;
-        queue.waits.values().cloned().collect()
+        *woke_all = at;
+        queue.wakers().collect()
     }
 }

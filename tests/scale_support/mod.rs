@@ -22,11 +22,3 @@ pub fn labels_by_date(zone: &Path, counts: &[i64]) -> Vec<String> {
     let text = String::from_utf8(output.stdout).expect("ASCII");
     text.lines().map(str::to_owned).collect()
 }
-
-/// Whether an oracle that is not here is a failure: in `.ci/run` it is.
-pub fn may_skip(what: &str) -> bool {
-    let required = std::env::var_os("TRUECHIMER_REQUIRE_ORACLES").is_some();
-    assert!(!required, "{what} is required by TRUECHIMER_REQUIRE_ORACLES and not here");
-    eprintln!("skipped: {what} is not here");
-    true
-}

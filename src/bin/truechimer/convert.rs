@@ -2,10 +2,10 @@
 
 use std::io::{self, Write};
 
-use truechimer::scale::{ParseScaleError, ParseSmearedError, Smear, UnixToTai};
+use truechimer::scale::{UnixReading, UnixToTai};
 use truechimer::{
-    GpsTime, Interval, LeapTable, LeapTableError, NtpDate, NtpTime, ParseIntervalError,
-    ParseTimestampError, ParseUtcError, PtpTime, ScaleError, Smeared, Timestamp, UnixTime,
+    GpsTime, Interval, LeapTable, LeapTableError, NtpDate, NtpTime, ParseTimeError, PtpTime,
+    ScaleError, Smear, Smeared, Timestamp, UnixTime,
 };
 
 use crate::leaps::TableChoice;
@@ -36,27 +36,14 @@ pub enum ConvertError {
     /// The output cannot be written.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),
-    /// The text is no moment.
+    /// The text does not name a moment.
     #[error("{text:?}: {reason}")]
     Input {
         /// As given.
         text: String,
         /// What is wrong with it.
-        reason: InputError,
+        reason: ParseTimeError,
     },
-}
-
-/// Why a text is not a moment.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-#[allow(missing_docs)]
-pub enum InputError {
-    Utc(#[from] ParseUtcError),
-    Timestamp(#[from] ParseTimestampError),
-    Interval(#[from] ParseIntervalError),
-    Number(#[from] ParseScaleError),
-    Smeared(#[from] ParseSmearedError),
-    Scale(#[from] ScaleError),
 }
 
 /// What a text names.
@@ -86,9 +73,8 @@ pub fn run(args: &ConvertArgs, near: UnixTime, out: &mut impl Write) -> Result<(
                         let space = if k > 0 { "\n" } else { "" };
                         writeln!(out, "{space}{text} is {}:", which[k.min(1)])?;
                     }
-                    let names = table.names_of(t);
-                    write_rows(out, args.json, &names.rows())?;
-                    if names.table_expired && !args.json {
+                    write_rows(out, args.json, &moment_rows(&table, t))?;
+                    if table.is_expired_at(t) && !args.json {
                         writeln!(out, "note: the leap table had expired by then")?;
                     }
                 }
@@ -102,7 +88,7 @@ pub fn run(args: &ConvertArgs, near: UnixTime, out: &mut impl Write) -> Result<(
 }
 
 /// By what it begins or ends with; RFC 3339 otherwise.
-fn read(text: &str, table: &LeapTable, near: UnixTime) -> Result<Input, InputError> {
+fn read(text: &str, table: &LeapTable, near: UnixTime) -> Result<Input, ParseTimeError> {
     let one = |t: Timestamp| Ok(Input::Moments(vec![t]));
     if text.starts_with('[') {
         return Ok(Input::Interval(text.parse()?));
@@ -132,7 +118,7 @@ fn read(text: &str, table: &LeapTable, near: UnixTime) -> Result<Input, InputErr
     one(table.utc_to_tai(table.parse_utc(text)?)?)
 }
 
-fn unix_moments(unix: UnixTime, table: &LeapTable) -> Result<Input, InputError> {
+fn unix_moments(unix: UnixTime, table: &LeapTable) -> Result<Input, ParseTimeError> {
     match table.unix_to_tai(unix)? {
         UnixToTai::Unique(t) => Ok(Input::Moments(vec![t])),
         UnixToTai::Ambiguous(a, b) => Ok(Input::Moments(vec![a, b])),
@@ -140,10 +126,34 @@ fn unix_moments(unix: UnixTime, table: &LeapTable) -> Result<Input, InputError> 
     }
 }
 
+fn text<T: std::fmt::Display>(reading: Result<T, ScaleError>) -> Result<String, ScaleError> {
+    reading.map(|reading| reading.to_string())
+}
+
+/// The moment on every scale, or the reason why a scale cannot express it.
+fn moment_rows(table: &LeapTable, t: Timestamp) -> Rows {
+    let unix = table.tai_to_unix(t);
+    let unix_text = unix.map(|UnixReading { time, in_leap_second }| {
+        let note = if in_leap_second { " (second showing, in a leap second)" } else { "" };
+        format!("{time}{note}")
+    });
+    let mut rows = vec![
+        ("utc".to_owned(), text(table.tai_to_utc(t))),
+        ("tai".to_owned(), Ok(format!("{t:#}"))),
+        ("tai nanoseconds".to_owned(), Ok(t.tai_nanos().to_string())),
+        ("unix".to_owned(), unix_text),
+        ("gps week, second".to_owned(), text(GpsTime::from_tai(t))),
+        ("ntp".to_owned(), text(unix.map(|reading| NtpTime::from_unix(reading.time)))),
+        ("ntp date".to_owned(), text(unix.map(|reading| NtpDate::from_unix(reading.time)))),
+        ("ptp".to_owned(), text(PtpTime::from_tai(t))),
+    ];
+    rows.extend(
+        Smear::ALL.map(|smear| (format!("smear {smear}"), text(table.tai_to_smeared(t, smear)))),
+    );
+    rows
+}
+
 fn interval_rows(table: &LeapTable, interval: &Interval) -> Rows {
-    fn text<T: std::fmt::Display>(span: Result<T, ScaleError>) -> Result<String, ScaleError> {
-        span.map(|span| span.to_string())
-    }
     let width = format!("{} ns", interval.width().as_nanos());
     let mut rows = vec![
         ("utc".to_owned(), text(table.interval_to_utc(interval))),

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use truechimer::scale::{Leap, TableSource};
+use truechimer::scale::{LeapSecond, TableSource};
 use truechimer::{LeapTable, LeapTableError, Timestamp, UnixTime, Utc};
 
 /// Which leap table to use.
@@ -81,7 +81,7 @@ struct Facts<'a> {
     expires: Option<Utc>,
     expired: bool,
     same_as_builtin: bool,
-    next: Option<Leap>,
+    next: Option<LeapSecond>,
 }
 
 impl Facts<'_> {
@@ -161,11 +161,11 @@ impl Facts<'_> {
     }
 }
 
-fn kind(leap: &Leap) -> &'static str {
+fn kind(leap: &LeapSecond) -> &'static str {
     if leap.inserts { "inserted" } else { "skipped" }
 }
 
-fn json(leap: &Leap) -> serde_json::Value {
+fn json(leap: &LeapSecond) -> serde_json::Value {
     serde_json::json!({
         "utc": format!("{:.0}", leap.label),
         "kind": kind(leap),

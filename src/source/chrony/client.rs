@@ -17,9 +17,11 @@
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+#[cfg(unix)]
+use std::os::unix::{fs::PermissionsExt, net::UnixDatagram};
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -88,18 +90,24 @@ impl ChronyError {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Endpoint {
     Udp(SocketAddr),
+    #[cfg(unix)]
     Unix(PathBuf),
 }
 
 impl Endpoint {
     /// Where the chronyd of this host is asked, in this order.
-    pub(crate) fn usual() -> Vec<Endpoint> {
-        vec![Endpoint::Udp(UDP), Endpoint::Unix(SOCKET.into())]
+    pub(crate) fn defaults() -> Vec<Endpoint> {
+        vec![
+            Endpoint::Udp(UDP),
+            #[cfg(unix)]
+            Endpoint::Unix(SOCKET.into()),
+        ]
     }
 
     fn name(&self) -> String {
         match self {
             Endpoint::Udp(at) => at.to_string(),
+            #[cfg(unix)]
             Endpoint::Unix(at) => at.display().to_string(),
         }
     }
@@ -107,6 +115,7 @@ impl Endpoint {
     fn open(&self) -> Result<Socket, ChronyError> {
         let opened = match self {
             Endpoint::Udp(at) => open_udp(*at).map(Socket::Udp),
+            #[cfg(unix)]
             Endpoint::Unix(at) => OwnPath::beside(at).map(Socket::Unix),
         };
         opened.map_err(|error| failed(&self.name(), error))
@@ -137,10 +146,12 @@ pub struct Client {
 #[derive(Debug)]
 enum Socket {
     Udp(UdpSocket),
+    #[cfg(unix)]
     Unix(OwnPath),
 }
 
 /// A socket with a path, which is removed with it.
+#[cfg(unix)]
 #[derive(Debug)]
 struct OwnPath {
     socket: UnixDatagram,
@@ -148,6 +159,7 @@ struct OwnPath {
     pid: u32,
 }
 
+#[cfg(unix)]
 impl OwnPath {
     /// A socket that is connected to the one at `at`, bound to a path beside it.
     fn beside(at: &Path) -> io::Result<OwnPath> {
@@ -165,6 +177,7 @@ impl OwnPath {
     }
 }
 
+#[cfg(unix)]
 impl Drop for OwnPath {
     fn drop(&mut self) {
         // A forked child has a copy of this, and the path is its parent's.
@@ -189,6 +202,7 @@ impl Client {
     /// # Errors
     ///
     /// Where the socket is not there, or may not be used by this user.
+    #[cfg(unix)]
     pub fn unix(at: &Path) -> Result<Client, ChronyError> {
         Client::to(Endpoint::Unix(at.to_owned()))
     }
@@ -249,6 +263,7 @@ impl Client {
     fn send(&self, packet: &[u8]) -> io::Result<()> {
         match &self.socket {
             Socket::Udp(socket) => socket.send(packet).map(|_| ()),
+            #[cfg(unix)]
             Socket::Unix(own) => {
                 // A full queue must not stop the caller: chronyd may be stopped.
                 own.socket.set_write_timeout(Some(self.timeout.max(Duration::from_micros(1))))?;
@@ -263,6 +278,7 @@ impl Client {
                 socket.set_read_timeout(Some(timeout))?;
                 socket.recv(packet)
             }
+            #[cfg(unix)]
             Socket::Unix(own) => {
                 own.socket.set_read_timeout(Some(timeout))?;
                 own.socket.recv(packet)

@@ -7,7 +7,7 @@
 //! be a second off from midnight on. A day before is the time to say so.
 
 use serde::Serialize;
-use truechimer::scale::Leap;
+use truechimer::scale::LeapSecond;
 use truechimer::{LeapTable, LeapTableError, UnixTime, Utc, WallScale};
 
 use super::scales::LeapView;
@@ -111,7 +111,12 @@ impl TablesView {
 /// The leap second that `table` has within the next day, and the kernel knows nothing of.
 ///
 /// A wall clock that smears must not be told; one that cannot be asked may have been.
-fn untold(now: UnixTime, table: &LeapTable, state: Option<&str>, shows: WallScale) -> Option<Leap> {
+fn untold(
+    now: UnixTime,
+    table: &LeapTable,
+    state: Option<&str>,
+    shows: WallScale,
+) -> Option<LeapSecond> {
     const DAY_NS: i64 = 86_400_000_000_000;
     if matches!(shows, WallScale::Smeared(_)) {
         return None;
@@ -128,7 +133,7 @@ fn untold(now: UnixTime, table: &LeapTable, state: Option<&str>, shows: WallScal
     (is_near && !was_told).then_some(leap)
 }
 
-fn warning(leap: &Leap, by: &str) -> String {
+fn warning(leap: &LeapSecond, by: &str) -> String {
     let (what, flag) = if leap.inserts { ("inserts", "STA_INS") } else { ("skips", "STA_DEL") };
     format!(
         "A leap second is near, and the kernel has not been told of it ({flag} is not set): UTC \

@@ -1,0 +1,261 @@
+use std::time::Duration;
+
+use std::sync::Arc;
+
+use super::*;
+use crate::counter::{Counter, CounterId, CounterKind};
+use crate::host::scripted::ScriptedHost;
+use crate::interval::Interval;
+use crate::snapshot::ring::WORDS;
+use crate::timestamp::Timestamp;
+
+/// A source that knows the truth of a scripted host, to the microsecond.
+struct Honest(Arc<ScriptedHost>);
+
+impl Source for Honest {
+    fn name(&self) -> &str {
+        "honest"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        let before = counter.read();
+        let truth = Timestamp::from_tai_nanos(self.0.truth_ns());
+        let time = Interval::from(truth).widen(Duration::from_micros(1));
+        Ok(Sample::new(before, counter.read(), time))
+    }
+}
+
+/// A source that does what a script says.
+struct Scripted<F>(F);
+
+impl<F: FnMut(&Counter) -> Result<Sample, SourceError> + Send> Source for Scripted<F> {
+    fn name(&self) -> &str {
+        "scripted"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        (self.0)(counter)
+    }
+}
+
+struct Bench {
+    host: Arc<ScriptedHost>,
+    driver: Driver,
+    ring: Ring,
+    record: Mutex<Record>,
+    requests: PendingRequests,
+}
+
+const LIMITS: Limits = Limits {
+    max_drift_ppm: 200,
+    max_wander_ppm: None,
+    max_width: Duration::from_secs(10),
+    poll_interval: Duration::from_millis(100),
+};
+
+impl Bench {
+    fn new(host: Arc<ScriptedHost>, sources: Vec<Box<dyn Source>>) -> Bench {
+        let shared: Arc<dyn Host> = host.clone();
+        let calibration = Calibration::new(&shared, CounterKind::Auto).expect("Auto never fails");
+        let (ring, writer) = Ring::new([0; WORDS]);
+        let sources = sources.into_iter().map(SourceKind::Evidence).collect();
+        let driver = Driver::new(sources, calibration, LIMITS, writer);
+        let requests = PendingRequests::new(&*host);
+        Bench { host, driver, ring, record: Mutex::default(), requests }
+    }
+
+    /// With one source that knows the truth.
+    fn honest() -> Bench {
+        let host = ScriptedHost::new();
+        Bench::new(host.clone(), vec![Box::new(Honest(host))])
+    }
+
+    fn context(&self) -> RoundContext<'_> {
+        RoundContext { ring: &self.ring, record: &self.record, requests: &self.requests }
+    }
+
+    fn round(&mut self) -> Snapshot {
+        let Bench { driver, ring, record, requests, .. } = self;
+        driver.round(RoundContext { ring, record, requests });
+        Snapshot::from_words(self.ring.read())
+    }
+
+    fn said(&self, snapshot: &Snapshot) -> String {
+        let now = Ok(Interval::EVERYTHING);
+        let record = self.record.lock();
+        record.report(snapshot.status(), now, 0, LIMITS, &*self.host).sources[0].to_string()
+    }
+
+    /// Reads the snapshot, and holds the reading against the truth.
+    fn check(&self, snapshot: &Snapshot) -> Interval {
+        let before = Timestamp::from_tai_nanos(self.host.truth_ns());
+        let tick = snapshot.counter().read_ordered(&*self.host).expect("readable");
+        let now = snapshot.interval_at(tick).expect("readable");
+        let after = Timestamp::from_tai_nanos(self.host.truth_ns());
+        assert!(now.earliest() <= after && before <= now.latest(), "{now:?} at {before:?}");
+        now
+    }
+}
+
+#[test]
+fn a_source_that_fails_panics_or_returns_nonsense_takes_nothing_away() {
+    let mut turn = 0;
+    let troubled = Scripted(move |counter: &Counter| {
+        turn += 1;
+        let now = counter.read();
+        match turn {
+            1 => Err(SourceError::failed("no fix")),
+            2 => panic!("out of luck"),
+            3 => Ok(Sample::new(now, now - 1, Interval::EVERYTHING)),
+            4 => Ok(Sample::new(now, u64::MAX, Interval::EVERYTHING)),
+            5 => Ok(Sample::new(0, 0, Interval::EVERYTHING)),
+            _ => Ok(Sample::new(now, now, Interval::EVERYTHING)),
+        }
+    });
+    let host = ScriptedHost::new();
+    let mut bench = Bench::new(host.clone(), vec![Box::new(troubled), Box::new(Honest(host))]);
+    let order = "out of order";
+    for words in ["no fix", "panicked (out of luck)", order, order, order, ""] {
+        let snapshot = bench.round();
+        assert_eq!(snapshot.status(), Status::Synchronized);
+        assert!(bench.check(&snapshot).width() < Duration::from_micros(5));
+        let said = bench.said(&snapshot);
+        assert!(said.contains(words), "`{said}` should mention `{words}`");
+    }
+    assert_eq!(bench.record.lock().contradictions, 0);
+}
+
+#[test]
+fn a_single_source_without_a_bound_is_the_reason() {
+    let silent =
+        Scripted(|_: &Counter| Err(SourceError::no_bound(Reason::Slewing, "for the test")));
+    let snapshot = Bench::new(ScriptedHost::new(), vec![Box::new(silent)]).round();
+    assert_eq!(snapshot.status(), Status::Unsynchronized(Reason::Slewing));
+    assert_eq!(snapshot.bound(), None);
+}
+
+/// The truth once, and then only failures.
+fn once(host: &Arc<ScriptedHost>) -> Box<dyn Source> {
+    let mut honest = Honest(host.clone());
+    let mut turn = 0;
+    Box::new(Scripted(move |counter: &Counter| {
+        turn += 1;
+        if turn == 1 { honest.sample(counter) } else { Err(SourceError::failed("gone")) }
+    }))
+}
+
+#[test]
+fn when_a_source_falls_silent_its_last_statement_widens() {
+    let host = ScriptedHost::new();
+    let mut bench = Bench::new(host.clone(), vec![once(&host)]);
+    let snapshot = bench.round();
+    assert_eq!(snapshot.status(), Status::Synchronized);
+    let first = bench.check(&snapshot);
+    host.pass(1_000_000_000);
+    let snapshot = bench.round();
+    assert_eq!(snapshot.status(), Status::Holdover);
+    let widened = bench.check(&snapshot).width() - first.width();
+    assert!((400_000..405_000).contains(&widened.as_nanos()), "by 200 ppm either way: {widened:?}");
+}
+
+#[test]
+fn a_false_source_shows_and_the_truth_stays_covered() {
+    let host = ScriptedHost::new();
+    let mut honest = Honest(host.clone());
+    let wrong = Scripted(move |counter: &Counter| {
+        let mut sample = honest.sample(counter)?;
+        let ahead = |t: Timestamp| t.saturating_add(Duration::from_secs(1));
+        let (earliest, latest) = (sample.time.earliest(), sample.time.latest());
+        sample.time = Interval::new(ahead(earliest), ahead(latest)).expect("in order");
+        Ok(sample)
+    });
+    let mut bench = Bench::new(host.clone(), vec![Box::new(Honest(host)), Box::new(wrong)]);
+    for _ in 0..3 {
+        let snapshot = bench.round();
+        assert_eq!(snapshot.status(), Status::Contradicted);
+        assert!(bench.check(&snapshot).width() >= Duration::from_millis(999));
+    }
+    assert!(bench.record.lock().contradictions > 0);
+}
+
+#[test]
+fn a_counter_that_fails_is_given_up_and_what_was_known_is_kept() {
+    let host = ScriptedHost::new();
+    let mut bench = Bench::new(host.clone(), vec![once(&host)]);
+    let good = bench.round();
+    bench.check(&good);
+    assert_eq!(good.counter(), CounterId::DIRECT);
+    host.disturb_counter(1_000_000);
+    let snapshot = bench.round();
+    assert_eq!(snapshot.counter(), CounterId::MONOTONIC_RAW);
+    assert_eq!(snapshot.status(), Status::Holdover, "the source is gone, the bound is not");
+    assert!(bench.check(&snapshot).width() < Duration::from_millis(1));
+    let why = bench.driver.calibration.why_not_hardware.clone();
+    assert_eq!(why, Some(CounterError::RateChanged));
+    assert_eq!(snapshot.epoch(), good.epoch() + 1, "readings since the last check are in doubt");
+}
+
+#[test]
+fn evidence_from_before_a_suspend_is_refused_however_late_it_arrives() {
+    let host = ScriptedHost::new();
+    let (mut honest, mut kept) = (Honest(host.clone()), None);
+    let caches = Scripted(move |counter: &Counter| match kept {
+        Some(sample) => Ok(sample),
+        None => Ok(*kept.insert(honest.sample(counter)?)),
+    });
+    let mut bench = Bench::new(host.clone(), vec![Box::new(caches)]);
+    assert_eq!(bench.round().status(), Status::Synchronized);
+    host.suspend(1_000_000_000);
+    for _ in 0..2 {
+        let snapshot = bench.round();
+        assert_eq!(snapshot.bound(), None);
+        assert_eq!(snapshot.status(), Status::Unsynchronized(Reason::Suspended));
+    }
+}
+
+#[test]
+fn a_stale_bound_is_not_shown_while_the_next_source_is_sampled() {
+    let mut bench = Bench::honest();
+    bench.round();
+    for reason in [Reason::Suspended, Reason::NotSampled] {
+        match reason {
+            Reason::Suspended => bench.host.suspend(1_000_000_000),
+            _ => bench.requests.forget.store(true, Ordering::Relaxed),
+        }
+        let Bench { driver, ring, record, requests, .. } = &mut bench;
+        let context = RoundContext { ring, record, requests };
+        assert!(driver.apply_invalidations(context).is_err());
+        let snapshot = Snapshot::from_words(bench.context().ring.read());
+        assert_eq!((snapshot.bound(), snapshot.status()), (None, Status::Unsynchronized(reason)));
+        assert_eq!(bench.round().status(), Status::Synchronized, "a new sample is right");
+    }
+}
+
+#[test]
+fn a_suspend_voids_what_was_known_until_a_source_states_a_bound_again() {
+    let host = ScriptedHost::new();
+    let mut bench = Bench::new(host.clone(), vec![once(&host)]);
+    let before = bench.round();
+    bench.check(&before);
+    host.suspend(1_000_000_000);
+    let snapshot = bench.round();
+    assert_eq!(snapshot.status(), Status::Unsynchronized(Reason::SourceFailed));
+    assert_eq!(snapshot.bound(), None);
+    assert_eq!(snapshot.epoch(), before.epoch() + 1);
+}
+
+#[test]
+fn a_clock_that_may_not_be_read_ends_readings_and_is_named_in_the_report() {
+    for clock in [HostClock::MonotonicRaw, HostClock::Boottime, HostClock::Monotonic] {
+        for host in [ScriptedHost::new(), ScriptedHost::with_raw_clock_only()] {
+            let mut bench = Bench::new(host.clone(), vec![Box::new(Honest(host.clone()))]);
+            assert_eq!(bench.round().status(), Status::Synchronized);
+            host.deny(clock);
+            let snapshot = bench.round();
+            assert_eq!(snapshot.bound(), None, "{clock}");
+            assert_eq!(snapshot.status(), Status::Unsynchronized(Reason::Denied), "{clock}");
+            let said = bench.said(&snapshot);
+            assert!(said.contains(clock.name()), "{said}");
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! [`Clock`]: the core on the machine that this process runs on.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::core::ClockCore;
+use super::report::Report;
+use super::thread::ThreadHandle;
+use super::truetime::TrueTime;
+use crate::host::System;
+use crate::interval::Interval;
+use crate::scale::LeapTable;
+use crate::snapshot::{ClockError, Status};
+use crate::timestamp::Timestamp;
+
+/// A clock that states its uncertainty.
+///
+/// Cloning is cheap, and all clones read the same bound. When the last one is
+/// dropped its thread ends.
+///
+/// Reading takes no lock, makes no system call where the processor's counter
+/// may be trusted, allocates nothing, never waits for the thread that samples,
+/// and may be done in a signal handler.
+///
+/// ```no_run
+/// use truechimer::Clock;
+///
+/// let clock = Clock::new()?;
+/// let now = clock.now()?;
+/// println!("true time is between {} and {}", now.earliest(), now.latest());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Clock {
+    core: Arc<ClockCore<System>>,
+    /// Held and never used: dropping the last one stops the thread.
+    _thread: Option<Arc<ThreadHandle>>,
+}
+
+impl Clock {
+    pub(super) fn new_from(core: Arc<ClockCore<System>>, thread: Option<ThreadHandle>) -> Clock {
+        Clock { core, _thread: thread.map(Arc::new) }
+    }
+
+    /// An interval that contains the true time of some moment in this call.
+    ///
+    /// # Errors
+    ///
+    /// If no source has vouched, if that was so long ago that the interval is
+    /// wider than `max_width`, or if sources contradict each other by more.
+    #[inline]
+    pub fn now(&self) -> Result<Interval, ClockError> {
+        self.core.now()
+    }
+
+    /// A moment that has certainly been reached. Cheaper than [`now`](Self::now).
+    ///
+    /// The counter is read without waiting for what stands before the call:
+    /// that can only make the answer earlier, which is the careful side.
+    ///
+    /// # Errors
+    ///
+    /// As [`now`](Self::now).
+    #[inline]
+    pub fn earliest(&self) -> Result<Timestamp, ClockError> {
+        self.core.earliest()
+    }
+
+    /// Whether `t` has certainly passed. `false` means "not yet, or not known".
+    ///
+    /// # Errors
+    ///
+    /// As [`now`](Self::now).
+    #[inline]
+    pub fn after(&self, t: Timestamp) -> Result<bool, ClockError> {
+        self.core.after(t)
+    }
+
+    /// Whether `t` has certainly not been reached. `false` means "reached, or not known".
+    ///
+    /// # Errors
+    ///
+    /// As [`now`](Self::now).
+    #[inline]
+    pub fn before(&self, t: Timestamp) -> Result<bool, ClockError> {
+        self.core.before(t)
+    }
+
+    /// What the readings rest on at this moment.
+    pub fn status(&self) -> Status {
+        self.core.status()
+    }
+
+    /// Begins anew when a reading could contradict an earlier one: keep it with
+    /// timestamps that outlive the moment, and compare.
+    pub fn epoch(&self) -> u64 {
+        self.core.epoch()
+    }
+
+    /// Everything that the clock can say about itself.
+    pub fn report(&self) -> Report {
+        self.core.report()
+    }
+
+    /// Asks all sources in this thread, and reads the clock.
+    ///
+    /// For clocks without a thread: `manual()` ones, and those of a forked child.
+    /// Where there is a thread it is not in the way; if a source keeps it
+    /// busy for more than a second, that one is not waited for.
+    ///
+    /// # Errors
+    ///
+    /// As [`now`](Self::now).
+    pub fn refresh(&self) -> Result<Interval, ClockError> {
+        self.core.round();
+        self.now()
+    }
+
+    /// The operator vouches for the wall clock again, as it stands, after a step
+    /// or a suspend has ended the word given with `assume_error`.
+    ///
+    /// What the clock held before is forgotten, since it may rest on the old
+    /// word. Without `assume_error` this does what [`refresh`](Self::refresh) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`now`](Self::now).
+    pub fn reassume(&self) -> Result<Interval, ClockError> {
+        self.core.reassume();
+        self.now()
+    }
+
+    /// Uses another leap table from now on, as when a leap second has been announced.
+    ///
+    /// If it gives another TAI − UTC for the present than the old one did, all that
+    /// the clock held is forgotten and a new epoch begins.
+    ///
+    /// ```
+    /// # let clock = truechimer::Clock::builder().build()?;
+    /// if let Ok(table) = truechimer::LeapTable::system() {
+    ///     clock.set_leap_table(table);
+    /// }
+    /// # Ok::<(), truechimer::BuildError>(())
+    /// ```
+    pub fn set_leap_table(&self, leaps: LeapTable) {
+        self.core.replace_leap_table(leaps);
+    }
+
+    /// Waits until a source vouches for the time (or the operator does), but no
+    /// longer than `timeout`; then it is as good as [`now`](Self::now).
+    ///
+    /// # Errors
+    ///
+    /// What `now()` says at the deadline, if it says nothing better by then.
+    pub fn wait_synchronized(&self, timeout: Duration) -> Result<Interval, ClockError> {
+        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        let start = Instant::now();
+        loop {
+            let now = if self.has_thread() { self.now() } else { self.refresh() };
+            let left = timeout.saturating_sub(start.elapsed());
+            if now.is_ok() && self.status().is_current() || left.is_zero() {
+                return now;
+            }
+            thread::sleep(left.min(LOOK_EVERY));
+        }
+    }
+
+    fn has_thread(&self) -> bool {
+        self.core.process().record.lock().running
+    }
+}
+
+impl TrueTime for Clock {
+    #[inline]
+    fn now(&self) -> Result<Interval, ClockError> {
+        Clock::now(self)
+    }
+
+    #[inline]
+    fn earliest(&self) -> Result<Timestamp, ClockError> {
+        Clock::earliest(self)
+    }
+
+    #[inline]
+    fn after(&self, t: Timestamp) -> Result<bool, ClockError> {
+        Clock::after(self, t)
+    }
+
+    #[inline]
+    fn before(&self, t: Timestamp) -> Result<bool, ClockError> {
+        Clock::before(self, t)
+    }
+
+    fn status(&self) -> Status {
+        Clock::status(self)
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Clock");
+        debug.field("status", &self.status()).field("now", &self.now()).finish_non_exhaustive()
+    }
+}

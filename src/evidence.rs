@@ -1,0 +1,235 @@
+//! Evidence: what a source of time states, and why it may state nothing.
+//!
+//! A source answers one question: *between these two counter readings, where was true
+//! time?* Its answer is a [`Sample`], an interval that certainly contains it, or a
+//! [`SourceError`] that says in an operator's words why there is none. A source never
+//! answers "about".
+//!
+//! The clock believes each bound as stated. That is assumption A1, so the work of a
+//! source is in refusing what is not a bound. What each of the built-in ones refuses
+//! is in [`source`](crate::source).
+
+use std::fmt;
+
+use crate::counter::Counter;
+use crate::host::HostError;
+use crate::interval::Interval;
+
+/// While the counter went from `before` to `after`, there was a moment at which true
+/// time was within `time`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// A counter reading taken before the evidence, in ticks.
+    pub before: u64,
+    /// A counter reading taken after the evidence, in ticks.
+    pub after: u64,
+    /// Where true time was in between.
+    pub time: Interval,
+}
+
+impl Sample {
+    /// Puts the three together.
+    pub fn new(before: u64, after: u64, time: Interval) -> Sample {
+        Sample { before, after, time }
+    }
+}
+
+/// A source of time: something that can state an interval which contains it.
+///
+/// ```
+/// use std::time::Duration;
+/// use truechimer::{Clock, Counter, Interval, Sample, Source, SourceError};
+/// # fn read_gps() -> Option<Interval> { None }
+///
+/// struct Gps;
+///
+/// impl Source for Gps {
+///     fn name(&self) -> &str {
+///         "gps"
+///     }
+///
+///     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+///         let before = counter.read();
+///         let time = read_gps().ok_or_else(|| SourceError::failed("no fix"))?;
+///         Ok(Sample::new(before, counter.read(), time))
+///     }
+/// }
+///
+/// let clock = Clock::builder().source(Gps).build()?;
+/// # Ok::<(), truechimer::BuildError>(())
+/// ```
+pub trait Source: Send {
+    /// What the report calls it.
+    fn name(&self) -> &str;
+
+    /// States where true time was at some moment between two readings of `counter`,
+    /// both taken in this call or earlier.
+    ///
+    /// It runs on the clock's own thread, or on the one that called `refresh()`.
+    /// While it blocks, other sources are not sampled and readings widen. A panic is
+    /// caught and counts as an error (the panic hook prints it, at each poll). Evidence
+    /// whose `before` is from before a suspend is refused, so a source that keeps a
+    /// sample must be ready to take a new one.
+    ///
+    /// # Errors
+    ///
+    /// Whenever it has no interval to state.
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError>;
+
+    /// What else it knew at its last sample, in one line for the report.
+    fn details(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Why a source states no interval.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The source works, and knows that it has no bound to give.
+    #[error("{}: {detail}; {}", .reason.what(), .reason.remedy())]
+    NoBound {
+        /// Why, in one word for programs.
+        reason: Reason,
+        /// What was seen.
+        detail: String,
+    },
+    /// It could not be read, or its answer makes no sense.
+    #[error("{0}")]
+    Failed(String),
+    /// It panicked.
+    #[error("the source panicked ({0}): it is sampled again at the next poll")]
+    Panicked(String),
+    /// The host denies something that every sample needs.
+    #[error("{0}")]
+    Host(#[from] HostError),
+}
+
+impl SourceError {
+    /// A failure in the source's own words.
+    pub fn failed(what: impl fmt::Display) -> SourceError {
+        SourceError::Failed(what.to_string())
+    }
+
+    /// No bound to give, and what was seen that shows it.
+    pub fn no_bound(reason: Reason, detail: impl fmt::Display) -> SourceError {
+        SourceError::NoBound { reason, detail: detail.to_string() }
+    }
+
+    /// The reason in one word.
+    pub fn reason(&self) -> Reason {
+        match self {
+            SourceError::NoBound { reason, .. } => *reason,
+            SourceError::Host(error) if error.is_unsupported() => Reason::Unsupported,
+            SourceError::Host(_) => Reason::Denied,
+            SourceError::Failed(_) | SourceError::Panicked(_) => Reason::SourceFailed,
+        }
+    }
+}
+
+/// Why there is no bound, in a byte that fits the published snapshot.
+///
+/// The full story (which source, what it saw) is in the clock's report.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum Reason {
+    /// No source has been sampled yet.
+    NotSampled = 0,
+    /// The kernel says that nothing disciplines its clock.
+    KernelUnsynchronized = 1,
+    /// Something disciplines the kernel clock but states no error bound.
+    NoBoundStated = 2,
+    /// The kernel clock is being slewed faster than its error bound allows for.
+    Slewing = 3,
+    /// The system denies something that is needed (a seccomp filter, a sandbox).
+    Denied = 4,
+    /// The host was suspended, and no source has stated a bound since.
+    Suspended = 5,
+    /// The wall clock was stepped after the operator had stated its error.
+    AssumptionEnded = 6,
+    /// A source failed; the report says how.
+    SourceFailed = 7,
+    /// The evidence has aged beyond `max_width`.
+    TooOld = 8,
+    /// This operating system states no bound, and no other source was given.
+    Unsupported = 9,
+}
+
+impl Reason {
+    /// The reason that was stored `as u8`.
+    #[inline]
+    pub(crate) fn from_u8(byte: u8) -> Reason {
+        match byte {
+            1 => Reason::KernelUnsynchronized,
+            2 => Reason::NoBoundStated,
+            3 => Reason::Slewing,
+            4 => Reason::Denied,
+            5 => Reason::Suspended,
+            6 => Reason::AssumptionEnded,
+            7 => Reason::SourceFailed,
+            8 => Reason::TooOld,
+            9 => Reason::Unsupported,
+            _ => Reason::NotSampled,
+        }
+    }
+
+    /// What happened.
+    pub fn what(&self) -> &'static str {
+        match self {
+            Reason::NotSampled => "no source has been sampled yet",
+            Reason::KernelUnsynchronized => {
+                "the kernel says that nothing disciplines its clock (STA_UNSYNC)"
+            }
+            Reason::NoBoundStated => {
+                "what disciplines the kernel clock states no error bound (maxerror)"
+            }
+            Reason::Slewing => {
+                "the kernel clock is being slewed faster than its error bound allows for"
+            }
+            Reason::Denied => "the system denies a clock or a system call that is needed",
+            Reason::Suspended => "the host was suspended, and no source has stated a bound since",
+            Reason::AssumptionEnded => {
+                "the wall clock was stepped, or the host suspended, after the operator stated its error"
+            }
+            Reason::SourceFailed => "the source of time failed",
+            Reason::TooOld => "the last evidence has aged until the interval became too wide",
+            Reason::Unsupported => "this operating system states no error bound of its clock",
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            Reason::NotSampled => "call `refresh()`, or let the clock's own thread sample",
+            Reason::KernelUnsynchronized => {
+                "run chronyd with `rtcsync`, or state the clock's error yourself with `assume_error`"
+            }
+            Reason::NoBoundStated => {
+                "run chronyd in its place, or state the clock's error yourself with `assume_error`"
+            }
+            Reason::Slewing => "wait until the slew has ended",
+            Reason::Denied => {
+                "allow clock_gettime and adjtimex in the seccomp filter, because reading needs no \
+                 privilege; the clock's report names what is denied"
+            }
+            Reason::Suspended => "wait for the time daemon's next update",
+            Reason::AssumptionEnded => {
+                "check the wall clock, then state its error again with `reassume()`"
+            }
+            Reason::SourceFailed => "see the clock's report, or `truechimer doctor`",
+            Reason::TooOld => "mend the time source, or raise `max_width`",
+            Reason::Unsupported => {
+                "add a source with `source()`, or state the clock's error with `assume_error`"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what(), self.remedy())
+    }
+}

@@ -1,0 +1,165 @@
+//! [`ScriptedHost`]: a machine for unit tests, on which nothing happens by itself.
+//!
+//! Time passes only when a test says so, and by a few nanoseconds at each reading. (Whole
+//! worlds of machines, with daemons and oscillators, are the business of `sim`.)
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::{
+    HardwareCounter, HardwareKind, Host, HostClock, HostError, HostQuestion, KernelState,
+    STA_UNSYNC, TIME_ERROR,
+};
+
+/// How long a reading takes, in ns: also the step of the counter.
+const READING_NS: i64 = 10;
+
+/// A machine that does what a test says.
+pub(crate) struct ScriptedHost(Mutex<Script>);
+
+struct Script {
+    /// The oscillator, which is true time in these tests.
+    now_ns: i64,
+    suspended_ns: i64,
+    realtime_offset_ns: i64,
+    denied: Vec<HostClock>,
+    kernel: KernelState,
+    has_hardware: bool,
+    /// By how much the hardware counter is ahead of the oscillator.
+    counter_ahead: u64,
+    process_id: u32,
+}
+
+impl ScriptedHost {
+    /// A machine an hour after its boot, with a hardware counter of 1 GHz, whose kernel is
+    /// not synchronised.
+    pub(crate) fn new() -> Arc<ScriptedHost> {
+        let kernel = KernelState {
+            state: TIME_ERROR,
+            status: STA_UNSYNC,
+            maxerror_us: 16_000_000,
+            esterror_us: 16_000_000,
+            offset_ns: 0,
+            adjtime_ns: 0,
+            rate_ppb: 0,
+            tai: 0,
+            unix_ns: 0,
+        };
+        Arc::new(ScriptedHost(Mutex::new(Script {
+            now_ns: 3_600_000_000_000,
+            suspended_ns: 0,
+            realtime_offset_ns: 1_700_000_000_000_000_000,
+            denied: Vec::new(),
+            kernel,
+            has_hardware: true,
+            counter_ahead: 0,
+            process_id: 1,
+        })))
+    }
+
+    /// Without a hardware counter.
+    pub(crate) fn with_raw_clock_only() -> Arc<ScriptedHost> {
+        let host = ScriptedHost::new();
+        host.0.lock().has_hardware = false;
+        host
+    }
+
+    /// True time, in ns: the oscillator.
+    pub(crate) fn truth_ns(&self) -> i64 {
+        self.0.lock().now_ns
+    }
+
+    /// Time passes.
+    pub(crate) fn pass(&self, ns: i64) {
+        self.0.lock().now_ns += ns;
+    }
+
+    /// The machine sleeps: BOOTTIME alone shows it.
+    pub(crate) fn suspend(&self, ns: i64) {
+        self.0.lock().suspended_ns += ns;
+    }
+
+    /// From now on this clock may not be read.
+    pub(crate) fn deny(&self, clock: HostClock) {
+        self.0.lock().denied.push(clock);
+    }
+
+    /// The wall clock is stepped.
+    pub(crate) fn step(&self, by_ns: i64) {
+        self.0.lock().realtime_offset_ns += by_ns;
+    }
+
+    /// The hardware counter jumps ahead.
+    pub(crate) fn disturb_counter(&self, ticks: u64) {
+        self.0.lock().counter_ahead += ticks;
+    }
+
+    /// The process is a forked child from now on.
+    pub(crate) fn fork(&self) {
+        self.0.lock().process_id += 1;
+    }
+
+    fn ticks(&self) -> u64 {
+        let mut script = self.0.lock();
+        script.now_ns += READING_NS;
+        script.now_ns as u64 + script.counter_ahead
+    }
+}
+
+impl Host for ScriptedHost {
+    fn ticks_unordered(&self) -> u64 {
+        self.ticks()
+    }
+
+    fn ticks_ordered(&self) -> u64 {
+        self.ticks()
+    }
+
+    fn ticks_fenced(&self) -> u64 {
+        self.ticks()
+    }
+
+    fn fence(&self) {}
+
+    fn hardware_counter(&self) -> Option<HardwareCounter> {
+        self.0.lock().has_hardware.then_some(HardwareCounter {
+            kind: HardwareKind::Tsc,
+            is_invariant: true,
+            has_cheap_order: true,
+        })
+    }
+
+    fn clocksource(&self) -> Result<String, HostError> {
+        Ok("tsc".to_owned())
+    }
+
+    fn nanos(&self, clock: HostClock) -> Result<i64, HostError> {
+        let mut script = self.0.lock();
+        if script.denied.contains(&clock) {
+            return Err(HostError::new(HostQuestion::Clock(clock), 1));
+        }
+        script.now_ns += READING_NS;
+        let now = script.now_ns;
+        Ok(match clock {
+            HostClock::Realtime => now + script.realtime_offset_ns,
+            HostClock::RealtimeCoarse => (now + script.realtime_offset_ns) / 4_000_000 * 4_000_000,
+            HostClock::Monotonic | HostClock::MonotonicRaw => now,
+            HostClock::Boottime => now + script.suspended_ns,
+        })
+    }
+
+    fn kernel_state(&self) -> Result<KernelState, HostError> {
+        let script = self.0.lock();
+        Ok(KernelState { unix_ns: script.now_ns + script.realtime_offset_ns, ..script.kernel })
+    }
+
+    fn process_id(&self) -> u32 {
+        self.0.lock().process_id
+    }
+
+    fn sleep(&self, time: Duration) {
+        self.pass(i64::try_from(time.as_nanos()).expect("not that long"));
+    }
+}

@@ -1,0 +1,217 @@
+//! [`LeaseState`]: the present lease and its holder, with expiries on any kind of time line.
+//!
+//! The rules for granting are the same for moments of true time and for readings of a
+//! stopwatch. They differ only in what a moment is and in where a term begins. So this
+//! module takes both ends of now, and the expiry that a grant would get, as arguments,
+//! and it knows nothing about clocks.
+//!
+//! There is one lease, and each grant takes a new token. So the token of the present
+//! lease is always the last one that was granted, and it is stored once.
+
+use std::time::Duration;
+
+use super::grant_error::GrantError;
+use super::holder_id::HolderId;
+use crate::fence::FencingToken;
+use crate::timestamp::Timestamp;
+
+/// A moment on some time line: true time, or one machine's stopwatch.
+pub(super) trait Moment: Copy + Ord {
+    /// `self - earlier`, or zero if `earlier` is the later one.
+    fn since(self, earlier: Self) -> Duration;
+}
+
+impl Moment for Timestamp {
+    fn since(self, earlier: Timestamp) -> Duration {
+        self.duration_since(earlier).unwrap_or_default()
+    }
+}
+
+impl Moment for Duration {
+    fn since(self, earlier: Duration) -> Duration {
+        self.saturating_sub(earlier)
+    }
+}
+
+/// A clock reading: now is not before `earliest` and not after `latest`.
+#[derive(Clone, Copy)]
+pub(super) struct Now<T> {
+    pub(super) earliest: T,
+    pub(super) latest: T,
+}
+
+/// The state of a grantor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub(super) struct LeaseState<T> {
+    last_token: FencingToken,
+    current: Option<CurrentLease<T>>,
+    /// Nothing is granted until this moment has certainly passed.
+    quiet_until: Option<T>,
+}
+
+/// The present lease. Its token is the `last_token` of the [`LeaseState`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct CurrentLease<T> {
+    holder: HolderId,
+    expires: T,
+    /// The progress that the last renewal showed, or 0.
+    progress: u64,
+}
+
+/// A lease that was granted, renewed or transferred.
+pub(super) struct Granted<T> {
+    pub(super) holder: HolderId,
+    pub(super) token: FencingToken,
+    pub(super) expires: T,
+}
+
+impl<T: Moment> LeaseState<T> {
+    /// A state in which nobody has the lease. The next token is larger than `last_token`.
+    pub(super) fn new(last_token: FencingToken, quiet_until: Option<T>) -> LeaseState<T> {
+        LeaseState { last_token, current: None, quiet_until }
+    }
+
+    /// This state, after updates to it were lost. Whatever the lost updates granted has
+    /// expired after `lost_expire`.
+    ///
+    /// The known lease and the known quiet time are waited out too. The known holder may
+    /// have been renewed or replaced in a lost update, so the lease has no holder here: it
+    /// only extends the quiet time.
+    pub(super) fn after_lost_updates(self, lost_expire: T) -> LeaseState<T> {
+        let expires = self.current.map(|current| current.expires);
+        let known = self.quiet_until.max(expires);
+        LeaseState::new(self.last_token, known.max(Some(lost_expire)))
+    }
+
+    pub(super) fn last_token(&self) -> FencingToken {
+        self.last_token
+    }
+
+    /// The present lease, as far as this state knows. It may have expired.
+    pub(super) fn current(&self) -> Option<Granted<T>> {
+        let CurrentLease { holder, expires, .. } = self.current?;
+        Some(Granted { holder, token: self.last_token, expires })
+    }
+
+    /// Grants the lease until `expires`, with a token of at least `least_token`.
+    pub(super) fn acquire(
+        &mut self,
+        now: Option<Now<T>>,
+        holder: HolderId,
+        expires: Option<T>,
+        least_token: FencingToken,
+    ) -> Result<Granted<T>, GrantError> {
+        let now = now.ok_or(GrantError::NoClock)?;
+        // Wait out what an earlier incarnation may have granted.
+        if let Some(until) = self.quiet_until.filter(|&until| now.earliest <= until) {
+            return Err(GrantError::Quiet { retry_after: until.since(now.latest) });
+        }
+        if let Some(current) = self.current.filter(|current| now.earliest <= current.expires) {
+            return Err(self.taken(&current, now));
+        }
+        let expires = expires.ok_or(GrantError::OutOfRange)?;
+        let token = self.last_token.next().ok_or(GrantError::OutOfTokens)?.max(least_token);
+        self.quiet_until = None;
+        Ok(self.grant(holder, token, expires))
+    }
+
+    /// Moves the expiry forward to `expires`.
+    pub(super) fn renew(
+        &mut self,
+        now: Option<Now<T>>,
+        token: FencingToken,
+        progress: u64,
+        expires: Option<T>,
+    ) -> Result<Granted<T>, GrantError> {
+        let current = self.current_with(token)?;
+        let now = now.ok_or(GrantError::NoClock)?;
+        refuse_expired(&current, token, now)?;
+        if progress <= current.progress {
+            return Err(GrantError::NoProgress { offered: progress, last: current.progress });
+        }
+        let expires = expires.ok_or(GrantError::OutOfRange)?;
+        if expires <= current.expires {
+            return Err(GrantError::NoGain);
+        }
+        self.current = Some(CurrentLease { expires, progress, ..current });
+        Ok(Granted { holder: current.holder, token, expires })
+    }
+
+    /// Hands the lease to `to` under a new token. The expiry stays, or moves to a later
+    /// `expires`.
+    pub(super) fn transfer(
+        &mut self,
+        now: Option<Now<T>>,
+        token: FencingToken,
+        to: HolderId,
+        expires: Option<T>,
+        least_token: FencingToken,
+    ) -> Result<Granted<T>, GrantError> {
+        let current = self.current_with(token)?;
+        // Without a clock the expiry is still known, so a transfer does not need one.
+        if let Some(now) = now {
+            refuse_expired(&current, token, now)?;
+        }
+        let expires = expires.map_or(current.expires, |later| later.max(current.expires));
+        let token = token.next().ok_or(GrantError::OutOfTokens)?.max(least_token);
+        Ok(self.grant(to, token, expires))
+    }
+
+    /// Takes the lease back. Its holder has stopped using it, so no clock is needed.
+    pub(super) fn release(&mut self, token: FencingToken) -> Result<(), GrantError> {
+        self.current_with(token)?;
+        self.current = None;
+        Ok(())
+    }
+
+    /// Removes the lease if it has certainly expired.
+    pub(super) fn expire(
+        &mut self,
+        now: Option<Now<T>>,
+    ) -> Result<Option<FencingToken>, GrantError> {
+        let Some(current) = self.current else { return Ok(None) };
+        let now = now.ok_or(GrantError::NoClock)?;
+        if now.earliest <= current.expires {
+            return Err(self.taken(&current, now));
+        }
+        self.current = None;
+        Ok(Some(self.last_token))
+    }
+
+    fn grant(&mut self, holder: HolderId, token: FencingToken, expires: T) -> Granted<T> {
+        self.last_token = token;
+        self.current = Some(CurrentLease { holder, expires, progress: 0 });
+        Granted { holder, token, expires }
+    }
+
+    /// The refusal while `current` has not certainly expired.
+    fn taken(&self, current: &CurrentLease<T>, now: Now<T>) -> GrantError {
+        GrantError::Taken {
+            holder: current.holder,
+            token: self.last_token,
+            retry_after: current.expires.since(now.latest),
+        }
+    }
+
+    /// The present lease, if its token is `token`.
+    fn current_with(&self, token: FencingToken) -> Result<CurrentLease<T>, GrantError> {
+        self.current
+            .filter(|_| token == self.last_token)
+            .ok_or(GrantError::NotCurrent { offered: token, newest: self.last_token })
+    }
+}
+
+/// Refuses a lease that has certainly expired, because it could be granted to another at
+/// any moment.
+fn refuse_expired<T: Moment>(
+    current: &CurrentLease<T>,
+    token: FencingToken,
+    now: Now<T>,
+) -> Result<(), GrantError> {
+    if now.earliest > current.expires {
+        return Err(GrantError::Expired { token, ago: now.earliest.since(current.expires) });
+    }
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! [`Probe`]: what the operating system shows a thread about itself.
+//!
+//! This file only reads. `classify.rs` decides what the readings mean.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::time::{ClockId, clock_gettime};
+
+/// The least time between two readings of the real-time clock chip. A reading costs tens
+/// of microseconds on a real chip, and an exit to the hypervisor on a virtual one.
+const RTC_PERIOD: Duration = Duration::from_secs(1);
+
+/// If an observation took longer than this, the thread was interrupted in between.
+const MAX_DURATION: Duration = Duration::from_millis(1);
+
+/// Which traces of a pause this host lets a monitor read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Probes {
+    /// `/proc/thread-self/schedstat`: distinguishes a busy scheduler from other causes.
+    pub run_queue: bool,
+    /// `getrusage` of a thread: distinguishes a stopped process from a late timer.
+    pub switches: bool,
+    /// `CLOCK_BOOTTIME`: shows a suspend.
+    pub boot_time: bool,
+    /// `/sys/class/rtc/rtc0/since_epoch`: the only probe that shows the stop of a virtual
+    /// machine.
+    pub real_time_clock: bool,
+}
+
+/// All that a thread can read about itself at one instant.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Observation {
+    pub(super) at: Instant,
+    pub(super) suspended: Option<SuspendedTime>,
+    /// How long the thread has waited in the run queue since it began.
+    pub(super) queued: Option<Duration>,
+    /// How often the thread has gone to sleep since it began.
+    pub(super) switches: Option<u64>,
+    pub(super) rtc: Option<RtcReading>,
+}
+
+/// How long the machine has been suspended since boot: between the two figures.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct SuspendedTime {
+    pub(super) at_least: Duration,
+    pub(super) at_most: Duration,
+}
+
+/// The chip's clock, and the two clocks that it is compared with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct RtcReading {
+    /// The chip: whole seconds since 1970, rounded down.
+    pub(super) chip: i64,
+    /// The wall clock: whole seconds since 1970, rounded down.
+    pub(super) wall: i64,
+    /// The time since boot, including suspends.
+    pub(super) boot: Duration,
+}
+
+/// The open files of one thread, which it reads again and again.
+pub(super) struct Probe {
+    run_queue: Option<File>,
+    rtc: Option<File>,
+    last_rtc: Option<(Instant, RtcReading)>,
+}
+
+impl Probe {
+    /// The probe of the calling thread. Only this thread may use it.
+    pub(super) fn of_this_thread() -> Probe {
+        let run_queue = open_run_queue();
+        let rtc = File::open("/sys/class/rtc/rtc0/since_epoch").ok();
+        Probe { run_queue, rtc, last_rtc: None }
+    }
+
+    /// An observation whose readings belong together.
+    ///
+    /// If the thread was stopped in the middle of it, it is repeated. Otherwise one
+    /// reading would show the stop and another would not.
+    pub(super) fn observe(&mut self) -> Observation {
+        let mut began = Instant::now();
+        let mut observation = self.observe_once();
+        for _ in 0..3 {
+            if observation.at.saturating_duration_since(began) < MAX_DURATION {
+                break;
+            }
+            began = Instant::now();
+            observation = self.observe_once();
+        }
+        observation
+    }
+
+    fn observe_once(&mut self) -> Observation {
+        let suspended = suspended_time();
+        let queued = self.run_queue.as_ref().and_then(queued);
+        let switches = switches();
+        let rtc = self.read_rtc();
+        Observation { at: Instant::now(), suspended, queued, switches, rtc }
+    }
+
+    /// A reading of the chip that is not older than [`RTC_PERIOD`].
+    fn read_rtc(&mut self) -> Option<RtcReading> {
+        let file = self.rtc.as_ref()?;
+        let now = Instant::now();
+        if let Some((taken, reading)) = self.last_rtc {
+            if now.saturating_duration_since(taken) < RTC_PERIOD {
+                return Some(reading);
+            }
+        }
+        let mut text = [0; 32];
+        let reading = RtcReading {
+            chip: first_number(file, &mut text)?,
+            wall: clock_gettime(ClockId::CLOCK_REALTIME).ok()?.tv_sec(),
+            boot: read(ClockId::CLOCK_BOOTTIME)?,
+        };
+        self.last_rtc = Some((now, reading));
+        Some(reading)
+    }
+
+    /// Which of the readings this host offers.
+    pub(super) fn offers(&mut self) -> Probes {
+        let Observation { suspended, queued, switches, rtc, .. } = self.observe();
+        Probes {
+            run_queue: queued.is_some(),
+            switches: switches.is_some(),
+            boot_time: suspended.is_some(),
+            real_time_clock: rtc.is_some(),
+        }
+    }
+}
+
+fn read(clock: ClockId) -> Option<Duration> {
+    clock_gettime(clock).ok().map(Duration::from)
+}
+
+/// `CLOCK_BOOTTIME - CLOCK_MONOTONIC`. The second is read before and after the first.
+pub(super) fn suspended_time() -> Option<SuspendedTime> {
+    let before = read(ClockId::CLOCK_MONOTONIC)?;
+    let boot = read(ClockId::CLOCK_BOOTTIME)?;
+    let after = read(ClockId::CLOCK_MONOTONIC)?;
+    Some(SuspendedTime {
+        at_least: boot.saturating_sub(after),
+        at_most: boot.saturating_sub(before),
+    })
+}
+
+/// The calling thread's line in `/proc`. The file keeps showing that thread.
+pub(super) fn open_run_queue() -> Option<File> {
+    File::open("/proc/thread-self/schedstat").ok()
+}
+
+/// How long the file's thread has waited in the run queue.
+///
+/// The line is "on the processor, in the queue, turns", in nanoseconds. A kernel without
+/// this accounting shows zeros, and then the result is `None`.
+pub(super) fn queued(run_queue: &File) -> Option<Duration> {
+    let mut text = [0; 96];
+    let length = run_queue.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(text.get(..length)?).ok()?;
+    let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
+    let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    let turns = numbers.next()?.ok()?;
+    (ran > 0 || turns > 0).then_some(Duration::from_nanos(waited))
+}
+
+fn switches() -> Option<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
+    u64::try_from(usage.voluntary_context_switches()).ok()
+}
+
+fn first_number(file: &File, text: &mut [u8]) -> Option<i64> {
+    let length = file.read_at(text, 0).ok()?;
+    std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,388 @@
+//! [`Snapshot`]: all that a reader needs, in the seven words of one cache line.
+//!
+//! A reader has one comparison to make: is the counter within `valid_for` ticks of
+//! `origin`? The writer has put everything that can be wrong with a reading into that
+//! number. Too old and too wide are beyond it; a counter that went backwards wraps round
+//! to far beyond it; without evidence it is zero. Only when the comparison fails does a
+//! reader find out which of these it was.
+//!
+//! Read next: `ring`, which hands snapshots to readers without a lock, and
+//! [`ClockError`], what a reader is told where there is no interval.
+
+mod error;
+pub(crate) mod ring;
+pub(crate) mod status;
+
+use std::time::Duration;
+
+pub use error::ClockError;
+pub use status::Status;
+
+use crate::counter::{CounterId, RateBounds};
+use crate::estimator::bound::Bound;
+use crate::evidence::Reason;
+use crate::interval::Interval;
+use crate::timestamp::Timestamp;
+use ring::WORDS;
+
+/// The pair of lines as it is published, what counts it, and what it rests on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Snapshot {
+    bound: Bound,
+    rates: RateBounds,
+    /// Readings are valid for fewer ticks than this from the bound's origin.
+    valid_for: u64,
+    flags: SnapshotFlags,
+}
+
+/// What a bound is worth, and which counter it counts in: one word, which a
+/// reader takes apart only if it has to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct SnapshotFlags(u64);
+
+impl SnapshotFlags {
+    pub(crate) fn new(counter: CounterId, status: Status, epoch: u32) -> SnapshotFlags {
+        let (status, reason) = pack_status(status);
+        SnapshotFlags(
+            u64::from(epoch) << 32
+                | u64::from(reason) << 24
+                | u64::from(status) << 16
+                | u64::from(counter.to_byte()),
+        )
+    }
+
+    /// The byte that is left over holds the rates's shift.
+    fn with_shift(self, shift: u32) -> SnapshotFlags {
+        SnapshotFlags(self.0 | u64::from(shift) << 8)
+    }
+
+    #[inline]
+    fn shift(self) -> u32 {
+        // The mask is the hardware's own, so the compiler drops it.
+        (self.0 >> 8) as u32 & 63
+    }
+
+    #[inline]
+    fn counter(self) -> CounterId {
+        CounterId::from_byte(self.0 as u8)
+    }
+
+    /// A counter that is read directly, and a shift of zero, in one comparison.
+    #[inline]
+    fn is_direct_without_shift(self) -> bool {
+        self.0 as u16 == u16::from(CounterId::DIRECT.to_byte())
+    }
+}
+
+/// No clock runs for so many ticks, so a distance beyond it is one backwards; and
+/// a distance within it keeps its upper bits when it is shifted.
+const MAX_VALID_FOR: u64 = 1 << 62;
+
+impl Snapshot {
+    /// What is published when there is nothing to read: every reading is an error.
+    pub(crate) fn empty(rates: RateBounds, flags: SnapshotFlags) -> Snapshot {
+        let bound = Bound { origin: 0, time: Interval::EVERYTHING };
+        Snapshot { bound, rates, valid_for: 0, flags: flags.with_shift(rates.shift) }
+    }
+
+    /// What is published of a bound, for readings up to `max_width` wide.
+    pub(crate) fn new(
+        bound: Bound,
+        rates: RateBounds,
+        max_width: Duration,
+        flags: SnapshotFlags,
+    ) -> Snapshot {
+        let valid_for = valid_for(&bound, &rates, max_width);
+        // A reader rounds its product down. What that takes from `latest`, less
+        // than a nanosecond, is added here, once.
+        let latest = bound.time.latest().saturating_add(Duration::from_nanos(1));
+        let time = Interval::from_ordered(bound.time.earliest(), latest);
+        let bound = Bound { time, ..bound };
+        Snapshot { bound, rates, valid_for, flags: flags.with_shift(rates.shift) }
+    }
+
+    /// The same, for readings before `tick` only.
+    pub(crate) fn until(mut self, tick: u64) -> Snapshot {
+        self.valid_for = self.valid_for.min(tick.saturating_sub(self.bound.origin));
+        self
+    }
+
+    /// The counter that its ticks are of.
+    #[inline]
+    pub(crate) fn counter(&self) -> CounterId {
+        self.flags.counter()
+    }
+
+    /// What the bound was worth when it was published.
+    pub(crate) fn status(&self) -> Status {
+        unpack_status((self.flags.0 >> 16) as u8, (self.flags.0 >> 24) as u8)
+    }
+
+    /// The epoch that it belongs to.
+    pub(crate) fn epoch(&self) -> u32 {
+        (self.flags.0 >> 32) as u32
+    }
+
+    /// Where true time is when the counter shows `tick`; `None` beyond `valid_for`.
+    #[inline]
+    pub(crate) fn interval_at(&self, tick: u64) -> Option<Interval> {
+        let ticks = tick.wrapping_sub(self.bound.origin);
+        if ticks >= self.valid_for {
+            return None;
+        }
+        let shifted = ticks << self.rates.shift;
+        let start = self.bound.time;
+        let earliest = advance(start.earliest(), shifted, self.rates.min);
+        let latest = advance(start.latest(), shifted, self.rates.max);
+        Some(Interval::from_ordered(earliest, latest))
+    }
+
+    /// Whether readers take the short way: a counter that is read by one or two
+    /// instructions, and on x86-64 one faster than 1.25 GHz. There a shift by a
+    /// variable would be a hundredth of a reading.
+    #[inline]
+    pub(crate) fn is_direct(&self) -> bool {
+        if cfg!(target_arch = "x86_64") {
+            self.flags.is_direct_without_shift()
+        } else {
+            self.counter() == CounterId::DIRECT
+        }
+    }
+
+    /// The first half of [`interval_at`](Self::interval_at).
+    #[inline]
+    pub(crate) fn earliest_at(&self, tick: u64) -> Option<Timestamp> {
+        let ticks = tick.wrapping_sub(self.bound.origin);
+        if ticks >= self.valid_for {
+            return None;
+        }
+        Some(advance(self.bound.time.earliest(), ticks << self.rates.shift, self.rates.min))
+    }
+
+    /// The pair of lines, if there is anything to read.
+    pub(crate) fn bound(&self) -> Option<Bound> {
+        self.is_readable().then_some(self.bound)
+    }
+
+    /// Whether there is anything to read, at least at the origin.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.valid_for > 0
+    }
+
+    /// Whether `tick` is before the sample that the snapshot rests on.
+    pub(crate) fn is_before(&self, tick: u64) -> bool {
+        tick.wrapping_sub(self.bound.origin) > MAX_VALID_FOR
+    }
+
+    /// Why there is no reading at `tick`, where [`interval_at`](Self::interval_at) gave none.
+    pub(crate) fn refusal(&self, tick: u64, max_width: Duration) -> ClockError {
+        match self.status() {
+            Status::Unsynchronized(reason) => ClockError::Unsynchronized(reason),
+            _ if self.is_readable() && self.is_before(tick) => ClockError::CounterWentBackwards,
+            Status::Contradicted => ClockError::Contradicted,
+            _ => ClockError::TooWide { limit: max_width },
+        }
+    }
+
+    /// How long ago, at `tick`, the evidence was: at most this.
+    pub(crate) fn age_at(&self, tick: u64) -> Duration {
+        let ticks = tick.saturating_sub(self.bound.origin);
+        Duration::from_nanos(self.rates.most_nanos(ticks))
+    }
+
+    /// Seven words, for the ring.
+    pub(crate) fn to_words(self) -> [u64; WORDS] {
+        [
+            self.bound.origin,
+            self.valid_for,
+            self.bound.time.earliest().tai_nanos() as u64,
+            self.bound.time.latest().tai_nanos() as u64,
+            self.rates.min,
+            self.rates.max,
+            self.flags.0,
+        ]
+    }
+
+    /// The snapshot that [`to_words`](Self::to_words) was given.
+    #[inline]
+    pub(crate) fn from_words(words: [u64; WORDS]) -> Snapshot {
+        let [origin, valid_for, earliest, latest, min, max, flags] = words;
+        let end = |word: u64| Timestamp::from_tai_nanos(word as i64);
+        Snapshot {
+            bound: Bound { origin, time: Interval::from_ordered(end(earliest), end(latest)) },
+            rates: RateBounds { shift: SnapshotFlags(flags).shift(), min, max },
+            valid_for,
+            flags: SnapshotFlags(flags),
+        }
+    }
+}
+
+/// `start + shifted * rate`, rounded down: the upper half of a product in fixed
+/// point. `valid_for` keeps the sum in range.
+#[inline]
+fn advance(start: Timestamp, shifted: u64, rate: u64) -> Timestamp {
+    let nanos = (u128::from(shifted) * u128::from(rate)) >> 64;
+    Timestamp::from_tai_nanos(start.tai_nanos().wrapping_add(nanos as i64))
+}
+
+/// For how many ticks a reading stays within `max_width` and within the range of time.
+fn valid_for(bound: &Bound, rates: &RateBounds, max_width: Duration) -> u64 {
+    let time = bound.time;
+    // An open end is no evidence, and would not survive the reader's wrapping sum.
+    if time.earliest() == Timestamp::MIN || time.latest() == Timestamp::MAX {
+        return 0;
+    }
+    // A reading rounds both ends outward, by less than 1 ns each.
+    let Some(room) = max_width.checked_sub(time.width() + Duration::from_nanos(2)) else {
+        return 0;
+    };
+    let room = u64::try_from(room.as_nanos()).unwrap_or(u64::MAX);
+    let until_the_end = Timestamp::MAX.tai_nanos().abs_diff(time.latest().tai_nanos());
+    let widening = rates.max - rates.min;
+    let ticks = |nanos: u64, rate: u64| match rate {
+        0 => MAX_VALID_FOR,
+        _ => {
+            u64::try_from((u128::from(nanos) << 64) / u128::from(rate)).unwrap_or(u64::MAX)
+                >> rates.shift
+        }
+    };
+    ticks(room, widening)
+        .min(ticks(until_the_end.saturating_sub(1), rates.max))
+        .min(MAX_VALID_FOR >> rates.shift)
+}
+
+/// A status as two bytes: which, and the reason where there is one.
+fn pack_status(status: Status) -> (u8, u8) {
+    match status {
+        Status::Synchronized => (0, 0),
+        Status::Holdover => (1, 0),
+        Status::Assumed => (2, 0),
+        Status::Contradicted => (3, 0),
+        Status::Unsynchronized(reason) => (4, reason as u8),
+    }
+}
+
+#[inline]
+fn unpack_status(status: u8, reason: u8) -> Status {
+    match status {
+        0 => Status::Synchronized,
+        1 => Status::Holdover,
+        2 => Status::Assumed,
+        3 => Status::Contradicted,
+        _ => Status::Unsynchronized(Reason::from_u8(reason)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_tai_nanos(nanos)
+    }
+
+    fn flags() -> SnapshotFlags {
+        SnapshotFlags::new(CounterId::MONOTONIC_RAW, Status::Synchronized, 7)
+    }
+
+    /// A bound anywhere, the ends of time included, and a rates of up to 10 % drift.
+    fn any_snapshot() -> impl Strategy<Value = (Bound, RateBounds, Duration)> {
+        let start = prop_oneof![
+            any::<i64>(),
+            (0i64..1 << 40).prop_map(|d| i64::MAX - d),
+            (0i64..1 << 40).prop_map(|d| i64::MIN + d),
+        ];
+        let width = 0u64..20_000_000_000;
+        let limit = 1_000u64..20_000_000_000;
+        (any::<u64>(), start, width, limit, 1u32..100_000).prop_map(
+            |(origin, start, width, limit, ppm)| {
+                let earliest = at(start);
+                let latest = earliest.saturating_add(Duration::from_nanos(width));
+                let time = Interval::new(earliest, latest).expect("in order");
+                (
+                    Bound { origin, time },
+                    RateBounds::NANOSECONDS.with_drift(ppm),
+                    Duration::from_nanos(limit),
+                )
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit(
+            (bound, rates, limit) in any_snapshot(), part in 0.0..1.0f64, step in 0u64..3,
+        ) {
+            let snapshot = Snapshot::new(bound, rates, limit, flags());
+            let ticks = ((snapshot.valid_for as f64 * part) as u64).saturating_add(step);
+            let reading = snapshot.interval_at(bound.origin.wrapping_add(ticks));
+            prop_assert_eq!(reading.is_some(), ticks < snapshot.valid_for);
+            if let Some(reading) = reading {
+                prop_assert!(reading.width() <= limit, "{reading:?} {limit:?}");
+                // In i128, where nothing can wrap.
+                let scaled = |rate: u64| u128::from(ticks << rates.shift) * u128::from(rate);
+                let earliest = i128::from(bound.time.earliest().tai_nanos()) + (scaled(rates.min) >> 64) as i128;
+                let latest = i128::from(bound.time.latest().tai_nanos()) + scaled(rates.max).div_ceil(1 << 64) as i128;
+                prop_assert!(i128::from(reading.earliest().tai_nanos()) <= earliest);
+                prop_assert!(i128::from(reading.latest().tai_nanos()) >= latest);
+                prop_assert_eq!(snapshot.earliest_at(bound.origin.wrapping_add(ticks)), Some(reading.earliest()));
+            }
+        }
+
+        #[test]
+        fn the_validity_is_not_much_short_of_the_limit(
+            (bound, rates, limit) in any_snapshot(),
+        ) {
+            let snapshot = Snapshot::new(bound, rates, limit, flags());
+            let far_from_the_end = bound.time.latest().tai_nanos() < i64::MAX - (1 << 62)
+                && bound.time.earliest() > Timestamp::MIN;
+            if snapshot.valid_for > 0 && far_from_the_end {
+                let last = snapshot.interval_at(bound.origin.wrapping_add(snapshot.valid_for - 1)).expect("within");
+                let room = limit - last.width();
+                prop_assert!(room <= Duration::from_micros(1), "{room:?} to spare");
+            }
+        }
+
+        #[test]
+        fn words_read_back_as_what_was_written((bound, rates, limit) in any_snapshot(), epoch: u32) {
+            let statuses = [
+                Status::Synchronized, Status::Holdover, Status::Assumed, Status::Contradicted,
+                Status::Unsynchronized(Reason::Slewing), Status::Unsynchronized(Reason::TooOld),
+            ];
+            for status in statuses {
+                let flags = SnapshotFlags::new(CounterId::DIRECT, status, epoch);
+                let snapshot = Snapshot::new(bound, rates, limit, flags);
+                let read = Snapshot::from_words(snapshot.to_words());
+                prop_assert_eq!(read, snapshot);
+                prop_assert_eq!((read.status(), read.epoch(), read.counter()), (status, epoch, CounterId::DIRECT));
+                prop_assert_eq!(Snapshot::from_words(Snapshot::empty(rates, flags).to_words()).status(), status);
+            }
+        }
+
+        #[test]
+        fn a_counter_that_went_backwards_reads_nothing((bound, rates, limit) in any_snapshot(), back in 1u64..1 << 40) {
+            let snapshot = Snapshot::new(bound, rates, limit, flags());
+            let tick = bound.origin.wrapping_sub(back);
+            prop_assert_eq!(snapshot.interval_at(tick), None);
+            prop_assert_eq!(snapshot.earliest_at(tick), None);
+            prop_assert!(snapshot.is_before(tick));
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_from_no_evidence() {
+        let snapshot = Snapshot::empty(RateBounds::NANOSECONDS, flags());
+        for tick in [0, 1, u64::MAX / 2, u64::MAX] {
+            assert_eq!(snapshot.interval_at(tick), None);
+        }
+        assert_eq!(snapshot.bound(), None);
+    }
+
+    #[test]
+    fn every_reason_fits_its_byte() {
+        for byte in 0..=9 {
+            assert_eq!(Reason::from_u8(byte) as u8, byte);
+        }
+    }
+}
