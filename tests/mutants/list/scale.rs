@@ -48,7 +48,10 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Some(next) if unix.0 >= next.unix - SECOND => {",
             to: "Some(next) if unix.0 > next.unix => {",
         }],
-        caught_by: file("scale_properties", &["every_unix_count_is_shown_where_it_is_said_to_be"]),
+        caught_by: file(
+            "scale_leaps",
+            &["the_unix_count_repeats_one_second_at_each_leap_and_says_so"],
+        ),
     },
     Mutant {
         name: "span-by-its-ends",
@@ -66,28 +69,6 @@ pub const MUTANTS: &[Mutant] = &[
                 "converting_only_the_ends_loses_what_was_shown_between",
             ],
         ),
-    },
-    Mutant {
-        name: "smear-rounded-inward",
-        breaks: Promise("a converted interval contains all that was shown within it"),
-        harm: "the later end of a smeared interval is rounded down",
-        changes: &[Change {
-            file: SMEAR,
-            from: "let last = self.smeared_at(span.latest().tai_nanos(), smear, Round::Up)?;",
-            to: "let last = self.smeared_at(span.latest().tai_nanos(), smear, Round::Down)?;",
-        }],
-        caught_by: file("scale_smear", &["intervals_keep_the_true_time_through_a_smear_and_back"]),
-    },
-    Mutant {
-        name: "unsmeared-inward",
-        breaks: Promise("a converted interval contains all that was shown within it"),
-        harm: "the earlier end of an interval of smeared time is rounded up",
-        changes: &[Change {
-            file: SMEAR,
-            from: "let earliest = self.unsmeared(span.earliest(), Round::Down)?;",
-            to: "let earliest = self.unsmeared(span.earliest(), Round::Up)?;",
-        }],
-        caught_by: file("scale_smear", &["intervals_keep_the_true_time_through_a_smear_and_back"]),
     },
     Mutant {
         name: "unknown-smear-taken-for-utc",
