@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::wait::{WaitStatus, waitpid};
 use tempfile::TempDir;
-use truechimer::fence::{AdmitError, DurableFence, FencingToken};
+use truechimer::fence::{DurableFence, FenceError, FencingToken};
 use truechimer::{ClockError, Hlc, HlcError, Interval, RecordError, Timestamp, TrueTime};
 
 /// Runs `child` in a fork, and says whether it returned true.
@@ -52,7 +52,7 @@ fn a_forked_child_admits_nobody_in_its_parents_name() {
         // 5 is the present token and would need no disk; 9 would.
         [5, 9].into_iter().all(|token| {
             let answer = fence.admit(FencingToken(token));
-            matches!(answer, Err(AdmitError::Record(RecordError::Forked { .. })))
+            matches!(answer, Err(FenceError::Record(RecordError::Forked { .. })))
         })
     });
     assert!(refused, "the child let a token in");
@@ -68,7 +68,7 @@ fn a_forked_child_does_not_write_its_parents_record() {
     let hlc = node().durable(&path).expect("a new file");
     let before = hlc.stamp().expect("a first stamp");
     // With a window of zero each stamp is on disk before it is issued.
-    let refused = in_a_fork(|| matches!(hlc.stamp(), Err(HlcError::Mark(_))));
+    let refused = in_a_fork(|| matches!(hlc.stamp(), Err(HlcError::Record(_))));
     assert!(refused, "the child issued a stamp of its parent's node");
     assert!(hlc.stamp().expect("the parent goes on") > before);
 }
