@@ -250,7 +250,7 @@ fn this_host_without_a_daemon_says_so_or_has_one() {
 }
 
 #[test]
-fn the_operators_word_is_called_an_assumption() {
+fn the_operators_statement_is_called_an_assumption() {
     let clock =
         Clock::builder().without_kernel().assume_error(Duration::from_millis(250)).build().unwrap();
     let wall = || {
@@ -263,7 +263,7 @@ fn the_operators_word_is_called_an_assumption() {
     let shown = Interval::new(before, after).unwrap().widen(Duration::from_millis(50));
     assert!(now.overlaps(&shown), "{now} should be about {shown}");
     assert!(now.width() >= Duration::from_millis(500));
-    // And no more than the word says and the sampling took, which on a busy host may be long.
+    // And no more than what was stated and the sampling took, which on a busy host may be long.
     assert!(now.width() < Duration::from_secs(2));
     assert!(clock.reassume().is_ok());
     assert_eq!(clock.status(), Status::Assumed);
@@ -449,8 +449,9 @@ mod confined {
             (clock.now().unwrap_err(), clock.report())
         });
         assert_eq!(error, ClockError::Unsynchronized(Reason::Denied));
-        assert!(report.sources[0].to_string().contains("EPERM"), "{report:?}");
-        // The operator's word needs no adjtimex.
+        let said = report.sources[0].to_string();
+        assert!(said.contains("adjtimex cannot be read"), "{said}");
+        // The operator's statement needs no adjtimex.
         let assumed = denied(&[libc::SYS_adjtimex, libc::SYS_clock_adjtime], || {
             Clock::builder().assume_error(Duration::from_millis(9)).build().unwrap().now()
         });

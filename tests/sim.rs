@@ -107,7 +107,8 @@ fn a_crash_loses_what_was_not_synced_and_a_restart_finds_the_rest() {
         world.schedule(2 * SEC, Fault::Restart(id));
         world.run_for(SEC + MS);
         assert!(world.node(id).is_none());
-        world.run_for(SEC);
+        // It is up again when it has built its clock, which takes 10 ms.
+        world.run_for(SEC + 20 * MS);
         // The second write was in the page cache: the kernel may have got round to it.
         match world.node(id).unwrap().starts {
             2 => restarts[0] += 1,

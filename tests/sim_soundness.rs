@@ -15,26 +15,26 @@ const READINGS: u32 = 600;
 
 #[test]
 fn no_reading_is_wrong_where_both_assumptions_hold() {
-    let worlds = search(Mix::Honest, 0..80, |scenario| {
+    let worlds = search(Mix::Honest, 0..60, |scenario| {
         let outcome = campaign(scenario, READINGS)?;
         assert_eq!(outcome.audit.misses, 0);
         Ok(())
     });
-    assert_eq!(worlds.unwrap_or_else(|failure| panic!("{failure}")), 80);
+    assert_eq!(worlds.unwrap_or_else(|failure| panic!("{failure}")), 60);
 }
 
 #[test]
 fn where_an_assumption_is_broken_a_contradiction_follows() {
     for mix in [Mix::Lying, Mix::Drifting, Mix::StoppedVm] {
         let (mut breaches, mut noticed) = (0, 0);
-        for seed in 0..12 {
+        for seed in 0..8 {
             let scenario = Scenario::random(mix, seed);
             let outcome =
                 campaign(&scenario, READINGS).unwrap_or_else(|why| panic!("{scenario}: {why}"));
             breaches += outcome.breaches.len();
             noticed += outcome.breaches.iter().filter(|b| b.noticed.is_some()).count();
         }
-        assert!(breaches >= 12, "{mix}: {breaches}");
+        assert!(breaches >= 8, "{mix}: {breaches}");
         assert_eq!(noticed, breaches, "{mix}");
     }
 }

@@ -214,8 +214,8 @@ impl Scenario {
 
     fn machine(&self, number: u32) -> Machine {
         let mut random = Random::new(self.seed, MACHINES + u64::from(number));
-        let is_long = Scenario::with_nodes(self.mix, self.seed, self.nodes).run.as_secs() > 1_000;
-        let shortest_poll = if is_long { 8 } else { 5 };
+        let is_long = Scenario::with_nodes(self.mix, self.seed, self.nodes).run.as_secs() >= 900;
+        let shortest_poll = if is_long { 8 } else { 6 };
         let mut machine = Machine::default()
             .oscillator(oscillator(self.mix, &mut random).0)
             .daemon(daemon(self.mix, &mut random))

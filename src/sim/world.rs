@@ -66,7 +66,7 @@ pub(super) struct Host<N: Node> {
 }
 
 impl<M> Event<M> {
-    /// The machine that it happens on, if it is one.
+    /// The machine that must be ready for it, if it is one.
     fn node(&self) -> Option<NodeId> {
         match self {
             Event::Arrival { to: node, .. }
@@ -75,7 +75,11 @@ impl<M> Event<M> {
             | Event::Discipline(node, _)
             | Event::Start(node, _)
             | Event::Resume(node) => Some(*node),
-            Event::Fault(fault) => fault.node(),
+            // A process may be killed or stopped at any moment.
+            Event::Fault(fault) => match **fault {
+                Fault::Crash(_) | Fault::Pause(..) | Fault::StopSampler(..) => None,
+                _ => fault.node(),
+            },
         }
     }
 }
