@@ -162,8 +162,8 @@ impl Table {
         if self.assumed_error_ns.is_some() {
             let _ = writeln!(
                 text,
-                "No source states a bound on this host: the clock that was measured assumes an\n\
-                 error of {ASSUMED:?}, which does not change what a read costs."
+                "No source states a bound on this host. The clock that was measured\n\
+                 assumes an error of {ASSUMED:?}, which does not change what a read costs."
             );
         }
         if let Some(error) = &self.clock_error {

@@ -204,6 +204,24 @@ mod tests {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn a_thread_that_may_not_read_the_counter_has_no_ways() {
+        let set = |mode: libc::c_int| {
+            // SAFETY: PR_SET_TSC sets a flag of this thread, which reads no counter while the
+            // flag forbids it.
+            unsafe { libc::prctl(libc::PR_SET_TSC, mode) }
+        };
+        // The flag belongs to the thread, so a thread of its own keeps it from other tests.
+        let thread = std::thread::spawn(move || {
+            assert_eq!(set(libc::PR_TSC_SIGSEGV), 0);
+            let count = ways().len();
+            assert_eq!(set(libc::PR_TSC_ENABLE), 0);
+            count
+        });
+        assert_eq!(thread.join().expect("SIGSEGV would have ended the process"), 0);
+    }
+
     #[test]
     fn a_clock_that_does_not_exist_is_not_readable() {
         assert!(kernel_clock(1000).is_err());
