@@ -140,6 +140,7 @@
 //! - `chrono`, `jiff`: conversions from and to their types.
 //! - `sim`: a deterministic world in which true time is known, to test a database in.
 
+pub mod _design;
 pub mod agreement;
 pub mod clock;
 pub mod counter;

@@ -43,6 +43,8 @@ pub const LAYERS: &[Layer] = &[
     layer("agreement", &[&["timestamp", "interval"]]),
     layer("quorum", &[]),
     layer("scale", &[&["timestamp", "interval"]]),
+    // Documentation only.
+    layer("_design", &[]),
     // Chooses between std and loom.
     layer("sync", &[]),
     // The core, from the inside out.
