@@ -333,6 +333,7 @@ mod tests {
     use crate::host::scripted::ScriptedHost;
     use crate::source::RealtimeScale;
     use crate::source::assume::Assumed;
+    use crate::timestamp::NANOS_PER_SECOND;
 
     /// A source that knows the truth of a scripted host.
     struct Honest(Arc<ScriptedHost>);
@@ -379,7 +380,7 @@ mod tests {
         let core = honest(&host);
         assert!(core.round());
         host.fork();
-        host.pass(1_000_000_000);
+        host.pass(NANOS_PER_SECOND);
         let carried = check(&core, &host);
         assert!(core.round(), "the child samples by itself");
         assert!(check(&core, &host).width() < carried.width());
@@ -396,7 +397,7 @@ mod tests {
         let (before, epoch) = (check(&core, &host), core.epoch());
         core.process().lose_driver();
         host.fork();
-        host.pass(1_000_000_000);
+        host.pass(NANOS_PER_SECOND);
         assert!(core.round(), "with new sources, of which there are none here");
         assert!(check(&core, &host).width() > before.width(), "what was known is carried on");
         assert_eq!(core.epoch(), epoch);
@@ -440,7 +441,7 @@ mod tests {
         assert_eq!(core.epoch(), 0, "the same table");
         let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
             .entries()
-            .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
+            .map(|entry| (entry.since.nanos() / NANOS_PER_SECOND, entry.tai_minus_utc))
             .collect();
         entries.push((1_690_000_000 / 86_400 * 86_400, 38));
         core.replace_leap_table(LeapTable::from_entries(&entries).expect("in order"));

@@ -1,28 +1,26 @@
 //! [`Estimator`]: samples in, one bound out.
 //!
-//! Averaging is what clocks do with samples that disagree: a filter, a vote, a
-//! least-squares line. The result is near the truth most of the time, and says
-//! nothing about when it is not. Here a sample is a statement with a bound, and
-//! statements are not averaged but *intersected*: what is true of both is in their
-//! intersection, and that is never wider than either.
+//! Most clocks average samples that disagree: with a filter, a vote or a least-squares
+//! line. The result is near the truth most of the time, and does not show when it is not.
+//! Here a sample has a bound, and bounds are *intersected*: if both hold, true time is in
+//! their intersection, which is never wider than either.
 //!
-//! If two statements have no moment in common, at least one of them is false, and the
+//! If two bounds have no moment in common, at least one of them is wrong, and the
 //! estimator cannot know which. That is a **contradiction**. It is counted, and for
-//! [`HOLD`] the published bound covers both sides (their hull), because the truth is in
-//! one of them. When the newer side has stood unopposed for that long the older one is
-//! given up.
+//! [`HOLD`] the published bound covers both sides (their hull), because true time is in
+//! one of them. When no sample has contradicted the newer side for that long, the older
+//! side is given up.
 //!
 //! An **epoch** ends when a reading may contradict an earlier one: after a
-//! contradiction, a suspend, another counter. A timestamp that was taken earlier may
-//! then be one that this clock would now call impossible, and callers who kept such
-//! timestamps want to know. Nothing else ends an epoch. In particular a newer bound
-//! that exceeds the older one by a rounding does not: both hold, so their intersection
-//! is published.
+//! contradiction, a suspend, another counter. The clock may
+//! then exclude a timestamp that was taken earlier, and callers who kept such timestamps
+//! can compare epochs. Nothing else ends an epoch. A newer bound that exceeds the older one
+//! by a rounding does not, because both hold and their intersection is published.
 //!
 //! If A3 is assumed, the rate is learnt too (see `rate`), and the lines diverge by less.
-//! When the rate turns out to have changed by more than that allows, what was carried by
-//! it is the older side of a contradiction. The newest sample does not depend on the
-//! learnt rate, so it is the newer side.
+//! If the rate has changed by more than A3 allows, the bound that was carried by it is the
+//! older side of a contradiction. The newest sample is the newer side, because it does not
+//! depend on the learnt rate.
 //!
 //! The estimator is a pure state machine over ticks.
 
@@ -34,13 +32,14 @@ use std::time::Duration;
 use crate::counter::RateBounds;
 use crate::evidence::Sample;
 use crate::interval::Interval;
+use crate::timestamp::duration_nanos;
 use bound::Bound;
 use rate::{RateEstimate, RateEstimator};
 
 /// How long both sides of a contradiction are published after it last showed.
 ///
-/// Long enough for monitoring to see the status, and for a time daemon that
-/// was itself deceived to notice within its own poll interval (16 s to 64 s).
+/// This is long enough for monitoring to see the status, and for a time daemon to notice a
+/// wrong server within its own poll interval (16 s to 64 s).
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
 
 /// By how much a bound that was carried in two steps may exceed one carried in a single
@@ -132,7 +131,7 @@ impl Estimator {
         self
     }
 
-    /// Continues what another estimator has published on the same counter.
+    /// Continues from what another estimator published on the same counter.
     pub(crate) fn resume(&mut self, bound: Option<Bound>, epoch: u32) {
         self.epoch = epoch;
         self.fused = bound;
@@ -183,14 +182,14 @@ impl Estimator {
     fn contradict(&mut self, old: Bound, new: Bound) {
         self.contradictions += 1;
         let older_side = self.conflicting.map_or(old, |other| self.hull(other.bound, old));
-        let until = new.origin.saturating_add(self.base.most_ticks(HOLD.as_nanos() as u64));
+        let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(HOLD)));
         self.conflicting = Some(ConflictingBound { bound: older_side, until });
         self.fused = Some(new);
         self.unlearn();
     }
 
-    /// Takes a sample's own bound as evidence of the rate. `false` if that shows
-    /// that the rate has changed by more than A3 allows.
+    /// Takes a sample's own bound as evidence of the rate. `false` if the rate has
+    /// changed by more than A3 allows.
     fn learn(&mut self, sampled: &Bound, tick: u64) -> bool {
         let Some(learner) = &mut self.learner else { return true };
         if !learner.observe(sampled, &self.base) {
@@ -225,7 +224,7 @@ impl Estimator {
             self.conflicting.map(|other| ConflictingBound { bound: carried(other.bound), ..other });
     }
 
-    /// What was learnt is no longer known when the window has passed over it.
+    /// Ends the learnt rate when it is too old.
     fn end_estimate(&mut self, tick: u64) {
         if tick < self.estimate.until {
             return;
@@ -237,7 +236,7 @@ impl Estimator {
         self.change_estimate(estimate.unwrap_or(RateEstimate::unlimited(self.base)), until);
     }
 
-    /// Forgets everything that was known before `tick`, and refuses what comes from before it.
+    /// Forgets everything that was known before `tick`, and refuses samples from before it.
     pub(crate) fn forget(&mut self, tick: u64) {
         self.valid_from = tick;
         if self.fused.take().is_some() {
@@ -272,10 +271,11 @@ impl Estimator {
         }
     }
 
-    /// `bound` as far as it agrees with what readers were shown last (design, rule 7).
+    /// `bound` as far as it agrees with what readers were shown last
+    /// ([rule 7](crate::_design#rule-7)).
     ///
-    /// If it does not lie inside that, a contradiction is the cause, and a new epoch
-    /// begins; or a rounding is, and then both hold and their intersection does.
+    /// It may lie partly outside. If a contradiction is the cause, a new epoch begins. If
+    /// rounding is the cause, both bounds hold, and so does their intersection.
     fn within_published(&mut self, bound: Bound) -> Bound {
         let Some(published) = self.published else { return bound };
         let Some(shown) = self.carried_as_shown(&published, bound.origin) else { return bound };
@@ -342,7 +342,7 @@ impl Estimator {
         };
         self.fused = self.fused.and_then(convert);
         // Ticks of the old counter mean nothing now, so the hold begins again.
-        let until = to.saturating_add(rates.most_ticks(HOLD.as_nanos() as u64));
+        let until = to.saturating_add(rates.most_ticks(duration_nanos(HOLD)));
         let other = self.conflicting.and_then(|other| convert(other.bound));
         self.conflicting = other.map(|bound| ConflictingBound { bound, until });
         self.base = rates;
@@ -380,10 +380,11 @@ impl Estimator {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timestamp::Timestamp;
+    use crate::counter::DEFAULT_MAX_DRIFT_PPM;
+    use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
     use proptest::prelude::*;
 
-    const SECOND: u64 = 1_000_000_000;
+    const SECOND: u64 = NANOS_PER_SECOND as u64;
 
     fn span(a: i64, b: i64) -> Interval {
         let at = Timestamp::from_tai_nanos;
@@ -392,7 +393,11 @@ mod tests {
 
     /// An estimator over a counter of nanoseconds that may drift by 200 ppm.
     fn estimator() -> Estimator {
-        Estimator::new(RateBounds::NANOSECONDS.with_drift(200), 1, Duration::from_secs(10))
+        Estimator::new(
+            RateBounds::NANOSECONDS.with_drift(DEFAULT_MAX_DRIFT_PPM),
+            1,
+            Duration::from_secs(10),
+        )
     }
 
     /// A sample taken at `tick`, while true time is tick, within `below` and `above`.

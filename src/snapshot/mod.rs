@@ -22,7 +22,7 @@ use crate::counter::{CounterId, RateBounds};
 use crate::estimator::bound::Bound;
 use crate::evidence::Reason;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, duration_nanos};
 use ring::WORDS;
 
 /// The pair of lines as it is published, what counts it, and what it rests on.
@@ -236,7 +236,7 @@ fn valid_for(bound: &Bound, rates: &RateBounds, max_width: Duration) -> u64 {
     let Some(room) = max_width.checked_sub(time.width() + Duration::from_nanos(2)) else {
         return 0;
     };
-    let room = u64::try_from(room.as_nanos()).unwrap_or(u64::MAX);
+    let room = duration_nanos(room);
     let until_the_end = Timestamp::MAX.tai_nanos().abs_diff(time.latest().tai_nanos());
     let widening = rates.max - rates.min;
     let ticks = |nanos: u64, rate: u64| match rate {

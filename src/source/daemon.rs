@@ -22,55 +22,14 @@
 
 mod table;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+
 use table::TABLE;
-
-/// A program that disciplines the kernel's clock.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Daemon {
-    /// chronyd.
-    Chrony,
-    /// The reference implementation's ntpd.
-    Ntpd,
-    /// ntpsec's ntpd.
-    Ntpsec,
-    /// ntpd-rs.
-    NtpdRs,
-    /// OpenNTPD.
-    OpenNtpd,
-    /// systemd-timesyncd.
-    Timesyncd,
-    /// phc2sys of linuxptp.
-    Phc2sys,
-    /// ptp4l of linuxptp.
-    Ptp4l,
-    /// AWS ClockBound's daemon.
-    ClockBound,
-    /// Hyper-V's time synchronisation, a driver in the kernel.
-    HyperV,
-}
-
-/// Whether `maxerror` as a daemon writes it is a bound.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum Verdict {
-    /// It states an honest bound.
-    Believed,
-    /// It states one, with an exception that the explanation names.
-    BelievedWithCare,
-    /// It states none, so the kernel source refuses it.
-    NotBelieved,
-}
+pub use table::{Daemon, Verdict};
 
 impl Daemon {
     /// The daemons that discipline this host's clock, as far as they are visible.
@@ -113,23 +72,6 @@ impl Daemon {
     /// The daemon whose process is called `comm` (the kernel keeps 15 bytes of it).
     fn from_comm(comm: &str) -> Option<Daemon> {
         TABLE.iter().find(|row| row.comms.contains(&comm)).map(|row| row.daemon)
-    }
-
-    /// Whether its `maxerror` is a bound.
-    pub fn verdict(self) -> Verdict {
-        self.row().verdict
-    }
-
-    /// What it writes and what that is worth, in words for an operator. The text continues
-    /// a sentence that begins with the daemon's name.
-    pub fn explanation(self) -> &'static str {
-        self.row().explanation
-    }
-}
-
-impl fmt::Display for Daemon {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.row().name)
     }
 }
 

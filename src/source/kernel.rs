@@ -48,6 +48,7 @@ use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::in_flight::InFlight;
 use crate::source::realtime::{PendingLeap, Realtime};
 use crate::source::wall_clock::WallClock;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// The kernel's clock and its bound, if it has an honest one.
 pub struct Kernel {
@@ -248,7 +249,7 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
             return Ok(Evidence {
                 kernel: (before, after),
                 realtime,
-                counted_until_ns: coarse - coarse.rem_euclid(1_000_000_000),
+                counted_until_ns: coarse - coarse.rem_euclid(NANOS_PER_SECOND),
                 suspended_ns: suspended_ns(host)?,
                 monotonic_ns: host.nanos(HostClock::Monotonic)?,
             });

@@ -19,7 +19,7 @@ use crate::host::{
 };
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// One reading of `CLOCK_REALTIME`, with the counter on both sides.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ impl Realtime {
     pub(crate) fn was_stepped_on_tai_since(&self, earlier: &Realtime, leaps: &LeapTable) -> bool {
         let on_tai = |read: &Realtime| {
             let (least, most) = offsets(leaps, read.unix_seconds(), LEAP_SLACK_S, None, None)?;
-            let shift = |ns: i64, offset: i32| ns.saturating_add(i64::from(offset) * 1_000_000_000);
+            let shift = |ns: i64, offset: i32| ns.saturating_add(seconds_to_nanos(offset.into()));
             Some((shift(read.offset.0, least), shift(read.offset.1, most)))
         };
         match (on_tai(self), on_tai(earlier)) {
@@ -78,7 +78,7 @@ impl Realtime {
     }
 
     pub(crate) fn unix_seconds(&self) -> i64 {
-        self.unix_ns.div_euclid(1_000_000_000)
+        self.unix_ns.div_euclid(NANOS_PER_SECOND)
     }
 
     /// What the clock showed, in TAI, when it may have been off by `error`: by
@@ -99,7 +99,7 @@ impl Realtime {
             ))
         })?;
         let at = |offset: i32, step: i64| {
-            let tai = self.unix_ns.saturating_add(i64::from(offset) * 1_000_000_000);
+            let tai = self.unix_ns.saturating_add(seconds_to_nanos(offset.into()));
             Timestamp::from_tai_nanos(tai.saturating_add(step))
         };
         // The clock shows its last step, and may stand just before the next.
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
     use crate::host::{STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK};
 
-    const SECOND: i64 = 1_000_000_000;
+    const SECOND: i64 = NANOS_PER_SECOND;
     /// 2016-12-31T23:59:60Z was inserted before this midnight.
     const LEAP: i64 = 1_483_228_800;
 

@@ -23,7 +23,7 @@ use crate::evidence::{Sample, Source, SourceError};
 use crate::host::HostClock;
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// The RTC, which the operator states to be this close to UTC.
 ///
@@ -45,7 +45,7 @@ pub struct Rtc {
 
 /// How often it is read, in ns: a read of a CMOS clock takes a millisecond, and the clock
 /// moves once a second.
-const READ_EVERY_NS: i64 = 1_000_000_000;
+const READ_EVERY_NS: i64 = NANOS_PER_SECOND;
 
 /// What the kernel does between reading the registers and showing them, and the
 /// registers' own lag behind the second, at most.
@@ -79,8 +79,8 @@ impl Rtc {
             ))
         })?;
         let at = |offset: i32| {
-            let tai = seconds.saturating_add(offset.into()).saturating_mul(1_000_000_000);
-            Timestamp::from_tai_nanos(tai)
+            let tai_s = seconds.saturating_add(offset.into());
+            Timestamp::from_tai_nanos(seconds_to_nanos(tai_s))
         };
         // It shows the second that has begun last.
         let latest = at(most).saturating_add(Duration::from_secs(1)).saturating_add(LAG);
@@ -135,7 +135,7 @@ mod tests {
         ];
         for (seconds, error, earliest, latest) in cases {
             let interval = rtc(Duration::from_secs(error)).interval(seconds).expect("after 1972");
-            let from = |t: Timestamp| t.tai_nanos() - seconds * 1_000_000_000;
+            let from = |t: Timestamp| t.tai_nanos() - seconds_to_nanos(seconds);
             assert_eq!((from(interval.earliest()), from(interval.latest())), (earliest, latest));
         }
     }

@@ -21,6 +21,7 @@ use crate::host::KernelState;
 use crate::interval::Interval;
 use crate::scale::{LeapTable, ScaleInterval, Smear, Smeared, UnixTime};
 use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
+use crate::timestamp::duration_nanos_i64;
 
 /// The scale of `CLOCK_REALTIME` around a leap second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -84,7 +85,7 @@ impl WallClock {
         pending: Option<PendingLeap>,
     ) -> Result<Interval, SourceError> {
         let refused = |why| SourceError::failed(format_args!("the wall clock, in TAI: {why}"));
-        let error_ns = i64::try_from(error.as_nanos()).unwrap_or(i64::MAX);
+        let error_ns = duration_nanos_i64(error);
         // The clock shows its last step, and may stand just before the next.
         let ends = (
             read.unix_ns.saturating_sub(error_ns),
@@ -132,9 +133,8 @@ fn span<T: Copy + PartialOrd>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timestamp::Timestamp;
+    use crate::timestamp::{NANOS_PER_SECOND as SECOND, Timestamp};
 
-    const SECOND: i64 = 1_000_000_000;
     /// 2016-12-31T23:59:60Z was inserted before this midnight.
     const LEAP: i64 = 1_483_228_800;
 

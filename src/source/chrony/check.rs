@@ -20,12 +20,13 @@ use super::client::ChronyError;
 use super::tracking::{Leap, Tracking};
 use crate::host::KernelState;
 use crate::source::daemons::TimeDaemons;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// How long an answer is good while the kernel's bound was not written anew, in ns.
-const GOOD_FOR_NS: i64 = 1_000_000_000;
+const GOOD_FOR_NS: i64 = NANOS_PER_SECOND;
 /// How long chronyd is left alone after it gave no answer, in ns: a stopped chronyd
 /// costs a timeout each time, in the thread that the clock samples in.
-const RETRY_BACKOFF_NS: i64 = 5_000_000_000;
+const RETRY_BACKOFF_NS: i64 = 5 * NANOS_PER_SECOND;
 
 /// What chronyd says of the clock that the kernel shows.
 #[derive(Clone, PartialEq, Eq, Debug)]

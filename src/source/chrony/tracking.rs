@@ -11,6 +11,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::timestamp::NANOS_PER_SECOND;
+
 /// The length of a TRACKING request and of its reply, in bytes.
 ///
 /// Requests are padded to the length of the reply, so that nobody can use
@@ -330,7 +332,7 @@ impl Fields<'_> {
     /// 0x7fffffff, which says that the sender has seconds of 32 bits.
     fn reference_time(&self) -> Result<Duration, TrackingError> {
         let (high, low, nanos) = (self.u32(56), self.u32(60), self.u32(64));
-        if nanos >= 1_000_000_000 {
+        if i64::from(nanos) >= NANOS_PER_SECOND {
             return Err(TrackingError::Field { field: "reference time", value: nanos.into() });
         }
         let high = if high == 0x7fff_ffff { 0 } else { high };
@@ -366,7 +368,7 @@ impl Float {
             return 0; // chronyd's exact zero
         }
         let coefficient = u128::from(self.coefficient().unsigned_abs()) + 1;
-        let nanos = coefficient * 1_000_000_000;
+        let nanos = coefficient * NANOS_PER_SECOND as u128;
         // At most 2^24 + 1, times 2^30, times 2^38: far below 2^128.
         let nanos = match self.exponent() {
             shift @ 0.. => nanos << shift,

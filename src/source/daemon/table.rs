@@ -3,7 +3,49 @@
 //! The verdict, the explanation for operators and the table in the documentation of
 //! `source::daemon` come from here. A unit test compares that documentation with the rows.
 
-use super::{Daemon, Verdict};
+use std::fmt;
+
+/// A program that disciplines the kernel's clock.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Daemon {
+    /// chronyd.
+    Chrony,
+    /// The reference implementation's ntpd.
+    Ntpd,
+    /// ntpsec's ntpd.
+    Ntpsec,
+    /// ntpd-rs.
+    NtpdRs,
+    /// OpenNTPD.
+    OpenNtpd,
+    /// systemd-timesyncd.
+    Timesyncd,
+    /// phc2sys of linuxptp.
+    Phc2sys,
+    /// ptp4l of linuxptp.
+    Ptp4l,
+    /// AWS ClockBound's daemon.
+    ClockBound,
+    /// Hyper-V's time synchronisation, a driver in the kernel.
+    HyperV,
+}
+
+/// Whether `maxerror` as a daemon writes it is a bound.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It states an honest bound.
+    Believed,
+    /// It states one, with an exception that the explanation names.
+    BelievedWithCare,
+    /// It states none, so the kernel source refuses it.
+    NotBelieved,
+}
 
 /// What is known of one daemon.
 pub(super) struct Row {
@@ -12,11 +54,8 @@ pub(super) struct Row {
     /// The names of its process; the kernel keeps 15 bytes of each.
     pub(super) comms: &'static [&'static str],
     pub(super) verdict: Verdict,
-    /// What it writes as `maxerror`.
-    pub(super) writes: &'static str,
-    /// What that is worth, and what to do if it is worth nothing.
-    pub(super) worth: &'static str,
-    /// Both in one sentence.
+    /// What it writes as `maxerror`; then what that is worth, and what to do if it is worth
+    /// nothing.
     pub(super) explanation: &'static str,
 }
 
@@ -27,8 +66,6 @@ macro_rules! row {
             name: $name,
             comms: &$comms,
             verdict: Verdict::$verdict,
-            writes: $writes,
-            worth: $worth,
             explanation: concat!("writes ", $writes, "; ", $worth),
         }
     };
@@ -72,8 +109,25 @@ pub(super) const TABLE: [Row; 10] = [
 ];
 
 impl Daemon {
-    pub(super) fn row(self) -> &'static Row {
+    fn row(self) -> &'static Row {
         &TABLE[self as usize]
+    }
+
+    /// Whether its `maxerror` is a bound.
+    pub fn verdict(self) -> Verdict {
+        self.row().verdict
+    }
+
+    /// What it writes and what that is worth, in words for an operator. The text continues
+    /// a sentence that begins with the daemon's name.
+    pub fn explanation(self) -> &'static str {
+        self.row().explanation
+    }
+}
+
+impl fmt::Display for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.row().name)
     }
 }
 
@@ -88,7 +142,9 @@ mod tests {
             Verdict::BelievedWithCare => "with care",
             Verdict::NotBelieved => "no",
         };
-        format!("//! | {} | {} | {believed} | {} |", row.name, row.writes, row.worth)
+        let text = row.explanation.strip_prefix("writes ").expect("it begins so");
+        let (writes, worth) = text.split_once("; ").expect("it has two parts");
+        format!("//! | {} | {writes} | {believed} | {worth} |", row.name)
     }
 
     #[test]
