@@ -107,8 +107,9 @@
 //!
 //! - Kept by: `src/clock/core.rs`, `src/counter/mod.rs` (`read_ordered`), and the instructions
 //!   in `src/host/hardware.rs`.
-//! - No mutant: a test on a real counter sees an unordered read only now and then. The test is
-//!   `a_reading_passed_to_another_thread_is_in_its_past` in `tests/readers.rs`.
+//! - No mutant, because a test on a real counter sees an unordered read only now and then. The
+//!   test is `time_never_runs_backwards_between_threads_that_hand_readings_to_each_other` in
+//!   `tests/readers.rs`.
 //!
 //! ## Rule 6
 //!

@@ -1,18 +1,17 @@
 //! The real-time clock as a second source: coarse, and independent of the kernel's clocks.
 //!
-//! A virtual machine that is stopped and continued sees all of its clocks go on
-//! as if nothing had been: the processor's counter, the kernel's clocks, the
-//! bound the kernel states. Nothing in there shows that the world is four
-//! seconds on. The RTC does, for the host keeps it: it is a clock of its own,
-//! as a battery keeps it on a real board.
+//! When a virtual machine is stopped and continued, all of its clocks go on as if no time had
+//! passed: the processor's counter, the kernel's clocks, and the kernel's bound. The RTC shows
+//! the gap, because the host keeps it. On a real board a battery does.
 //!
-//! It shows whole seconds and is a little off, so it narrows nothing. But when
-//! it and the kernel exclude each other, one of them is wrong; the clock then
-//! is `Contradicted` and covers both. Without it, readings after such a stop are
-//! wrong until the time daemon has noticed: that is a limit of this crate.
+//! The RTC shows whole seconds and is a little off, so it narrows nothing. But if the RTC and
+//! the kernel contradict each other, one of them is wrong. The clock is then `Contradicted`
+//! and covers both. Without the RTC, readings after such a stop are wrong until the time
+//! daemon has corrected the clock. That is a limit of this crate
+//! ([rule 11](crate::_design#rule-11)).
 //!
-//! The RTC must be kept in UTC (not in local time, as dual-boot machines do). A
-//! kernel that chronyd with `rtcsync` disciplines sets it every 11 minutes.
+//! The RTC must be kept in UTC, and not in local time as on dual-boot machines. A kernel that
+//! chronyd disciplines with `rtcsync` sets it every 11 minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -82,11 +81,11 @@ impl Rtc {
             let tai_s = seconds.saturating_add(offset.into());
             Timestamp::from_tai_nanos(seconds_to_nanos(tai_s))
         };
-        // It shows the second that has begun last.
+        // The RTC shows the second that began last.
         let latest = at(most).saturating_add(Duration::from_secs(1)).saturating_add(LAG);
         let shown = Interval::new(at(least), latest).ok_or_else(|| {
             SourceError::failed(format_args!(
-                "the RTC shows Unix time {seconds}, beyond all reason"
+                "the RTC shows Unix time {seconds}, which cannot be right"
             ))
         })?;
         Ok(shown.widen(self.error))
