@@ -2,12 +2,12 @@
 //!
 //! A source answers one question: *between these two counter readings, where was true
 //! time?* Its answer is a [`Sample`], an interval that certainly contains it, or a
-//! [`SourceError`] that says in an operator's words why there is none. A source never
-//! answers "about".
+//! [`SourceError`] that tells an operator why there is none. A source never answers "about".
 //!
-//! The clock believes each bound as stated. That is assumption A1, so the work of a
-//! source is in refusing what is not a bound. What each of the built-in ones refuses
-//! is in [`source`](crate::source).
+//! The clock believes each bound as stated. That is assumption A1
+//! ([`_design`](crate::_design#the-assumptions)), so the main work of a source is to refuse
+//! numbers that are not bounds. [`source`](crate::source) describes what the built-in sources
+//! refuse.
 
 use std::fmt;
 
@@ -28,7 +28,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Puts the three together.
+    /// A sample of these three parts.
     pub fn new(before: u64, after: u64, time: Interval) -> Sample {
         Sample { before, after, time }
     }
@@ -73,10 +73,10 @@ pub trait Source: Send {
     ///
     /// # Errors
     ///
-    /// Whenever it has no interval to state.
+    /// If it has no interval to state.
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError>;
 
-    /// What else it knew at its last sample, in one line for the report.
+    /// Details of the last sample, in one line for the report.
     fn details(&self) -> Option<String> {
         None
     }
@@ -129,7 +129,7 @@ impl SourceError {
 
 /// Why there is no bound, in a byte that fits the published snapshot.
 ///
-/// The full story (which source, what it saw) is in the clock's report.
+/// The clock's report has the details: which source, and what it found.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
@@ -138,9 +138,9 @@ impl SourceError {
 pub enum Reason {
     /// No source has been sampled yet.
     NotSampled = 0,
-    /// The kernel says that nothing disciplines its clock.
+    /// The kernel reports that nothing disciplines its clock.
     KernelUnsynchronized = 1,
-    /// Something disciplines the kernel clock but states no error bound.
+    /// A daemon disciplines the kernel clock but states no error bound.
     NoBoundStated = 2,
     /// The kernel clock is being slewed faster than its error bound allows for.
     Slewing = 3,
@@ -181,10 +181,10 @@ impl Reason {
         match self {
             Reason::NotSampled => "no source has been sampled yet",
             Reason::KernelUnsynchronized => {
-                "the kernel says that nothing disciplines its clock (STA_UNSYNC)"
+                "the kernel reports that nothing disciplines its clock (STA_UNSYNC)"
             }
             Reason::NoBoundStated => {
-                "what disciplines the kernel clock states no error bound (maxerror)"
+                "the daemon that disciplines the kernel clock states no error bound (maxerror)"
             }
             Reason::Slewing => {
                 "the kernel clock is being slewed faster than its error bound allows for"
@@ -220,7 +220,7 @@ impl Reason {
                 "check the wall clock, then state its error again with `reassume()`"
             }
             Reason::SourceFailed => "see the clock's report, or `truechimer doctor`",
-            Reason::TooOld => "mend the time source, or raise `max_width`",
+            Reason::TooOld => "repair the time source, or raise `max_width`",
             Reason::Unsupported => {
                 "add a source with `source()`, or state the clock's error with `assume_error`"
             }

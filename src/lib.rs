@@ -1,11 +1,11 @@
 //! A clock that knows its error.
 //!
-//! A wall clock gives one number that may be wrong by seconds: it steps, drifts,
-//! repeats leap seconds, and stands still when a machine is paused. A database that
-//! orders writes by it loses data without a word; a lease that trusts it lets a paused
-//! holder write after the lease went to another. Spanner's answer is TrueTime: say
-//! `[earliest, latest]`, wait out the uncertainty before a commit is released, and
-//! fence whatever was paused. This crate gives that on any Linux host.
+//! A wall clock gives one number that may be wrong by seconds. It steps, drifts, repeats
+//! leap seconds, and stands still when a machine is paused. A database that orders writes
+//! by it loses data silently. A lease that trusts it lets a paused holder write after the
+//! lease went to another. Spanner's answer is TrueTime: state `[earliest, latest]`, wait out
+//! the uncertainty before a commit is released, and fence holders that were paused. This
+//! crate does that on ordinary hosts.
 //!
 //! ```no_run
 //! use truechimer::Clock;
@@ -18,16 +18,18 @@
 //!
 //! # Overview
 //!
-//! - [`Clock`] reads the host: the kernel's error bound, a time daemon's, or your own
-//!   word ([`assume_error`](ClockBuilder::assume_error)). Reading costs about as much as
-//!   reading the processor's counter. [`clock`] says what is promised, and on what.
+//! - [`Clock`] reads the host: the kernel's error bound, a time daemon's, or the error that
+//!   you state ([`assume_error`](ClockBuilder::assume_error)). Reading costs about as much as
+//!   reading the processor's counter. [`clock`] states what is promised, and [`_design`] the
+//!   assumptions and the rules behind it.
 //! - [`Timestamp`] is a moment, counted in TAI, where no second is repeated; [`Interval`]
 //!   is what a clock knows. Two intervals that overlap have no order, and no `<`.
-//! - [`source`] is where evidence comes from, and who is not believed.
+//! - [`source`] is where evidence comes from, and which bounds are not believed.
 //! - [`scale`] is UTC, Unix, GPS, NTP and smeared time, and the leap table between them.
-//! - [`TrueTime`] is the trait that everything below asks; a clock in a test is one too.
+//! - [`TrueTime`] is the trait through which everything else reads a clock. [`ManualClock`]
+//!   implements it for tests.
 //!
-//! # What goes wrong in distributed systems, and what here answers it
+//! # What goes wrong in distributed systems, and what helps
 //!
 //! The troubles are those of chapter 9 of *Designing Data-Intensive Applications*
 //! (Kleppmann and Riccomini, second edition).
@@ -37,18 +39,18 @@
 //! | A request has no answer: lost, late, or the node is down? | [`timeout::IdempotencyKey`], so that a retry is harmless; [`timeout::Retries`] |
 //! | Delays have no bound, so a fixed timeout is wrong | [`timeout::Rto`], [`timeout::EwmaTimeout`]; [`timeout::PhiDetector`], a suspicion in place of a verdict; a [`Deadline`] that travels with the request |
 //! | Wall clocks jump; monotonic clocks mean nothing elsewhere | [`Timestamp`] and [`Interval`], types that do not mix |
-//! | Quartz drifts, NTP over the internet is good to tens of ms: last-write-wins drops the later write | [`Interval::definitely_before`], which is false where nobody can know |
+//! | Quartz drifts, NTP over the internet is good to tens of ms: last-write-wins drops the later write | [`Interval::definitely_before`], which is false if the order is not known |
 //! | Leap seconds: minutes of 61 s, servers that smear | the core counts TAI; [`LeapTable`], [`Smear`] |
-//! | A virtual machine is paused or moved, and no clock shows it | [`source`] names the witnesses (RTC), [`pause`] what each can see; the rest is a stated limit |
-//! | A process is stopped without knowing it, and writes on: the zombie | [`lease`] judged by both ends of the interval, [`PauseMonitor`], and above all [`fence`] |
+//! | A virtual machine is paused or moved, and no clock shows it | [`source::rtc`] is a second source that shows it, and [`pause`] describes what each clock can show; the rest is a stated limit |
+//! | A process is stopped, and then writes on without knowing it: the zombie | [`lease`] judged by both ends of the interval, [`PauseMonitor`], and above all [`fence`] |
 //! | Shooting the other node (STONITH) comes too late for packets under way | [`Fence`]: the resource itself refuses what is stale |
 //! | A node cannot trust its own judgement | [`PeerClocks`]: if a majority proves our clock wrong, we step down |
-//! | Nodes may lie | [`agreement`] with a stated number of liars; [`quorum`] |
-//! | A proof in one model is a bug in another | each module says which model it assumes |
+//! | Nodes may be Byzantine | [`agreement`] with a stated number of faulty nodes; [`quorum`] |
+//! | A proof in one model is a bug in another | each module states which model it assumes |
 //!
 //! # Cookbook
 //!
-//! Order two events, where it can be known:
+//! Order two events, if the order is known:
 //!
 //! ```
 //! # use truechimer::{Clock, TrueTime};
@@ -59,13 +61,13 @@
 //! if first.definitely_before(&second) {
 //!     // certain, on any host that keeps its bound
 //! } else {
-//!     // they overlap: nobody knows, so do not pretend
+//!     // they overlap, so the order is not known
 //! }
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! Be told why there is no time, and what to do:
+//! Learn why there is no time, and what to do:
 //!
 //! ```
 //! # let clock = truechimer::Clock::builder().build()?;
@@ -76,7 +78,17 @@
 //! # Ok::<(), truechimer::BuildError>(())
 //! ```
 //!
-//! Let nothing out before its timestamp has passed everywhere (commit-wait):
+//! Decide whether a reading is good enough to serve with:
+//!
+//! ```
+//! # use std::time::Duration;
+//! # let clock = truechimer::Clock::builder().assume_error(Duration::from_millis(1)).build()?;
+//! let can_serve = clock.now().is_ok_and(|now| now.width() < Duration::from_millis(50));
+//! # let _ = can_serve;
+//! # Ok::<(), truechimer::BuildError>(())
+//! ```
+//!
+//! Release a commit only after its timestamp has passed everywhere (commit-wait):
 //!
 //! ```
 //! # let builder = truechimer::Clock::builder();
@@ -111,24 +123,19 @@
 //! assert!(fence.admit(FencingToken(33)).is_err()); // the zombie, with both numbers
 //! ```
 //!
-//! Test your own code on a clock that you move by hand, since it asks the trait:
+//! Test your own code on a clock that you move by hand:
 //!
 //! ```
-//! use truechimer::{ClockError, Interval, Timestamp, TrueTime};
-//!
-//! struct Scripted(Interval);
-//!
-//! impl TrueTime for Scripted {
-//!     fn now(&self) -> Result<Interval, ClockError> {
-//!         Ok(self.0)
-//!     }
-//! }
+//! use std::time::Duration;
+//! use truechimer::{Interval, ManualClock, Timestamp, TrueTime};
 //!
 //! let at = Timestamp::from_tai_nanos;
-//! let clock = Scripted(Interval::new(at(100), at(200)).unwrap());
+//! let clock = ManualClock::new(Interval::new(at(100), at(200)).unwrap());
 //! assert!(clock.after(at(99))?);
 //! assert!(!clock.after(at(150))? && !clock.before(at(150))?); // not known
-//! # Ok::<(), ClockError>(())
+//! clock.advance(Duration::from_nanos(51));
+//! assert!(clock.after(at(150))?);
+//! # Ok::<(), truechimer::ClockError>(())
 //! ```
 //!
 //! # Features
@@ -140,6 +147,7 @@
 //! - `chrono`, `jiff`: conversions from and to their types.
 //! - `sim`: a deterministic world in which true time is known, to test a database in.
 
+pub mod _design;
 pub mod agreement;
 pub mod clock;
 pub mod counter;

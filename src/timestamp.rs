@@ -115,7 +115,6 @@ pub(crate) const fn duration_nanos(duration: Duration) -> u64 {
 }
 
 /// `duration` in nanoseconds, at most `i64::MAX` (292 years), for sums with signed counts.
-#[allow(dead_code)]
 #[inline]
 pub(crate) const fn duration_nanos_i64(duration: Duration) -> i64 {
     let nanos = duration_nanos(duration);

@@ -18,13 +18,12 @@ use crate::source::kernel::Kernel;
 use crate::source::{RealtimeScale, WallClock};
 
 impl Clock {
-    /// A clock on the kernel's own evidence, with the default limits.
+    /// A clock on the kernel's evidence, with the default limits.
     ///
     /// # Errors
     ///
-    /// If its thread cannot be started, or this thread may not read any clock.
-    /// A host without evidence builds a clock as well: reading it is an error until
-    /// evidence comes.
+    /// If its thread cannot be started, or this thread may not read any clock. A host without
+    /// evidence is not an error here. Reading the clock is an error until evidence comes.
     pub fn new() -> Result<Clock, BuildError> {
         Clock::builder().build()
     }
@@ -42,7 +41,7 @@ impl Clock {
 /// use truechimer::Clock;
 ///
 /// let clock = Clock::builder()
-///     .assume_error(Duration::from_millis(250)) // "I know that this clock is that good"
+///     .assume_error(Duration::from_millis(250)) // the operator knows that the clock is this good
 ///     .max_drift_ppm(100)
 ///     .build()?;
 /// println!("{}", clock.now()?);
@@ -66,53 +65,53 @@ pub struct ClockBuilder {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A drift of nothing, or of more than a tenth.
+    /// The drift is zero, or more than a tenth.
     #[error(
         "max_drift_ppm is {0}: it must be from 1 to {MAX_DRIFT_PPM}. No oscillator is perfect; 200 \
          is Spanner's figure, and few are worse than 100"
     )]
     MaxDrift(u32),
-    /// A wander of nothing, or of more than the drift that is allowed anyway.
+    /// The wander is zero, or more than the drift.
     #[error(
         "max_wander_ppm is {wander}: it must be from 1 to max_drift_ppm ({drift}). 15 is safe for a \
          quartz in a machine room; leave it out on a virtual machine that may be moved"
     )]
     MaxWander {
-        /// What was asked for.
+        /// The requested wander.
         wander: u32,
         /// The clock's `max_drift_ppm`.
         drift: u32,
     },
-    /// A poll interval of nothing, or so long that steps and suspends go unnoticed.
+    /// The poll interval is zero, or so long that steps and suspends would go unnoticed.
     #[error("poll_interval is {0:?}: it must be more than 0 and at most {MAX_POLL_INTERVAL:?}")]
     PollInterval(Duration),
-    /// A width that no interval has, or that no interval exceeds.
+    /// The width is so small that no interval has it, or so large that it limits nothing.
     #[error("max_width is {0:?}: it must be from {MIN_MAX_WIDTH:?} to {MAX_MAX_WIDTH:?}")]
     MaxWidth(Duration),
-    /// The operator cannot vouch for a perfect clock, nor for one that is off by days.
+    /// The stated error is zero, or more than a day.
     #[error("assume_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
     AssumeError(Duration),
     /// The interval would be wider than is allowed from the start.
     #[error(
         "assume_error of {error:?} gives an interval of twice that, which is wider than max_width \
-         ({limit:?}): raise max_width, or vouch for less"
+         ({limit:?}): raise max_width, or state a smaller error"
     )]
     AssumeTooWide {
-        /// What the operator vouches for.
+        /// The stated error.
         error: Duration,
         /// The clock's `max_width`.
         limit: Duration,
     },
-    /// Nobody would ever be asked.
+    /// The clock has no time source.
     #[error("the clock has no source: leave out `without_kernel()`, or add one with `source()`")]
     NoSource,
-    /// The counter that was asked for may not be trusted.
+    /// The requested counter may not be trusted.
     #[error(
-        "the counter {kind} may not be trusted: {why}. `CounterKind::Auto` takes it where it may be, \
-         and CLOCK_MONOTONIC_RAW elsewhere"
+        "the counter {kind} may not be trusted: {why}. `CounterKind::Auto` uses a trusted counter, and \
+         CLOCK_MONOTONIC_RAW if there is none"
     )]
     CounterUntrusted {
-        /// Which was asked for.
+        /// The counter that was requested.
         kind: CounterKind,
         /// What is wrong with it.
         #[source]
@@ -136,8 +135,8 @@ const MIN_MAX_WIDTH: Duration = Duration::from_micros(1);
 const MAX_MAX_WIDTH: Duration = Duration::from_secs(7 * 86_400);
 const MAX_ASSUMED_ERROR: Duration = Duration::from_secs(86_400);
 
-/// How long `build()` waits for the first answers, on top of the 10 ms of calibration.
-/// They take microseconds; a busy host may let the new thread wait for tens of ms.
+/// How long `build()` waits for the first samples, in addition to the calibration. They take
+/// microseconds, but on a busy host the new thread may start tens of ms late.
 const BUILD_PATIENCE: Duration = Duration::from_millis(100);
 
 impl Default for ClockBuilder {
@@ -158,66 +157,68 @@ impl Default for ClockBuilder {
 }
 
 impl ClockBuilder {
-    /// Asks this source too. May be called repeatedly; they are asked in this
-    /// order, after the kernel.
+    /// Samples this source too. Call it repeatedly for several sources. They are sampled in
+    /// this order, after the kernel.
     pub fn source(mut self, source: impl Source + 'static) -> ClockBuilder {
         self.sources.push(Box::new(source));
         self
     }
 
-    /// Does not ask the kernel for its error bound.
+    /// Does not use the kernel's error bound.
     pub fn without_kernel(mut self) -> ClockBuilder {
         self.with_kernel = false;
         self
     }
 
-    /// Does not ask chronyd what it says of its own bound.
+    /// Does not request chronyd's report.
     ///
-    /// Otherwise, where the kernel has been told a bound and chronyd answers, the
-    /// larger of the two counts; and a chronyd without `rtcsync`, which leaves
-    /// the kernel flagged as unsynchronised, vouches by itself.
+    /// By default, if the kernel has a bound and chronyd answers, the larger of the two
+    /// bounds counts. A chronyd without `rtcsync` leaves the kernel flagged as
+    /// unsynchronised; its report then confirms the bound.
     pub fn without_chrony(mut self) -> ClockBuilder {
         self.with_chrony = false;
         self
     }
 
-    /// Takes the kernel's `maxerror` for a bound, whoever writes it.
+    /// Takes the kernel's `maxerror` for a bound, whichever program writes it.
     ///
-    /// Otherwise it is refused while it bears the mark of a daemon that states no
-    /// bound (systemd-timesyncd, phc2sys, ptp4l, an ntpsec that has heard from
-    /// nobody), or while the only daemon to be seen is one of these. Use it where
-    /// you know the writer better than this crate does: it is your assumption then.
+    /// By default it is refused while it has the mark of a daemon that states no bound, and
+    /// while every visible daemon is one of these (the table is in
+    /// [`source::daemon`](crate::source::daemon)). Use this only if you know the writer
+    /// better than this crate does, because the bound is then your assumption.
     pub fn believe_any_writer(mut self) -> ClockBuilder {
         self.believes_any_writer = true;
         self
     }
 
-    /// The operator vouches that `CLOCK_REALTIME` is within `error` of UTC.
+    /// The operator states that `CLOCK_REALTIME` is within `error` of UTC.
     ///
-    /// This is an assumption, and the clock says so: its status is
-    /// [`Status::Assumed`] while no other source vouches. A step of the wall
-    /// clock or a suspend ends it, until [`Clock::reassume`].
+    /// This is an assumption, so the clock's status is
+    /// [`Status::Assumed`](crate::Status::Assumed) while no other source states a bound. A
+    /// step of the wall clock or a suspend ends it, until [`Clock::reassume`].
     pub fn assume_error(mut self, error: Duration) -> ClockBuilder {
         self.assume_error = Some(error);
         self
     }
 
-    /// Assumption A2: the counter's rate is within this many parts per million of
-    /// nominal. Default 200, from 1 to 100 000.
+    /// Assumption A2 ([`_design`](crate::_design#the-assumptions)): the counter's rate is
+    /// within this many parts per million of nominal. Default 200, from 1 to 100 000.
     pub fn max_drift_ppm(mut self, ppm: u32) -> ClockBuilder {
         self.limits.max_drift_ppm = ppm;
         self
     }
 
-    /// Assumption A3, which is made only if this is called: within any two hours the
-    /// counter's rate strays no further than this from its own mean. Then the
-    /// rate is learnt, and intervals widen by about this much between updates, not by
-    /// `max_drift_ppm`: with a daemon that polls every 17 minutes they are ten
+    /// Assumption A3 ([`_design`](crate::_design#the-assumptions)), which is made only if this
+    /// is called: within any two hours the counter's rate stays within this many parts per
+    /// million of its own mean.
+    ///
+    /// The rate is then learnt, and intervals widen by about this much between updates
+    /// instead of by `max_drift_ppm`. With a daemon that polls every 17 minutes they are ten
     /// times narrower. 15 covers a quartz through 20 °C and more.
     ///
-    /// Do not call it on a virtual machine that may be moved to another host
-    /// while it runs: the other host's quartz may be 50 ppm away, and until the
-    /// time daemon's next update readings would be wrong.
+    /// Do not call it on a virtual machine that may be moved to another host while it runs.
+    /// The other host's quartz may be 50 ppm away, and readings would be wrong until the time
+    /// daemon's next update.
     pub fn max_wander_ppm(mut self, ppm: u32) -> ClockBuilder {
         self.limits.max_wander_ppm = Some(ppm);
         self
@@ -229,7 +230,7 @@ impl ClockBuilder {
         self
     }
 
-    /// How often sources are asked. Default 100 ms, at most an hour.
+    /// How often sources are sampled. Default 100 ms, at most an hour.
     pub fn poll_interval(mut self, interval: Duration) -> ClockBuilder {
         self.limits.poll_interval = interval;
         self
@@ -250,8 +251,8 @@ impl ClockBuilder {
 
     /// What the wall clock shows around a leap second. Default [`RealtimeScale::Utc`].
     ///
-    /// For a host whose time servers smear, say how; where it is not known whether
-    /// they do, [`RealtimeScale::Unknown`] widens by a second for a day around each leap.
+    /// If the host's time servers smear, state how. If it is not known whether they do,
+    /// [`RealtimeScale::Unknown`] widens by a second for a day around each leap.
     ///
     /// ```
     /// use truechimer::{Clock, Smear, RealtimeScale};
@@ -264,23 +265,23 @@ impl ClockBuilder {
         self
     }
 
-    /// Starts no thread: [`Clock::refresh`] asks the sources, whenever it is called.
+    /// Starts no thread. The sources are sampled only when [`Clock::refresh`] is called.
     pub fn manual(mut self) -> ClockBuilder {
         self.manual = true;
         self
     }
 
-    /// Chooses and calibrates the counter, asks the sources once, and starts the thread.
+    /// Chooses and calibrates the counter, starts the thread, and waits for the first samples.
     ///
-    /// It takes about 11 ms, nearly all of them to measure the counter's rate. If
-    /// a source blocks it is not waited for longer than 100 ms (except with
-    /// [`manual`](Self::manual), where sources are asked in this thread). A host
-    /// without evidence is not an error here: its clock says so when it is read.
+    /// It takes about 11 ms, because the counter's rate is measured over 10 ms. If a source
+    /// blocks, this waits for at most 100 ms more. With [`manual`](Self::manual) it waits until
+    /// the source returns, because sources are then sampled in this thread. A host without
+    /// evidence is not an error here. The clock returns the error when it is read.
     ///
     /// # Errors
     ///
-    /// If a setting is out of its range, the counter that was asked for may not
-    /// be trusted, or the thread cannot be started.
+    /// If a setting is out of its range, the requested counter may not be trusted, or the
+    /// thread cannot be started.
     pub fn build(self) -> Result<Clock, BuildError> {
         self.check()?;
         let wall_clock = Arc::new(WallClock::new(self.leaps, self.wall_scale));
@@ -350,7 +351,8 @@ impl ClockBuilder {
         if !self.with_kernel && self.sources.is_empty() && self.assume_error.is_none() {
             return Err(BuildError::NoSource);
         }
-        // Before the first reading of any clock: the vDSO reads the counter too.
+        // This comes before the first reading of any clock, because the vDSO reads the
+        // counter too.
         if !System::counter_is_allowed() {
             return Err(BuildError::CounterForbidden);
         }

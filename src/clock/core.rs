@@ -37,7 +37,7 @@ use crate::timestamp::Timestamp;
 /// How long `refresh()` waits for a round that another thread is making.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// For how long beyond three polls a bound counts as fresh.
+/// How long a bound counts as fresh after three polls have passed.
 const STALE_AFTER: Duration = Duration::from_secs(1);
 
 /// Makes the sources that need nothing from the user, for a child that could not inherit them.
@@ -193,7 +193,8 @@ impl<H: Host + Clone> ClockCore<H> {
         };
         let is_readable = snapshot.interval_at(tick).is_some();
         match snapshot.status() {
-            // No sample for a while: the thread is gone (a fork), or a source blocks.
+            // There was no sample for a while, because the thread is gone (a fork) or a
+            // source blocks.
             Status::Synchronized | Status::Assumed if is_readable => {
                 let fresh_for = self.limits.poll_interval * 3 + STALE_AFTER;
                 let is_stale = snapshot.age_at(tick) > fresh_for;
@@ -232,11 +233,11 @@ impl<H: Host + Clone> ClockCore<H> {
         }
     }
 
-    /// Uses another leap table from now on. Where that changes what the wall clock
-    /// means at present, what was held before rests on an error, and is forgotten.
+    /// Uses another leap table from now on. If that changes what the wall clock means at
+    /// present, the earlier evidence is wrong and is forgotten.
     pub(crate) fn replace_leap_table(&self, leaps: LeapTable) {
         let counter = Counter::new(self.shared_host.clone(), CounterId::MONOTONIC_RAW);
-        // If the wall clock cannot be read, nothing can be said of the present: forget.
+        // If the wall clock cannot be read, the tables cannot be compared, so forget.
         let now = Realtime::read(&counter);
         let differs = now.map_or(true, |now| self.wall_clock.differs(&leaps, &now));
         // Requested on both sides of the change: a round that is under way takes the
@@ -268,9 +269,9 @@ impl<H: Host + Clone> ClockCore<H> {
 
     /// What samples in this process, a fork of the one that `parent` belonged to.
     fn after_fork<'a>(&self, parent: &'a PerProcess) -> &'a PerProcess {
-        // One thread at a time makes it. Not for ever: a fork in the middle of it
-        // leaves a lock that nobody releases. For the same reason the cell is filled
-        // with a value that is made already.
+        // One thread at a time makes it. The wait for the lock is limited, because a fork in
+        // the middle of it leaves a lock that no thread releases. For the same reason the
+        // value is complete before it is put into the cell.
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.try_lock_for(ROUND_TIMEOUT);
         if let Some(child) = parent.child.get() {
@@ -313,7 +314,7 @@ impl PerProcess {
         }
     }
 
-    /// Holds the driver for good, as a thread does that a fork left behind in a round.
+    /// Keeps the driver locked, as it is in a child whose parent forked during a round.
     #[cfg(any(test, feature = "sim"))]
     pub(crate) fn lose_driver(&self) {
         std::mem::forget(self.driver.lock());
@@ -333,6 +334,7 @@ mod tests {
     use crate::host::scripted::ScriptedHost;
     use crate::source::RealtimeScale;
     use crate::source::assume::Assumed;
+    use crate::timestamp::NANOS_PER_SECOND;
 
     /// A source that knows the truth of a scripted host.
     struct Honest(Arc<ScriptedHost>);
@@ -379,7 +381,7 @@ mod tests {
         let core = honest(&host);
         assert!(core.round());
         host.fork();
-        host.pass(1_000_000_000);
+        host.pass(NANOS_PER_SECOND);
         let carried = check(&core, &host);
         assert!(core.round(), "the child samples by itself");
         assert!(check(&core, &host).width() < carried.width());
@@ -396,7 +398,7 @@ mod tests {
         let (before, epoch) = (check(&core, &host), core.epoch());
         core.process().lose_driver();
         host.fork();
-        host.pass(1_000_000_000);
+        host.pass(NANOS_PER_SECOND);
         assert!(core.round(), "with new sources, of which there are none here");
         assert!(check(&core, &host).width() > before.width(), "what was known is carried on");
         assert_eq!(core.epoch(), epoch);
@@ -440,7 +442,7 @@ mod tests {
         assert_eq!(core.epoch(), 0, "the same table");
         let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
             .entries()
-            .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
+            .map(|entry| (entry.since.nanos() / NANOS_PER_SECOND, entry.tai_minus_utc))
             .collect();
         entries.push((1_690_000_000 / 86_400 * 86_400, 38));
         core.replace_leap_table(LeapTable::from_entries(&entries).expect("in order"));

@@ -76,20 +76,20 @@ impl SourceSlot {
     }
 }
 
-/// What the rest of the process asks of the driver without waiting for a round to end.
-/// A forked child finds here what its parent left.
+/// Requests to the driver, which do not wait for a round to end. A forked child finds its
+/// parent's requests here.
 #[derive(Debug)]
 pub(crate) struct PendingRequests {
     /// The operator has stated the error of the wall clock again.
     pub(crate) renew: AtomicBool,
-    /// What was concluded so far rests on an error.
+    /// The evidence so far is wrong and must be forgotten.
     pub(crate) forget: AtomicBool,
     /// How long the host had been suspended in all at the last check; [`NO_SUSPENDS`] where
     /// no clock shows it.
     suspended_ns: AtomicI64,
 }
 
-/// No clock of this host shows suspends, or none could be read yet.
+/// This host has no clock that shows suspends, or it could not be read yet.
 const NO_SUSPENDS: i64 = i64::MIN;
 
 impl PendingRequests {
@@ -114,7 +114,7 @@ impl PendingRequests {
     }
 }
 
-/// All that is needed to go from evidence to a published snapshot.
+/// Turns evidence into published snapshots.
 pub(crate) struct Driver {
     slots: Vec<SourceSlot>,
     calibration: Calibration,
@@ -125,7 +125,7 @@ pub(crate) struct Driver {
     last_tick: u64,
 }
 
-/// Where a round publishes, records what it does, and finds what is asked of it.
+/// Where a round publishes, where it records, and where it finds requests.
 #[derive(Clone, Copy)]
 pub(crate) struct RoundContext<'a> {
     pub(crate) ring: &'a Ring,
@@ -133,7 +133,7 @@ pub(crate) struct RoundContext<'a> {
     pub(crate) requests: &'a PendingRequests,
 }
 
-/// Why what was known is no longer known as it was.
+/// Why the earlier evidence no longer holds as it was.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Invalidation {
     Suspended,
@@ -159,7 +159,7 @@ impl Driver {
         Driver { slots, calibration, estimator, writer, limits, last_tick: 0 }
     }
 
-    /// Continues from what another driver has published last.
+    /// Continues from the last snapshot of another driver.
     pub(crate) fn resume_from(&mut self, snapshot: &Snapshot) {
         if snapshot.counter() == self.calibration.counter.id() {
             self.estimator.resume(snapshot.bound(), snapshot.epoch());
@@ -238,14 +238,14 @@ impl Driver {
         outcome
     }
 
-    /// Does what the program has asked for.
+    /// Carries out the program's requests.
     fn take_requests(&mut self, requests: &PendingRequests) -> Result<(), Invalidation> {
         let mut begin_anew = requests.forget.swap(false, Ordering::SeqCst);
         if requests.renew.swap(false, Ordering::SeqCst) {
             for slot in &mut self.slots {
                 if let SourceKind::Operator(assumed) = &mut slot.kind {
                     assumed.renew();
-                    // What was held before rests on the old statement.
+                    // The evidence so far rests on the old statement.
                     begin_anew = true;
                 }
             }
@@ -257,7 +257,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Nothing that was concluded up to now counts any longer.
+    /// Forgets all evidence up to now.
     fn forget(&mut self, why: Reason) {
         // Where the counter cannot be read, readers cannot read it either.
         self.last_tick = self.calibration.counter.try_read().unwrap_or(self.last_tick);
@@ -294,7 +294,7 @@ impl Driver {
         }
     }
 
-    /// A clock that every check needs cannot be read: nothing is certain any longer.
+    /// Forgets all evidence, because a clock that every check needs cannot be read.
     fn deny(&mut self, error: HostError) -> Invalidation {
         self.forget(Reason::Denied);
         Invalidation::HostDenies(error)
@@ -330,7 +330,7 @@ impl Driver {
         self.writer.publish(ring, snapshot.to_words());
     }
 
-    /// What the sources' last answers are worth together.
+    /// The status that follows from the sources' last answers.
     fn status(&self) -> Status {
         let stated = |is_evidence: bool| {
             self.slots.iter().any(|slot| slot.last.is_ok() && slot.is_evidence() == is_evidence)
@@ -368,7 +368,7 @@ impl SampleError {
             }
             SampleError::Invalidated(Invalidation::Requested) => SourceError::no_bound(
                 Reason::NotSampled,
-                "the sample was dropped, because the clock was told to begin anew meanwhile",
+                "the sample was dropped, because the clock was told to forget its evidence meanwhile",
             ),
         }
     }

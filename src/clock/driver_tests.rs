@@ -3,11 +3,11 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use super::*;
-use crate::counter::{Counter, CounterId, CounterKind};
+use crate::counter::{Counter, CounterId, CounterKind, DEFAULT_MAX_DRIFT_PPM};
 use crate::host::scripted::ScriptedHost;
 use crate::interval::Interval;
 use crate::snapshot::ring::WORDS;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// A source that knows the truth of a scripted host, to the microsecond.
 struct Honest(Arc<ScriptedHost>);
@@ -47,7 +47,7 @@ struct Bench {
 }
 
 const LIMITS: Limits = Limits {
-    max_drift_ppm: 200,
+    max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
     max_wander_ppm: None,
     max_width: Duration::from_secs(10),
     poll_interval: Duration::from_millis(100),
@@ -151,7 +151,7 @@ fn when_a_source_falls_silent_its_last_statement_widens() {
     let snapshot = bench.round();
     assert_eq!(snapshot.status(), Status::Synchronized);
     let first = bench.check(&snapshot);
-    host.pass(1_000_000_000);
+    host.pass(NANOS_PER_SECOND);
     let snapshot = bench.round();
     assert_eq!(snapshot.status(), Status::Holdover);
     let widened = bench.check(&snapshot).width() - first.width();
@@ -205,7 +205,7 @@ fn evidence_from_before_a_suspend_is_refused_however_late_it_arrives() {
     });
     let mut bench = Bench::new(host.clone(), vec![Box::new(caches)]);
     assert_eq!(bench.round().status(), Status::Synchronized);
-    host.suspend(1_000_000_000);
+    host.suspend(NANOS_PER_SECOND);
     for _ in 0..2 {
         let snapshot = bench.round();
         assert_eq!(snapshot.bound(), None);
@@ -219,7 +219,7 @@ fn a_stale_bound_is_not_shown_while_the_next_source_is_sampled() {
     bench.round();
     for reason in [Reason::Suspended, Reason::NotSampled] {
         match reason {
-            Reason::Suspended => bench.host.suspend(1_000_000_000),
+            Reason::Suspended => bench.host.suspend(NANOS_PER_SECOND),
             _ => bench.requests.forget.store(true, Ordering::Relaxed),
         }
         let Bench { driver, ring, record, requests, .. } = &mut bench;
@@ -237,7 +237,7 @@ fn a_suspend_voids_what_was_known_until_a_source_states_a_bound_again() {
     let mut bench = Bench::new(host.clone(), vec![once(&host)]);
     let before = bench.round();
     bench.check(&before);
-    host.suspend(1_000_000_000);
+    host.suspend(NANOS_PER_SECOND);
     let snapshot = bench.round();
     assert_eq!(snapshot.status(), Status::Unsynchronized(Reason::SourceFailed));
     assert_eq!(snapshot.bound(), None);

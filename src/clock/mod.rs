@@ -5,22 +5,21 @@
 //!            (thread)   (pure)      (7 words)   (lock-free)
 //! ```
 //!
-//! One side writes, ten times a second: it samples the sources, combines their
-//! statements into a pair of lines, and publishes it. The other side reads, a hundred
-//! million times a second if it likes: it takes the seven words, reads the
-//! counter, and multiplies twice. Between them is a ring that neither waits on.
+//! One side writes, ten times a second. It samples the sources, combines their bounds into a
+//! pair of lines, and publishes it. The other side reads, up to a hundred million times a
+//! second. It takes the seven words, reads the counter, and multiplies twice. Between them
+//! is a ring on which neither waits.
 //!
 //! # What is promised
 //!
-//! If each source's bound held when it was sampled (A1), and the counter's true
-//! rate stayed within `max_drift_ppm` of nominal (A2), then for every
-//! [`Clock::now`] there is a moment between its call and its return at which true
-//! time was in the interval.
+//! If each source's bound held when it was sampled (A1), and the counter's true rate stayed
+//! within `max_drift_ppm` of nominal (A2), then for every [`Clock::now`] there is a moment
+//! between its call and its return at which true time was in the interval.
 //!
-//! There is a third assumption, off unless chosen with `max_wander_ppm`: (A3) within
-//! any two hours the counter's rate strays no further than that from its mean.
-//! Readings between the time daemon's updates are up to ten times narrower then. Do
-//! not choose it on a virtual machine that may be moved to another host.
+//! A third assumption (A3) is made only if `max_wander_ppm` is set: within any two hours the
+//! counter's rate stays that near to its mean. Readings between the time daemon's updates
+//! are then up to ten times narrower. Do not set it on a virtual machine that may be moved to
+//! another host. [`_design`](crate::_design) has the rules that keep the promise.
 
 #[cfg(not(target_family = "wasm"))]
 pub mod builder;

@@ -24,9 +24,9 @@ pub struct Report {
     pub status: Status,
     /// What `now()` said while the report was made.
     pub now: Result<Interval, ClockError>,
-    /// Begins anew when a reading could contradict an earlier one.
+    /// A number that changes when a reading may contradict an earlier one.
     pub epoch: u64,
-    /// Samples that could not be true together with what was known, since the clock was built.
+    /// How many samples contradicted the earlier evidence since the clock was built.
     pub contradictions: u64,
     /// The counter that is read, and its rate.
     pub counter: CounterReport,
@@ -37,11 +37,11 @@ pub struct Report {
     /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC), to within
     /// 1 ms; `None` where no clock shows it, or none may be read.
     pub suspended: Option<Duration>,
-    /// What the user has set.
+    /// The user's settings.
     pub limits: Limits,
 }
 
-/// What the user has set, and nothing changes.
+/// The user's settings, which do not change.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -53,7 +53,7 @@ pub struct Limits {
     pub max_wander_ppm: Option<u32>,
     /// A wider interval is an error.
     pub max_width: Duration,
-    /// How often sources are asked.
+    /// How often sources are sampled.
     pub poll_interval: Duration,
 }
 
@@ -93,17 +93,17 @@ pub struct SourceReport {
     pub name: String,
     /// Its answer to the last sampling; `None` if it has not answered yet.
     pub said: Option<Said>,
-    /// What else it knew then, in its own words: whom it follows, how far away that is.
+    /// Details in the source's own words: which server it follows, for example.
     pub details: Option<String>,
     /// How long ago it answered.
     pub age: Option<Duration>,
-    /// For how long it has been sampled without an answer: it blocks.
+    /// For how long the present sampling has run, if the source has not answered yet.
     pub asked_for: Option<Duration>,
     /// How many bounds it has stated.
     pub samples: u64,
-    /// How often it stated none, or nonsense.
+    /// How often it returned an error, or a sample that makes no sense.
     pub failures: u64,
-    /// How many of its bounds could not be true together with what was known.
+    /// How many of its bounds contradicted the earlier evidence.
     pub contradictions: u64,
 }
 
@@ -120,7 +120,7 @@ pub enum Said {
         /// How wide that is.
         width: Duration,
     },
-    /// It stated none; the text says why and what to do.
+    /// It stated no interval. The text says why, and what to do.
     Nothing(String),
 }
 
@@ -133,7 +133,8 @@ pub struct SamplerReport {
     pub running: bool,
     /// How many rounds of sampling it (or `refresh()`) has made.
     pub rounds: u64,
-    /// Why steps of the wall clock do not wake it, if they do not: it notices them at its next poll.
+    /// Why steps of the wall clock do not wake it, if they do not. It then notices them at its
+    /// next poll.
     pub step_timer: Option<String>,
     /// How often a step of the wall clock woke it.
     pub steps: u64,
@@ -141,14 +142,14 @@ pub struct SamplerReport {
     pub lost_sources: Vec<String>,
 }
 
-/// A sample that was taken into account.
+/// A sample that the estimator has combined.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Answer {
     pub(crate) sample: Sample,
     pub(crate) contradicts: bool,
 }
 
-/// What the sampling side writes down as it goes.
+/// What the sampling side records.
 #[derive(Default)]
 pub(crate) struct Record {
     sources: Vec<Entry>,
@@ -216,12 +217,12 @@ impl Record {
         });
     }
 
-    /// The names of the sources that have been asked, for a driver that cannot take them over.
+    /// The names of the sources that were sampled, for a driver that cannot take them over.
     pub(crate) fn source_names(&self) -> impl Iterator<Item = &str> {
         self.sources.iter().map(|entry| entry.name.as_str())
     }
 
-    /// The record, with what the readers see put beside it.
+    /// The record, together with what readers see.
     pub(crate) fn report(
         &self,
         status: Status,

@@ -48,8 +48,8 @@ impl Clock {
     ///
     /// # Errors
     ///
-    /// If no source has vouched, if that was so long ago that the interval is
-    /// wider than `max_width`, or if sources contradict each other by more.
+    /// If no source has stated a bound, if the last bound is so old that the interval is
+    /// wider than `max_width`, or if sources contradict each other by more than that.
     #[inline]
     pub fn now(&self) -> Result<Interval, ClockError> {
         self.core.now()
@@ -57,8 +57,9 @@ impl Clock {
 
     /// A moment that has certainly been reached. Cheaper than [`now`](Self::now).
     ///
-    /// The counter is read without waiting for what stands before the call:
-    /// that can only make the answer earlier, which is the careful side.
+    /// The processor may read the counter before earlier instructions are done. That can only
+    /// make the result earlier, which is the safe side
+    /// ([rule 5](crate::_design#rule-5)).
     ///
     /// # Errors
     ///
@@ -93,8 +94,8 @@ impl Clock {
         self.core.status()
     }
 
-    /// Begins anew when a reading could contradict an earlier one: keep it with
-    /// timestamps that outlive the moment, and compare.
+    /// A number that changes when a reading may contradict an earlier one
+    /// ([rule 7](crate::_design#rule-7)). Keep it with timestamps that you store, and compare.
     pub fn epoch(&self) -> u64 {
         self.core.epoch()
     }
@@ -104,11 +105,11 @@ impl Clock {
         self.core.report()
     }
 
-    /// Asks all sources in this thread, and reads the clock.
+    /// Samples all sources in this thread, and reads the clock.
     ///
-    /// For clocks without a thread: `manual()` ones, and those of a forked child.
-    /// Where there is a thread it is not in the way; if a source keeps it
-    /// busy for more than a second, that one is not waited for.
+    /// It is for clocks without a thread: those built with `manual()`, and those of a forked
+    /// child. On a clock with a thread it does no harm. If that thread is sampling, this
+    /// waits for it for at most a second.
     ///
     /// # Errors
     ///
@@ -118,11 +119,11 @@ impl Clock {
         self.now()
     }
 
-    /// The operator vouches for the wall clock again, as it stands, after a step
-    /// or a suspend has ended the word given with `assume_error`.
+    /// The operator states the error of `assume_error` again, for the wall clock as it is now,
+    /// after a step or a suspend has ended the earlier statement.
     ///
-    /// What the clock held before is forgotten, since it may rest on the old
-    /// word. Without `assume_error` this does what [`refresh`](Self::refresh) does.
+    /// The clock forgets its evidence, because that may rest on the earlier statement.
+    /// Without `assume_error` this does the same as [`refresh`](Self::refresh).
     ///
     /// # Errors
     ///
@@ -134,8 +135,8 @@ impl Clock {
 
     /// Uses another leap table from now on, as when a leap second has been announced.
     ///
-    /// If it gives another TAI − UTC for the present than the old one did, all that
-    /// the clock held is forgotten and a new epoch begins.
+    /// If its TAI − UTC for the present differs from that of the old table, the clock forgets
+    /// its evidence and a new epoch begins.
     ///
     /// ```
     /// # let clock = truechimer::Clock::builder().build()?;
@@ -148,14 +149,14 @@ impl Clock {
         self.core.replace_leap_table(leaps);
     }
 
-    /// Waits until a source vouches for the time (or the operator does), but no
-    /// longer than `timeout`; then it is as good as [`now`](Self::now).
+    /// Waits until a source, or the operator, states a bound, but no longer than `timeout`.
+    /// Then it returns what [`now`](Self::now) does.
     ///
     /// # Errors
     ///
-    /// What `now()` says at the deadline, if it says nothing better by then.
+    /// The error of `now()` at the deadline, if there is no reading by then.
     pub fn wait_synchronized(&self, timeout: Duration) -> Result<Interval, ClockError> {
-        const LOOK_EVERY: Duration = Duration::from_millis(5);
+        const POLL_EVERY: Duration = Duration::from_millis(5);
         let start = Instant::now();
         loop {
             let now = if self.has_thread() { self.now() } else { self.refresh() };
@@ -163,7 +164,7 @@ impl Clock {
             if now.is_ok() && self.status().is_current() || left.is_zero() {
                 return now;
             }
-            thread::sleep(left.min(LOOK_EVERY));
+            thread::sleep(left.min(POLL_EVERY));
         }
     }
 

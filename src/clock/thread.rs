@@ -183,7 +183,10 @@ mod park {
 
     impl Waker {
         pub(super) fn new() -> (Waker, Option<String>) {
-            (Waker, Some("this operating system does not tell of steps".to_owned()))
+            (
+                Waker,
+                Some("this operating system does not report steps of the wall clock".to_owned()),
+            )
         }
 
         pub(super) fn wait(&self, interval: Duration, _: &AtomicBool) -> bool {

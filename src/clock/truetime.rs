@@ -1,4 +1,4 @@
-//! [`TrueTime`]: the four questions one may ask of a clock that knows its error.
+//! [`TrueTime`]: the four readings of a clock that knows its error.
 //!
 //! They are Spanner's (Corbett et al., "Spanner: Google's Globally-Distributed
 //! Database", OSDI 2012, section 3). The running clock answers them, and so do the

@@ -8,7 +8,7 @@
 //! keeps time by it, and it is compared with `CLOCK_MONOTONIC_RAW` at every sample.
 //! Where it fails, that clock becomes the counter: slower to read (the vDSO), and right.
 //!
-//! Read next: [`RateBounds`] for how a tick becomes nanoseconds, `calibration` for how
+//! Read next: `rate_bounds` for how a tick becomes nanoseconds, `calibration` for how
 //! the rate is measured, `step` for how far a counter may be ahead of what it shows.
 
 pub(crate) mod calibration;

@@ -4,8 +4,8 @@
 //! behind it may drift by what assumption A2 allows. So a rate is a pair of bounds in
 //! fixed point, and every operation on it rounds outward.
 
-/// Assumption A2 by default: an oscillator's rate is within so many parts per million of
-/// nominal. 200 is Spanner's figure (Corbett et al., OSDI 2012); few are worse than 100.
+/// Assumption A2 by default: an oscillator's rate is within this many parts per million of
+/// nominal. All defaults of the crate come from here. 200 is Spanner's figure (Corbett et al., OSDI 2012); few are worse than 100.
 pub(crate) const DEFAULT_MAX_DRIFT_PPM: u32 = 200;
 
 /// How fast time passes on a counter: between `min` and `max` nanoseconds per tick.

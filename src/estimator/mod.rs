@@ -1,28 +1,26 @@
 //! [`Estimator`]: samples in, one bound out.
 //!
-//! Averaging is what clocks do with samples that disagree: a filter, a vote, a
-//! least-squares line. The result is near the truth most of the time, and says
-//! nothing about when it is not. Here a sample is a statement with a bound, and
-//! statements are not averaged but *intersected*: what is true of both is in their
-//! intersection, and that is never wider than either.
+//! Most clocks average samples that disagree: with a filter, a vote or a least-squares
+//! line. The result is near the truth most of the time, and does not show when it is not.
+//! Here a sample has a bound, and bounds are *intersected*: if both hold, true time is in
+//! their intersection, which is never wider than either.
 //!
-//! If two statements have no moment in common, at least one of them is false, and the
+//! If two bounds have no moment in common, at least one of them is wrong, and the
 //! estimator cannot know which. That is a **contradiction**. It is counted, and for
-//! [`HOLD`] the published bound covers both sides (their hull), because the truth is in
-//! one of them. When the newer side has stood unopposed for that long the older one is
-//! given up.
+//! [`HOLD`] the published bound covers both sides (their hull), because true time is in
+//! one of them. When no sample has contradicted the newer side for that long, the older
+//! side is given up.
 //!
 //! An **epoch** ends when a reading may contradict an earlier one: after a
-//! contradiction, a suspend, another counter. A timestamp that was taken earlier may
-//! then be one that this clock would now call impossible, and callers who kept such
-//! timestamps want to know. Nothing else ends an epoch. In particular a newer bound
-//! that exceeds the older one by a rounding does not: both hold, so their intersection
-//! is published.
+//! contradiction, a suspend, another counter. The clock may
+//! then exclude a timestamp that was taken earlier, and callers who kept such timestamps
+//! can compare epochs. Nothing else ends an epoch. A newer bound that exceeds the older one
+//! by a rounding does not, because both hold and their intersection is published.
 //!
 //! If A3 is assumed, the rate is learnt too (see `rate`), and the lines diverge by less.
-//! When the rate turns out to have changed by more than that allows, what was carried by
-//! it is the older side of a contradiction. The newest sample does not depend on the
-//! learnt rate, so it is the newer side.
+//! If the rate has changed by more than A3 allows, the bound that was carried by it is the
+//! older side of a contradiction. The newest sample is the newer side, because it does not
+//! depend on the learnt rate.
 //!
 //! The estimator is a pure state machine over ticks.
 
@@ -34,13 +32,14 @@ use std::time::Duration;
 use crate::counter::RateBounds;
 use crate::evidence::Sample;
 use crate::interval::Interval;
+use crate::timestamp::duration_nanos;
 use bound::Bound;
 use rate::{RateEstimate, RateEstimator};
 
 /// How long both sides of a contradiction are published after it last showed.
 ///
-/// Long enough for monitoring to see the status, and for a time daemon that
-/// was itself deceived to notice within its own poll interval (16 s to 64 s).
+/// This is long enough for monitoring to see the status, and for a time daemon to notice a
+/// wrong server within its own poll interval (16 s to 64 s).
 pub(crate) const HOLD: Duration = Duration::from_secs(60);
 
 /// By how much a bound that was carried in two steps may exceed one carried in a single
@@ -132,7 +131,7 @@ impl Estimator {
         self
     }
 
-    /// Continues what another estimator has published on the same counter.
+    /// Continues from what another estimator published on the same counter.
     pub(crate) fn resume(&mut self, bound: Option<Bound>, epoch: u32) {
         self.epoch = epoch;
         self.fused = bound;
@@ -183,14 +182,14 @@ impl Estimator {
     fn contradict(&mut self, old: Bound, new: Bound) {
         self.contradictions += 1;
         let older_side = self.conflicting.map_or(old, |other| self.hull(other.bound, old));
-        let until = new.origin.saturating_add(self.base.most_ticks(HOLD.as_nanos() as u64));
+        let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(HOLD)));
         self.conflicting = Some(ConflictingBound { bound: older_side, until });
         self.fused = Some(new);
         self.unlearn();
     }
 
-    /// Takes a sample's own bound as evidence of the rate. `false` if that shows
-    /// that the rate has changed by more than A3 allows.
+    /// Takes a sample's own bound as evidence of the rate. `false` if the rate has
+    /// changed by more than A3 allows.
     fn learn(&mut self, sampled: &Bound, tick: u64) -> bool {
         let Some(learner) = &mut self.learner else { return true };
         if !learner.observe(sampled, &self.base) {
@@ -225,7 +224,7 @@ impl Estimator {
             self.conflicting.map(|other| ConflictingBound { bound: carried(other.bound), ..other });
     }
 
-    /// What was learnt is no longer known when the window has passed over it.
+    /// Ends the learnt rate when it is too old.
     fn end_estimate(&mut self, tick: u64) {
         if tick < self.estimate.until {
             return;
@@ -237,7 +236,7 @@ impl Estimator {
         self.change_estimate(estimate.unwrap_or(RateEstimate::unlimited(self.base)), until);
     }
 
-    /// Forgets everything that was known before `tick`, and refuses what comes from before it.
+    /// Forgets everything that was known before `tick`, and refuses samples from before it.
     pub(crate) fn forget(&mut self, tick: u64) {
         self.valid_from = tick;
         if self.fused.take().is_some() {
@@ -272,10 +271,11 @@ impl Estimator {
         }
     }
 
-    /// `bound` as far as it agrees with what readers were shown last (design, rule 7).
+    /// `bound` as far as it agrees with what readers were shown last
+    /// ([rule 7](crate::_design#rule-7)).
     ///
-    /// If it does not lie inside that, a contradiction is the cause, and a new epoch
-    /// begins; or a rounding is, and then both hold and their intersection does.
+    /// It may lie partly outside. If a contradiction is the cause, a new epoch begins. If
+    /// rounding is the cause, both bounds hold, and so does their intersection.
     fn within_published(&mut self, bound: Bound) -> Bound {
         let Some(published) = self.published else { return bound };
         let Some(shown) = self.carried_as_shown(&published, bound.origin) else { return bound };
@@ -342,7 +342,7 @@ impl Estimator {
         };
         self.fused = self.fused.and_then(convert);
         // Ticks of the old counter mean nothing now, so the hold begins again.
-        let until = to.saturating_add(rates.most_ticks(HOLD.as_nanos() as u64));
+        let until = to.saturating_add(rates.most_ticks(duration_nanos(HOLD)));
         let other = self.conflicting.and_then(|other| convert(other.bound));
         self.conflicting = other.map(|bound| ConflictingBound { bound, until });
         self.base = rates;
@@ -378,220 +378,4 @@ impl Estimator {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::timestamp::Timestamp;
-    use proptest::prelude::*;
-
-    const SECOND: u64 = 1_000_000_000;
-
-    fn span(a: i64, b: i64) -> Interval {
-        let at = Timestamp::from_tai_nanos;
-        Interval::new(at(a), at(b)).expect("written in order")
-    }
-
-    /// An estimator over a counter of nanoseconds that may drift by 200 ppm.
-    fn estimator() -> Estimator {
-        Estimator::new(RateBounds::NANOSECONDS.with_drift(200), 1, Duration::from_secs(10))
-    }
-
-    /// A sample taken at `tick`, while true time is tick, within `below` and `above`.
-    fn sample(tick: u64, below: i64, above: i64) -> Sample {
-        Sample::new(tick, tick, span(tick as i64 - below, tick as i64 + above))
-    }
-
-    /// Where true time is at `tick` by what was published.
-    fn interval_at(shown: &Estimate, tick: u64) -> Option<Interval> {
-        Some(shown.bound?.carried_to(tick, &shown.rates)?.time)
-    }
-
-    fn read(estimator: &mut Estimator, tick: u64) -> Interval {
-        interval_at(&estimator.publish(tick), tick).expect("there is a bound")
-    }
-
-    #[test]
-    fn evidence_only_narrows() {
-        let mut e = estimator();
-        assert_eq!(e.fuse(&sample(1, 1000, 1000), 1), Fused::Agrees);
-        let first = read(&mut e, 1);
-        assert_eq!(e.fuse(&sample(1, 10, 5000), 1), Fused::Agrees);
-        let second = read(&mut e, 1);
-        assert_eq!(first.hull(&second), first);
-        assert!(second.width() < Duration::from_nanos(1020), "{second:?}");
-        // A wide sample adds nothing, and takes nothing away.
-        assert_eq!(e.fuse(&sample(1, 1 << 40, 1 << 40), 1), Fused::Agrees);
-        assert_eq!(read(&mut e, 1), second);
-    }
-
-    #[test]
-    fn the_lines_diverge_by_the_drift() {
-        let mut e = estimator();
-        e.fuse(&sample(1, 0, 0), 1);
-        let after_a_second = read(&mut e, SECOND + 1);
-        let width = after_a_second.width().as_nanos();
-        assert!((400_040..400_050).contains(&width), "{width} ns");
-    }
-
-    #[test]
-    fn a_contradiction_covers_both_sides_and_begins_an_epoch() {
-        let mut e = estimator();
-        e.fuse(&sample(1, 100, 100), 1);
-        e.publish(1);
-        let lie = Sample::new(10, 10, span(5_000, 5_200));
-        assert_eq!(e.fuse(&lie, 10), Fused::Contradicts);
-        let shown = e.publish(10);
-        let now = interval_at(&shown, 10).expect("readable");
-        assert!(now.contains(Timestamp::from_tai_nanos(10)), "the older side: {now:?}");
-        assert!(now.contains(Timestamp::from_tai_nanos(5_100)), "the newer side: {now:?}");
-        assert_eq!((shown.is_contradicted, shown.epoch), (true, 1));
-        assert_eq!(e.contradictions(), 1);
-    }
-
-    #[test]
-    fn the_older_side_is_given_up_when_the_newer_has_stood_for_the_hold() {
-        let mut e = estimator();
-        e.fuse(&sample(1, 100, 100), 1);
-        e.publish(1);
-        let offset = 50_000_000;
-        let newer = |tick: u64| {
-            Sample::new(tick, tick, span(tick as i64 + offset - 9, tick as i64 + offset + 9))
-        };
-        e.fuse(&newer(10), 10);
-        let hold = HOLD.as_secs();
-        for second in 1..hold {
-            let tick = second * SECOND;
-            assert_eq!(e.fuse(&newer(tick), tick), Fused::Agrees);
-            let shown = e.publish(tick);
-            assert!(shown.is_contradicted, "after {second} s");
-            let now = interval_at(&shown, tick).expect("readable");
-            assert!(now.contains(Timestamp::from_tai_nanos(tick as i64)), "after {second} s");
-        }
-        let tick = (hold + 1) * SECOND;
-        e.fuse(&newer(tick), tick);
-        let shown = e.publish(tick);
-        assert_eq!((shown.is_contradicted, shown.epoch), (false, 1), "no further epoch");
-        assert!(interval_at(&shown, tick).expect("readable").width() < Duration::from_micros(1));
-    }
-
-    #[test]
-    fn sources_that_go_on_disagreeing_stay_covered_within_one_epoch() {
-        let mut e = estimator();
-        for tick in (1..300).map(|second| second * SECOND) {
-            e.fuse(&sample(tick, 100, 100), tick);
-            let other = tick as i64 + 1_000_000;
-            e.fuse(&Sample::new(tick, tick, span(other - 100, other + 100)), tick);
-            let shown = e.publish(tick);
-            let now = interval_at(&shown, tick).expect("readable");
-            assert!(now.contains(Timestamp::from_tai_nanos(tick as i64)), "{now:?} at {tick}");
-            assert!(now.contains(Timestamp::from_tai_nanos(other)), "{now:?} at {tick}");
-            assert!(shown.epoch <= 1, "epoch {}", shown.epoch);
-        }
-    }
-
-    #[test]
-    fn what_is_malformed_changes_nothing() {
-        let mut e = estimator();
-        e.fuse(&sample(5, 10, 10), 5);
-        let before = e.publish(9);
-        assert_eq!(
-            e.fuse(&Sample::new(8, 7, span(0, 1)), 9),
-            Fused::Malformed,
-            "after before before"
-        );
-        assert_eq!(e.fuse(&Sample::new(8, 10, span(0, 1)), 9), Fused::Malformed, "not reached yet");
-        assert_eq!(e.fuse(&Sample::new(1, u64::MAX, span(0, 1)), 9), Fused::Malformed);
-        let unread = Sample::new(0, 0, span(0, 1));
-        assert_eq!(e.fuse(&unread, 9), Fused::Malformed, "a counter that could not be read");
-        assert_eq!(e.publish(9), before);
-    }
-
-    #[test]
-    fn after_a_suspend_nothing_is_left_and_an_epoch_begins() {
-        let mut e = estimator();
-        e.forget(0);
-        assert_eq!(e.publish(1).epoch, 0, "nothing was known");
-        e.fuse(&sample(5, 10, 10), 5);
-        e.publish(5);
-        e.forget(6);
-        let shown = e.publish(6);
-        assert_eq!((interval_at(&shown, 6), shown.epoch), (None, 1));
-        assert_eq!(e.fuse(&sample(5, 10, 10), 7), Fused::Stale, "from before it");
-        assert_eq!(e.fuse(&sample(6, 10, 10), 7), Fused::Agrees);
-    }
-
-    #[test]
-    fn another_counter_takes_over_what_was_known() {
-        let mut e = estimator();
-        e.fuse(&sample(1_000, 50, 50), 1_000);
-        // While the old counter went from 2 000 to 2 100, the new one showed 70 000.
-        let rates = RateBounds::NANOSECONDS.with_drift(100);
-        e.change_counter((2_000, 2_100), 70_000, rates, 10);
-        let now = read(&mut e, 70_000);
-        for truth in [2_000, 2_100] {
-            assert!(now.contains(Timestamp::from_tai_nanos(truth)), "{now:?}");
-        }
-        assert!(now.width() < Duration::from_nanos(250), "{now:?}");
-        // A bound newer than the last comparison cannot be carried back to it.
-        e.change_counter((60_000, 60_001), 5, rates, 10);
-        assert!(!e.has_evidence());
-    }
-
-    /// One true history: how a counter drifted, and what honest sources said along it.
-    #[derive(Clone, Debug)]
-    struct History {
-        drift_ppm: i64,
-        steps: Vec<(u64, i64, i64)>,
-    }
-
-    impl History {
-        fn truth_at(&self, tick: u64) -> i64 {
-            // The counter's frequency is off by so much.
-            (i128::from(tick) * 1_000_000 / i128::from(1_000_000 + self.drift_ppm)) as i64
-        }
-
-        /// The ticks at which a reading of `estimator` misses the truth.
-        fn misses(&self, estimator: &mut Estimator) -> Vec<u64> {
-            let mut tick = 0;
-            let mut missed = Vec::new();
-            for &(gap, below, above) in &self.steps {
-                tick += gap;
-                let truth = self.truth_at(tick);
-                estimator.fuse(&Sample::new(tick, tick, span(truth - below, truth + above)), tick);
-                let shown = estimator.publish(tick);
-                for later in [tick, tick + gap / 2, tick + gap] {
-                    let truth = Timestamp::from_tai_nanos(self.truth_at(later));
-                    if interval_at(&shown, later).is_some_and(|now| !now.contains(truth)) {
-                        missed.push(later);
-                    }
-                }
-            }
-            missed
-        }
-    }
-
-    fn any_history() -> impl Strategy<Value = History> {
-        let step = (1u64..1 << 36, 0i64..1 << 24, 0i64..1 << 24);
-        (-200i64..=200, prop::collection::vec(step, 1..40))
-            .prop_map(|(drift_ppm, steps)| History { drift_ppm, steps })
-    }
-
-    proptest! {
-        #[test]
-        fn honest_sources_and_a_drift_within_its_limit_never_miss_the_truth(history in any_history()) {
-            let mut e = estimator();
-            prop_assert_eq!(history.misses(&mut e), Vec::<u64>::new());
-            prop_assert_eq!(e.contradictions(), 0);
-            prop_assert_eq!(e.epoch, 0);
-        }
-    }
-
-    #[test]
-    fn a_drift_beyond_its_limit_is_a_miss_that_this_test_would_see() {
-        let history = History { drift_ppm: -200, steps: vec![(SECOND, 0, 0); 3] };
-        assert!(history.misses(&mut estimator()).is_empty());
-        let mut too_sure =
-            Estimator::new(RateBounds::NANOSECONDS.with_drift(199), 0, Duration::from_secs(10));
-        assert!(!history.misses(&mut too_sure).is_empty());
-        assert!(too_sure.contradictions() > 0, "and the next sample shows it");
-    }
-}
+mod tests;

@@ -48,7 +48,7 @@ use std::time::Duration;
 
 use super::bound::Bound;
 use crate::counter::RateBounds;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, checked_duration_nanos, duration_nanos};
 
 /// The stretch of time that A3 is about.
 pub(crate) const WINDOW: Duration = Duration::from_secs(2 * 3600);
@@ -151,7 +151,8 @@ impl RateEstimator {
 /// The least ticks in which the window can pass.
 fn window_ticks(base: &RateBounds) -> u64 {
     let most_per_tick = base.max.max(1);
-    let ticks = ((WINDOW.as_nanos() << 64) / u128::from(most_per_tick)) >> base.shift;
+    let ticks =
+        ((u128::from(duration_nanos(WINDOW)) << 64) / u128::from(most_per_tick)) >> base.shift;
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
@@ -168,7 +169,7 @@ fn mean(
     let shown = newer.origin.checked_sub(older.origin)?;
     let ticks = (shown.checked_sub(step)?, shown.checked_add(step)?);
     let span = |from: Timestamp, to: Timestamp| {
-        to.duration_since(from).map_or(Some(0), |time| u64::try_from(time.as_nanos()).ok())
+        to.duration_since(from).map_or(Some(0), checked_duration_nanos)
     };
     let least = span(older.time.latest(), newer.time.earliest())?;
     let most = span(older.time.earliest(), newer.time.latest())?;
@@ -178,13 +179,15 @@ fn mean(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counter::DEFAULT_MAX_DRIFT_PPM;
     use crate::interval::Interval;
+    use crate::timestamp::NANOS_PER_SECOND;
     use proptest::prelude::*;
 
-    const SECOND: u64 = 1_000_000_000;
+    const SECOND: u64 = NANOS_PER_SECOND as u64;
 
     fn base() -> RateBounds {
-        RateBounds::NANOSECONDS.with_drift(200)
+        RateBounds::NANOSECONDS.with_drift(DEFAULT_MAX_DRIFT_PPM)
     }
 
     /// A bound of ± `error_ns` at second `at` of a counter whose nanosecond is `ppm` too long.

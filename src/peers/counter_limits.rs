@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::counter::DEFAULT_MAX_DRIFT_PPM;
 use crate::timestamp::{Timestamp, duration_from_nanos};
 
 const MILLION: u128 = 1_000_000;
@@ -16,7 +17,7 @@ pub struct CounterLimits {
 
 impl Default for CounterLimits {
     fn default() -> CounterLimits {
-        CounterLimits { max_drift_ppm: 200, step: Duration::from_micros(1) }
+        CounterLimits { max_drift_ppm: DEFAULT_MAX_DRIFT_PPM, step: Duration::from_micros(1) }
     }
 }
 

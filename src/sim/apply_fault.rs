@@ -9,6 +9,7 @@ use super::node::Node;
 use super::random::nanos;
 use super::world::World;
 use crate::scale::LeapTable;
+use crate::timestamp::NANOS_PER_SECOND;
 
 impl<N: Node> World<N> {
     /// Makes `fault` happen now. One that names a node which is not there does nothing.
@@ -64,7 +65,7 @@ impl<N: Node> World<N> {
                 let mut hardware = self.hosts[id.index()].hardware();
                 hardware.advance(now);
                 hardware.kernel.announce_leap(leap);
-                let unix_s = now / 1_000_000_000 - utc_offset_s(now);
+                let unix_s = now / NANOS_PER_SECOND - utc_offset_s(now);
                 hardware.discipline.expect_leap((unix_s / 86_400 + 1) * 86_400, leap);
             }
         }
@@ -91,7 +92,7 @@ impl<N: Node> World<N> {
         let builtin = LeapTable::builtin();
         let mut entries: Vec<(i64, i32)> = builtin
             .entries()
-            .map(|entry| (entry.since.nanos() / 1_000_000_000, entry.tai_minus_utc))
+            .map(|entry| (entry.since.nanos() / NANOS_PER_SECOND, entry.tai_minus_utc))
             .collect();
         let last = entries.last().copied().unwrap_or_default();
         if let Some((at, leap)) = leap.filter(|&(at, _)| at > last.0) {

@@ -14,7 +14,7 @@ use super::scenario::{Mix, Scenario};
 use super::search::guarded;
 use super::world::World;
 use crate::clock::truetime::TrueTime;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, duration_nanos_i64, seconds_to_nanos};
 
 /// An assumption that was broken on one machine, and what came of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,7 +81,8 @@ fn bursts(scenario: &Scenario, world: &World<()>, readings: u32) -> Vec<(Timesta
     // UTC's midnight is TAI's, 37 s or so later.
     let events: Vec<Timestamp> = events
         .chain(
-            (-40..41).map(|s| Timestamp::from_tai_nanos(midnight.tai_nanos() + s * 1_000_000_000)),
+            (-40..41)
+                .map(|s| Timestamp::from_tai_nanos(midnight.tai_nanos() + seconds_to_nanos(s))),
         )
         .collect();
     for event in events {
@@ -129,7 +130,7 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
         ));
     }
     let began =
-        Timestamp::from_tai_nanos(world.now().tai_nanos() - world.elapsed().as_nanos() as i64);
+        Timestamp::from_tai_nanos(world.now().tai_nanos() - duration_nanos_i64(world.elapsed()));
     let breaches = scenario.nodes().filter_map(|node| {
         let at = began.saturating_add(scenario.breach(node)?);
         let audit = world.audit_of(node);

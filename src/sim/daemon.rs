@@ -13,6 +13,7 @@ use super::network::Link;
 use super::random::{Random, nanos};
 use crate::host::{STA_FREQHOLD, STA_PLL, STA_UNSYNC};
 use crate::source::chrony::{Leap, Reference, Tracking};
+use crate::timestamp::{NANOS_PER_SECOND, seconds_to_nanos};
 
 /// Who disciplines the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +171,7 @@ impl Discipline {
     /// TAI − UTC in truth, in seconds.
     pub(super) fn true_offset_s(&self, tai: i64) -> i64 {
         match self.leap {
-            Some((at, leap)) if tai.div_euclid(1_000_000_000) - self.offset_s >= at => {
+            Some((at, leap)) if tai.div_euclid(NANOS_PER_SECOND) - self.offset_s >= at => {
                 self.offset_s + i64::from(leap)
             }
             _ => self.offset_s,
@@ -186,7 +187,7 @@ impl Discipline {
     /// daemons make no measurements.
     fn offset_s(&self, tai: i64) -> Option<i64> {
         let Some((at, leap)) = self.leap else { return Some(self.offset_s) };
-        match tai.div_euclid(1_000_000_000) - self.offset_s - at {
+        match tai.div_euclid(NANOS_PER_SECOND) - self.offset_s - at {
             ..-3 => Some(self.offset_s),
             -3..=3 => None,
             _ => Some(self.offset_s + i64::from(leap)),
@@ -227,7 +228,7 @@ impl Discipline {
                     return Vec::new();
                 }
                 let Some(offset_s) = self.offset_s(server_tai) else { return Vec::new() };
-                let server_utc = server_tai - offset_s * 1_000_000_000;
+                let server_utc = server_tai - seconds_to_nanos(offset_s);
                 let measured = self.measure(server_utc, asked_at, kernel.realtime_ns(raw));
                 match kind {
                     Daemon::Timesyncd => {
@@ -290,7 +291,7 @@ impl Discipline {
             kernel.step_by(offset);
             left = 0;
         } else {
-            let elapsed = (t - self.updated_at).max(1_000_000_000);
+            let elapsed = (t - self.updated_at).max(NANOS_PER_SECOND);
             // Only what exceeds the measurement's own error says anything of the rate.
             let sure = (offset.abs() - bound).max(0) * offset.signum();
             let correction = i128::from(sure) * 500_000_000 / i128::from(elapsed);
@@ -307,7 +308,7 @@ impl Discipline {
             let wanted = i128::from(left) * 2_000_000_000 / i128::from(nanos(self.service.poll));
             let slew = (wanted as i64).clamp(-fastest, fastest);
             let slew = if slew == 0 { left.signum() } else { slew };
-            let lasts = (i128::from(left) * 1_000_000_000 / i128::from(slew)) as i64;
+            let lasts = (i128::from(left) * i128::from(NANOS_PER_SECOND) / i128::from(slew)) as i64;
             self.slew_until = Some(t + lasts);
             kernel.set_rate(self.freq_ppb + slew);
             next.push((lasts, DaemonEvent::SlewEnds));

@@ -17,7 +17,7 @@ use super::random::{Random, nanos};
 use crate::host::{HostClock, HostError, HostQuestion, KernelState};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// An unordered read of the counter is early by up to this, in ns, behind one pending cache
 /// miss, and behind 64 of them.
@@ -72,12 +72,12 @@ impl Hardware {
         let draw = |part| stream(seed, number, part);
         let mut random = draw(READINGS);
         // Booted up to a day ago.
-        let uptime = 1_000_000_000 + random.below(86_400_000_000_000);
+        let uptime = NANOS_PER_SECOND as u64 + random.below(86_400_000_000_000);
         let mut ticker = Ticker::new(machine.oscillator.clone(), draw(OSCILLATOR), began, uptime);
         ticker.advance(began);
         let raw = ticker.at(began);
         let offset_s = utc_offset_s(began);
-        let unix = began - offset_s * 1_000_000_000;
+        let unix = began - seconds_to_nanos(offset_s);
         let off_by_ppm = ticker.off_by_ppm();
         Hardware {
             counter: machine.counter,
@@ -151,8 +151,8 @@ impl Hardware {
     /// What the counter shows at `t`, near the present.
     fn tick(&self, t: i64) -> u64 {
         let nominal = self.ticker.at(t) + self.in_suspend;
-        let ticks =
-            (nominal >> 16) * u128::from(self.counter.hertz) / (1_000_000_000 << (FRACTION - 16));
+        let ticks = (nominal >> 16) * u128::from(self.counter.hertz)
+            / ((NANOS_PER_SECOND as u128) << (FRACTION - 16));
         let ticks = ticks as u64;
         ticks - ticks % self.counter.step
     }
@@ -281,7 +281,7 @@ impl Hardware {
     /// By how much the wall clock is off, in ns.
     pub(super) fn wall_clock_error_ns(&mut self, t: i64) -> i64 {
         let t = self.advance(t);
-        let utc = t - self.discipline.true_offset_s(t) * 1_000_000_000;
+        let utc = t - self.discipline.true_offset_s(t) * NANOS_PER_SECOND;
         self.kernel.realtime_ns(self.ticker.at(t)) - utc
     }
 
@@ -302,7 +302,7 @@ impl Hardware {
     /// Whether `last`, carried to `tick` by A2 alone, does not contain what is said now.
     fn excludes(&self, last: &LastReading, tick: u64, said: &Interval) -> bool {
         let ticks = u128::from(tick.saturating_sub(last.tick));
-        let nominal = (ticks * 1_000_000_000 / u128::from(self.counter.hertz)) as i128;
+        let nominal = (ticks * NANOS_PER_SECOND as u128 / u128::from(self.counter.hertz)) as i128;
         let drift = i128::from(self.max_drift_ppm);
         // Each sample and each reading rounds outward by a nanosecond or two.
         let samples = nominal / i128::from(nanos(self.samples_every).max(1)) + 2;
@@ -328,6 +328,6 @@ struct LastReading {
 
 /// TAI − UTC at `tai`, in seconds.
 pub(super) fn utc_offset_s(tai: i64) -> i64 {
-    let unix_s = tai.div_euclid(1_000_000_000) - 37;
+    let unix_s = tai.div_euclid(NANOS_PER_SECOND) - 37;
     LeapTable::builtin().offsets_near(unix_s, 0).map_or(0, |(offset, _)| i64::from(offset))
 }

@@ -16,8 +16,8 @@ use crate::host::{
     KernelState, STA_DEL, STA_INS, STA_PLL, STA_UNSYNC, TIME_DEL, TIME_ERROR, TIME_INS, TIME_OK,
     TIME_OOP, TIME_WAIT,
 };
+use crate::timestamp::NANOS_PER_SECOND as SECOND;
 
-const SECOND: i64 = 1_000_000_000;
 const DAY_S: i64 = 86_400;
 /// The kernel's NTP_PHASE_LIMIT, in µs: beyond it there is no bound.
 const MAXERROR_LIMIT_US: i64 = 16_000_000;
@@ -97,7 +97,8 @@ impl KernelClock {
         while raw >= self.quiet_until {
             let due = i128::from(self.next_second * SECOND + self.lateness) << FRACTION;
             let wait = due - self.realtime;
-            let needed = if wait <= 0 { 0 } else { wait as u128 * 1_000_000_000 / self.rate() + 1 };
+            let needed =
+                if wait <= 0 { 0 } else { wait as u128 * SECOND as u128 / self.rate() + 1 };
             self.quiet_until = self.raw + needed;
             if raw >= self.quiet_until {
                 self.run_to(self.quiet_until);
@@ -212,12 +213,12 @@ impl KernelClock {
 
     fn rate(&self) -> u128 {
         let ppb = self.freq_ppb + self.pll_rate_ppb + self.adjtime_rate_ppb;
-        (1_000_000_000 + ppb).max(1).unsigned_abs().into()
+        (SECOND + ppb).max(1).unsigned_abs().into()
     }
 
     fn scaled(&self, clock: i128, raw: u128) -> i128 {
         let elapsed = raw.abs_diff(self.raw);
-        let part = (elapsed * self.rate() / 1_000_000_000) as i128;
+        let part = (elapsed * self.rate() / SECOND as u128) as i128;
         if raw >= self.raw { clock + part } else { clock - part }
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::daemon::{Daemon, TimeService};
 use super::oscillator::Oscillator;
 use crate::clock::Limits;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// An oscillator, a kernel, a daemon, and the settings of the clock on top of them.
 ///
@@ -70,7 +71,7 @@ impl CounterModel {
 
     /// How far apart two of its readings are at least, in ns.
     pub(super) fn step_ns(self) -> u64 {
-        (self.step.saturating_mul(1_000_000_000) / self.hertz.max(1)).max(1)
+        (self.step.saturating_mul(NANOS_PER_SECOND as u64) / self.hertz.max(1)).max(1)
     }
 }
 

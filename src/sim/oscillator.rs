@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::random::{Random, nanos};
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// How an oscillator misbehaves. All of it in parts per million, positive for slow.
 ///
@@ -76,7 +77,7 @@ pub(super) const FRACTION: u32 = 32;
 /// Fractional bits of a rate.
 const RATE_FRACTION: u32 = 48;
 /// For how long a frequency is held, in ns of true time.
-const PIECE_NS: i64 = 1_000_000_000;
+const PIECE_NS: i64 = NANOS_PER_SECOND;
 
 /// An oscillator that runs: true time in, a count out.
 #[derive(Clone, Debug)]
@@ -206,7 +207,7 @@ mod tests {
         let mut ticker = Ticker::new(wild, Random::new(3, 1), 0, 5);
         let (mut before, mut seen) = (nanos_at(&mut ticker, 0), (f64::MAX, f64::MIN));
         for second in 1..2_000 {
-            let now = nanos_at(&mut ticker, second * 1_000_000_000 + 7);
+            let now = nanos_at(&mut ticker, second * NANOS_PER_SECOND + 7);
             let counted = (now - before) as f64;
             assert!((counted - 1e9).abs() < 1e9 * 201e-6, "{counted}");
             seen = (seen.0.min(counted), seen.1.max(counted));

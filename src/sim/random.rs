@@ -15,6 +15,8 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 
+pub(super) use crate::timestamp::duration_nanos_i64 as nanos;
+
 /// A stream of draws.
 #[derive(Clone, Debug)]
 pub struct Random(ChaCha8Rng);
@@ -108,11 +110,6 @@ impl Random {
 /// `duration * factor`, cut to whole nanoseconds: how `Duration::mul_f64` rounds has changed before.
 fn scaled(duration: Duration, factor: f64) -> Duration {
     Duration::from_nanos((nanos(duration) as f64 * factor) as u64)
-}
-
-/// A duration in nanoseconds, at most 292 years.
-pub(super) fn nanos(duration: Duration) -> i64 {
-    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use super::oscillator::Oscillator;
 use super::random::Random;
 use super::world::{BEGIN, World};
 use crate::host::HostClock;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// What a random world is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,7 +209,7 @@ impl Scenario {
         let mut random = Random::new(self.seed, LAYOUT - 2);
         let before = random.between(20, 200);
         let offset = if midnight == LISTED { 36 } else { 37 };
-        Timestamp::from_tai_nanos((midnight + offset - before) * 1_000_000_000)
+        Timestamp::from_tai_nanos(seconds_to_nanos(midnight + offset - before))
     }
 
     fn machine(&self, number: u32) -> Machine {
@@ -228,7 +228,7 @@ impl Scenario {
         // An operator who is right: the clock is within 4 s until it is stepped.
         if self.mix == Mix::Honest && random.chance(150_000) {
             machine = machine
-                .starts_off_by(random.between(-1_000_000_000, 1_000_000_000))
+                .starts_off_by(random.between(-NANOS_PER_SECOND, NANOS_PER_SECOND))
                 .assume_error(Duration::from_secs(4));
         }
         if self.learns(number) {

@@ -15,8 +15,8 @@ pub enum ClockError {
     Unsynchronized(Reason),
     /// The evidence has aged until the interval became wider than is allowed.
     #[error(
-        "the interval has grown wider than the limit of {limit:?} since the last evidence: mend \
-         the time source, or raise `max_width`"
+        "the interval has grown wider than the limit of {limit:?} since the last evidence: \
+         repair the time source, or raise `max_width`"
     )]
     TooWide {
         /// The clock's `max_width`.
@@ -28,7 +28,7 @@ pub enum ClockError {
          which; `truechimer doctor` shows what each of them states"
     )]
     Contradicted,
-    /// The counter stands before the sample that it should have followed.
+    /// The counter shows less than at the last sample.
     #[error(
         "the counter ran backwards since the last sample, as it does after a suspend: the clock \
          will choose another counter or sample again at its next poll"

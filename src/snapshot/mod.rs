@@ -1,10 +1,10 @@
 //! [`Snapshot`]: all that a reader needs, in the seven words of one cache line.
 //!
-//! A reader has one comparison to make: is the counter within `valid_for` ticks of
-//! `origin`? The writer has put everything that can be wrong with a reading into that
-//! number. Too old and too wide are beyond it; a counter that went backwards wraps round
-//! to far beyond it; without evidence it is zero. Only when the comparison fails does a
-//! reader find out which of these it was.
+//! A reader makes one comparison: is the counter within `valid_for` ticks of `origin`? The
+//! writer has put everything that can be wrong with a reading into that number. A reading
+//! that is too old or too wide is beyond it. A counter that went backwards wraps round to
+//! far beyond it. Without evidence it is zero. Only if the comparison fails does the reader
+//! find out which of these is the cause.
 //!
 //! Read next: `ring`, which hands snapshots to readers without a lock, and
 //! [`ClockError`], what a reader is told where there is no interval.
@@ -22,7 +22,7 @@ use crate::counter::{CounterId, RateBounds};
 use crate::estimator::bound::Bound;
 use crate::evidence::Reason;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{Timestamp, duration_nanos};
 use ring::WORDS;
 
 /// The pair of lines as it is published, what counts it, and what it rests on.
@@ -51,7 +51,7 @@ impl SnapshotFlags {
         )
     }
 
-    /// The byte that is left over holds the rates's shift.
+    /// The byte that is left over holds the shift of the rates.
     fn with_shift(self, shift: u32) -> SnapshotFlags {
         SnapshotFlags(self.0 | u64::from(shift) << 8)
     }
@@ -74,8 +74,8 @@ impl SnapshotFlags {
     }
 }
 
-/// No clock runs for so many ticks, so a distance beyond it is one backwards; and
-/// a distance within it keeps its upper bits when it is shifted.
+/// No clock runs for this many ticks, so a larger distance means that the counter went
+/// backwards. A smaller one keeps its upper bits when it is shifted.
 const MAX_VALID_FOR: u64 = 1 << 62;
 
 impl Snapshot {
@@ -228,7 +228,7 @@ fn advance(start: Timestamp, shifted: u64, rate: u64) -> Timestamp {
 /// For how many ticks a reading stays within `max_width` and within the range of time.
 fn valid_for(bound: &Bound, rates: &RateBounds, max_width: Duration) -> u64 {
     let time = bound.time;
-    // An open end is no evidence, and would not survive the reader's wrapping sum.
+    // An open end is not evidence, and the reader's wrapping sum would lose it.
     if time.earliest() == Timestamp::MIN || time.latest() == Timestamp::MAX {
         return 0;
     }
@@ -236,7 +236,7 @@ fn valid_for(bound: &Bound, rates: &RateBounds, max_width: Duration) -> u64 {
     let Some(room) = max_width.checked_sub(time.width() + Duration::from_nanos(2)) else {
         return 0;
     };
-    let room = u64::try_from(room.as_nanos()).unwrap_or(u64::MAX);
+    let room = duration_nanos(room);
     let until_the_end = Timestamp::MAX.tai_nanos().abs_diff(time.latest().tai_nanos());
     let widening = rates.max - rates.min;
     let ticks = |nanos: u64, rate: u64| match rate {

@@ -1,15 +1,15 @@
-//! [`Ring`]: one writer hands a snapshot to any number of readers, and none waits.
+//! [`Ring`]: one writer publishes a snapshot to any number of readers, and no side waits.
 //!
-//! A reader wants seven words that belong together, in a few nanoseconds, in a
-//! signal handler if need be. A lock would make it wait for the writer. A plain
-//! seqlock does too: a writer that loses the processor in the middle of a write
-//! leaves every reader spinning until it comes back (64 ms were measured).
+//! A reader needs seven words that belong together, in a few nanoseconds, perhaps in a
+//! signal handler. A lock would make it wait for the writer. A plain seqlock does too: if
+//! the writer loses the processor in the middle of a write, every reader spins until the
+//! writer comes back (64 ms were measured).
 //!
 //! So there are four slots. The writer fills the one that has been out of use
 //! longest and then moves `current` to it. A writer that stops half-way has
-//! touched only a slot that no reader is sent to. A reader has to start over
-//! only if *it* was stopped for so long that the writer came round to its slot
-//! again; then there is a newer bound, and it reads that one.
+//! changed only a slot that `current` does not name. A reader has to start over only if the
+//! *reader* was stopped for so long that the writer came round to its slot again. Then it
+//! reads the newer bound.
 //!
 //! # Why a reader never sees a torn bound
 //!

@@ -1,11 +1,11 @@
 //! The operator's own statement: "this host's wall clock is within so much of UTC".
 //!
-//! Many hosts have a clock that somebody knows to be good, and a kernel that states
-//! nothing about it: a laptop under systemd-timesyncd, a machine on PTP. The operator
-//! may state its error. That is an assumption like any other source's bound (A1), and
-//! it is called one: the status is `Assumed`, not `Synchronized`.
+//! On many hosts the operator knows that the clock is good, but the kernel has no bound: a
+//! laptop under systemd-timesyncd, for example, or a machine on PTP. The operator may state
+//! the clock's error. That is an assumption like any other source's bound (A1), and the
+//! status shows it: it is `Assumed` and not `Synchronized`.
 //!
-//! The statement is about the clock as it stands. When it is stepped, or the host is
+//! The statement is about the clock as it is. When the clock is stepped, or the host is
 //! suspended, the statement ends, and only the operator can make it again.
 
 use std::sync::Arc;

@@ -1,28 +1,28 @@
 //! chronyd's own statement of its error: the TRACKING report.
 //!
-//! The kernel's `maxerror` is what a daemon last wrote, grown by the kernel
-//! since. It does not say who wrote it, and a chronyd that runs without
-//! `rtcsync` leaves the kernel flagged as unsynchronised although its bound is
-//! good. So chronyd is asked itself, over the protocol of its command port. The
-//! question needs no privilege, and costs chronyd some 50 µs.
+//! The kernel's `maxerror` is what a daemon last wrote, plus the kernel's growth since then.
+//! It does not show which program wrote it. And a chronyd without `rtcsync` leaves the kernel
+//! flagged as unsynchronised, although its bound is good. So the clock also requests chronyd's
+//! report, over the protocol of its command port. The request needs no privilege, and costs
+//! chronyd some 50 µs.
 //!
-//! The naive way is to run `chronyc tracking` and read its text. That forks a
-//! process, is rounded to what people like to see, and cannot be checked.
+//! The naive way is to run `chronyc tracking` and parse its text. That forks a process, the
+//! numbers are rounded for people, and they cannot be checked.
 //!
-//! The report says how far the wall clock still is from what chronyd believes
-//! (*current correction*), and how far that may be from the truth: half of the
-//! round trip to the primary source (*root delay*), for a packet may have spent
-//! all of it on one way, and what clocks on the path have drifted since (*root
-//! dispersion*). Hence, as in RFC 5905, section 11.2 (the root distance):
+//! The report has two parts. The *current correction* is how far the wall clock is from
+//! chronyd's estimate. The estimate itself may be off by half of the round trip to the
+//! primary source (*root delay*), because a packet may have spent all of it in one direction,
+//! and by what the clocks on the path have drifted since (*root dispersion*). Hence, as in
+//! RFC 5905, section 11.2 (the root distance):
 //!
 //! ```text
 //! |REALTIME − UTC| ≤ |current correction| + root delay / 2 + root dispersion
 //! ```
 //!
-//! A clock asks chronyd beside the kernel (`check`), and the larger bound
-//! counts. Read next: [`mod@tracking`] for the bytes and what is checked about them,
-//! [`client`] for the asking. The layout of the packets is that of chrony's
-//! `candm.h`, version 6, as spoken since chrony 1.31.
+//! A clock reads this report beside the kernel's bound (`check`), and the larger bound counts.
+//! Read next: [`mod@tracking`] for the bytes and how they are checked, [`client`] for the
+//! sockets. The layout of the packets is that of chrony's `candm.h`, version 6, in use since
+//! chrony 1.31.
 
 pub(crate) mod check;
 pub mod client;
@@ -46,11 +46,11 @@ use crate::source::wall_clock::WallClock;
 pub use client::{ChronyError, Client};
 pub use tracking::{Leap, Reference, Tracking, TrackingError};
 
-/// The kernel's clock, where chronyd confirms it.
+/// The kernel's clock, if chronyd confirms its bound.
 ///
-/// `Clock::new()` asks the chronyd of this host beside the kernel anyway, and
-/// believes the kernel alone where chronyd is silent. Use this source to accept no
-/// evidence but chronyd's, or where chronyd listens elsewhere on the host.
+/// `Clock::new()` reads chronyd's report beside the kernel's bound anyway, and believes the
+/// kernel alone if chronyd does not answer. Use this source to accept only evidence that
+/// chronyd confirms, or if chronyd listens at another address of the host.
 ///
 /// ```
 /// use truechimer::Clock;
@@ -69,12 +69,12 @@ impl Chrony {
         Chrony::at(Endpoint::defaults(), LeapTable::builtin())
     }
 
-    /// One that answers over UDP elsewhere. It must discipline the clock of *this* host.
+    /// A chronyd at another UDP address. It must discipline the clock of *this* host.
     pub fn udp(at: SocketAddr, leaps: LeapTable) -> Chrony {
         Chrony::at(vec![Endpoint::Udp(at)], leaps)
     }
 
-    /// One that answers on a Unix socket elsewhere, to root or its own user.
+    /// A chronyd at another Unix socket, which answers only root and its own user.
     #[cfg(unix)]
     pub fn unix(at: &Path, leaps: LeapTable) -> Chrony {
         Chrony::at(vec![Endpoint::Unix(at.to_owned())], leaps)
@@ -86,8 +86,8 @@ impl Chrony {
         Chrony(Kernel::of(wall_clock, daemons).confirmed_only())
     }
 
-    /// For a host whose time servers smear: as `wall_scale` of the clock's builder,
-    /// which (like its leap table) is for the sources that the clock makes itself.
+    /// For a host whose time servers smear. It does what `wall_scale` of the clock's builder
+    /// does, which applies only to the sources that the clock makes itself.
     pub fn wall_scale(self, leaps: LeapTable, scale: RealtimeScale) -> Chrony {
         Chrony(self.0.showing(leaps, scale))
     }
@@ -113,11 +113,11 @@ impl Source for Chrony {
     }
 }
 
-/// Asks the chronyd of this host for its report: over UDP, else over its Unix socket.
+/// Requests the report of this host's chronyd: over UDP, or else over its Unix socket.
 ///
 /// # Errors
 ///
-/// What went wrong over UDP, if neither answers.
+/// The error of the request over UDP, if neither answers.
 ///
 /// ```no_run
 /// let tracking = truechimer::source::chrony::tracking()?;

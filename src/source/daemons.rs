@@ -1,8 +1,8 @@
 //! [`TimeDaemons`]: the time daemons beside a clock, as its sources reach them.
 //!
-//! A daemon is reached over a socket or seen in a list of processes. Like the host's
-//! clocks, that is the outside world, so it is behind a trait: a simulated machine has
-//! daemons of its own.
+//! A source reaches a daemon over a socket, or finds it in the list of processes. This is the
+//! outside world, like the host's clocks. So it is behind a trait, because a simulated
+//! machine has daemons of its own.
 
 use super::chrony::client::{ChronyError, Client, Endpoint};
 use super::chrony::tracking::Tracking;
@@ -10,7 +10,7 @@ use super::daemon::{self, Daemon};
 
 /// The time daemons of one machine.
 pub(crate) trait TimeDaemons: Send {
-    /// Which daemons run that could have written the kernel's bound, as far as can be seen.
+    /// The visible daemons that could have written the kernel's bound.
     fn running(&mut self) -> Vec<Daemon>;
 
     /// chronyd's TRACKING report.
@@ -32,7 +32,7 @@ impl Default for HostDaemons {
 }
 
 impl HostDaemons {
-    /// A chronyd is asked at these endpoints.
+    /// The daemons of this machine, with a chronyd that answers at one of these endpoints.
     pub(crate) fn with_chronyd_at(endpoints: Vec<Endpoint>) -> HostDaemons {
         HostDaemons { endpoints, answered: None }
     }
@@ -43,9 +43,9 @@ impl TimeDaemons for HostDaemons {
         daemon::running()
     }
 
-    /// Asks where the last answer came from; everywhere, in order, if there was none.
+    /// Sends the request to the endpoint that answered last, or to all in order if none did.
     ///
-    /// Each question has a socket of its own, because a clock needs none in between.
+    /// Each request opens a socket of its own, because a clock needs none in between.
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
         let ask = |endpoint: &Endpoint| Client::to(endpoint.clone())?.tracking();
         if let Some(answered) = self.answered.take() {

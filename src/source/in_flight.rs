@@ -1,26 +1,26 @@
-//! [`InFlight`]: what the kernel has taken from a correction and not yet put into its clock.
+//! [`InFlight`]: the part of a correction that the kernel is applying at this moment.
 //!
-//! A correction by the kernel's PLL, or by `adjtime()`, is worked off second by
-//! second. At the start of each the kernel takes a part out of what is left,
-//! and spreads it over that second. So right after the start of a second the
-//! clock is off by what `adjtimex` shows as left, *and* by the part that is
-//! under way, which nothing shows. (A guest whose PLL worked off 300 ms with
-//! only the rest added missed the truth by 18 ms.)
+//! The kernel applies a correction of its PLL, or of `adjtime()`, second by second. At the
+//! start of each second it takes a part out of the rest, and spreads it over that second. So
+//! right after the start of a second the clock is off by the rest that `adjtimex` shows,
+//! *and* by the part that is under way, which no call shows. (In a guest whose PLL corrected
+//! 300 ms, readings with only the rest added missed the truth by 18 ms.)
 //!
-//! The part is bounded: the PLL takes at most a quarter (`SHIFT_PLL` is 2, and
-//! the time constant only makes it less), so at most a third of what is then
-//! left; `adjtime()` takes at most 500 µs. A daemon may replace what is left
-//! while a part is under way, so what was left during the last second counts.
+//! The part is bounded. The PLL takes at most a quarter (`SHIFT_PLL` is 2, and the time
+//! constant only makes it less), so at most a third of the rest that remains. `adjtime()`
+//! takes at most 500 µs. A daemon may replace the rest while a part is under way, so the
+//! largest rest of the last second counts.
 
 use crate::host::{KernelState, STA_PLL};
 
-/// One second of the kernel's: a slew of 12 % makes it longer, and its tick may be late.
+/// The longest second of the kernel's clock: a slew of 12 % makes it longer, and its tick may
+/// be late.
 const SLEWED_SECOND_NS: u64 = 1_200_000_000;
 
 /// The most that `adjtime()` puts into one second, in ns (`MAX_TICKADJ`).
 const MAX_TICKADJ_NS: u64 = 500_000;
 
-/// Remembers what was left during the last second or two.
+/// Remembers the largest rest of the last second or two.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     since_ns: Option<i64>,
@@ -28,7 +28,7 @@ pub(crate) struct InFlight {
     before: Left,
 }
 
-/// The most that was left, in nanoseconds.
+/// The largest rest of a correction, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 struct Left {
     pll_ns: u64,
@@ -100,7 +100,7 @@ mod tests {
             (2_600, 1_000, 0, 334), // a second later it is in the clock
             (2_700, 0, -200_000, 334 + 200_000),
             (2_800, 0, 900_000, 334 + 500_000),
-            (9_000, 0, 0, 0), // nobody looked for long
+            (9_000, 0, 0, 0), // the last reading was long ago
         ];
         for (ms, offset, adjtime, under_way) in cases {
             let at = ms * 1_000_000;
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_without_a_pll_is_none() {
+    fn without_a_pll_no_offset_is_under_way() {
         let mut in_flight = InFlight::default();
         assert_eq!(in_flight.note(&state(300_000_000, 0, STA_NANO), 0), 0);
         let absurd = state(i64::MIN, i64::MIN, STA_PLL);

@@ -1,36 +1,35 @@
-//! The kernel's own statement: `CLOCK_REALTIME`, and `maxerror` of `adjtimex`.
+//! The kernel's own bound: `CLOCK_REALTIME`, and `maxerror` of `adjtimex`.
 //!
-//! Whatever disciplines the kernel's clock may tell the kernel how far off it can
-//! be. The kernel keeps that number, lets it grow by 500 µs a second, and hands
-//! it to any process. An honest daemon (chronyd) writes root delay / 2 + root
-//! dispersion + what it has not corrected yet, and then
-//! `REALTIME ± maxerror` certainly contains UTC.
+//! A time daemon may tell the kernel how far off its clock can be. The kernel keeps that
+//! number, lets it grow by 500 µs a second, and shows it to any process. An honest daemon
+//! (chronyd) writes root delay / 2 + root dispersion + the offset that it has not corrected
+//! yet, and then `REALTIME ± maxerror` certainly contains UTC.
 //!
-//! Much of what is written is not honest, or not at this moment, and this module is
-//! about that:
+//! Often the number is not a bound, or not at this moment. This module finds these cases
+//! and refuses them ([rule 3](crate::_design#rule-3)):
 //!
-//! - *Nothing writes it*: the kernel says UNSYNC, and maxerror stands at 16 s.
-//! - *Zero is written* by daemons that have no bound (systemd-timesyncd,
-//!   phc2sys, ptp4l), and 16 µs by an ntpd that has not heard from a server yet.
-//!   Because the kernel only ever adds 500 µs, `maxerror mod 500` shows what was
-//!   written last. Both marks are refused while they stand.
-//! - *It is stale*: the 500 µs are added once a second, at the first timer tick
-//!   after it. `CLOCK_REALTIME_COARSE` moves at the same ticks and so shows up to
-//!   where that has been done; the growth since then is added here.
-//! - *A correction is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`,
-//!   the kernel is told an offset and works it off. Until then it counts as error,
-//!   and so does the part that is under way (`source::in_flight`).
-//!   A clock that is slewed faster than the 500 ppm by which maxerror grows, less what
-//!   the oscillator itself may be off, outruns its bound.
-//! - *Two system calls are not one*: a step may fall between reading the bound
-//!   and reading the clock. So the bound is read on both sides, and both must agree.
+//! - *No program writes it*: the kernel reports UNSYNC, and maxerror stands at 16 s.
+//! - *Zero is written* by daemons that have no bound ([`source::daemon`](super::daemon)), and
+//!   16 µs by an ntpd that has not reached a server yet. Because the kernel only ever adds
+//!   500 µs, `maxerror mod 500` shows what was written last. A bound with one of these marks
+//!   is refused.
+//! - *It is stale*: the 500 µs are added once a second, at the next timer tick.
+//!   `CLOCK_REALTIME_COARSE` moves at the same ticks, so it shows up to which second that was
+//!   done. The growth since then is added here.
+//! - *A correction is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`, the kernel
+//!   is given an offset and corrects it step by step. The rest counts as error, and so does
+//!   the part that is under way (`source::in_flight`). The error of a clock may also grow
+//!   faster than its bound: if it is slewed by more than the 500 ppm of maxerror's growth,
+//!   less what the oscillator itself may be off.
+//! - *Two system calls are not one*: a step may fall between reading the bound and reading the
+//!   clock. So the bound is read before and after, and both reads must agree.
 //! - *A leap second*: REALTIME runs on past midnight for a few ms before it steps
 //!   back. Around a leap, both offsets to TAI are covered.
-//! - *The flag is not the bound*: a chronyd without `rtcsync` states its bound and
-//!   leaves the kernel flagged. So chronyd is asked as well (`source::chrony`), and
-//!   the larger of its bound and the kernel's counts.
-//! - *A suspend*: afterwards REALTIME rests on the RTC, and maxerror does not show it.
-//!   The kernel's bound is refused until the daemon writes again.
+//! - *The flag is not the bound*: a chronyd without `rtcsync` states its bound and leaves the
+//!   kernel flagged. So chronyd's report is read too (`source::chrony`), and the larger of
+//!   its bound and the kernel's counts.
+//! - *A suspend*: after a resume REALTIME comes from the RTC, and maxerror does not show it. The
+//!   kernel's bound is refused until the daemon writes again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +47,7 @@ use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::in_flight::InFlight;
 use crate::source::realtime::{PendingLeap, Realtime};
 use crate::source::wall_clock::WallClock;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// The kernel's clock and its bound, if it has an honest one.
 pub struct Kernel {
@@ -68,9 +68,9 @@ pub struct Kernel {
 #[derive(Debug)]
 struct Policy {
     chrony: ChronyAnswer,
-    /// What chronyd does not confirm is refused.
+    /// A bound that chronyd does not confirm is refused.
     needs_chrony: bool,
-    /// The operator states that whatever writes the bound writes an honest one.
+    /// The operator states that the bound is honest, whichever program writes it.
     believes_any_writer: bool,
     /// By how much the oscillator itself may be off (A2).
     max_drift_ppm: u32,
@@ -94,7 +94,7 @@ impl Kernel {
             in_flight: InFlight::default(),
             chrony: None,
             policy: Policy {
-                chrony: ChronyAnswer::Nothing("chronyd is not asked".to_owned()),
+                chrony: ChronyAnswer::Nothing("its report is not used".to_owned()),
                 needs_chrony: false,
                 believes_any_writer: false,
                 max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
@@ -107,7 +107,7 @@ impl Kernel {
         Kernel { wall_clock: Arc::new(WallClock::new(leaps, scale)), ..self }
     }
 
-    /// Refuses what chronyd does not confirm.
+    /// Refuses a bound that chronyd does not confirm.
     pub(crate) fn confirmed_only(mut self) -> Kernel {
         self.policy.needs_chrony = true;
         self.with_chrony()
@@ -119,17 +119,17 @@ impl Kernel {
         self
     }
 
-    /// Asks the chronyd of this host as well, if there is one. It can confirm a bound
+    /// Reads the report of this host's chronyd too, if there is one. It can confirm a bound
     /// that the kernel leaves flagged, and the larger bound counts.
     #[must_use]
     pub fn with_chrony(self) -> Kernel {
         Kernel { chrony: Some(ChronyCheck::default()), ..self }
     }
 
-    /// Takes `maxerror` for a bound, whatever writes it.
+    /// Takes `maxerror` for a bound, whichever program writes it.
     ///
-    /// The operator's judgement replaces the one made here. A kernel that says
-    /// that it is not synchronised is refused all the same.
+    /// The operator's judgement replaces the one made here. If the kernel reports that it is
+    /// not synchronised, its bound is still refused.
     #[must_use]
     pub fn believing_any_writer(mut self) -> Kernel {
         self.policy.believes_any_writer = true;
@@ -153,7 +153,7 @@ impl Source for Kernel {
         self.ask_chrony(counter.host())?;
         let evidence = gather(counter)?;
         if evidence.realtime.was_stepped_since(&before_chrony) {
-            let why = "the clock was stepped since chronyd was asked".to_owned();
+            let why = "the clock was stepped after chronyd had answered".to_owned();
             self.policy.chrony = ChronyAnswer::Nothing(why);
         }
         self.judge(&evidence)
@@ -165,7 +165,7 @@ impl Source for Kernel {
 }
 
 impl Kernel {
-    /// What may be believed of what was read: the part that reads nothing itself.
+    /// The sample that follows from what was read. This part reads nothing itself.
     fn judge(&mut self, evidence: &Evidence) -> Result<Sample, SourceError> {
         self.notice_suspend(evidence);
         let under_way = self.note_in_flight(evidence);
@@ -182,7 +182,7 @@ impl Kernel {
         Ok(Sample::new(read.before, read.after, time))
     }
 
-    /// Asks chronyd, if there is a bound that it could confirm.
+    /// Requests chronyd's report, if there is a bound that it could confirm.
     fn ask_chrony(&mut self, host: &dyn Host) -> Result<(), HostError> {
         let Some(chrony) = &mut self.chrony else { return Ok(()) };
         let kernel = host.kernel_state()?;
@@ -190,19 +190,20 @@ impl Kernel {
         self.policy.chrony = if kernel.has_bound() {
             chrony.answer(&mut *self.daemons, now_ns, &kernel)
         } else {
-            ChronyAnswer::Nothing("the kernel was told no bound".to_owned())
+            ChronyAnswer::Nothing("the kernel has no bound that it could confirm".to_owned())
         };
         Ok(())
     }
 
-    /// How much of a correction may be under way, in ns.
+    /// How much of a correction may be under way, in ns (see `in_flight`).
     fn note_in_flight(&mut self, evidence: &Evidence) -> u64 {
         let at_ns = evidence.monotonic_ns;
         let (before, after) = &evidence.kernel;
         self.in_flight.note(before, at_ns).max(self.in_flight.note(after, at_ns))
     }
 
-    /// After a suspend, remembers by which mark a later write of the daemon will be known.
+    /// After a suspend, remembers the writer's mark. A different mark later shows that the
+    /// daemon has written again.
     fn notice_suspend(&mut self, evidence: &Evidence) {
         let residue = evidence.kernel.1.residue_us();
         // On a system without a clock that shows suspends, none is noticed here.
@@ -218,7 +219,7 @@ impl Kernel {
     }
 }
 
-/// All that is read for one sample.
+/// Everything that is read for one sample.
 struct Evidence {
     /// Before and after the clock was read.
     kernel: (KernelState, KernelState),
@@ -230,7 +231,7 @@ struct Evidence {
     monotonic_ns: i64,
 }
 
-/// Reads the clock between two reads of its error, all in one stretch without a step.
+/// Reads the clock between two reads of its error, without a step in between.
 fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
     const TRIES: u32 = 4;
     let host = counter.host();
@@ -248,7 +249,7 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
             return Ok(Evidence {
                 kernel: (before, after),
                 realtime,
-                counted_until_ns: coarse - coarse.rem_euclid(1_000_000_000),
+                counted_until_ns: coarse - coarse.rem_euclid(NANOS_PER_SECOND),
                 suspended_ns: suspended_ns(host)?,
                 monotonic_ns: host.nanos(HostClock::Monotonic)?,
             });
@@ -260,7 +261,11 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
     ))
 }
 
-/// How far from UTC the clock may have been, in nanoseconds, if an honest bound says so.
+/// How far from UTC the clock may have been, in nanoseconds.
+///
+/// # Errors
+///
+/// If the kernel's number is not an honest bound.
 fn stated_error_ns(
     evidence: &Evidence,
     since_suspend: Option<i64>,
@@ -271,7 +276,7 @@ fn stated_error_ns(
     let worse = if before.maxerror_us > after.maxerror_us { before } else { after };
     let refuse = |reason, detail: String| Err(SourceError::no_bound(reason, detail));
     let excess_ns = confirmed_excess_ns((before, after), policy, running)?;
-    // The mark of a writer that states no bound.
+    // Refuse the mark of a writer that states no bound.
     if (before.states_no_bound() || after.states_no_bound()) && !policy.believes_any_writer {
         let named = running().into_iter().map(runs).collect::<String>();
         return refuse(
@@ -283,11 +288,11 @@ fn stated_error_ns(
             ),
         );
     }
-    // A bound from before a suspend.
+    // Refuse a bound from before a suspend.
     if since_suspend.is_some() {
         return refuse(Reason::Suspended, worse.to_string());
     }
-    // A slew that outruns the growth of the bound.
+    // Refuse a slew that is faster than the growth of the bound.
     let rate_ppb = before.rate_ppb.unsigned_abs().max(after.rate_ppb.unsigned_abs());
     let oscillator_ppm = u64::from(policy.max_drift_ppm.min(DEFAULT_MAX_DRIFT_PPM));
     let limit_ppm = GROWTH_PPM.unsigned_abs() - oscillator_ppm;
@@ -312,8 +317,12 @@ fn stated_error_ns(
         .saturating_add(under_way(before).max(under_way(after))))
 }
 
-/// By how much the clock's error exceeds the kernel's bound by chronyd's statement, if
-/// the kernel or chronyd says that something disciplines the clock.
+/// By how much chronyd's bound exceeds the kernel's.
+///
+/// # Errors
+///
+/// If neither the kernel nor chronyd reports that the clock is disciplined, or every visible
+/// daemon is one that states no bound.
 fn confirmed_excess_ns(
     (before, after): (&KernelState, &KernelState),
     policy: &Policy,
@@ -339,15 +348,15 @@ fn confirmed_excess_ns(
     }
 }
 
-/// The end of a sentence that names a daemon, and what its bound is worth.
+/// The end of a sentence: a daemon that runs, and what its bound is worth.
 fn runs(daemon: Daemon) -> String {
     format!("; {daemon} runs, which {}", daemon.explanation())
 }
 
 /// How much `maxerror` has still to grow for the time since it was last true.
 ///
-/// It was true when it was written, or when the kernel last counted a second into
-/// it, whichever is later: so no longer ago than the second that was counted last.
+/// It was true when the daemon wrote it, or when the kernel last added a second's growth,
+/// whichever is later. So it is no older than the second that was counted last.
 fn stale_ns(counted_until_ns: i64, unix_ns: i64) -> u64 {
     let since = unix_ns.saturating_sub(counted_until_ns).max(0);
     // A slew of 12 % either way makes these seconds longer by as much.

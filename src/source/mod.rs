@@ -1,58 +1,60 @@
-//! Evidence: who says what time it is, and how far off that may be.
+//! Where evidence comes from, and which bounds are not believed.
 //!
-//! A source answers one question: *between these two counter readings, where
-//! was true time?* It answers with an interval that certainly holds it, or
-//! says in words for an operator why it cannot. It never answers "about".
+//! A source answers one question: *between these two counter readings, where was true
+//! time?* It answers with an interval that certainly contains true time, or with an error
+//! that tells an operator why it has none. It never answers "about".
 //!
-//! What a source says is assumption A1: the clock believes each bound as
-//! stated. So the work in this module is in *not* believing what is not a
-//! bound: a time daemon that disciplines the kernel's clock without stating how
-//! well (`maxerror` of 0), one that has not learned anything yet, a kernel clock
-//! that runs away under a slew, a suspend that the daemon has not noticed.
+//! The clock believes each bound as its source states it. That is assumption A1
+//! ([`_design`](crate::_design#the-assumptions)). So the work of this module is to refuse
+//! numbers that are not bounds. A time daemon may discipline the kernel's clock without
+//! stating how well (`maxerror` of 0). It may not have measured anything yet. The kernel's
+//! clock may be slewed faster than its bound grows. The host may have been suspended without
+//! the daemon noticing it.
 //!
-//! # What is believed, by daemon
+//! # What is believed
 //!
-//! `Clock::new()` asks the kernel, and chronyd beside it. The kernel does not say
-//! who wrote its bound, so a writer is known by what it writes: `maxerror mod
-//! 500` is what was written last, and 0, or 16 µs under the PLL, is what daemons
-//! write that have no bound to state. None is believed while that mark stands.
+//! [`Clock::new`](crate::ClockBuilder::build) reads the kernel's bound, and chronyd's report
+//! beside it. [`daemon`] has the table of time daemons and of what each of them writes.
 //!
-//! | who disciplines the clock | what counts | why |
+//! The kernel does not record the writer of its bound. But it only ever adds 500 µs, so
+//! `maxerror mod 500` is what was written last. 0 is the mark of daemons that have no bound
+//! to state, and so is 16 µs while the kernel's PLL is in use. A bound with such a mark is
+//! refused, whichever program wrote it.
+//!
+//! | situation | what counts | why |
 //! |---|---|---|
-//! | chronyd with `rtcsync` | the kernel's bound, or chronyd's own if that is larger | it writes root delay / 2 + root dispersion + what is not corrected yet |
-//! | chronyd without `rtcsync` | the same, once chronyd itself says that it is synchronised | the kernel's flag stays set, its bound is good |
-//! | chronyd with `local`, or `-x` | nothing | the one follows itself, the other tells the kernel nothing |
-//! | ClockBound | the kernel's bound | it writes its own |
-//! | ntpd, ntpsec | the kernel's bound, what the PLL has left to do, and a third of that | the PLL has up to so much under way, which nothing shows |
-//! | ntpd-rs, OpenNTPD | nothing, if it alone is seen to run | the one leaves out what it has still to correct, the other states nothing |
-//! | systemd-timesyncd, phc2sys, ptp4l | nothing | they write 0 |
-//! | nobody, or Hyper-V's driver | nothing | the kernel says so itself |
-//! | a clock slewed by more than 500 ppm | nothing, until it is over | it outruns its bound |
+//! | a daemon with an honest bound | the kernel's bound, aged to the moment of the reading | the kernel adds its 500 µs once a second only |
+//! | chronyd answers | the larger of the kernel's bound and chronyd's | the kernel's copy may be older than what chronyd has measured |
+//! | chronyd without `rtcsync` | the same, once chronyd reports that it is synchronised | it leaves the kernel flagged, although its bound is good |
+//! | chronyd with `local`, or `-x` | nothing | with `local` it follows itself; with `-x` it tells the kernel nothing |
+//! | the kernel's PLL or `adjtime()` corrects an offset | the bound, the rest of the offset, and the part under way (`src/source/in_flight.rs`) | `adjtimex` shows the rest only |
+//! | every visible daemon states no bound | nothing | none of them can have written one |
+//! | no daemon | nothing | the kernel reports that it is not synchronised |
+//! | the clock is slewed by more than 500 ppm less `max_drift_ppm` | nothing until the slew ends | the error grows faster than the bound |
+//! | the host was suspended | nothing until the daemon writes again | `maxerror` does not show it |
 //!
-//! Each judgement can be overridden: `without_kernel`, `without_chrony`,
-//! `believe_any_writer` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder),
-//! and any source of your own. Of timesyncd's last exchange with its server the
-//! kernel knows nothing, and it is not asked over D-Bus: the remedy is chronyd, or
-//! `assume_error`. [`daemon`] tells them apart for people.
+//! The operator can override each judgement: with `without_kernel`, `without_chrony`,
+//! `believe_any_writer` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder), and with
+//! a [`Source`](crate::Source) of their own.
 //!
 //! # What real kernels showed
 //!
-//! `tests/guest` runs Debian's kernel and chronyd in guests, with a truth that the
-//! test knows, and counts the readings that missed it. In every row the count was 0,
-//! but for the two limits that are named.
+//! `tests/guest` runs Debian's kernel and chronyd in guests, with a truth that the test
+//! knows, and counts the readings that missed it. The count was 0 in every row except for
+//! the two limits in bold.
 //!
 //! | what happened | what the clock did |
 //! |---|---|
 //! | chronyd converges from 300 ms off, is killed, and comes back; oscillator off by +40 and −90 ppm | 10 700 readings; widths of 0.3 ms at the narrowest, 1.0 to 1.3 ms at the median, where the kernel's 2 × maxerror has 1.1 ms |
-//! | chronyd's source jumps by 2 s, and chronyd follows it | a contradiction; both sides are covered for a minute |
-//! | a leap second inserted, and one deleted that no table knows; with TAI set and without | no contradiction; width as before |
-//! | steps of 1 s, 1 h and 5 ms; slews of 500 and 100 000 ppm | holdover on what was known, until a daemon writes a bound again |
+//! | chronyd's source jumps by 2 s, and chronyd follows it | a contradiction; readings cover both sides for a minute |
+//! | a leap second inserted, and one deleted that no table lists; with TAI set and without | no contradiction; width as before |
+//! | steps of 1 s, 1 h and 5 ms; slews of 500 and 100 000 ppm | holdover on the earlier evidence, until a daemon writes a bound again |
 //! | maxerror of 0, and of 16 µs with STA_PLL, 300 ms off | refused throughout |
-//! | a bound ten times too small | believed: that is assumption A1. A contradiction when the truth came out |
-//! | the PLL works off 300 ms | the offset left to it alone missed the truth by 18 ms; with what is under way: none |
+//! | a bound ten times too small | believed, because that is assumption A1; a contradiction when the truth came out |
+//! | the PLL works off 300 ms | with the offset alone, readings missed the truth by 18 ms; with the part under way, none did |
 //! | program and sampler stopped for 10 s; a fork; 1000 clocks | wider, and right |
 //! | **suspend to memory** | the counter of these guests stands still meanwhile. Readings before the first sample after the resume are wrong: some 20 readings in 1 to 30 ms, on an emulated processor of a busy host. A clock without a thread (`manual`, a forked child) has to call `refresh()` first |
-//! | **the host stops the machine for 4 s** | nothing inside shows it, and readings are wrong until the daemon has mended the clock. With [`rtc::Rtc`] as a second witness: `Contradicted`, and right again, within a second |
+//! | **the host stops the machine for 4 s** | no clock inside shows it, and readings are wrong until the daemon has corrected the wall clock. With [`rtc::Rtc`] as a second source: `Contradicted`, and right again, within a second |
 
 pub(crate) mod assume;
 pub mod chrony;

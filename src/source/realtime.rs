@@ -19,7 +19,7 @@ use crate::host::{
 };
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// One reading of `CLOCK_REALTIME`, with the counter on both sides.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +68,7 @@ impl Realtime {
     pub(crate) fn was_stepped_on_tai_since(&self, earlier: &Realtime, leaps: &LeapTable) -> bool {
         let on_tai = |read: &Realtime| {
             let (least, most) = offsets(leaps, read.unix_seconds(), LEAP_SLACK_S, None, None)?;
-            let shift = |ns: i64, offset: i32| ns.saturating_add(i64::from(offset) * 1_000_000_000);
+            let shift = |ns: i64, offset: i32| ns.saturating_add(seconds_to_nanos(offset.into()));
             Some((shift(read.offset.0, least), shift(read.offset.1, most)))
         };
         match (on_tai(self), on_tai(earlier)) {
@@ -78,10 +78,10 @@ impl Realtime {
     }
 
     pub(crate) fn unix_seconds(&self) -> i64 {
-        self.unix_ns.div_euclid(1_000_000_000)
+        self.unix_ns.div_euclid(NANOS_PER_SECOND)
     }
 
-    /// What the clock showed, in TAI, when it may have been off by `error`: by
+    /// The moment of TAI that the clock showed, if it may have been off by `error`. It covers
     /// every offset that may be in force so near to a leap second.
     pub(crate) fn tai(
         &self,
@@ -99,7 +99,7 @@ impl Realtime {
             ))
         })?;
         let at = |offset: i32, step: i64| {
-            let tai = self.unix_ns.saturating_add(i64::from(offset) * 1_000_000_000);
+            let tai = self.unix_ns.saturating_add(seconds_to_nanos(offset.into()));
             Timestamp::from_tai_nanos(tai.saturating_add(step))
         };
         // The clock shows its last step, and may stand just before the next.
@@ -146,9 +146,8 @@ fn offsets(
 
 /// A leap second that the kernel was told to make, or has made.
 ///
-/// The table may not have it, and the kernel forgets it in the end. So its
-/// effect is remembered: from that midnight on both offsets are covered, until
-/// the table says the same.
+/// The table may not list it, and the kernel forgets it in the end. So it is remembered here.
+/// From that midnight on both offsets are covered, until the table lists the leap second too.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PendingLeap {
     /// The Unix time at which it takes effect.
@@ -158,7 +157,7 @@ pub(crate) struct PendingLeap {
 }
 
 impl PendingLeap {
-    /// What is known of a leap when the kernel states this, after `before` was known.
+    /// The leap second that is known after this state of the kernel, if `before` was known.
     pub(crate) fn update(
         before: Option<PendingLeap>,
         leaps: &LeapTable,
@@ -169,16 +168,16 @@ impl PendingLeap {
         let leap = match kernel.status & (STA_INS | STA_DEL) {
             STA_INS => 1,
             STA_DEL => -1,
-            // Withdrawn, if its midnight has not come near yet.
+            // The leap second was withdrawn, unless its midnight is near or past.
             _ => return before.filter(|leap| now >= leap.midnight - LEAP_SLACK_S),
         };
-        // The flag stands for a while after the leap: it is the same one still.
+        // The flag stays set for a while after the leap second, and means the same one.
         if before.is_some_and(|leap| now < leap.midnight + 2 * DAY) {
             return before;
         }
         let last_midnight = now - now.rem_euclid(DAY);
         let midnight = match kernel.state {
-            // It is over; or TIME_ERROR hides whether it is, and then it may be.
+            // It is over, or it may be, because TIME_ERROR hides that state.
             TIME_WAIT | TIME_ERROR => last_midnight,
             _ => last_midnight + DAY,
         };
@@ -193,7 +192,7 @@ mod tests {
     use super::*;
     use crate::host::{STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK};
 
-    const SECOND: i64 = 1_000_000_000;
+    const SECOND: i64 = NANOS_PER_SECOND;
     /// 2016-12-31T23:59:60Z was inserted before this midnight.
     const LEAP: i64 = 1_483_228_800;
 
@@ -229,7 +228,7 @@ mod tests {
         assert_eq!(offsets(&leaps, 0, LEAP_SLACK_S, None, None), None, "before 1972");
     }
 
-    /// A kernel that has nothing else to say.
+    /// A kernel with nothing else to report.
     fn kernel(state: i32, status: i32) -> KernelState {
         KernelState {
             state,
@@ -275,11 +274,11 @@ mod tests {
         // chronyd without `rtcsync`: the error hides the states.
         let hidden = kernel(TIME_ERROR, STA_INS | STA_UNSYNC);
         for kernel in [told, hidden] {
-            let heard = PendingLeap::update(None, &leaps, &noon, &kernel);
-            let withdrawn = PendingLeap::update(heard, &leaps, &at(midnight - 3), &quiet);
+            let known = PendingLeap::update(None, &leaps, &noon, &kernel);
+            let withdrawn = PendingLeap::update(known, &leaps, &at(midnight - 3), &quiet);
             assert_eq!(withdrawn.is_some(), kernel == hidden, "or it had been over already");
-            let made = PendingLeap::update(heard, &leaps, &at(midnight + 5), &quiet);
-            assert_eq!(made, heard, "the kernel forgets it, we do not");
+            let made = PendingLeap::update(known, &leaps, &at(midnight + 5), &quiet);
+            assert_eq!(made, known, "the kernel forgets it, and the clock does not");
             let later = offsets(&leaps, midnight + 9 * DAY, LEAP_SLACK_S, None, made);
             assert_eq!(later, Some((37, 38)));
         }

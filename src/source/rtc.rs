@@ -1,18 +1,17 @@
 //! The real-time clock as a second source: coarse, and independent of the kernel's clocks.
 //!
-//! A virtual machine that is stopped and continued sees all of its clocks go on
-//! as if nothing had been: the processor's counter, the kernel's clocks, the
-//! bound the kernel states. Nothing in there shows that the world is four
-//! seconds on. The RTC does, for the host keeps it: it is a clock of its own,
-//! as a battery keeps it on a real board.
+//! When a virtual machine is stopped and continued, all of its clocks go on as if no time had
+//! passed: the processor's counter, the kernel's clocks, and the kernel's bound. The RTC shows
+//! the gap, because the host keeps it. On a real board a battery does.
 //!
-//! It shows whole seconds and is a little off, so it narrows nothing. But when
-//! it and the kernel exclude each other, one of them is wrong; the clock then
-//! is `Contradicted` and covers both. Without it, readings after such a stop are
-//! wrong until the time daemon has noticed: that is a limit of this crate.
+//! The RTC shows whole seconds and is a little off, so it narrows nothing. But if the RTC and
+//! the kernel contradict each other, one of them is wrong. The clock is then `Contradicted`
+//! and covers both. Without the RTC, readings after such a stop are wrong until the time
+//! daemon has corrected the clock. That is a limit of this crate
+//! ([rule 11](crate::_design#rule-11)).
 //!
-//! The RTC must be kept in UTC (not in local time, as dual-boot machines do). A
-//! kernel that chronyd with `rtcsync` disciplines sets it every 11 minutes.
+//! The RTC must be kept in UTC, and not in local time as on dual-boot machines. A kernel that
+//! chronyd disciplines with `rtcsync` sets it every 11 minutes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +22,7 @@ use crate::evidence::{Sample, Source, SourceError};
 use crate::host::HostClock;
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::timestamp::Timestamp;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// The RTC, which the operator states to be this close to UTC.
 ///
@@ -45,7 +44,7 @@ pub struct Rtc {
 
 /// How often it is read, in ns: a read of a CMOS clock takes a millisecond, and the clock
 /// moves once a second.
-const READ_EVERY_NS: i64 = 1_000_000_000;
+const READ_EVERY_NS: i64 = NANOS_PER_SECOND;
 
 /// What the kernel does between reading the registers and showing them, and the
 /// registers' own lag behind the second, at most.
@@ -79,14 +78,14 @@ impl Rtc {
             ))
         })?;
         let at = |offset: i32| {
-            let tai = seconds.saturating_add(offset.into()).saturating_mul(1_000_000_000);
-            Timestamp::from_tai_nanos(tai)
+            let tai_s = seconds.saturating_add(offset.into());
+            Timestamp::from_tai_nanos(seconds_to_nanos(tai_s))
         };
-        // It shows the second that has begun last.
+        // The RTC shows the second that began last.
         let latest = at(most).saturating_add(Duration::from_secs(1)).saturating_add(LAG);
         let shown = Interval::new(at(least), latest).ok_or_else(|| {
             SourceError::failed(format_args!(
-                "the RTC shows Unix time {seconds}, beyond all reason"
+                "the RTC shows Unix time {seconds}, which cannot be right"
             ))
         })?;
         Ok(shown.widen(self.error))
@@ -135,7 +134,7 @@ mod tests {
         ];
         for (seconds, error, earliest, latest) in cases {
             let interval = rtc(Duration::from_secs(error)).interval(seconds).expect("after 1972");
-            let from = |t: Timestamp| t.tai_nanos() - seconds * 1_000_000_000;
+            let from = |t: Timestamp| t.tai_nanos() - seconds_to_nanos(seconds);
             assert_eq!((from(interval.earliest()), from(interval.latest())), (earliest, latest));
         }
     }

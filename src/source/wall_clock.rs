@@ -1,15 +1,14 @@
 //! [`WallClock`]: what a host's wall clock shows, and by which table that becomes TAI.
 //!
-//! Most clocks show UTC. Some follow servers that smear: for a day around a
-//! leap second they run a hundred-thousandth slow, on purpose, and are up to half
-//! a second off UTC while their daemon says "synchronized". The daemon is
-//! right about the scale that it follows; which scale that is, nobody on the
-//! host can measure. So the operator says it, and then the way to TAI is exact;
-//! or says that it is not known, and pays with a second either way, for a day on
-//! both sides of each leap.
+//! Most clocks show UTC. Some follow servers that smear. For a day around a leap second these
+//! run slower or faster by a hundred-thousandth, on purpose. They are then up to half a second
+//! off UTC, while their daemon reports "synchronized". The daemon is right about the scale
+//! that it follows, but no program on the host can measure which scale that is. So the
+//! operator states it, and then the conversion to TAI is exact. If it is not known, the
+//! interval is a second wider in both directions, for a day on both sides of each leap second.
 //!
-//! The table may be exchanged while the clock runs: leap seconds are announced
-//! half a year ahead, and processes run for longer.
+//! The leap table may be replaced while the clock runs, because leap seconds are announced
+//! half a year ahead and processes run for longer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::host::KernelState;
 use crate::interval::Interval;
 use crate::scale::{LeapTable, ScaleInterval, Smear, Smeared, UnixTime};
 use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
+use crate::timestamp::duration_nanos_i64;
 
 /// The scale of `CLOCK_REALTIME` around a leap second.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,7 +35,7 @@ pub enum RealtimeScale {
     Unknown,
 }
 
-/// The scale of the wall clock, and the table to leave it by.
+/// The scale of the wall clock, and the leap table that converts it to TAI.
 #[derive(Debug)]
 pub(crate) struct WallClock {
     leaps: RwLock<Arc<LeapTable>>,
@@ -52,8 +52,8 @@ impl WallClock {
         self.leaps.read().clone()
     }
 
-    /// Whether `leaps` would give this wall clock another meaning at `read`: then what was
-    /// concluded by the table in use is wrong.
+    /// Whether `leaps` would give another TAI for this reading of the wall clock. If so, the
+    /// evidence that was made with the present table is wrong.
     pub(crate) fn differs(&self, leaps: &LeapTable, read: &Realtime) -> bool {
         let by = |table: &LeapTable| self.tai_by(table, read, Duration::ZERO, None, None).ok();
         by(leaps) != by(&self.leaps())
@@ -64,7 +64,7 @@ impl WallClock {
         *self.leaps.write() = Arc::new(leaps);
     }
 
-    /// What the clock showed, in TAI, when it may have been off by `error`.
+    /// The moment of TAI that the clock showed, if it may have been off by `error`.
     pub(crate) fn tai(
         &self,
         read: &Realtime,
@@ -84,7 +84,7 @@ impl WallClock {
         pending: Option<PendingLeap>,
     ) -> Result<Interval, SourceError> {
         let refused = |why| SourceError::failed(format_args!("the wall clock, in TAI: {why}"));
-        let error_ns = i64::try_from(error.as_nanos()).unwrap_or(i64::MAX);
+        let error_ns = duration_nanos_i64(error);
         // The clock shows its last step, and may stand just before the next.
         let ends = (
             read.unix_ns.saturating_sub(error_ns),
@@ -106,8 +106,8 @@ impl WallClock {
         }
     }
 
-    /// Whether the clock was stepped between two readings. A leap second of the
-    /// table is no step, on a clock that makes it at once.
+    /// Whether the clock was stepped between two readings. A leap second of the table is not
+    /// a step, on a clock that makes it at once.
     pub(crate) fn was_stepped(&self, earlier: &Realtime, now: &Realtime) -> bool {
         match self.shows {
             RealtimeScale::Utc => now.was_stepped_on_tai_since(earlier, &self.leaps()),
@@ -132,9 +132,8 @@ fn span<T: Copy + PartialOrd>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::timestamp::Timestamp;
+    use crate::timestamp::{NANOS_PER_SECOND as SECOND, Timestamp};
 
-    const SECOND: i64 = 1_000_000_000;
     /// 2016-12-31T23:59:60Z was inserted before this midnight.
     const LEAP: i64 = 1_483_228_800;
 

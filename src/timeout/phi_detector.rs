@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use super::error::{TimeoutError, check_not_zero, check_range};
 use super::phi::{deviations_of_phi, phi_of_deviations};
+use crate::timestamp::duration_nanos;
 
 /// A phi-accrual failure detector for one peer.
 ///
@@ -224,7 +225,7 @@ impl PhiDetector {
 
 /// `duration` in nanoseconds, at most `most`.
 fn nanos_up_to(duration: Duration, most: u64) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).min(most)
+    duration_nanos(duration).min(most)
 }
 
 fn nanos(duration: Duration) -> f64 {

@@ -23,6 +23,7 @@
 use std::time::Duration;
 
 use super::error::{TimeoutError, check_not_zero, check_order};
+use crate::timestamp::duration_nanos;
 
 /// The retransmission timer of RFC 6298.
 ///
@@ -150,7 +151,7 @@ impl Rto {
         if attempts > 1 {
             return false;
         }
-        let rtt = u64::try_from(rtt.as_nanos()).unwrap_or(u64::MAX).min(MAX_SAMPLE_NS);
+        let rtt = duration_nanos(rtt).min(MAX_SAMPLE_NS);
         self.estimate = Some(match self.estimate {
             // Rule 2.2: SRTT = R, RTTVAR = R / 2.
             None => Estimate { srtt_8: 8 * rtt, rttvar_4: 2 * rtt },

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::timestamp::duration_nanos;
+
 /// The first estimate, in nanoseconds: what a quiet virtual machine settles at.
 const FIRST: u64 = 80_000;
 
@@ -28,8 +30,7 @@ impl Margin {
     /// A sleep ended `late` after it should have. Lateness beyond `limit` counts as
     /// `limit`, because no wait spins for longer than that.
     pub(super) fn learn(&self, late: Duration, limit: Duration) {
-        let nanos = |d: Duration| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX);
-        let (late, guess) = (nanos(late.min(limit)), self.0.load(Ordering::Relaxed));
+        let (late, guess) = (duration_nanos(late.min(limit)), self.0.load(Ordering::Relaxed));
         let next = if late > guess {
             guess + (late - guess) / 4
         } else {

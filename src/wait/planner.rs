@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use crate::counter::DEFAULT_MAX_DRIFT_PPM;
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
@@ -66,7 +67,7 @@ impl Default for Planner {
     /// 200 ppm, 150 µs, 100 µs, 5 ms.
     fn default() -> Planner {
         Planner {
-            max_drift_ppm: 200,
+            max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
             spin: Duration::from_micros(150),
             margin: Duration::from_micros(100),
             max_sleep: Duration::from_millis(5),

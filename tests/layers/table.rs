@@ -24,13 +24,15 @@ pub const EVERY_LAYER_EXISTS: bool = true;
 /// Arithmetic on time. It reads no clock.
 const PURE: &[&str] = &["timestamp", "interval", "agreement", "quorum", "scale"];
 
-/// What the toolkit sees of the core: the trait, its errors and states, and the reasons in them.
+/// What the toolkit sees of the core: the trait, its errors and states, the reasons in them, and
+/// the default of assumption A2.
 const TRUE_TIME: &[&str] = &[
     "clock/truetime",
     "clock/changes",
     "snapshot::ClockError",
     "snapshot::Status",
     "evidence::Reason",
+    "counter::DEFAULT_MAX_DRIFT_PPM",
 ];
 
 /// What tools may use of each other.
@@ -43,6 +45,8 @@ pub const LAYERS: &[Layer] = &[
     layer("agreement", &[&["timestamp", "interval"]]),
     layer("quorum", &[]),
     layer("scale", &[&["timestamp", "interval"]]),
+    // Documentation only.
+    layer("_design", &[]),
     // Chooses between std and loom.
     layer("sync", &[]),
     // The core, from the inside out.

@@ -1,45 +1,46 @@
-//! [`ChronyCheck`]: chronyd's own statement beside the kernel's; the larger bound counts.
+//! [`ChronyCheck`]: chronyd's bound beside the kernel's; the larger one counts.
 //!
-//! chronyd tells the kernel its bound at each update, and the kernel lets it
-//! grow. Asked itself it says what it knows *now*. The two differ in three ways:
+//! chronyd tells the kernel its bound at each update, and the kernel lets it grow. Its report
+//! shows what chronyd knows *now*. The two differ in three ways:
 //!
-//! - Without `rtcsync` the kernel stays flagged as unsynchronised. Only chronyd can say
+//! - Without `rtcsync` the kernel stays flagged as unsynchronised. Only chronyd can report
 //!   that it is synchronised.
-//! - The kernel's copy may be smaller than what chronyd says now: its sources
-//!   went away, or it has measured an offset that it has not acted on yet.
-//! - Another program may have stepped the clock behind chronyd's back. The kernel
-//!   notices (its bound goes to 16 s), and chronyd does not before its next
-//!   measurement. So the kernel must have a bound of its own, always.
+//! - The kernel's copy may be smaller than chronyd's present bound: its sources became
+//!   unreachable, or it has measured an offset that it has not corrected yet.
+//! - Another program may have stepped the clock without chronyd's knowledge. The kernel notices
+//!   (its bound goes to 16 s), and chronyd does not before its next measurement. So the
+//!   kernel must always have a bound of its own.
 //!
-//! chronyd is asked once a second and not at every poll, because a process with a
-//! thousand clocks should be no burden to it. What is remembered in between is
-//! by how much its bound exceeded the kernel's, while the kernel's has the same
-//! mark (see `source::kernel`). A new mark means a new update, and a new question.
+//! The clock sends a request once a second and not at every poll, because a process with a
+//! thousand clocks should not burden chronyd. In between it remembers by how much chronyd's
+//! bound exceeded the kernel's, while the kernel's has the same mark (see `source::kernel`).
+//! A new mark means a new update, and then the clock sends a new request.
 
 use super::client::ChronyError;
 use super::tracking::{Leap, Tracking};
 use crate::host::KernelState;
 use crate::source::daemons::TimeDaemons;
+use crate::timestamp::NANOS_PER_SECOND;
 
 /// How long an answer is good while the kernel's bound was not written anew, in ns.
-const GOOD_FOR_NS: i64 = 1_000_000_000;
-/// How long chronyd is left alone after it gave no answer, in ns: a stopped chronyd
-/// costs a timeout each time, in the thread that the clock samples in.
-const RETRY_BACKOFF_NS: i64 = 5_000_000_000;
+const GOOD_FOR_NS: i64 = NANOS_PER_SECOND;
+/// How long no request is sent after chronyd did not answer, in ns. A stopped chronyd costs a
+/// timeout each time, in the clock's sampling thread.
+const RETRY_BACKOFF_NS: i64 = 5 * NANOS_PER_SECOND;
 
-/// What chronyd says of the clock that the kernel shows.
+/// What chronyd's report means for the kernel's bound.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ChronyAnswer {
-    /// The clock is as good as the kernel says, less `excess_ns`.
+    /// The clock is within the kernel's bound plus `excess_ns`.
     Confirms {
         /// By how much chronyd's bound exceeds the kernel's.
         excess_ns: u64,
     },
-    /// There is no bound from chronyd, and why.
+    /// chronyd states no bound, for this reason.
     Nothing(String),
 }
 
-/// Asks chronyd, and remembers the answer for a second.
+/// Requests chronyd's report, and remembers the result for a second.
 #[derive(Debug, Default)]
 pub(crate) struct ChronyCheck {
     remembered: Option<Remembered>,
@@ -49,19 +50,19 @@ pub(crate) struct ChronyCheck {
 #[derive(Debug)]
 struct Remembered {
     until_ns: i64,
-    /// `maxerror mod 500` of the kernel when chronyd was asked.
+    /// `maxerror mod 500` of the kernel at the time of the request.
     mark_us: i64,
     answer: ChronyAnswer,
 }
 
 impl ChronyCheck {
-    /// chronyd's last report, if it answered when it was asked last.
+    /// chronyd's last report, if it answered the last request.
     pub(crate) fn tracking(&self) -> Option<&Tracking> {
         self.last.as_ref()
     }
 
-    /// chronyd's statement on the clock of which the kernel says `kernel`, at this time of
-    /// the monotonic clock.
+    /// What chronyd states of the clock whose kernel shows `kernel`, when the monotonic clock
+    /// shows `now_ns`.
     pub(crate) fn answer(
         &mut self,
         daemons: &mut dyn TimeDaemons,
@@ -78,7 +79,7 @@ impl ChronyCheck {
         }
         let report = daemons.chrony_tracking();
         let good_for_ns = match &report {
-            // That nobody listens is known at once. A chronyd that is silent is left alone.
+            // A closed port is known at once, so it is tried again after a second.
             Err(error) if !matches!(error, ChronyError::NotRunning { .. }) => RETRY_BACKOFF_NS,
             _ => GOOD_FOR_NS,
         };

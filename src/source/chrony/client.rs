@@ -1,18 +1,18 @@
-//! [`Client`]: asks a chronyd on this host, and never waits long for it.
+//! [`Client`]: requests a report from a chronyd on this host, and never waits long for it.
 //!
-//! Over UDP the socket is connected, for two reasons: the kernel then drops
-//! what anybody else sends, and it reports at once that nobody listens, so that
-//! "chronyd is not running" need not be guessed from silence. Only root may
-//! listen on port 323, so whoever answers is the operator's.
+//! Over UDP the socket is connected, for two reasons. The kernel then drops packets from other
+//! senders. And it reports at once if the port is closed, so that "chronyd is not running" need
+//! not be guessed from a timeout. Only root may listen on port 323, so the operator controls
+//! the program that answers.
 //!
 //! A forked child would share the socket with its parent, and each could take
 //! the other's answers. So a client that finds itself in another process than
 //! the one it was made in opens a socket of its own.
 //!
-//! Over the Unix socket chronyd answers only to a socket that has a path of its
-//! own, in a directory that chronyd reaches. So the client binds one beside
-//! chronyd's and removes it when it is done. Only root and chronyd's own user
-//! may do that; it is for hosts where the UDP port is closed (`cmdport 0`).
+//! Over the Unix socket chronyd answers only a socket that has a path of its own, in a
+//! directory that chronyd can reach. So the client binds one beside chronyd's and removes it
+//! at the end. Only root and chronyd's own user may do that. This is for hosts where the UDP
+//! port is closed (`cmdport 0`).
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 
 use super::tracking::{PACKET, Tracking, TrackingError, request};
 
-/// Where chronyd answers anybody on this host.
+/// Where chronyd answers any user of this host.
 pub const UDP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 323);
-/// Where chronyd answers root.
+/// Where chronyd answers root and its own user.
 pub const SOCKET: &str = "/run/chrony/chronyd.sock";
 /// How long an answer may take. chronyd answers within a millisecond unless it
 /// is stopped or the host is very busy; the next poll asks again.
@@ -39,37 +39,37 @@ pub const TIMEOUT: Duration = Duration::from_millis(100);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChronyError {
-    /// Nobody listens there.
-    #[error("chronyd is not running, or its command port is closed: nobody listens at {at}")]
+    /// No program listens there.
+    #[error("chronyd is not running, or its command port is closed: no program listens at {at}")]
     NotRunning {
-        /// Where it was asked.
+        /// Where the request was sent.
         at: String,
     },
     /// The socket may not be used by this user.
-    #[error("{at} may be asked only by root and by chronyd's own user: {error}")]
+    #[error("only root and chronyd's own user may use {at}: {error}")]
     Denied {
-        /// Where it was asked.
+        /// Where the request was sent.
         at: String,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
     /// No answer in time.
     #[error("chronyd did not answer at {at} within {timeout:?}: it is stopped, or very busy")]
     NoAnswer {
-        /// Where it was asked.
+        /// Where the request was sent.
         at: String,
-        /// How long was waited.
+        /// How long the client waited.
         timeout: Duration,
     },
     /// The system failed.
-    #[error("asking chronyd at {at} failed: {error}")]
+    #[error("the request to chronyd at {at} failed: {error}")]
     Io {
-        /// Where it was asked.
+        /// Where the request was sent.
         at: String,
-        /// What the system said.
+        /// The system's error.
         error: io::Error,
     },
-    /// An answer that says nothing.
+    /// The answer has no report.
     #[error("{0}")]
     Answer(#[from] TrackingError),
 }
@@ -86,7 +86,7 @@ impl ChronyError {
     }
 }
 
-/// Where a chronyd may be asked.
+/// Where a chronyd may answer.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Endpoint {
     Udp(SocketAddr),
@@ -95,7 +95,7 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    /// Where the chronyd of this host is asked, in this order.
+    /// Where the chronyd of this host may answer, in the order of the requests.
     pub(crate) fn defaults() -> Vec<Endpoint> {
         vec![
             Endpoint::Udp(UDP),
@@ -167,10 +167,10 @@ impl OwnPath {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let path = at.with_file_name(format!("truechimer.{pid}.{count}.sock"));
-        // One that has the same name is a dead process's.
+        // A file of this name was left by a process that has ended.
         let _ = std::fs::remove_file(&path);
         let own = OwnPath { socket: UnixDatagram::bind(&path)?, path, pid };
-        // chronyd has given root up and must be able to write to it.
+        // chronyd no longer runs as root, and must be able to write to it.
         std::fs::set_permissions(&own.path, std::fs::Permissions::from_mode(0o666))?;
         own.socket.connect(at)?;
         Ok(own)
@@ -192,7 +192,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Where no socket can be had. That nobody listens shows when asking.
+    /// If no socket can be opened. A closed port shows at the first request.
     pub fn udp(at: SocketAddr) -> Result<Client, ChronyError> {
         Client::to(Endpoint::Udp(at))
     }
@@ -201,7 +201,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Where the socket is not there, or may not be used by this user.
+    /// If the socket does not exist, or this user may not use it.
     #[cfg(unix)]
     pub fn unix(at: &Path) -> Result<Client, ChronyError> {
         Client::to(Endpoint::Unix(at.to_owned()))
@@ -213,18 +213,18 @@ impl Client {
         Ok(Client { endpoint, socket, pid, sequence, timeout: TIMEOUT })
     }
 
-    /// Waits so long for an answer in place of [`TIMEOUT`].
+    /// Waits this long for an answer instead of [`TIMEOUT`].
     pub fn with_timeout(self, timeout: Duration) -> Client {
         Client { timeout, ..self }
     }
 
-    /// Asks for the report, and waits for the answer to this very question.
+    /// Requests the report, and waits for the answer to this request.
     ///
-    /// Answers to earlier questions, which were given up, are passed over.
+    /// Answers to earlier requests, which have timed out, are skipped.
     ///
     /// # Errors
     ///
-    /// See [`ChronyError`]. After any of them the client can be asked again.
+    /// See [`ChronyError`]. After any of them the client can be used again.
     pub fn tracking(&mut self) -> Result<Tracking, ChronyError> {
         if self.pid != std::process::id() {
             *self = Client::to(self.endpoint.clone())?.with_timeout(self.timeout);
@@ -245,7 +245,7 @@ impl Client {
                 Err(error) => return Err(self.failed(error)),
             };
             match Tracking::decode(&packet[..length], self.sequence) {
-                // Too short to tell what it answers is a stray, too.
+                // A packet that is too short to have a sequence number is skipped too.
                 Err(TrackingError::Stray | TrackingError::Length { length: ..20 }) => {}
                 answer => return Ok(answer?),
             }
@@ -287,8 +287,8 @@ impl Client {
     }
 }
 
-/// Where the sequence numbers of a client begin; from there they count, so that
-/// no two questions in flight have the same.
+/// Where the sequence numbers of a client begin. From there they count, so that no two
+/// requests in flight have the same.
 fn any_number() -> u32 {
     RandomState::new().build_hasher().finish() as u32
 }

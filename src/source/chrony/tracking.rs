@@ -1,20 +1,21 @@
 //! [`Tracking`]: the request and the reply of chrony's TRACKING command, byte by byte.
 //!
-//! A reply comes from another process, so nothing in it is believed before it
-//! has been looked at: each field has a range, and a value outside it is an
-//! error that names the field. Numbers that go into the error bound are turned
-//! into nanoseconds in integers and rounded up. chronyd sends them as floats
-//! of 25 bits that it has itself rounded *down* by up to one unit, and that
-//! unit is added too: half a second is else understated by up to 30 ns.
+//! A reply comes from another process, so each field is checked. A field has a range, and a
+//! value outside it is an error that names the field. Numbers that go into the error bound
+//! are converted to nanoseconds in integers and rounded up. chronyd sends them as floats of
+//! 25 bits, which it has rounded *down* by up to one unit. That unit is added too, because
+//! half a second would otherwise be understated by up to 30 ns.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
+use crate::timestamp::NANOS_PER_SECOND;
+
 /// The length of a TRACKING request and of its reply, in bytes.
 ///
-/// Requests are padded to the length of the reply, so that nobody can use
-/// chronyd to amplify traffic; a shorter one is not answered.
+/// Requests are padded to the length of the reply, so that chronyd cannot be used to amplify
+/// traffic. It does not answer a shorter one.
 pub const PACKET: usize = 104;
 
 const VERSION: u8 = 6;
@@ -26,7 +27,7 @@ const SUCCESS: u16 = 0;
 /// Stratum 16 is NTP's "unsynchronised".
 const MAX_STRATUM: u16 = 16;
 
-/// What chronyd says of its clock.
+/// chronyd's report on its clock.
 #[derive(Clone, Copy, PartialEq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Tracking {
@@ -36,9 +37,9 @@ pub struct Tracking {
     pub stratum: u16,
     /// Whether chronyd is synchronised, and whether a leap second is coming.
     pub leap: Leap,
-    /// When the reference was last heard, since 1970-01-01 UTC.
+    /// The time of the last measurement of the reference, since 1970-01-01 UTC.
     pub reference_time: Duration,
-    /// How far the wall clock is from what chronyd believes, at most, in ns.
+    /// How far the wall clock is from chronyd's estimate, at most, in ns.
     pub correction_ns: u64,
     /// The network round trip to the primary source, at most, in ns.
     pub root_delay_ns: u64,
@@ -84,7 +85,7 @@ impl fmt::Display for Leap {
     }
 }
 
-/// What chronyd follows: a server by its address, or a reference clock by its name.
+/// chronyd's reference: a server by its address, or a reference clock by its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Reference {
@@ -124,20 +125,20 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Why a reply says nothing.
+/// Why a reply has no report.
 #[derive(Clone, Copy, PartialEq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrackingError {
     /// Fewer bytes than the reply has.
     #[error("a reply of {length} bytes, where TRACKING has {PACKET}")]
     Length {
-        /// What came.
+        /// The length of the reply.
         length: usize,
     },
     /// Another version of the protocol.
-    #[error("chronyd speaks version {version} of its command protocol, and this program version 6")]
+    #[error("chronyd uses version {version} of its command protocol, and this program version 6")]
     Version {
-        /// What chronyd speaks.
+        /// chronyd's version.
         version: u8,
     },
     /// Not a reply to this request: another sequence number, command or kind of packet.
@@ -152,12 +153,12 @@ pub enum TrackingError {
         /// `STT_…` of chrony's `candm.h`.
         status: u16,
     },
-    /// A field holds what it cannot hold.
+    /// A field has a value outside its range.
     #[error("chronyd's report is damaged: the field `{field}` holds {value}")]
     Field {
-        /// Which field.
+        /// The field's name.
         field: &'static str,
-        /// What it held.
+        /// Its value.
         value: f64,
     },
 }
@@ -218,11 +219,11 @@ impl Tracking {
         fields.tracking()
     }
 
-    /// How far `REALTIME` may be from UTC by chronyd's word, in ns; `None` where it gives no word.
+    /// How far `REALTIME` may be from UTC by chronyd's report, in ns. `None` if it has no bound.
     ///
-    /// |current correction| + root delay / 2 + root dispersion, rounded up. A
-    /// chronyd that is not synchronised gives none, and neither does one that
-    /// follows only itself (`local`): its zeros are no measurement.
+    /// The bound is |current correction| + root delay / 2 + root dispersion, rounded up (RFC
+    /// 5905, section 11.2). A chronyd that is not synchronised has no bound. Neither has one
+    /// that follows only itself (`local`), because its zeros are not measured.
     pub fn bound_ns(&self) -> Option<u64> {
         if self.leap == Leap::Unsynchronized || self.reference.is_local() {
             return None;
@@ -232,7 +233,7 @@ impl Tracking {
     }
 }
 
-/// One line for a report: what is followed, how far away it is, and what it is worth.
+/// One line: the reference, its distance, and the parts of the bound.
 impl fmt::Display for Tracking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.leap == Leap::Unsynchronized {
@@ -259,7 +260,7 @@ struct Fields<'a>(&'a [u8]);
 impl Fields<'_> {
     fn bytes<const N: usize>(&self, at: usize) -> [u8; N] {
         let mut bytes = [0; N];
-        // Every caller has looked at the length first; what is missing reads as 0.
+        // Every caller has checked the length. Missing bytes would read as 0.
         if let Some(from) = self.0.get(at..at + N) {
             bytes.copy_from_slice(from);
         }
@@ -330,7 +331,7 @@ impl Fields<'_> {
     /// 0x7fffffff, which says that the sender has seconds of 32 bits.
     fn reference_time(&self) -> Result<Duration, TrackingError> {
         let (high, low, nanos) = (self.u32(56), self.u32(60), self.u32(64));
-        if nanos >= 1_000_000_000 {
+        if i64::from(nanos) >= NANOS_PER_SECOND {
             return Err(TrackingError::Field { field: "reference time", value: nanos.into() });
         }
         let high = if high == 0x7fff_ffff { 0 } else { high };
@@ -366,7 +367,7 @@ impl Float {
             return 0; // chronyd's exact zero
         }
         let coefficient = u128::from(self.coefficient().unsigned_abs()) + 1;
-        let nanos = coefficient * 1_000_000_000;
+        let nanos = coefficient * NANOS_PER_SECOND as u128;
         // At most 2^24 + 1, times 2^30, times 2^38: far below 2^128.
         let nanos = match self.exponent() {
             shift @ 0.. => nanos << shift,

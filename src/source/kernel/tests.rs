@@ -1,7 +1,7 @@
 use super::*;
 use crate::host::{STA_NANO, STA_UNSYNC, TIME_ERROR, TIME_OK};
 
-const SECOND: i64 = 1_000_000_000;
+const SECOND: i64 = NANOS_PER_SECOND;
 
 /// A kernel under an honest chronyd.
 fn healthy() -> KernelState {

@@ -84,8 +84,6 @@ fn kernel(maxerror_us: i64) -> KernelState {
     }
 }
 
-const SECOND_NS: i64 = 1_000_000_000;
-
 #[test]
 fn chronyd_is_asked_once_a_second_and_when_the_kernel_was_told_something_new() {
     let mut chronyd = Scripted { answers: true, asked: 0 };
@@ -94,11 +92,11 @@ fn chronyd_is_asked_once_a_second_and_when_the_kernel_was_told_something_new() {
         // time in ns, maxerror, how often chronyd was asked by then
         (0, 1_600, 1),
         (1, 1_600, 1),
-        (SECOND_NS - 1, 2_100, 1), // grown, and not written
-        (SECOND_NS, 2_100, 2),     // a second later
-        (SECOND_NS + 1, 1_700, 3), // written
-        (SECOND_NS + 2, 2_200, 3),
-        (SECOND_NS + 3, 1_701, 4),
+        (NANOS_PER_SECOND - 1, 2_100, 1), // grown, and not written
+        (NANOS_PER_SECOND, 2_100, 2),     // a second later
+        (NANOS_PER_SECOND + 1, 1_700, 3), // written
+        (NANOS_PER_SECOND + 2, 2_200, 3),
+        (NANOS_PER_SECOND + 3, 1_701, 4),
     ];
     for (now_ns, maxerror_us, asked) in cases {
         let answer = check.answer(&mut chronyd, now_ns, &kernel(maxerror_us));
@@ -112,9 +110,11 @@ fn chronyd_is_asked_once_a_second_and_when_the_kernel_was_told_something_new() {
 fn a_silent_chronyd_is_left_alone_for_five_seconds() {
     let mut chronyd = Scripted { answers: false, asked: 0 };
     let mut check = ChronyCheck::default();
-    for (now_ns, asked) in [(0, 1), (SECOND_NS, 1), (5 * SECOND_NS - 1, 1), (5 * SECOND_NS, 2)] {
+    for (now_ns, asked) in
+        [(0, 1), (NANOS_PER_SECOND, 1), (5 * NANOS_PER_SECOND - 1, 1), (5 * NANOS_PER_SECOND, 2)]
+    {
         // A new mark is no reason to wait for it once more.
-        let answer = check.answer(&mut chronyd, now_ns, &kernel(now_ns / SECOND_NS));
+        let answer = check.answer(&mut chronyd, now_ns, &kernel(now_ns / NANOS_PER_SECOND));
         let ChronyAnswer::Nothing(why) = answer else { panic!("it does not answer") };
         assert!(why.contains("did not answer"), "{why}");
         assert_eq!(chronyd.asked, asked, "at {now_ns} ns");

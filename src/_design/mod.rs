@@ -1,0 +1,194 @@
+//! The design: what is promised, on which assumptions, and the rules that keep the promise.
+//!
+//! This module has no code. It is compiled so that its links are checked. Two pages follow
+//! it: [`layers`], the map of the code, and [`contributing`], how to add to it and how to
+//! run each check.
+//!
+//! # A reading is a pair of lines
+//!
+//! A *counter* (the TSC, CNTVCT, or `CLOCK_MONOTONIC_RAW`) counts ticks. A [`Sample`] states:
+//! "while the counter went from `before` to `after`, true time was inside
+//! `[earliest, latest]`". Between samples, true time advances by at least `min` and at most
+//! `max` nanoseconds per tick. So one sample gives, for every later tick `c`:
+//!
+//! ```text
+//! earliest(c) = earliest + floor((c - after)  * min)
+//! latest(c)   = latest   + ceil ((c - before) * max)
+//! ```
+//!
+//! These are two lines, and the pair is a *bound*. Everything else follows from it:
+//!
+//! - **Reading** the clock is one read of the counter and two multiplications. There is no
+//!   midpoint, no separate error term, no division and no floating point.
+//! - **Combining** two samples is intersecting them: the higher `earliest` line and the
+//!   lower `latest` line, at the newer sample. So evidence only narrows.
+//! - **Ageing** needs no code, because the lines diverge.
+//! - **An error shows itself.** If two bounds do not intersect, at least one source was wrong.
+//!   That is a *contradiction*. It is counted and reported, and never averaged away.
+//! - **A slewing kernel does not matter.** The kernel may slew `CLOCK_REALTIME` by up to 10 %.
+//!   A sample states where true time was when it was taken, and from there only the
+//!   oscillator matters. (RADclock calls this a feed-forward clock.)
+//!
+//! # The promise
+//!
+//! > If (A1) each source's stated bound held when it was sampled, and (A2) the counter's true
+//! > rate stayed within its bounds, then for every [`now()`](crate::Clock::now) there is a
+//! > moment between its call and its return at which true time was in `[earliest, latest]`.
+//!
+//! # The assumptions
+//!
+//! A1 and A2 are always made. A3 is made only if the user chooses it. Each is checked against
+//! the evidence as it comes in, because an assumption that is false should be noticed.
+//!
+//! | | assumption | set by | checked by |
+//! |---|---|---|---|
+//! | A1 | Each source's bound holds when it is sampled. | the choice of [sources](crate::source) | bounds that do not intersect ([`Status::Contradicted`]) |
+//! | A2 | The counter's rate is within this many parts per million of nominal. | [`max_drift_ppm`](crate::ClockBuilder::max_drift_ppm), 200 by default, the figure of Spanner | comparison with `CLOCK_MONOTONIC_RAW`; the rate that the kernel states; the learnt rate under A3 |
+//! | A3 | Within any two hours the rate stays within this many parts per million of each mean that it had over a part of them. | [`max_wander_ppm`](crate::ClockBuilder::max_wander_ppm), off by default | mean rates that exclude each other |
+//!
+//! # The rules
+//!
+//! Eleven rules keep the promise. Below each stands the code that keeps it, and the mutants
+//! that show it. A mutant is a small change of the shipping source that breaks the rule; a
+//! test must notice it. The mutants are in `tests/mutants/list`.
+//!
+//! ## Rule 1
+//!
+//! **Round outward, always.** Round `earliest` down and `latest` up, and let both ends give
+//! way by the counter's granularity (10 ns on the machines seen so far). What is stale or
+//! under way counts as error too.
+//!
+//! - Kept by: `src/estimator/bound.rs`, `src/counter/rate_bounds.rs`, `src/counter/step.rs`,
+//!   `src/snapshot/mod.rs`, `src/estimator/rate.rs`; [`source::kernel`] and
+//!   `src/source/in_flight.rs` for the kernel's bound.
+//! - Mutants: `sample-earliest-without-the-step`, `sample-latest-as-of-after`,
+//!   `latest-carried-by-the-slowest-rate`, `least-nanos-rounded-up`,
+//!   `most-nanos-rounded-down`, `reader-without-its-nanosecond`, `counter-step-as-seen`,
+//!   `learnt-rate-without-wander`, `stale-addition-left-out`, `a-quarter-in-flight`.
+//!
+//! ## Rule 2
+//!
+//! **A reading is never more certain than the evidence.** Without evidence it is an error and
+//! not a guess.
+//!
+//! - Kept by: [`ClockError`], [`Reason`], `src/snapshot/mod.rs` (`valid_for`),
+//!   `src/estimator/mod.rs` (`fuse`), [`KernelState`], [`Tracking::bound_ns`].
+//! - Mutants: `no-evidence-is-readable`, `width-limit-ignored`, `sample-from-the-future`,
+//!   `unsynchronised-kernel-believed`, `chrony-unsynchronised-believed`,
+//!   `chrony-local-believed`.
+//!
+//! ## Rule 3
+//!
+//! **A number from a writer without a bound is not evidence.** A `maxerror` of 0 is such a
+//! number, because systemd-timesyncd, phc2sys and ptp4l write it. So is the 16 µs of an ntpd
+//! that has not reached a server yet.
+//!
+//! - Kept by: [`source::kernel`], [`source::daemon`] (the table of daemons), [`KernelState`].
+//! - Mutants: `maxerror-zero-believed`, `ntpd-startup-believed`, `any-daemon-believed`.
+//!
+//! ## Rule 4
+//!
+//! **A reader never waits for the writer.** It takes no lock, makes no system call, does not
+//! allocate, and may run in a signal handler. A writer that is stopped in the middle of a
+//! write delays no reader.
+//!
+//! - Kept by: `src/snapshot/ring.rs`, `src/clock/core.rs`, [`Clock::now`](crate::Clock::now).
+//! - Mutants: `reading-allocates`, `reading-makes-a-system-call`,
+//!   `ring-without-the-writers-fence`, `ring-without-the-readers-fence`,
+//!   `ring-without-the-generation`, `ring-shows-a-slot-before-it-is-whole`.
+//!
+//! ## Rule 5
+//!
+//! **`latest` needs an ordered read of the counter**, and so do [`now()`](crate::Clock::now)
+//! and [`before()`](crate::Clock::before). An unordered read can execute microseconds early
+//! and make `latest` too small. [`earliest()`](crate::Clock::earliest) and
+//! [`after()`](crate::Clock::after) may use an unordered read, because a tick that is too
+//! early only makes them more careful.
+//!
+//! - Kept by: `src/clock/core.rs`, `src/counter/mod.rs` (`read_ordered`), and the instructions
+//!   in `src/host/hardware.rs`.
+//! - No mutant, because a test on a real counter sees an unordered read only now and then. The
+//!   test is `time_never_runs_backwards_between_threads_that_hand_readings_to_each_other` in
+//!   `tests/readers.rs`.
+//!
+//! ## Rule 6
+//!
+//! **No event makes a reading wrong.** A step of the wall clock, a suspend, a leap second, a
+//! fork, a sampler thread that is paused or killed, or nonsense in `maxerror` makes a reading
+//! wider, or an error.
+//!
+//! - Kept by: `src/clock/driver.rs` (`apply_invalidations`), `src/clock/core.rs` (forks),
+//!   `src/estimator/mod.rs` (`forget`, `change_counter`), `src/source/realtime.rs` (steps and
+//!   leap seconds), [`source::kernel`] (suspends and slews).
+//! - Mutants: `suspend-keeps-the-bound`, `sample-from-before-a-suspend`,
+//!   `daemons-bound-after-a-suspend`, `step-not-noticed`, `slew-limit-left-out`,
+//!   `leap-without-slack`, `announced-leap-forgotten`, `kernel-tai-added`,
+//!   `counter-changed-at-one-tick`, `backwards-counter-is-read`.
+//!
+//! ## Rule 7
+//!
+//! **A newer bound lies inside the older one carried forward.** If it does not, there is a
+//! contradiction and a new *epoch* begins. Callers notice that by
+//! [`Clock::epoch`](crate::Clock::epoch).
+//!
+//! - Kept by: `src/estimator/mod.rs` (`within_published`, `contradict`).
+//! - Mutants: `contradiction-swallowed`, `newest-wins`, `hold-of-zero`,
+//!   `epoch-kept-at-a-contradiction`, `any-newer-bound-is-inside`,
+//!   `epoch-kept-after-a-suspend`.
+//!
+//! ## Rule 8
+//!
+//! **No input causes a panic.** Arithmetic on times is checked, or saturates outward.
+//!
+//! - Kept by: [`Timestamp`], [`Interval`], `src/estimator/bound.rs`, `src/snapshot/mod.rs`;
+//!   `src/clock/driver.rs` catches a source that panics ([`SourceError::Panicked`]).
+//! - Mutants: `later-end-wraps`.
+//!
+//! ## Rule 9
+//!
+//! **An assumption that the evidence refutes is not used further.** A counter whose rate
+//! changes against the raw clock is given up. A learnt rate that newer samples exclude is
+//! forgotten. A step that the daemon did not make ends its bound until it writes again.
+//!
+//! - Kept by: `src/counter/calibration.rs` (`check`), `src/estimator/rate.rs`,
+//!   `src/clock/driver.rs`, `src/source/chrony/check.rs`.
+//! - Mutants: `rate-change-not-noticed`, `counter-rate-not-compared`,
+//!   `counter-backwards-not-noticed`.
+//!
+//! ## Rule 10
+//!
+//! **A read that fails is an error and not a number.** A clock that may not be read is not at
+//! zero.
+//!
+//! - Kept by: [`HostError`], [`SourceError`], [`Counter::try_read`], [`source::rtc`].
+//! - Mutants: `rtc-that-is-no-number-is-zero`.
+//!
+//! ## Rule 11
+//!
+//! **A limit of the host is documented.** Some events no clock of the host shows: a virtual
+//! machine that is stopped and continued, for example. The documentation states each such
+//! limit with what an operator can do about it.
+//!
+//! - Kept by: [`source`], [`source::rtc`], and the section "Limits" of the README.
+//! - No mutant, because the rule is about documentation. `tests/guest` shows the limits on a
+//!   real kernel.
+//!
+//! [`ClockError`]: crate::ClockError
+//! [`Counter::try_read`]: crate::Counter::try_read
+//! [`HostError`]: crate::host::HostError
+//! [`Interval`]: crate::Interval
+//! [`KernelState`]: crate::source::KernelState
+//! [`Reason`]: crate::Reason
+//! [`Sample`]: crate::Sample
+//! [`SourceError`]: crate::SourceError
+//! [`SourceError::Panicked`]: crate::SourceError::Panicked
+//! [`Status::Contradicted`]: crate::Status::Contradicted
+//! [`Timestamp`]: crate::Timestamp
+//! [`Tracking::bound_ns`]: crate::source::chrony::Tracking::bound_ns
+//! [`source`]: crate::source
+//! [`source::daemon`]: crate::source::daemon
+//! [`source::kernel`]: crate::source::kernel
+//! [`source::rtc`]: crate::source::rtc
+
+pub mod contributing;
+pub mod layers;

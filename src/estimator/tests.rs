@@ -1,0 +1,216 @@
+use super::*;
+use crate::counter::DEFAULT_MAX_DRIFT_PPM;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
+use proptest::prelude::*;
+
+const SECOND: u64 = NANOS_PER_SECOND as u64;
+
+fn span(a: i64, b: i64) -> Interval {
+    let at = Timestamp::from_tai_nanos;
+    Interval::new(at(a), at(b)).expect("written in order")
+}
+
+/// An estimator over a counter of nanoseconds that may drift by 200 ppm.
+fn estimator() -> Estimator {
+    Estimator::new(
+        RateBounds::NANOSECONDS.with_drift(DEFAULT_MAX_DRIFT_PPM),
+        1,
+        Duration::from_secs(10),
+    )
+}
+
+/// A sample taken at `tick`, while true time is tick, within `below` and `above`.
+fn sample(tick: u64, below: i64, above: i64) -> Sample {
+    Sample::new(tick, tick, span(tick as i64 - below, tick as i64 + above))
+}
+
+/// Where true time is at `tick` by what was published.
+fn interval_at(shown: &Estimate, tick: u64) -> Option<Interval> {
+    Some(shown.bound?.carried_to(tick, &shown.rates)?.time)
+}
+
+fn read(estimator: &mut Estimator, tick: u64) -> Interval {
+    interval_at(&estimator.publish(tick), tick).expect("there is a bound")
+}
+
+#[test]
+fn evidence_only_narrows() {
+    let mut e = estimator();
+    assert_eq!(e.fuse(&sample(1, 1000, 1000), 1), Fused::Agrees);
+    let first = read(&mut e, 1);
+    assert_eq!(e.fuse(&sample(1, 10, 5000), 1), Fused::Agrees);
+    let second = read(&mut e, 1);
+    assert_eq!(first.hull(&second), first);
+    assert!(second.width() < Duration::from_nanos(1020), "{second:?}");
+    // A wide sample adds nothing, and takes nothing away.
+    assert_eq!(e.fuse(&sample(1, 1 << 40, 1 << 40), 1), Fused::Agrees);
+    assert_eq!(read(&mut e, 1), second);
+}
+
+#[test]
+fn the_lines_diverge_by_the_drift() {
+    let mut e = estimator();
+    e.fuse(&sample(1, 0, 0), 1);
+    let after_a_second = read(&mut e, SECOND + 1);
+    let width = after_a_second.width().as_nanos();
+    assert!((400_040..400_050).contains(&width), "{width} ns");
+}
+
+#[test]
+fn a_contradiction_covers_both_sides_and_begins_an_epoch() {
+    let mut e = estimator();
+    e.fuse(&sample(1, 100, 100), 1);
+    e.publish(1);
+    let lie = Sample::new(10, 10, span(5_000, 5_200));
+    assert_eq!(e.fuse(&lie, 10), Fused::Contradicts);
+    let shown = e.publish(10);
+    let now = interval_at(&shown, 10).expect("readable");
+    assert!(now.contains(Timestamp::from_tai_nanos(10)), "the older side: {now:?}");
+    assert!(now.contains(Timestamp::from_tai_nanos(5_100)), "the newer side: {now:?}");
+    assert_eq!((shown.is_contradicted, shown.epoch), (true, 1));
+    assert_eq!(e.contradictions(), 1);
+}
+
+#[test]
+fn the_older_side_is_given_up_when_the_newer_has_stood_for_the_hold() {
+    let mut e = estimator();
+    e.fuse(&sample(1, 100, 100), 1);
+    e.publish(1);
+    let offset = 50_000_000;
+    let newer = |tick: u64| {
+        Sample::new(tick, tick, span(tick as i64 + offset - 9, tick as i64 + offset + 9))
+    };
+    e.fuse(&newer(10), 10);
+    let hold = HOLD.as_secs();
+    for second in 1..hold {
+        let tick = second * SECOND;
+        assert_eq!(e.fuse(&newer(tick), tick), Fused::Agrees);
+        let shown = e.publish(tick);
+        assert!(shown.is_contradicted, "after {second} s");
+        let now = interval_at(&shown, tick).expect("readable");
+        assert!(now.contains(Timestamp::from_tai_nanos(tick as i64)), "after {second} s");
+    }
+    let tick = (hold + 1) * SECOND;
+    e.fuse(&newer(tick), tick);
+    let shown = e.publish(tick);
+    assert_eq!((shown.is_contradicted, shown.epoch), (false, 1), "no further epoch");
+    assert!(interval_at(&shown, tick).expect("readable").width() < Duration::from_micros(1));
+}
+
+#[test]
+fn sources_that_go_on_disagreeing_stay_covered_within_one_epoch() {
+    let mut e = estimator();
+    for tick in (1..300).map(|second| second * SECOND) {
+        e.fuse(&sample(tick, 100, 100), tick);
+        let other = tick as i64 + 1_000_000;
+        e.fuse(&Sample::new(tick, tick, span(other - 100, other + 100)), tick);
+        let shown = e.publish(tick);
+        let now = interval_at(&shown, tick).expect("readable");
+        assert!(now.contains(Timestamp::from_tai_nanos(tick as i64)), "{now:?} at {tick}");
+        assert!(now.contains(Timestamp::from_tai_nanos(other)), "{now:?} at {tick}");
+        assert!(shown.epoch <= 1, "epoch {}", shown.epoch);
+    }
+}
+
+#[test]
+fn what_is_malformed_changes_nothing() {
+    let mut e = estimator();
+    e.fuse(&sample(5, 10, 10), 5);
+    let before = e.publish(9);
+    assert_eq!(e.fuse(&Sample::new(8, 7, span(0, 1)), 9), Fused::Malformed, "after before before");
+    assert_eq!(e.fuse(&Sample::new(8, 10, span(0, 1)), 9), Fused::Malformed, "not reached yet");
+    assert_eq!(e.fuse(&Sample::new(1, u64::MAX, span(0, 1)), 9), Fused::Malformed);
+    let unread = Sample::new(0, 0, span(0, 1));
+    assert_eq!(e.fuse(&unread, 9), Fused::Malformed, "a counter that could not be read");
+    assert_eq!(e.publish(9), before);
+}
+
+#[test]
+fn after_a_suspend_nothing_is_left_and_an_epoch_begins() {
+    let mut e = estimator();
+    e.forget(0);
+    assert_eq!(e.publish(1).epoch, 0, "nothing was known");
+    e.fuse(&sample(5, 10, 10), 5);
+    e.publish(5);
+    e.forget(6);
+    let shown = e.publish(6);
+    assert_eq!((interval_at(&shown, 6), shown.epoch), (None, 1));
+    assert_eq!(e.fuse(&sample(5, 10, 10), 7), Fused::Stale, "from before it");
+    assert_eq!(e.fuse(&sample(6, 10, 10), 7), Fused::Agrees);
+}
+
+#[test]
+fn another_counter_takes_over_what_was_known() {
+    let mut e = estimator();
+    e.fuse(&sample(1_000, 50, 50), 1_000);
+    // While the old counter went from 2 000 to 2 100, the new one showed 70 000.
+    let rates = RateBounds::NANOSECONDS.with_drift(100);
+    e.change_counter((2_000, 2_100), 70_000, rates, 10);
+    let now = read(&mut e, 70_000);
+    for truth in [2_000, 2_100] {
+        assert!(now.contains(Timestamp::from_tai_nanos(truth)), "{now:?}");
+    }
+    assert!(now.width() < Duration::from_nanos(250), "{now:?}");
+    // A bound newer than the last comparison cannot be carried back to it.
+    e.change_counter((60_000, 60_001), 5, rates, 10);
+    assert!(!e.has_evidence());
+}
+
+/// One true history: how a counter drifted, and what honest sources said along it.
+#[derive(Clone, Debug)]
+struct History {
+    drift_ppm: i64,
+    steps: Vec<(u64, i64, i64)>,
+}
+
+impl History {
+    fn truth_at(&self, tick: u64) -> i64 {
+        // The counter's frequency is off by so much.
+        (i128::from(tick) * 1_000_000 / i128::from(1_000_000 + self.drift_ppm)) as i64
+    }
+
+    /// The ticks at which a reading of `estimator` misses the truth.
+    fn misses(&self, estimator: &mut Estimator) -> Vec<u64> {
+        let mut tick = 0;
+        let mut missed = Vec::new();
+        for &(gap, below, above) in &self.steps {
+            tick += gap;
+            let truth = self.truth_at(tick);
+            estimator.fuse(&Sample::new(tick, tick, span(truth - below, truth + above)), tick);
+            let shown = estimator.publish(tick);
+            for later in [tick, tick + gap / 2, tick + gap] {
+                let truth = Timestamp::from_tai_nanos(self.truth_at(later));
+                if interval_at(&shown, later).is_some_and(|now| !now.contains(truth)) {
+                    missed.push(later);
+                }
+            }
+        }
+        missed
+    }
+}
+
+fn any_history() -> impl Strategy<Value = History> {
+    let step = (1u64..1 << 36, 0i64..1 << 24, 0i64..1 << 24);
+    (-200i64..=200, prop::collection::vec(step, 1..40))
+        .prop_map(|(drift_ppm, steps)| History { drift_ppm, steps })
+}
+
+proptest! {
+    #[test]
+    fn honest_sources_and_a_drift_within_its_limit_never_miss_the_truth(history in any_history()) {
+        let mut e = estimator();
+        prop_assert_eq!(history.misses(&mut e), Vec::<u64>::new());
+        prop_assert_eq!(e.contradictions(), 0);
+        prop_assert_eq!(e.epoch, 0);
+    }
+}
+
+#[test]
+fn a_drift_beyond_its_limit_is_a_miss_that_this_test_would_see() {
+    let history = History { drift_ppm: -200, steps: vec![(SECOND, 0, 0); 3] };
+    assert!(history.misses(&mut estimator()).is_empty());
+    let mut too_sure =
+        Estimator::new(RateBounds::NANOSECONDS.with_drift(199), 0, Duration::from_secs(10));
+    assert!(!history.misses(&mut too_sure).is_empty());
+    assert!(too_sure.contradictions() > 0, "and the next sample shows it");
+}
