@@ -58,7 +58,9 @@ impl Clock {
     /// A moment that has certainly been reached. Cheaper than [`now`](Self::now).
     ///
     /// The counter is read without waiting for what stands before the call:
-    /// that can only make the answer earlier, which is the careful side.
+    /// that can only make the answer earlier, which is the careful side. On arm64 it may be
+    /// some nanoseconds earlier than the `earliest` of a `now()` that precedes it, which is
+    /// safe as well: both moments have been reached.
     ///
     /// # Errors
     ///
