@@ -23,6 +23,12 @@
 //! holds a lock. The lock is on a file beside it, `NAME.lock`, because the record itself
 //! is a different file after each change. The lock file stays when the owner exits,
 //! because removing it would race with the next owner.
+//!
+//! On Windows the directory is synced through a handle with the right to write, as other
+//! databases do it there. wasm32 has no files, so opening a record is an error.
+
+mod directory;
+mod lock;
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -30,7 +36,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use nix::fcntl::{Flock, FlockArg};
+use lock::{Lock, LockError};
 
 /// "truechimer record", first layout.
 const MAGIC: [u8; 8] = *b"tchimer1";
@@ -189,7 +195,7 @@ pub(crate) struct Record {
     permissions: Option<Permissions>,
     owner: u32,
     /// `None` only inside `drop`.
-    lock: Option<Flock<File>>,
+    lock: Option<Lock>,
 }
 
 impl Record {
@@ -199,7 +205,7 @@ impl Record {
     pub(crate) fn open(path: &Path, kind: Kind, first: u64) -> Result<Record, RecordError> {
         let path = resolve(path).map_err(|e| RecordError::io("find", path, e))?;
         let parent = path.parent().unwrap_or(Path::new("/"));
-        let directory = File::open(parent).map_err(|e| RecordError::io("open", parent, e))?;
+        let directory = directory::open(parent).map_err(|e| RecordError::io("open", parent, e))?;
         let lock = Some(lock(&beside(&path, ".lock"))?);
         let owner = std::process::id();
         let mut record =
@@ -278,7 +284,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        // `Flock` unlocks for every process that shares the open file. A forked child must not
+        // Dropping the lock unlocks for every process that shares the open file. A forked child must not
         // unlock its parent's record when it drops its copy.
         if std::process::id() != self.owner {
             std::mem::forget(self.lock.take());
@@ -307,22 +313,22 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Takes the lock at `path`, or returns an error that names the process that holds it.
-fn lock(path: &Path) -> Result<Flock<File>, RecordError> {
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(|e| RecordError::io("open", path, e))?;
-    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+fn lock(path: &Path) -> Result<Lock, RecordError> {
+    match Lock::take(path) {
         Ok(lock) => {
             // The id is only for the error message of another process, so a failure is ignored.
-            let _ = lock.set_len(0).and_then(|()| write!(&*lock, "{}", std::process::id()));
+            let mut file = lock.file();
+            let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
             Ok(lock)
         }
-        Err((file, nix::errno::Errno::EWOULDBLOCK)) => {
+        Err(LockError::Held(file)) => {
             let mut id = String::new();
-            let known = (&file).take(20).read_to_string(&mut id).is_ok() && !id.is_empty();
+            let known = file.is_some_and(|file| file.take(20).read_to_string(&mut id).is_ok());
+            let known = known && !id.is_empty();
             let holder = if known { format!("process {id}") } else { "another process".into() };
             Err(RecordError::Locked { path: path.to_owned(), holder })
         }
-        Err((_, errno)) => Err(RecordError::io("lock", path, errno.into())),
+        Err(LockError::Io { action, error }) => Err(RecordError::io(action, path, error)),
     }
 }
 

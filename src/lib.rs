@@ -28,6 +28,8 @@
 //! - [`scale`] is UTC, Unix, GPS, NTP and smeared time, and the leap table between them.
 //! - [`TrueTime`] is the trait through which everything else reads a clock. [`ManualClock`]
 //!   implements it for tests.
+//! - [Platforms](_platforms) says what works where: all of it on Linux, the types and the
+//!   toolkit everywhere.
 //!
 //! # What goes wrong in distributed systems, and what helps
 //!
@@ -140,14 +142,20 @@
 //!
 //! # Features
 //!
-//! None is on by default; the core needs libc, nix, parking_lot and thiserror.
+//! None is on by default; the core needs parking_lot and thiserror, and on Unix libc and nix.
 //!
 //! - `cli`: the `truechimer` command.
 //! - `serde`: values and reports as data.
 //! - `chrono`, `jiff`: conversions from and to their types.
 //! - `sim`: a deterministic world in which true time is known, to test a database in.
 
+#![cfg_attr(
+    target_family = "wasm",
+    allow(dead_code, reason = "no host is read there, so nothing but the simulator runs a clock")
+)]
+
 pub mod _design;
+pub mod _platforms;
 pub mod agreement;
 pub mod clock;
 pub mod counter;
@@ -159,6 +167,7 @@ pub mod hlc;
 pub mod host;
 pub mod interval;
 pub mod lease;
+#[cfg(not(target_family = "wasm"))]
 pub mod pause;
 pub mod peers;
 pub mod quorum;
@@ -170,6 +179,7 @@ pub mod source;
 mod sync;
 pub mod timeout;
 pub mod timestamp;
+#[cfg(not(target_family = "wasm"))]
 pub mod wait;
 
 #[cfg(not(target_family = "wasm"))]
@@ -185,6 +195,7 @@ pub use hlc::{
 };
 pub use interval::Interval;
 pub use lease::{Grantor, Lease};
+#[cfg(not(target_family = "wasm"))]
 pub use pause::PauseMonitor;
 pub use peers::PeerClocks;
 pub use scale::{
@@ -195,6 +206,7 @@ pub use snapshot::{ClockError, Status};
 pub use source::RealtimeScale;
 pub use timeout::Deadline;
 pub use timestamp::Timestamp;
+#[cfg(not(target_family = "wasm"))]
 pub use wait::{WaitError, Waited, Waiter};
 
 /// The README's example is run as a test.

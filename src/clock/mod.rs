@@ -27,6 +27,8 @@ pub mod changes;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub mod manual;
+#[cfg(test)]
+mod portable_tests;
 pub mod report;
 #[cfg(not(target_family = "wasm"))]
 mod running;

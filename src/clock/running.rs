@@ -59,7 +59,9 @@ impl Clock {
     ///
     /// The processor may read the counter before earlier instructions are done. That can only
     /// make the result earlier, which is the safe side
-    /// ([rule 5](crate::_design#rule-5)).
+    /// ([rule 5](crate::_design#rule-5)). On arm64 it may be some nanoseconds earlier than
+    /// the `earliest` of a `now()` that precedes it, which is safe as well: both moments
+    /// have been reached.
     ///
     /// # Errors
     ///

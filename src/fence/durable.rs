@@ -167,10 +167,13 @@ impl SharedFence {
 
     /// Opens the file and takes its lock, and waits for the lock if it must.
     fn record(&self) -> Result<Record, RecordError> {
-        let began = Instant::now();
+        // From the first refusal on, because a system without files has no clock either.
+        let mut began = None;
         loop {
             match Record::open(&self.path, KIND, FencingToken::MIN.get()) {
-                Err(RecordError::Locked { .. }) if began.elapsed() < self.patience => {
+                Err(RecordError::Locked { .. })
+                    if began.get_or_insert_with(Instant::now).elapsed() < self.patience =>
+                {
                     thread::sleep(LOCK_RETRY);
                 }
                 other => return other,

@@ -116,15 +116,17 @@ fn adjtimex(modes: libc::c_uint) -> Result<Adjtimex, HostError> {
     timex.modes = modes;
     // SAFETY: the kernel reads and writes one `timex` at this address. Both
     // modes used here only read the clock's state.
-    let mut state = unsafe { libc::adjtimex(&raw mut timex) };
+    let state = unsafe { libc::adjtimex(&raw mut timex) };
     // glibc's function makes the system call `clock_adjtime`. Some filters deny that one
     // and let `adjtimex` through. (On 32-bit systems the two structures may differ.)
     #[cfg(target_pointer_width = "64")]
-    if state < 0 {
+    let state = if state < 0 {
         timex.modes = modes;
         // SAFETY: as above; on 64-bit systems the kernel's structure is libc's.
-        state = unsafe { libc::syscall(libc::SYS_adjtimex, &raw mut timex) } as libc::c_int;
-    }
+        unsafe { libc::syscall(libc::SYS_adjtimex, &raw mut timex) as libc::c_int }
+    } else {
+        state
+    };
     if state < 0 {
         return Err(HostError::new(HostQuestion::Adjtimex, last_errno()));
     }

@@ -21,7 +21,8 @@
 //! its own ([`Host::hardware_counter`]).
 //!
 //! Read next: `linux` (the only module with system calls that need `unsafe`),
-//! `hardware` (the instructions), `portable` (all other systems), [`KernelState`].
+//! `hardware` (the instructions), `portable` and `wall_watch` (all other systems),
+//! [`KernelState`].
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod hardware;
@@ -30,10 +31,13 @@ mod kernel_read;
 mod kernel_state;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
-#[cfg(not(any(target_os = "linux", target_os = "android", target_family = "wasm")))]
-mod portable;
+// Tested on Linux too, because it is developed there.
+#[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
+pub(crate) mod portable;
 #[cfg(test)]
 pub(crate) mod scripted;
+#[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
+mod wall_watch;
 
 use std::fmt;
 use std::io;
@@ -153,7 +157,8 @@ pub enum HostClock {
     Monotonic,
     /// The oscillator itself, `CLOCK_MONOTONIC_RAW`; on other systems their monotonic clock.
     MonotonicRaw,
-    /// `CLOCK_BOOTTIME`: `Monotonic`, and the time spent in suspends.
+    /// `CLOCK_BOOTTIME`: `Monotonic`, and the time spent in suspends. On systems other than
+    /// Linux a step of the wall clock forwards counts as a suspend.
     Boottime,
 }
 
@@ -210,6 +215,7 @@ pub struct HostError {
 
 impl HostError {
     /// The system refused with this error number.
+    #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
     pub(crate) fn new(question: HostQuestion, errno: i32) -> HostError {
         HostError { question, errno: Some(errno) }
     }
@@ -275,10 +281,10 @@ pub(crate) struct HardwareCounter {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum HardwareKind {
     /// The time-stamp counter of x86-64.
-    #[cfg_attr(not(any(target_arch = "x86_64", feature = "sim")), allow(dead_code))]
+    #[cfg_attr(not(all(target_os = "linux", target_arch = "x86_64")), allow(dead_code))]
     Tsc,
     /// The virtual counter of aarch64, `CNTVCT_EL0`.
-    #[cfg_attr(not(target_arch = "aarch64"), allow(dead_code))]
+    #[cfg_attr(not(all(target_os = "linux", target_arch = "aarch64")), allow(dead_code))]
     Cntvct,
 }
 
@@ -302,6 +308,11 @@ pub(crate) fn suspended_ns(host: &(impl Host + ?Sized)) -> Result<Option<i64>, H
         Err(error) => Err(error),
     }
 }
+
+/// Whether a clock of this system counts suspends. Where none does, a step of the wall clock
+/// forwards cannot be told from a suspend (`wall_watch`).
+#[cfg(not(target_family = "wasm"))]
+pub(crate) const COUNTS_SUSPENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
 /// Two clocks are not read at one moment, so a suspend shorter than this is not seen.
 pub(crate) const SUSPEND_NOISE_NS: i64 = 1_000_000;

@@ -2,13 +2,14 @@
 //!
 //! There a wall clock and a monotonic clock can be read, and nothing states how far off
 //! the wall clock is. So a clock on such a system needs a source of its own or the
-//! operator's statement (`assume_error`). A step of the wall clock, or a suspend in
-//! which the monotonic clock stood still, shows in the difference of the two.
+//! operator's statement (`assume_error`). [`WallWatch`] makes the clocks that show steps
+//! and suspends from these two.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::kernel_state::KernelState;
+use super::wall_watch::{TwoClocks, WallWatch};
 use super::{HardwareCounter, Host, HostClock, HostError, HostQuestion};
 
 /// The machine that this process runs on.
@@ -40,14 +41,9 @@ impl Host for System {
     }
 
     fn nanos(&self, clock: HostClock) -> Result<i64, HostError> {
-        let nanos = match clock {
-            HostClock::Realtime => wall_clock_ns(),
-            HostClock::Monotonic | HostClock::MonotonicRaw => monotonic_ns(),
-            HostClock::RealtimeCoarse | HostClock::Boottime => {
-                return Err(HostError::unsupported(HostQuestion::Clock(clock)));
-            }
-        };
-        Ok(nanos)
+        static WATCH: WallWatch = WallWatch::new();
+        let nanos = WATCH.nanos(clock, self, std::process::id());
+        nanos.ok_or(HostError::unsupported(HostQuestion::Clock(clock)))
     }
 
     fn kernel_state(&self) -> Result<KernelState, HostError> {
@@ -63,6 +59,7 @@ impl Host for System {
     }
 }
 
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 impl System {
     /// Reading a clock kills no thread on these systems.
     pub(crate) fn counter_is_allowed() -> bool {
@@ -70,19 +67,21 @@ impl System {
     }
 }
 
-fn wall_clock_ns() -> i64 {
-    let nanos = |d: Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
-    match SystemTime::now().duration_since(UNIX_EPOCH) {
-        Ok(since) => nanos(since),
-        Err(before) => nanos(before.duration()).saturating_neg(),
+impl TwoClocks for System {
+    fn wall_ns(&self) -> i64 {
+        let nanos = |time: Duration| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
+        match SystemTime::now().duration_since(UNIX_EPOCH) {
+            Ok(since) => nanos(since),
+            Err(before) => nanos(before.duration()).saturating_neg(),
+        }
     }
-}
 
-/// Nanoseconds since an hour before the first call: an [`Instant`] shows only differences,
-/// and a counter at 0 would be taken for one that cannot be read.
-fn monotonic_ns() -> i64 {
-    const HEAD_START_NS: i64 = 3_600_000_000_000;
-    static BEGAN: OnceLock<Instant> = OnceLock::new();
-    let since = BEGAN.get_or_init(Instant::now).elapsed().as_nanos();
-    i64::try_from(since).unwrap_or(i64::MAX).saturating_add(HEAD_START_NS)
+    /// Nanoseconds since an hour before the first call: an [`Instant`] shows only
+    /// differences, and a counter at 0 would be taken for one that cannot be read.
+    fn monotonic_ns(&self) -> i64 {
+        const HEAD_START_NS: i64 = 3_600_000_000_000;
+        static BEGAN: OnceLock<Instant> = OnceLock::new();
+        let since = BEGAN.get_or_init(Instant::now).elapsed().as_nanos();
+        i64::try_from(since).unwrap_or(i64::MAX).saturating_add(HEAD_START_NS)
+    }
 }

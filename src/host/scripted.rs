@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::wall_watch::{TwoClocks, WallWatch};
 use super::{
     HardwareCounter, HardwareKind, Host, HostClock, HostError, HostQuestion, KernelState,
     STA_UNSYNC, TIME_ERROR,
@@ -17,7 +18,11 @@ use super::{
 const READING_NS: i64 = 10;
 
 /// A machine that does what a test says.
-pub(crate) struct ScriptedHost(Mutex<Script>);
+pub(crate) struct ScriptedHost {
+    script: Mutex<Script>,
+    /// On a system without the clocks of Linux.
+    watch: Option<WallWatch>,
+}
 
 struct Script {
     /// The oscillator, which is true time in these tests.
@@ -32,10 +37,8 @@ struct Script {
     process_id: u32,
 }
 
-impl ScriptedHost {
-    /// A machine an hour after its boot, with a hardware counter of 1 GHz, whose kernel is
-    /// not synchronised.
-    pub(crate) fn new() -> Arc<ScriptedHost> {
+impl Script {
+    fn new() -> Script {
         let kernel = KernelState {
             state: TIME_ERROR,
             status: STA_UNSYNC,
@@ -47,7 +50,7 @@ impl ScriptedHost {
             tai: 0,
             unix_ns: 0,
         };
-        Arc::new(ScriptedHost(Mutex::new(Script {
+        Script {
             now_ns: 3_600_000_000_000,
             suspended_ns: 0,
             realtime_offset_ns: 1_700_000_000_000_000_000,
@@ -56,53 +59,71 @@ impl ScriptedHost {
             has_hardware: true,
             counter_ahead: 0,
             process_id: 1,
-        })))
+        }
+    }
+}
+
+impl ScriptedHost {
+    /// A machine an hour after its boot, with a hardware counter of 1 GHz, whose kernel is
+    /// not synchronised.
+    pub(crate) fn new() -> Arc<ScriptedHost> {
+        Arc::new(ScriptedHost { script: Mutex::new(Script::new()), watch: None })
     }
 
     /// Without a hardware counter.
     pub(crate) fn with_raw_clock_only() -> Arc<ScriptedHost> {
         let host = ScriptedHost::new();
-        host.0.lock().has_hardware = false;
+        host.script.lock().has_hardware = false;
         host
+    }
+
+    /// A system on which std shows a wall clock and a monotonic clock, and nothing else is
+    /// known. The monotonic clock stands still in a suspend.
+    pub(crate) fn with_two_clocks() -> Arc<ScriptedHost> {
+        let script = Mutex::new(Script { has_hardware: false, ..Script::new() });
+        Arc::new(ScriptedHost { script, watch: Some(WallWatch::new()) })
     }
 
     /// True time, in ns: the oscillator.
     pub(crate) fn truth_ns(&self) -> i64 {
-        self.0.lock().now_ns
+        self.script.lock().now_ns
     }
 
     /// Time passes.
     pub(crate) fn pass(&self, ns: i64) {
-        self.0.lock().now_ns += ns;
+        self.script.lock().now_ns += ns;
     }
 
-    /// The machine sleeps: BOOTTIME alone shows it.
+    /// The machine sleeps: BOOTTIME alone shows it, or the wall clock where there is none.
     pub(crate) fn suspend(&self, ns: i64) {
-        self.0.lock().suspended_ns += ns;
+        self.script.lock().suspended_ns += ns;
+        if self.watch.is_some() {
+            self.step(ns);
+        }
     }
 
     /// From now on this clock may not be read.
     pub(crate) fn deny(&self, clock: HostClock) {
-        self.0.lock().denied.push(clock);
+        self.script.lock().denied.push(clock);
     }
 
     /// The wall clock is stepped.
     pub(crate) fn step(&self, by_ns: i64) {
-        self.0.lock().realtime_offset_ns += by_ns;
+        self.script.lock().realtime_offset_ns += by_ns;
     }
 
     /// The hardware counter jumps ahead.
     pub(crate) fn disturb_counter(&self, ticks: u64) {
-        self.0.lock().counter_ahead += ticks;
+        self.script.lock().counter_ahead += ticks;
     }
 
     /// The process is a forked child from now on.
     pub(crate) fn fork(&self) {
-        self.0.lock().process_id += 1;
+        self.script.lock().process_id += 1;
     }
 
     fn ticks(&self) -> u64 {
-        let mut script = self.0.lock();
+        let mut script = self.script.lock();
         script.now_ns += READING_NS;
         script.now_ns as u64 + script.counter_ahead
     }
@@ -124,7 +145,7 @@ impl Host for ScriptedHost {
     fn fence(&self) {}
 
     fn hardware_counter(&self) -> Option<HardwareCounter> {
-        self.0.lock().has_hardware.then_some(HardwareCounter {
+        self.script.lock().has_hardware.then_some(HardwareCounter {
             kind: HardwareKind::Tsc,
             is_invariant: true,
             has_cheap_order: true,
@@ -136,7 +157,11 @@ impl Host for ScriptedHost {
     }
 
     fn nanos(&self, clock: HostClock) -> Result<i64, HostError> {
-        let mut script = self.0.lock();
+        if let Some(watch) = &self.watch {
+            let nanos = watch.nanos(clock, self, self.process_id());
+            return nanos.ok_or(HostError::unsupported(HostQuestion::Clock(clock)));
+        }
+        let mut script = self.script.lock();
         if script.denied.contains(&clock) {
             return Err(HostError::new(HostQuestion::Clock(clock), 1));
         }
@@ -151,15 +176,30 @@ impl Host for ScriptedHost {
     }
 
     fn kernel_state(&self) -> Result<KernelState, HostError> {
-        let script = self.0.lock();
+        if self.watch.is_some() {
+            return Err(HostError::unsupported(HostQuestion::Adjtimex));
+        }
+        let script = self.script.lock();
         Ok(KernelState { unix_ns: script.now_ns + script.realtime_offset_ns, ..script.kernel })
     }
 
     fn process_id(&self) -> u32 {
-        self.0.lock().process_id
+        self.script.lock().process_id
     }
 
     fn sleep(&self, time: Duration) {
         self.pass(i64::try_from(time.as_nanos()).expect("not that long"));
+    }
+}
+
+impl TwoClocks for ScriptedHost {
+    fn wall_ns(&self) -> i64 {
+        self.monotonic_ns() + self.script.lock().realtime_offset_ns
+    }
+
+    fn monotonic_ns(&self) -> i64 {
+        let mut script = self.script.lock();
+        script.now_ns += READING_NS;
+        script.now_ns
     }
 }

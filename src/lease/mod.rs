@@ -64,6 +64,8 @@
 //! distributed file cache consistency", SOSP 1989; Corbett et al., "Spanner",
 //! OSDI 2012, section 4.1.1 (disjointness of leader leases).
 
+#[cfg(not(target_family = "wasm"))]
+mod boot_clock;
 mod drift;
 mod duration_grantor;
 mod duration_lease;
@@ -82,6 +84,8 @@ mod section_outcome;
 mod stopwatch;
 mod term;
 
+#[cfg(not(target_family = "wasm"))]
+pub use boot_clock::BootClock;
 pub use duration_grantor::DurationGrantor;
 pub use duration_lease::{DurationGrant, DurationLease, Request, RequestId};
 pub use error::LeaseError;
@@ -94,5 +98,5 @@ pub use lease::Lease;
 pub use message::{Command, Decision, Grant};
 pub use remaining::Remaining;
 pub use section_outcome::SectionOutcome;
-pub use stopwatch::{BootClock, Reading, Stopwatch};
+pub use stopwatch::{Reading, Stopwatch};
 pub use term::MAX_TERM;

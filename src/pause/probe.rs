@@ -1,13 +1,23 @@
 //! [`Probe`]: what the operating system shows a thread about itself.
 //!
-//! This file only reads. `classify.rs` decides what the readings mean.
+//! This file only reads. `classify.rs` decides what the readings mean. What there is to
+//! read depends on the system: `linux` has all of it. `other` has nothing, so that a
+//! monitor there sees by its own lateness alone.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod other;
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::time::{ClockId, clock_gettime};
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux as system;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use other as system;
+
+pub(super) use system::{open_run_queue, queued, suspended_time};
 
 /// The least time between two readings of the real-time clock chip. A reading costs tens
 /// of microseconds on a real chip, and an exit to the hypervisor on a virtual one.
@@ -16,7 +26,9 @@ const RTC_PERIOD: Duration = Duration::from_secs(1);
 /// If an observation took longer than this, the thread was interrupted in between.
 const MAX_DURATION: Duration = Duration::from_millis(1);
 
-/// Which traces of a pause this host lets a monitor read.
+/// Which traces of a pause this host lets a monitor read. All of them are Linux's, and
+/// without them a late thread is a pause of the kind
+/// [`Unknown`](super::PauseKind::Unknown).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Probes {
@@ -72,8 +84,7 @@ impl Probe {
     /// The probe of the calling thread. Only this thread may use it.
     pub(super) fn of_this_thread() -> Probe {
         let run_queue = open_run_queue();
-        let rtc = File::open("/sys/class/rtc/rtc0/since_epoch").ok();
-        Probe { run_queue, rtc, last_rtc: None }
+        Probe { run_queue, rtc: system::open_rtc(), last_rtc: None }
     }
 
     /// An observation whose readings belong together.
@@ -96,7 +107,7 @@ impl Probe {
     fn observe_once(&mut self) -> Observation {
         let suspended = suspended_time();
         let queued = self.run_queue.as_ref().and_then(queued);
-        let switches = switches();
+        let switches = system::switches();
         let rtc = self.read_rtc();
         Observation { at: Instant::now(), suspended, queued, switches, rtc }
     }
@@ -110,12 +121,7 @@ impl Probe {
                 return Some(reading);
             }
         }
-        let mut text = [0; 32];
-        let reading = RtcReading {
-            chip: first_number(file, &mut text)?,
-            wall: clock_gettime(ClockId::CLOCK_REALTIME).ok()?.tv_sec(),
-            boot: read(ClockId::CLOCK_BOOTTIME)?,
-        };
+        let reading = system::read_rtc(file)?;
         self.last_rtc = Some((now, reading));
         Some(reading)
     }
@@ -130,48 +136,4 @@ impl Probe {
             real_time_clock: rtc.is_some(),
         }
     }
-}
-
-fn read(clock: ClockId) -> Option<Duration> {
-    clock_gettime(clock).ok().map(Duration::from)
-}
-
-/// `CLOCK_BOOTTIME - CLOCK_MONOTONIC`. The second is read before and after the first.
-pub(super) fn suspended_time() -> Option<SuspendedTime> {
-    let before = read(ClockId::CLOCK_MONOTONIC)?;
-    let boot = read(ClockId::CLOCK_BOOTTIME)?;
-    let after = read(ClockId::CLOCK_MONOTONIC)?;
-    Some(SuspendedTime {
-        at_least: boot.saturating_sub(after),
-        at_most: boot.saturating_sub(before),
-    })
-}
-
-/// The calling thread's line in `/proc`. The file keeps showing that thread.
-pub(super) fn open_run_queue() -> Option<File> {
-    File::open("/proc/thread-self/schedstat").ok()
-}
-
-/// How long the file's thread has waited in the run queue.
-///
-/// The line is "on the processor, in the queue, turns", in nanoseconds. A kernel without
-/// this accounting shows zeros, and then the result is `None`.
-pub(super) fn queued(run_queue: &File) -> Option<Duration> {
-    let mut text = [0; 96];
-    let length = run_queue.read_at(&mut text, 0).ok()?;
-    let text = std::str::from_utf8(text.get(..length)?).ok()?;
-    let mut numbers = text.split_ascii_whitespace().map(str::parse::<u64>);
-    let (ran, waited) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    let turns = numbers.next()?.ok()?;
-    (ran > 0 || turns > 0).then_some(Duration::from_nanos(waited))
-}
-
-fn switches() -> Option<u64> {
-    let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
-    u64::try_from(usage.voluntary_context_switches()).ok()
-}
-
-fn first_number(file: &File, text: &mut [u8]) -> Option<i64> {
-    let length = file.read_at(text, 0).ok()?;
-    std::str::from_utf8(text.get(..length)?).ok()?.trim().parse().ok()
 }

@@ -82,7 +82,7 @@ impl<P: Clone + Eq> PeerClocks<P> {
             faulty,
             limits: PeerLimits::default(),
             // Random, so that answers to an earlier incarnation of this process do not match.
-            seed: RandomState::new().hash_one(std::process::id()),
+            seed: RandomState::new().hash_one(process_id()),
             asked: 0,
         })
     }
@@ -237,4 +237,10 @@ impl<P: Clone + Eq> PeerClocks<P> {
         let found = self.members.iter_mut().find(|member| member.peer == *peer);
         found.ok_or(PeerError::UnknownPeer)
     }
+}
+
+/// A child of a `fork` has its parent's random state, and a process id of its own.
+/// WebAssembly has neither.
+fn process_id() -> u32 {
+    if cfg!(target_family = "wasm") { 0 } else { std::process::id() }
 }

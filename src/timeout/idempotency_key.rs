@@ -15,15 +15,15 @@
 //! Two keys are likely to be equal only after 2^64 of them. The standard library's own
 //! source, the seed of its hash maps, is not suitable. It is cached in the thread, so a
 //! process and its `fork` would continue with the *same* keys. A crate for random numbers
-//! is not needed to read 16 bytes from `/dev/urandom`, and a generator in the process
+//! is not needed to read 16 bytes from `/dev/urandom` (Windows, which has no such file, is
+//! asked through one), and a generator in the process
 //! needs care at a fork, too.
 //!
 //! One case cannot be detected: a virtual machine that is resumed twice from one snapshot,
 //! with a kernel that is not told so (Linux before 5.18, or no VMGENID).
 
 use std::fmt;
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::str::FromStr;
 
 use super::error::TimeoutError;
@@ -43,19 +43,16 @@ use super::error::TimeoutError;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct IdempotencyKey(u128);
 
-/// The kernel's random numbers.
-const SOURCE: &str = "/dev/urandom";
-
 impl IdempotencyKey {
     /// A new key, from the kernel's randomness. It costs an open and a read, some microseconds.
     ///
     /// # Errors
     ///
-    /// When `/dev/urandom` cannot be read. Do not send the request without a key then.
+    /// When `/dev/urandom` cannot be read, or this system has no randomness (wasm32: take
+    /// the bits from the environment, for [`from_bytes`](Self::from_bytes)). Do not send
+    /// the request without a key then.
     pub fn random() -> Result<IdempotencyKey, TimeoutError> {
-        let mut bytes = [0; 16];
-        let read = File::open(SOURCE).and_then(|mut source| source.read_exact(&mut bytes));
-        read.map_err(|error| TimeoutError::NoRandomness {
+        let bytes = random_bytes().map_err(|error| TimeoutError::NoRandomness {
             file: SOURCE,
             kind: error.kind(),
             reason: error.to_string(),
@@ -82,6 +79,30 @@ impl IdempotencyKey {
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
+}
+
+/// Where the random numbers come from.
+#[cfg(not(windows))]
+const SOURCE: &str = "/dev/urandom";
+#[cfg(windows)]
+const SOURCE: &str = "the system's generator";
+
+/// On systems without this file, wasm32 among them, there is nothing to open.
+#[cfg(not(windows))]
+fn random_bytes() -> io::Result<[u8; 16]> {
+    use io::Read as _;
+
+    let mut bytes = [0; 16];
+    std::fs::File::open(SOURCE)?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Windows has no such file.
+#[cfg(windows)]
+fn random_bytes() -> io::Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
 }
 
 impl fmt::Display for IdempotencyKey {

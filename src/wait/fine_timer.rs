@@ -1,35 +1,61 @@
 //! [`FineTimer`]: a thread's timer slack, reduced while it waits.
 //!
-//! The kernel lets a sleeper sleep 50 µs longer, because it can then serve several
-//! timers with one interrupt. This *timer slack* is a setting of each thread. A wait
-//! reduces it and restores it afterwards.
+//! Linux lets a sleeper sleep 50 µs longer, because it can then serve several timers with
+//! one interrupt. This *timer slack* is a setting of each thread. A wait reduces it and
+//! restores it afterwards. Other systems have no such setting for a thread. There nothing
+//! is changed, and the wait's margin adapts to how late their sleeps end.
 
-use nix::sys::prctl;
-
-/// While this lives, the thread's timer slack is one nanosecond.
+/// While this lives, the thread's timer slack is one nanosecond where it can be set.
 pub(super) struct FineTimer {
-    before: Option<i32>,
+    /// Of no size where there is nothing to restore.
+    _slack: slack::Reduced,
 }
 
 impl FineTimer {
     pub(super) fn new() -> FineTimer {
-        // Where it may not be set, sleeps end later and the margin adapts to that.
-        let before = prctl::get_timerslack().ok().filter(|_| prctl::set_timerslack(1).is_ok());
-        FineTimer { before }
+        FineTimer { _slack: slack::Reduced::new() }
     }
 }
 
-impl Drop for FineTimer {
-    fn drop(&mut self) {
-        if let Some(before) = self.before.and_then(|slack| u64::try_from(slack).ok()) {
-            let _ = prctl::set_timerslack(before as nix::libc::c_ulong);
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod slack {
+    use nix::libc::c_ulong;
+    use nix::sys::prctl;
+
+    /// The slack to be restored.
+    pub(super) struct Reduced(Option<i32>);
+
+    impl Reduced {
+        pub(super) fn new() -> Reduced {
+            // Where it may not be set, sleeps end later and the margin adapts to that.
+            Reduced(prctl::get_timerslack().ok().filter(|_| prctl::set_timerslack(1).is_ok()))
+        }
+    }
+
+    impl Drop for Reduced {
+        fn drop(&mut self) {
+            if let Some(before) = self.0.and_then(|slack| c_ulong::try_from(slack).ok()) {
+                let _ = prctl::set_timerslack(before);
+            }
         }
     }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod slack {
+    pub(super) struct Reduced;
+
+    impl Reduced {
+        pub(super) fn new() -> Reduced {
+            Reduced
+        }
+    }
+}
+
+#[cfg(all(test, not(loom), any(target_os = "linux", target_os = "android")))]
 mod tests {
     use super::*;
+    use nix::sys::prctl;
 
     #[test]
     fn the_threads_timer_slack_is_restored() {
