@@ -83,7 +83,8 @@ fn the_operators_statement_holds_while_the_wall_clock_is_slewed() {
 
 #[test]
 fn a_step_or_a_suspend_ends_the_statement_until_it_is_made_again() {
-    let cases: [(&str, fn(&ScriptedHost), Result<Status, Reason>); 3] = [
+    type Happens = fn(&ScriptedHost);
+    let cases: [(&str, Happens, Result<Status, Reason>); 3] = [
         // What is known from before a step back holds on, because the counter counted.
         ("a step back", |host| host.step(-5 * SECOND), Ok(Status::Holdover)),
         // After the others the counter may have stood still.

@@ -195,7 +195,7 @@ mod tests {
             (timex.freq, timex.offset, timex.tick) = (extreme, extreme, extreme);
             timex.time.tv_usec = extreme as _;
             timex.time.tv_sec = extreme as _;
-            decode(5, &timex, i64::from(extreme));
+            decode(5, &timex, wide(extreme));
         }
     }
 
