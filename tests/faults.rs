@@ -240,7 +240,7 @@ fn sources_that_contradict_each_other_are_covered_or_refused() {
 fn this_host_without_a_daemon_says_so_or_has_one() {
     let clock = Clock::new().unwrap();
     match clock.now() {
-        Ok(_) => assert!(clock.status().is_usable()),
+        Ok(_) => assert!(clock.status().is_current()),
         Err(error) => {
             assert!(matches!(error, ClockError::Unsynchronized(_)), "{error:?}");
             let text = error.to_string();

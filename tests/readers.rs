@@ -74,7 +74,7 @@ fn misses(clock: &Clock, times: u64) -> Vec<(Timestamp, Interval, Timestamp)> {
     let mut last = Timestamp::MIN;
     for _ in 0..times {
         let before = truth();
-        let now = clock.now().expect("the source always vouches");
+        let now = clock.now().expect("the source always states a bound");
         let after = truth();
         if now.earliest() > after || now.latest() < before || now.latest() < last {
             missed.push((before, now, after));
@@ -164,6 +164,31 @@ fn a_reading_passed_to_another_thread_is_in_its_past() {
         }
         done.store(true, Ordering::Relaxed);
     });
+}
+
+/// Rule 5: `now()` reads the counter in order. Out of order it is read before the other
+/// thread's reading has arrived, and shows an earlier moment some ten times in a million.
+#[test]
+fn time_never_runs_backwards_between_threads_that_hand_readings_to_each_other() {
+    for counter in [CounterKind::Auto, CounterKind::MonotonicRaw] {
+        // Without a thread of its own: one snapshot, so that only the counter moves.
+        let clock = exact().counter(counter).manual().build().unwrap();
+        let newest = [AtomicU64::new(0), AtomicU64::new(0)];
+        let hand_over = || {
+            for _ in 0..500_000 {
+                let theirs = newest.each_ref().map(|end| end.load(Ordering::Acquire));
+                let now = clock.now().unwrap();
+                let ours = [now.earliest(), now.latest()].map(|end| end.tai_nanos() as u64);
+                assert!(ours[0] >= theirs[0] && ours[1] >= theirs[1], "{ours:?} after {theirs:?}");
+                newest[0].fetch_max(ours[0], Ordering::Release);
+                newest[1].fetch_max(ours[1], Ordering::Release);
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(hand_over);
+            scope.spawn(hand_over);
+        });
+    }
 }
 
 #[test]

@@ -26,6 +26,8 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod hardware;
+#[cfg(not(target_family = "wasm"))]
+mod kernel_read;
 mod kernel_state;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
@@ -264,18 +266,6 @@ impl fmt::Debug for HostError {
 }
 
 impl std::error::Error for HostError {}
-
-#[cfg(not(target_family = "wasm"))]
-impl KernelState {
-    /// Asks this machine's kernel.
-    ///
-    /// # Errors
-    ///
-    /// If a filter denies the call, or this operating system has no `adjtimex`.
-    pub fn read() -> Result<KernelState, HostError> {
-        System.kernel_state()
-    }
-}
 
 /// A processor's counter, and what the processor promises of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

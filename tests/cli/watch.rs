@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Stdio};
-use std::thread;
 use std::time::Duration;
+use std::{fs, thread};
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{SigHandler, Signal, kill, signal};

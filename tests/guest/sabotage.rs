@@ -9,19 +9,17 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::Path;
 
+use patched::Change;
+
+#[path = "../support/patched.rs"]
+mod patched;
+
 /// One safety taken out.
 pub struct Sabotage {
     pub name: &'static str,
     /// What a reader of the report should know.
     pub what: &'static str,
     pub changes: &'static [Change],
-}
-
-/// In `file`, `from` (which is there once) becomes `to`.
-pub struct Change {
-    pub file: &'static str,
-    pub from: &'static str,
-    pub to: &'static str,
 }
 
 /// Every sabotage there is.
@@ -180,43 +178,18 @@ impl Sabotage {
 
     /// Whether each text to be changed is where it should be, once.
     pub fn applies_to(&self, sources: &Path) -> Result<(), String> {
-        for change in self.changes {
-            let path = sources.join(change.file);
-            let text = fs::read_to_string(&path)
-                .map_err(|error| format!("{}: {}: {error}", self.name, path.display()))?;
-            let found = text.matches(change.from).count();
-            if found != 1 {
-                return Err(format!(
-                    "{}: {} has this text {found} times, not once: {:?}",
-                    self.name, change.file, change.from,
-                ));
-            }
-        }
-        Ok(())
+        patched::check(self.changes, sources).map_err(|error| format!("{}: {error}", self.name))
     }
 
     /// Takes the safety out of a copy of the crate.
     pub fn apply_to(&self, copy: &Path) -> io::Result<()> {
-        self.applies_to(copy).map_err(io::Error::other)?;
-        for change in self.changes {
-            let path = copy.join(change.file);
-            let text = fs::read_to_string(&path)?;
-            fs::write(&path, text.replacen(change.from, change.to, 1))?;
-        }
-        Ok(())
+        patched::apply(self.changes, copy)
     }
 }
 
-/// Copies what cargo needs to build the crate.
+/// Copies what cargo needs to build the crate and the guests' program.
 pub fn copy_sources(from: &Path, to: &Path) -> io::Result<()> {
-    if to.exists() {
-        fs::remove_dir_all(to)?;
-    }
-    for part in ["Cargo.toml", "README.md", "src", "tests", "benches", "examples"] {
-        if from.join(part).exists() {
-            copy_tree(&from.join(part), &to.join(part))?;
-        }
-    }
+    patched::copy_crate(from, to)?;
     // The versions that all else was tested with.
     fs::copy(from.join("Cargo.lock"), to.join("tests/guest/program/Cargo.lock")).map(|_| ())
 }
@@ -242,19 +215,4 @@ fn hash_tree(at: &Path, hasher: &mut DefaultHasher) -> io::Result<()> {
     let mut entries: Vec<_> = fs::read_dir(at)?.collect::<Result<_, _>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     entries.iter().try_for_each(|entry| hash_tree(&entry.path(), hasher))
-}
-
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    if from.is_dir() {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            copy_tree(&entry.path(), &to.join(entry.file_name()))?;
-        }
-        return Ok(());
-    }
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::copy(from, to).map(|_| ())
 }

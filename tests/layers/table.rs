@@ -19,7 +19,7 @@ const fn layer(path: &'static str, may_import: &'static [&'static [&'static str]
 }
 
 /// Whether every layer of the table must have a file. Off while the tree is being built.
-pub const EVERY_LAYER_EXISTS: bool = false;
+pub const EVERY_LAYER_EXISTS: bool = true;
 
 /// Arithmetic on time. It reads no clock.
 const PURE: &[&str] = &["timestamp", "interval", "agreement", "quorum", "scale"];

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use truechimer::{BuildError, Clock, ClockBuilder, CounterKind, Smear, WallScale};
+use truechimer::{BuildError, Clock, ClockBuilder, CounterKind, RealtimeScale, Smear};
 
 use crate::convert::ConvertArgs;
 use crate::leaps::LeapsArgs;
@@ -114,7 +114,7 @@ pub struct ClockArgs {
     /// utc; the smear of its time servers, which is google, aws, meta, meta-ptp, chrony or
     /// utc-sls; or unknown, which widens by a second for a day around each leap second.
     #[arg(long, value_name = "SCALE", value_parser = parse_wall_scale)]
-    pub wall_scale: Option<WallScale>,
+    pub wall_scale: Option<RealtimeScale>,
 }
 
 /// [`CounterKind`], as it is written on a command line.
@@ -186,11 +186,11 @@ fn parse_ppm(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "it must be a whole number from 1 to 100000".to_owned())
 }
 
-fn parse_wall_scale(text: &str) -> Result<WallScale, String> {
+fn parse_wall_scale(text: &str) -> Result<RealtimeScale, String> {
     match text {
-        "utc" => Ok(WallScale::Utc),
-        "unknown" => Ok(WallScale::Unknown),
-        smear => smear.parse::<Smear>().map(WallScale::Smeared).map_err(|_| {
+        "utc" => Ok(RealtimeScale::Utc),
+        "unknown" => Ok(RealtimeScale::Unknown),
+        smear => smear.parse::<Smear>().map(RealtimeScale::Smeared).map_err(|_| {
             let smears = Smear::ALL.map(|smear| smear.to_string()).join(", ");
             format!("it must be utc, unknown, or a smear: {smears}")
         }),
@@ -209,7 +209,7 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 }
 
 /// Whether it is the command line that has to be mended, and not the host.
-pub fn is_to_blame(error: &BuildError) -> bool {
+pub fn is_usage_error(error: &BuildError) -> bool {
     match error {
         BuildError::MaxDrift(_)
         | BuildError::PollInterval(_)
@@ -225,7 +225,7 @@ pub fn is_to_blame(error: &BuildError) -> bool {
 }
 
 /// The builder's words, with the options of this command in place of its methods.
-pub fn in_options(words: &impl ToString) -> String {
+pub fn with_option_names(words: &impl ToString) -> String {
     const NAMES: [(&str, &str); 6] = [
         ("`assume_error` (`--assume 250ms`)", "`--assume 250ms`"),
         ("assume_error", "--assume"),
@@ -278,10 +278,10 @@ mod tests {
 
     #[test]
     fn every_wall_scale_has_its_name() {
-        assert_eq!(parse_wall_scale("utc"), Ok(WallScale::Utc));
-        assert_eq!(parse_wall_scale("unknown"), Ok(WallScale::Unknown));
+        assert_eq!(parse_wall_scale("utc"), Ok(RealtimeScale::Utc));
+        assert_eq!(parse_wall_scale("unknown"), Ok(RealtimeScale::Unknown));
         for smear in Smear::ALL {
-            assert_eq!(parse_wall_scale(&smear.to_string()), Ok(WallScale::Smeared(smear)));
+            assert_eq!(parse_wall_scale(&smear.to_string()), Ok(RealtimeScale::Smeared(smear)));
         }
         let error = parse_wall_scale("bing").expect_err("no such smear");
         assert!(error.contains("google, aws"), "{error}");
@@ -297,9 +297,9 @@ mod tests {
     fn the_builders_words_name_options() {
         let error = Clock::builder().assume_error(Duration::from_secs(10)).build();
         let Err(error) = error else { panic!("twice 10 s is wider than 10 s") };
-        let words = in_options(&error);
+        let words = with_option_names(&error);
         assert!(words.contains("--assume of 10s") && words.contains("--max-width"), "{words}");
         assert!(!words.contains('_'), "{words}");
-        assert!(is_to_blame(&error));
+        assert!(is_usage_error(&error));
     }
 }

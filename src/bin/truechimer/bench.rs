@@ -1,107 +1,95 @@
 //! `truechimer bench`: what each way of reading a clock costs on this host.
 //!
-//! The naive bench times one way after the other. On a shared machine the
-//! first then meets another machine than the last. So all take turns, a batch
-//! of reads each, round after round: a disturbance hits them all alike, the
-//! minimum shows what the way costs when nothing disturbs, and the median what
+//! The naive bench times one way after the other. On a shared machine the conditions
+//! change meanwhile, so the first way is measured under others than the last. Here all ways
+//! take turns, with a batch of reads each, round after round. A disturbance hits them all
+//! alike. The minimum shows what a way costs when nothing disturbs it, and the median what
 //! it costs on this host as it is.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::Serialize;
-use truechimer::clock::raw_read::{RawRead, time_of};
 use truechimer::{Clock, CounterKind, Timestamp};
 
 use crate::args::BenchArgs;
 use crate::output;
-use crate::{CommandError, Verdict};
+use crate::way::{Way, batch_length};
+use crate::{CommandError, Outcome};
 
 /// All rounds together; `build()` and the start come on top.
 const BUDGET: Duration = Duration::from_millis(1800);
-/// More rounds change nothing any more.
-const MOST_ROUNDS: usize = 1000;
-/// A batch is long enough for the clock that times it, and short enough to fit between interruptions.
-const BATCH: Duration = Duration::from_micros(10);
-/// What is vouched for where nobody vouches: without it there is no `now()` to measure.
+/// More rounds do not change the result any more.
+const MAX_ROUNDS: usize = 1000;
+/// The error that is assumed on a host without evidence, because a clock without evidence
+/// has no `now()` to measure.
 const ASSUMED: Duration = Duration::from_millis(250);
 const WIDE: Duration = Duration::from_secs(10);
-/// What all others are compared with.
+/// What all other ways are compared with.
 const STANDARD: &str = "SystemTime::now()";
 
-pub fn run(args: &BenchArgs) -> Result<Verdict, CommandError> {
+pub fn run(args: &BenchArgs) -> Result<Outcome, CommandError> {
     let mut clock = args.clock.builder().build()?;
-    // By now its thread has asked, or this does: `build()` does not wait long on a busy host.
+    // `build()` does not wait long for the first samples on a busy host, so take them here.
     let assumed = clock.refresh().is_err().then_some(ASSUMED);
     if let Some(error) = assumed {
-        // A limit of the user's own may be narrower than what is assumed here.
+        // The user's own limit may be narrower than what is assumed here.
         clock = args.clock.builder().assume_error(error).max_width(WIDE).build()?;
         let _ = clock.refresh();
     }
-    let raw = args.clock.builder().counter(CounterKind::MonotonicRaw).assume_error(ASSUMED);
-    let raw = raw.max_width(WIDE).build()?;
-    let _ = raw.refresh();
+    let on_raw = args.clock.builder().counter(CounterKind::MonotonicRaw).assume_error(ASSUMED);
+    let on_raw = on_raw.max_width(WIDE).build()?;
+    let _ = on_raw.refresh();
 
-    let mut ways = ways(&clock, &raw);
+    let mut ways = bare_ways();
+    ways.extend(clock_ways(&clock, &on_raw));
     measure(&mut ways);
     let table = Table::new(&ways, &clock, assumed);
     if args.json {
         output::write_json(&table)?;
     } else {
-        output::write(&table.in_words())?;
+        output::write(&table.to_text())?;
     }
-    Ok(Verdict::Good)
+    Ok(Outcome::Success)
 }
 
-/// A way to read a clock, and what it was found to cost.
-struct Way {
-    name: String,
-    /// How long so many reads take.
-    time: Box<dyn Fn(u32) -> Duration>,
-    reads: u32,
-    /// Nanoseconds a read, by batch.
-    costs: Vec<f64>,
+/// The system's calls and the processor's instructions.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn bare_ways() -> Vec<Way> {
+    crate::raw_read::ways()
 }
 
-impl Way {
-    fn new(name: impl Into<String>, time: impl Fn(u32) -> Duration + 'static) -> Way {
-        Way { name: name.into(), time: Box::new(time), reads: 1, costs: Vec::new() }
-    }
+/// Nothing, because the bare ways of other systems are not known here.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn bare_ways() -> Vec<Way> {
+    Vec::new()
 }
 
-fn ways(clock: &Clock, on_raw: &Clock) -> Vec<Way> {
-    let raw = RawRead::all().into_iter().map(|way| Way::new(way.name(), move |n| way.time(n)));
-    let mut ways: Vec<Way> = raw.collect();
-    ways.push(Way::new(STANDARD, |n| time_of(n, std::time::SystemTime::now)));
-    ways.push(Way::new("Instant::now()", |n| time_of(n, Instant::now)));
+/// What the standard library and this crate offer.
+fn clock_ways(clock: &Clock, on_raw: &Clock) -> Vec<Way> {
     let t = Timestamp::MIN;
-    let c = clock.clone();
-    ways.push(Way::new("Clock::now()", move |n| time_of(n, || c.now())));
-    let c = clock.clone();
-    ways.push(Way::new("Clock::earliest()", move |n| time_of(n, || c.earliest())));
-    let c = clock.clone();
-    ways.push(Way::new("Clock::after(t)", move |n| time_of(n, || c.after(t))));
-    let c = clock.clone();
-    ways.push(Way::new("Clock::before(t)", move |n| time_of(n, || c.before(t))));
-    let c = on_raw.clone();
-    ways.push(Way::new("Clock::now(), counter monotonic-raw", move |n| time_of(n, || c.now())));
-    ways
+    let [now, earliest, after, before] = [(); 4].map(|()| clock.clone());
+    let on_raw = on_raw.clone();
+    vec![
+        Way::of(STANDARD, SystemTime::now),
+        Way::of("Instant::now()", Instant::now),
+        Way::of("Clock::now()", move || now.now()),
+        Way::of("Clock::earliest()", move || earliest.earliest()),
+        Way::of("Clock::after(t)", move || after.after(t)),
+        Way::of("Clock::before(t)", move || before.before(t)),
+        Way::of("Clock::now(), counter monotonic-raw", move || on_raw.now()),
+    ]
 }
 
 fn measure(ways: &mut [Way]) {
     let start = Instant::now();
+    let batch = batch_length();
     for way in &mut *ways {
-        // Twice as many reads as long as a batch is too short to say anything.
-        while way.reads < 1 << 20 && (way.time)(way.reads) < BATCH {
-            way.reads *= 2;
-        }
+        way.size_batch(batch);
     }
-    for round in 0..MOST_ROUNDS {
+    for round in 0..MAX_ROUNDS {
         for way in &mut *ways {
-            // A first read brings code and data back into the caches.
-            (way.time)(1);
-            let nanos = (way.time)(way.reads).as_nanos() as f64;
-            way.costs.push(nanos / f64::from(way.reads));
+            way.measure();
         }
         if round > 0 && start.elapsed() > BUDGET {
             break;
@@ -114,11 +102,12 @@ fn measure(ways: &mut [Way]) {
 struct Table {
     /// The counter under the clock that was measured.
     counter: CounterKind,
-    /// Whether this is a build whose figures mean anything.
+    /// Whether this is an optimized build; the figures of others have no meaning.
     optimized: bool,
-    /// Why the clock gives no time, if it does not: then its rows are the cost of being told so.
+    /// Why the clock gives no interval, if it gives none. Its rows are then the cost of that error.
     clock_error: Option<String>,
-    /// What was vouched for so that there was a clock to measure, if nobody else does.
+    /// The error that was assumed so that there was a clock to measure; `null` if the host
+    /// has evidence.
     assumed_error_ns: Option<u64>,
     rounds: usize,
     rows: Vec<Row>,
@@ -155,7 +144,7 @@ impl Table {
         }
     }
 
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let mut text = String::new();
         let _ = writeln!(
             text,
@@ -173,21 +162,21 @@ impl Table {
         if self.assumed_error_ns.is_some() {
             let _ = writeln!(
                 text,
-                "Nothing vouches for the time on this host: the clock that was measured\n\
-                 assumes an error of {ASSUMED:?}, which changes nothing about what a read costs."
+                "No source states a bound on this host: the clock that was measured assumes an\n\
+                 error of {ASSUMED:?}, which does not change what a read costs."
             );
         }
         if let Some(error) = &self.clock_error {
             let _ = writeln!(
                 text,
                 "{}",
-                output::filled(&format!(
-                    "The clock gives no time, and its rows are the cost of being told so: {error}"
+                output::wrapped(&format!(
+                    "The clock gives no interval, and its rows are the cost of that error: {error}"
                 ))
             );
         }
         if !self.optimized {
-            text += "This build is not optimized: its figures mean nothing. Use `--release`.\n";
+            text += "This build is not optimized: its figures have no meaning. Use `--release`.\n";
         }
         text
     }
@@ -197,7 +186,7 @@ fn tenths(nanos: f64) -> f64 {
     (nanos * 10.0).round() / 10.0
 }
 
-/// The least of some costs, and the one in the middle; zeros if there are none.
+/// The least of some costs, and the median; zeros if there are none.
 fn min_and_median(costs: &[f64]) -> (f64, f64) {
     let mut costs = costs.to_vec();
     costs.sort_by(f64::total_cmp);
@@ -212,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_least_and_the_middle() {
+    fn the_minimum_and_the_median() {
         assert_eq!(min_and_median(&[]), (0.0, 0.0));
         assert_eq!(min_and_median(&[3.0]), (3.0, 3.0));
         assert_eq!(min_and_median(&[9.0, 1.0, 2.0]), (1.0, 2.0));

@@ -25,8 +25,12 @@ mod leaps;
 mod now;
 mod output;
 mod problem;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod raw_read;
 mod reading;
+mod timex;
 mod watch;
+mod way;
 
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -38,9 +42,9 @@ use args::{Cli, Command};
 
 /// What a subcommand found, where it could do its work.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum Outcome {
     /// The clock may be believed, or nobody asked whether it may.
-    Good,
+    Success,
     /// It may not.
     NotSynchronized,
 }
@@ -49,7 +53,7 @@ pub enum Verdict {
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
     /// A clock with these settings cannot be had.
-    #[error("{}", args::in_options(.0))]
+    #[error("{}", args::with_option_names(.0))]
     Build(#[from] BuildError),
     /// The output cannot be written, for another reason than that nobody reads it.
     #[error("the output cannot be written: {0}")]
@@ -68,7 +72,7 @@ pub enum CommandError {
 impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
-            CommandError::Build(error) if args::is_to_blame(error) => EXIT_USAGE,
+            CommandError::Build(error) if args::is_usage_error(error) => EXIT_USAGE,
             CommandError::Convert(convert::ConvertError::Input { .. }) => EXIT_USAGE,
             CommandError::Build(_)
             | CommandError::Output(_)
@@ -88,7 +92,7 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) if error.use_stderr() => {
             // Clap wraps its help, and not its errors.
-            output::complain(error.render().to_string().trim_end());
+            output::print_error(error.render().to_string().trim_end());
             return ExitCode::from(EXIT_USAGE);
         }
         Err(help) => {
@@ -106,10 +110,10 @@ fn main() -> ExitCode {
         Command::Leaps(args) => printed(|out| Ok(leaps::run(&args, wall_clock(), out)?)),
     };
     match outcome {
-        Ok(Verdict::Good) => ExitCode::SUCCESS,
-        Ok(Verdict::NotSynchronized) => ExitCode::from(EXIT_NOT_SYNCHRONIZED),
+        Ok(Outcome::Success) => ExitCode::SUCCESS,
+        Ok(Outcome::NotSynchronized) => ExitCode::from(EXIT_NOT_SYNCHRONIZED),
         Err(error) => {
-            output::complain(&format!("truechimer: {error}"));
+            output::print_error(&format!("truechimer: {error}"));
             ExitCode::from(error.exit_code())
         }
     }
@@ -118,11 +122,11 @@ fn main() -> ExitCode {
 /// Runs a subcommand that only prints, and writes what it printed, up to its error if it has one.
 fn printed(
     print: impl FnOnce(&mut Vec<u8>) -> Result<(), CommandError>,
-) -> Result<Verdict, CommandError> {
+) -> Result<Outcome, CommandError> {
     let mut out = Vec::new();
     let outcome = print(&mut out);
     output::write(&String::from_utf8_lossy(&out))?;
-    outcome.map(|()| Verdict::Good)
+    outcome.map(|()| Outcome::Success)
 }
 
 /// What the wall clock shows, believed or not: for tables it only has to be near.

@@ -11,9 +11,9 @@ use truechimer::{Interval, Report};
 use crate::args::NowArgs;
 use crate::output::{self, rounded_up};
 use crate::reading::{Reading, introduce, plus_minus};
-use crate::{CommandError, Verdict};
+use crate::{CommandError, Outcome};
 
-pub fn run(args: &NowArgs) -> Result<Verdict, CommandError> {
+pub fn run(args: &NowArgs) -> Result<Outcome, CommandError> {
     let clock = args.clock.builder().manual().build()?;
     let report = clock.report();
     let reading = Reading::from(&report);
@@ -21,14 +21,14 @@ pub fn run(args: &NowArgs) -> Result<Verdict, CommandError> {
         output::write_json(&reading)?;
     } else {
         if let Ok(interval) = report.now {
-            output::write(&in_words(&interval, &reading))?;
+            output::write(&to_text(&interval, &reading))?;
         }
         explain(&reading, &report);
     }
-    Ok(if reading.usable { Verdict::Good } else { Verdict::NotSynchronized })
+    Ok(if reading.usable { Outcome::Success } else { Outcome::NotSynchronized })
 }
 
-fn in_words(interval: &Interval, reading: &Reading) -> String {
+fn to_text(interval: &Interval, reading: &Reading) -> String {
     let mut text = format!("{interval}\n");
     let width = rounded_up(interval.width());
     let _ = writeln!(text, "{} (width {width}), {}", plus_minus(interval), reading.status);
@@ -42,6 +42,6 @@ fn in_words(interval: &Interval, reading: &Reading) -> String {
 fn explain(reading: &Reading, report: &Report) {
     let (Some(reason), Some(remedy)) = (&reading.reason, &reading.remedy) else { return };
     let prefix = if report.now.is_err() { "unsynchronized" } else { "not to be believed" };
-    output::complain(&format!("{prefix}: {reason}"));
-    output::complain(&format!("to do: {remedy}"));
+    output::print_error(&format!("{prefix}: {reason}"));
+    output::print_error(&format!("to do: {remedy}"));
 }

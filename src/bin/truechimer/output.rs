@@ -40,13 +40,13 @@ pub fn write_json(value: &impl Serialize) -> Result<Reader, CommandError> {
 }
 
 /// `words`, broken into lines.
-pub fn filled(words: &str) -> String {
+pub fn wrapped(words: &str) -> String {
     textwrap::fill(words, wrapping())
 }
 
 /// Writes to standard error, if anybody listens there.
-pub fn complain(words: &str) {
-    let _ = writeln!(io::stderr().lock(), "{}", filled(words));
+pub fn print_error(words: &str) {
+    let _ = writeln!(io::stderr().lock(), "{}", wrapped(words));
 }
 
 /// Lines of [`COLUMNS`], broken at spaces alone: an option broken at its hyphens cannot be copied.
@@ -109,7 +109,7 @@ impl Page {
 
     /// A paragraph from the margin on.
     pub fn paragraph(&mut self, tone: Option<Tone>, words: &str) {
-        let words = filled(words);
+        let words = wrapped(words);
         let words = tone.map_or(words.clone(), |tone| self.paint.paint(tone, &words));
         let _ = writeln!(self.text, "{words}");
     }

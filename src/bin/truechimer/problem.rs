@@ -3,7 +3,7 @@
 use serde::Serialize;
 use truechimer::{ClockError, Reason, Report, Status};
 
-use crate::args::in_options;
+use crate::args::with_option_names;
 use crate::output::rounded_up;
 
 /// What is wrong, and the remedy.
@@ -44,7 +44,7 @@ impl Problem {
                 "the counter ran backwards since the last sample, as after a suspend",
                 "ask again; if it stays, use `--counter monotonic-raw`",
             ),
-            other => Problem::new("other", in_options(&other), "see `truechimer doctor`"),
+            other => Problem::new("other", with_option_names(&other), "see `truechimer doctor`"),
         }
     }
 
@@ -78,9 +78,9 @@ impl Problem {
             Reason::NotSampled => "ask again: the sources did not answer in time".to_owned(),
             Reason::SourceFailed => "see in `truechimer doctor` what it said".to_owned(),
             Reason::AssumptionEnded => "check the wall clock, then start this again".to_owned(),
-            reason => in_options(&reason.remedy()),
+            reason => with_option_names(&reason.remedy()),
         };
-        Problem::new(code, in_options(&reason.what()), remedy)
+        Problem::new(code, with_option_names(&reason.what()), remedy)
     }
 }
 
@@ -102,7 +102,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_problem_has_a_word_a_reason_and_a_remedy_in_options() {
+    fn every_problem_has_a_word_a_reason_and_a_remedy_with_option_names() {
         let errors = REASONS.map(ClockError::Unsynchronized).into_iter().chain([
             ClockError::TooWide { limit: Duration::from_secs(10) },
             ClockError::Contradicted,

@@ -71,7 +71,7 @@ impl From<&Report> for Reading {
         let problem = Problem::of(report);
         let vouched = |source: &&SourceReport| matches!(source.said, Some(Said::Time { .. }));
         Reading {
-            status: status_word(report),
+            status: status_name(report),
             usable: problem.is_none(),
             interval: report.now.ok().map(IntervalView::from),
             vouched_by: report.sources.iter().filter(vouched).map(|s| s.name.clone()).collect(),
@@ -86,7 +86,7 @@ impl From<&Report> for Reading {
 }
 
 /// The status without its reason. Where no reading can be given nothing is synchronized.
-fn status_word(report: &Report) -> &'static str {
+fn status_name(report: &Report) -> &'static str {
     match report.status {
         Status::Contradicted => "contradicted",
         _ if report.now.is_err() => "unsynchronized",

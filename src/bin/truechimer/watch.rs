@@ -21,9 +21,9 @@ use truechimer::{Clock, Report};
 use crate::args::WatchArgs;
 use crate::output::{self, COLUMNS, Reader};
 use crate::reading::{Reading, plus_minus};
-use crate::{CommandError, Verdict};
+use crate::{CommandError, Outcome};
 
-pub fn run(args: &WatchArgs) -> Result<Verdict, CommandError> {
+pub fn run(args: &WatchArgs) -> Result<Outcome, CommandError> {
     let ending = Ending::new();
     let clock = args.clock.builder().build()?;
     // The thread's first answers may take longer than `build()` waits for them.
@@ -34,10 +34,10 @@ pub fn run(args: &WatchArgs) -> Result<Verdict, CommandError> {
     loop {
         // A reader that is there and does not read must not keep a signal waiting.
         if ending.wait(PollFlags::POLLOUT, None) == Woken::Ended {
-            return Ok(Verdict::Good);
+            return Ok(Outcome::Success);
         }
         if screen.show(&clock)? == Reader::Gone {
-            return Ok(Verdict::Good);
+            return Ok(Outcome::Success);
         }
         // By the count of lines, so that printing does not make the interval longer.
         lines = lines.saturating_add(1);
@@ -45,7 +45,7 @@ pub fn run(args: &WatchArgs) -> Result<Verdict, CommandError> {
         let left = next.saturating_sub(start.elapsed());
         if ending.wait(PollFlags::empty(), Some(left)) == Woken::Ended {
             screen.close();
-            return Ok(Verdict::Good);
+            return Ok(Outcome::Success);
         }
     }
 }
@@ -153,7 +153,7 @@ impl Screen {
         if std::mem::take(&mut self.has_line) && output::write("\n")? == Reader::Gone {
             return Ok(Reader::Gone);
         }
-        output::complain(&format!("to do: {remedy}"));
+        output::print_error(&format!("to do: {remedy}"));
         self.advised.push(remedy.clone());
         Ok(Reader::Present)
     }

@@ -35,7 +35,7 @@ struct Facts<'a> {
 
 /// The steps for this host.
 pub fn next_steps(diagnosis: &Diagnosis) -> Vec<String> {
-    let kernel = diagnosis.kernel.timex.map(|timex| timex.kernel);
+    let kernel = diagnosis.kernel.state;
     let ptp = diagnosis.devices.ptp.first();
     let counter = &diagnosis.counter_details;
     let facts = Facts {

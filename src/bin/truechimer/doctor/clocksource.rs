@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use truechimer::{CounterKind, Report};
 
-use super::word_of;
+use super::first_line_of;
 use crate::output::Page;
 
 /// The counter, and what the kernel keeps its own time by.
@@ -62,11 +62,11 @@ impl CounterView {
 }
 
 fn current(root: &Path) -> Option<String> {
-    word_of(root, &format!("{CLOCKSOURCES}/current_clocksource"))
+    first_line_of(root, &format!("{CLOCKSOURCES}/current_clocksource"))
 }
 
 /// The clocksources that the kernel could use.
 pub fn available(root: &Path) -> Vec<String> {
-    let names = word_of(root, &format!("{CLOCKSOURCES}/available_clocksource"));
+    let names = first_line_of(root, &format!("{CLOCKSOURCES}/available_clocksource"));
     names.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
 }

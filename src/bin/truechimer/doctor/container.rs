@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{text_of, word_of};
+use super::{contents_of, first_line_of};
 use crate::output::Page;
 
 /// A container, if this process is in one.
@@ -42,7 +42,7 @@ impl ContainerView {
         if variable("KUBERNETES_SERVICE_HOST").is_some() {
             found("Kubernetes".to_owned(), "the variable KUBERNETES_SERVICE_HOST");
         }
-        if let Some(word) = word_of(root, "/run/systemd/container") {
+        if let Some(word) = first_line_of(root, "/run/systemd/container") {
             found(word, "/run/systemd/container");
         }
         if root.join("run/.containerenv").exists() {
@@ -51,11 +51,11 @@ impl ContainerView {
         if root.join(".dockerenv").exists() {
             found("Docker".to_owned(), "/.dockerenv");
         }
-        let cgroup = text_of(root, "/proc/1/cgroup");
+        let cgroup = contents_of(root, "/proc/1/cgroup");
         if let Some((_, name)) = CGROUPS.iter().find(|(word, _)| cgroup.contains(word)) {
             found((*name).to_owned(), "/proc/1/cgroup");
         }
-        let environment = text_of(root, "/proc/1/environ");
+        let environment = contents_of(root, "/proc/1/environ");
         let set = environment.split('\0').find_map(|entry| entry.strip_prefix("container="));
         if let Some(word) = set.filter(|word| !word.is_empty()) {
             found(word.escape_debug().to_string(), "the variable `container` of process 1");
@@ -82,7 +82,7 @@ impl ContainerView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::{Files, Host};
+    use super::super::fake_root::{Files, Host};
     use super::*;
 
     #[test]

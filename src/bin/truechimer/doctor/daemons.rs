@@ -3,7 +3,7 @@
 use serde::Serialize;
 use truechimer::source::daemon::{Daemon, Verdict};
 
-use crate::args::in_options;
+use crate::args::with_option_names;
 use crate::output::Page;
 
 /// A time daemon that runs here.
@@ -21,7 +21,7 @@ impl From<Daemon> for DaemonView {
             name: daemon.to_string(),
             daemon,
             verdict: daemon.verdict(),
-            explanation: in_options(&daemon.explanation()),
+            explanation: with_option_names(&daemon.explanation()),
         }
     }
 }

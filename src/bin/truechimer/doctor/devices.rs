@@ -4,9 +4,9 @@ use std::fs::File;
 use std::path::Path;
 
 use serde::Serialize;
-use truechimer::source::timex::Timex;
+use truechimer::source::KernelState;
 
-use super::{entries_of, word_of};
+use super::{entries_of, first_line_of};
 use crate::output::Page;
 
 /// The devices, by kind.
@@ -50,11 +50,11 @@ pub struct RtcView {
 }
 
 impl Devices {
-    pub fn gather(root: &Path, timex: Option<&Timex>) -> Devices {
+    pub fn gather(root: &Path, kernel: Option<&KernelState>) -> Devices {
         let vmclock = entries_of(root, "/dev", "vmclock");
         let ptp = entries_of(root, "/dev", "ptp");
         let rtc = entries_of(root, "/sys/class/rtc", "rtc");
-        let wall_s = timex.map(|timex| timex.unix_ns.div_euclid(1_000_000_000));
+        let wall_s = kernel.map(|kernel| kernel.unix_ns.div_euclid(1_000_000_000));
         Devices {
             vmclock: vmclock.iter().map(|name| DeviceView::new(root, name)).collect(),
             ptp: ptp.iter().map(|name| PtpView::new(root, name)).collect(),
@@ -72,19 +72,19 @@ impl Devices {
             none("VMClock", page);
         }
         for device in &self.vmclock {
-            page.line("VMClock", &device.in_words());
+            page.line("VMClock", &device.to_text());
         }
         if self.ptp.is_empty() {
             none("PTP clock", page);
         }
         for ptp in &self.ptp {
-            page.line("PTP clock", &ptp.in_words());
+            page.line("PTP clock", &ptp.to_text());
         }
         if self.rtc.is_empty() {
             none("RTC", page);
         }
         for rtc in &self.rtc {
-            page.line("RTC", &rtc.in_words());
+            page.line("RTC", &rtc.to_text());
         }
     }
 }
@@ -96,7 +96,7 @@ impl DeviceView {
         DeviceView { path, readable }
     }
 
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let may = if self.readable { "" } else { ", which this user may not read" };
         format!("{}{may}", self.path)
     }
@@ -105,16 +105,16 @@ impl DeviceView {
 impl PtpView {
     fn new(root: &Path, name: &str) -> PtpView {
         let class = format!("/sys/class/ptp/{name}");
-        let bound = word_of(root, &format!("{class}/device/phc_error_bound"));
+        let bound = first_line_of(root, &format!("{class}/device/phc_error_bound"));
         PtpView {
             device: DeviceView::new(root, name),
-            clock_name: word_of(root, &format!("{class}/clock_name")),
+            clock_name: first_line_of(root, &format!("{class}/clock_name")),
             error_bound_ns: bound.and_then(|bound| bound.parse().ok()),
         }
     }
 
-    fn in_words(&self) -> String {
-        let mut words = self.device.in_words();
+    fn to_text(&self) -> String {
+        let mut words = self.device.to_text();
         if let Some(name) = &self.clock_name {
             words += &format!(" ({name})");
         }
@@ -128,7 +128,7 @@ impl PtpView {
 impl RtcView {
     fn new(root: &Path, name: String, wall_s: Option<i64>) -> RtcView {
         let class = format!("/sys/class/rtc/{name}");
-        let read = |file: &str| word_of(root, &format!("{class}/{file}"));
+        let read = |file: &str| first_line_of(root, &format!("{class}/{file}"));
         let unix_s = read("since_epoch").and_then(|text| text.parse::<i64>().ok());
         let ahead = unix_s.zip(wall_s).map(|(rtc, wall)| rtc.saturating_sub(wall));
         RtcView {
@@ -140,7 +140,7 @@ impl RtcView {
         }
     }
 
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let mut words = self.name.clone();
         if let Some(driver) = &self.driver {
             words += &format!(" ({driver})");
@@ -161,7 +161,7 @@ impl RtcView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::Host;
+    use super::super::fake_root::Host;
     use super::*;
 
     #[test]
@@ -182,14 +182,14 @@ mod tests {
             ("/sys/class/rtc/rtc0/since_epoch", "1003\n"),
             ("/sys/class/rtc/rtc1/since_epoch", "garbage\n"),
         ]);
-        let mut timex = Timex::read().expect("no filter denies it in tests");
-        timex.unix_ns = 1_000_999_999_999;
-        let devices = Devices::gather(host.root(), Some(&timex));
+        let mut kernel = KernelState::read().expect("no filter denies it in tests");
+        kernel.unix_ns = 1_000_999_999_999;
+        let devices = Devices::gather(host.root(), Some(&kernel));
         assert!(devices.has_vmclock() && devices.vmclock[0].readable);
         assert_eq!(devices.ptp[0].error_bound_ns, Some(12_345));
-        assert!(devices.ptp[0].in_words().contains("KVM virtual PTP"));
+        assert!(devices.ptp[0].to_text().contains("KVM virtual PTP"));
         assert_eq!(devices.rtc[0].ahead_of_wall_clock_s, Some(3));
-        assert!(devices.rtc[0].in_words().contains("3 s ahead of"));
-        assert!(devices.rtc[1].in_words().contains("cannot be read"));
+        assert!(devices.rtc[0].to_text().contains("3 s ahead of"));
+        assert!(devices.rtc[1].to_text().contains("cannot be read"));
     }
 }

@@ -3,22 +3,30 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use truechimer::source::timex::Timex;
+use truechimer::source::KernelState;
 
 use super::scales::utc_of_unix;
 use crate::output::{Page, rounded_up};
+use crate::timex::Timex;
 
-/// The kernel's answer, or why there is none: then the fields of `timex` are missing.
+/// The kernel's answer, or why there is none; then the fields are missing.
 #[derive(Serialize)]
 pub struct KernelView {
-    /// Why the kernel cannot be asked; `null` if it can.
+    /// Why the kernel's statement cannot be read; `null` if it can.
     pub error: Option<String>,
     pub state_name: Option<&'static str>,
     pub flags: Vec<Flag>,
     /// `unix_ns` as UTC text.
     pub utc: Option<String>,
+    /// The fields on which the clock's trust rests.
+    #[serde(flatten)]
+    pub state: Option<KernelState>,
+    /// The others; missing where only the library's way to ask is allowed.
     #[serde(flatten)]
     pub timex: Option<Timex>,
+    /// Whether this operating system has no `adjtimex`, so that no permission would help.
+    #[serde(skip)]
+    pub is_unsupported: bool,
 }
 
 /// A bit of `status` that is set.
@@ -30,59 +38,66 @@ pub struct Flag {
 
 impl KernelView {
     pub fn read() -> KernelView {
-        match Timex::read() {
-            Ok(timex) => KernelView::of(timex),
-            Err(errno) => KernelView {
-                error: Some(format!("adjtimex gave {errno}: a seccomp filter denies it")),
+        match KernelState::read() {
+            Ok(state) => KernelView::of(state, Timex::read()),
+            Err(error) => KernelView {
+                error: Some(error.to_string()),
                 state_name: None,
                 flags: Vec::new(),
                 utc: None,
+                state: None,
                 timex: None,
+                is_unsupported: error.is_unsupported(),
             },
         }
     }
 
-    fn of(timex: Timex) -> KernelView {
-        let names = timex.kernel.status_names();
+    fn of(state: KernelState, timex: Option<Timex>) -> KernelView {
+        let names = state.status_names();
         KernelView {
             error: None,
-            state_name: Some(timex.kernel.state_name()),
+            state_name: Some(state.state_name()),
             flags: names.into_iter().map(|name| Flag { name, meaning: meaning(name) }).collect(),
-            utc: utc_of_unix(timex.unix_ns),
-            timex: Some(timex),
+            utc: utc_of_unix(state.unix_ns),
+            state: Some(state),
+            timex,
+            is_unsupported: false,
         }
     }
 
     pub fn lines(&self, page: &mut Page) {
         page.heading("Kernel (adjtimex)");
-        let Some(timex) = &self.timex else {
+        let Some(kernel) = &self.state else {
             page.line("no answer", self.error.as_deref().unwrap_or_default());
             return;
         };
-        let kernel = &timex.kernel;
         page.line("time", self.utc.as_deref().unwrap_or("outside of the leap table"));
         page.line("state", &format!("{}: {}", kernel.state, kernel.state_name()));
         page.line("status", &format!("{:#06x}: {}", kernel.status, or_none(&self.flags)));
         for flag in &self.flags {
             page.line("", &format!("{}: {}", flag.name, flag.meaning));
         }
-        page.line("maxerror", &max_error(timex));
+        page.line("maxerror", &max_error(kernel));
         let estimate = micros(kernel.esterror_us);
         page.line("esterror", &format!("{estimate} (an estimate, not a bound)"));
-        page.line("offset", &format!("{} ns, that the PLL has still to correct", kernel.offset_ns));
-        page.line("adjtime", &format!("{} ns, that adjtime() has left to do", kernel.adjtime_ns));
-        page.line(
-            "freq",
-            &format!("{}, by which the oscillator is corrected", ppm(timex.freq_ppb)),
-        );
-        page.line("tick", &format!("{} µs (10000 is nominal)", timex.tick_us));
+        page.line("offset", &format!("{} ns that the PLL has still to correct", kernel.offset_ns));
+        page.line("adjtime", &format!("{} ns that adjtime() has still to do", kernel.adjtime_ns));
         page.line("rate", &format!("{}, freq and tick together", ppm(kernel.rate_ppb)));
-        page.line("constant", &format!("{}, the PLL's time constant as 2^n s", timex.constant));
-        page.line("precision", &format!("{} µs, as the kernel states it", timex.precision_us));
-        page.line("tolerance", &format!("{}, the most of freq", ppm(timex.tolerance_ppb)));
         page.line("tai", &format!("{} s, TAI − UTC as the kernel was told", kernel.tai));
-        pps_lines(timex, page);
+        if let Some(timex) = &self.timex {
+            timex_lines(timex, page);
+        }
     }
+}
+
+fn timex_lines(timex: &Timex, page: &mut Page) {
+    let freq = ppm(timex.freq_ppb);
+    page.line("freq", &format!("{freq}, by which the oscillator is corrected"));
+    page.line("tick", &format!("{} µs (10000 is nominal)", timex.tick_us));
+    page.line("constant", &format!("{}, the PLL's time constant as 2^n s", timex.constant));
+    page.line("precision", &format!("{} µs, as the kernel states it", timex.precision_us));
+    page.line("tolerance", &format!("{}, the limit of freq", ppm(timex.tolerance_ppb)));
+    pps_lines(timex, page);
 }
 
 fn or_none(flags: &[Flag]) -> String {
@@ -92,14 +107,13 @@ fn or_none(flags: &[Flag]) -> String {
     flags.iter().map(|flag| flag.name).collect::<Vec<_>>().join(" ")
 }
 
-fn max_error(timex: &Timex) -> String {
-    let kernel = &timex.kernel;
+fn max_error(kernel: &KernelState) -> String {
     let value = micros(kernel.maxerror_us);
     if !kernel.is_synchronized() {
         format!("{value}, which says nothing while the state is ERROR")
     } else if kernel.states_no_bound() {
         format!(
-            "{value}, a bare {} µs and its growth: who wrote it states no bound",
+            "{value}, a bare {} µs and its growth, so its writer states no bound",
             kernel.residue_us()
         )
     } else {
@@ -152,7 +166,7 @@ fn meaning(name: &str) -> &'static str {
         "FLL" => "the loop locks on frequency and not on phase",
         "INS" => "a leap second will be inserted at the end of the UTC day",
         "DEL" => "a leap second will be deleted at the end of the UTC day",
-        "UNSYNC" => "nobody says that the clock is synchronized",
+        "UNSYNC" => "nothing says that the clock is synchronized",
         "FREQHOLD" => "the frequency is held while the time is corrected",
         "PPSSIGNAL" => "the pulse per second is there",
         "PPSJITTER" => "the pulse per second jitters too much",
@@ -188,9 +202,9 @@ mod tests {
 
     #[test]
     fn every_flag_that_the_kernel_can_set_has_a_meaning() {
-        let mut timex = Timex::read().expect("no filter denies it in tests");
-        timex.kernel.status = 0xffff;
-        let view = KernelView::of(timex);
+        let mut kernel = KernelState::read().expect("no filter denies it in tests");
+        kernel.status = 0xffff;
+        let view = KernelView::of(kernel, None);
         assert_eq!(view.flags.len(), 16);
         for flag in view.flags {
             assert_ne!(flag.meaning, "not known", "{}", flag.name);
@@ -198,15 +212,15 @@ mod tests {
     }
 
     #[test]
-    fn an_unsynchronized_kernels_maxerror_is_no_bound() {
-        let mut timex = Timex::read().expect("no filter denies it in tests");
-        timex.kernel.state = 0;
-        timex.kernel.status = 0;
+    fn maxerror_without_a_bound_is_called_so() {
+        let mut kernel = KernelState::read().expect("no filter denies it in tests");
+        kernel.state = 0;
+        kernel.status = 0;
         for (maxerror_us, words) in [(1500, "states no bound"), (51, "grows by 500 µs")] {
-            timex.kernel.maxerror_us = maxerror_us;
-            assert!(max_error(&timex).contains(words), "{}", max_error(&timex));
+            kernel.maxerror_us = maxerror_us;
+            assert!(max_error(&kernel).contains(words), "{}", max_error(&kernel));
         }
-        timex.kernel.state = 5;
-        assert!(max_error(&timex).contains("says nothing"));
+        kernel.state = 5;
+        assert!(max_error(&kernel).contains("says nothing"));
     }
 }

@@ -8,7 +8,7 @@
 
 use serde::Serialize;
 use truechimer::scale::LeapSecond;
-use truechimer::{LeapTable, LeapTableError, UnixTime, Utc, WallScale};
+use truechimer::{LeapTable, LeapTableError, RealtimeScale, UnixTime, Utc};
 
 use super::scales::LeapView;
 use crate::output::Page;
@@ -48,7 +48,7 @@ impl TableView {
         }
     }
 
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let source = &self.source;
         match (&self.expires, self.expired) {
             (None, _) => format!("{source}; it does not say until when it is complete"),
@@ -66,7 +66,7 @@ impl TablesView {
         now: UnixTime,
         system: Result<LeapTable, LeapTableError>,
         kernel: &LeapView,
-        shows: WallScale,
+        shows: RealtimeScale,
     ) -> TablesView {
         let used = LeapTable::builtin();
         let (system, system_error) = match system {
@@ -90,17 +90,17 @@ impl TablesView {
         }
     }
 
-    fn used_in_words(&self) -> String {
+    fn used_to_text(&self) -> String {
         let ignored = if self.used.expired { ". Expired but ignored: it is used on" } else { "" };
-        self.used.in_words() + ignored
+        self.used.to_text() + ignored
     }
 
     pub fn lines(&self, page: &mut Page) {
-        page.line("table in use", &self.used_in_words());
+        page.line("table in use", &self.used_to_text());
         match (&self.system, &self.system_error) {
             (Some(table), _) => {
                 let same = if self.agree == Some(true) { "the same" } else { "OTHER" };
-                page.line("system table", &format!("{}; {same} leap seconds", table.in_words()));
+                page.line("system table", &format!("{}; {same} leap seconds", table.to_text()));
             }
             (None, Some(error)) => page.line("system table", error),
             (None, None) => {}
@@ -115,10 +115,10 @@ fn untold(
     now: UnixTime,
     table: &LeapTable,
     state: Option<&str>,
-    shows: WallScale,
+    shows: RealtimeScale,
 ) -> Option<LeapSecond> {
     const DAY_NS: i64 = 86_400_000_000_000;
-    if matches!(shows, WallScale::Smeared(_)) {
+    if matches!(shows, RealtimeScale::Smeared(_)) {
         return None;
     }
     let here = table.unix_to_interval(now.into()).ok()?.earliest();
@@ -167,8 +167,8 @@ mod tests {
 
     #[test]
     fn a_kernel_that_was_not_told_is_warned_of_within_the_day_before() {
-        let google = WallScale::Smeared(Smear::Google);
-        let (utc, unknown) = (WallScale::Utc, WallScale::Unknown);
+        let google = RealtimeScale::Smeared(Smear::Google);
+        let (utc, unknown) = (RealtimeScale::Utc, RealtimeScale::Unknown);
         let cases = [
             (LEAP - 60, Some("none"), utc, true),
             (LEAP - 1, Some("none"), utc, true),
@@ -192,7 +192,7 @@ mod tests {
 
     fn view(now: i64, system: Result<LeapTable, LeapTableError>) -> TablesView {
         let kernel = LeapView { state: Some("none"), listed_within_a_day: false };
-        TablesView::new(unix(now), system, &kernel, WallScale::Utc)
+        TablesView::new(unix(now), system, &kernel, RealtimeScale::Utc)
     }
 
     #[test]
@@ -214,11 +214,11 @@ mod tests {
             (seen.used.expired, seen.agree, seen.untold.is_some()),
             (false, Some(true), false)
         );
-        let words = seen.used_in_words();
+        let words = seen.used_to_text();
         assert!(words.contains("built into") && words.contains("until 2027-06-28"), "{words}");
         let missing = Err(LeapTableError::NotFound { searched: vec!["/nowhere".into()] });
         let seen = view(1_814_140_800, missing);
-        let words = seen.used_in_words();
+        let words = seen.used_to_text();
         assert!(words.contains("EXPIRED") && words.contains("xpired but ignored"), "{words}");
         assert!(seen.system_error.is_some_and(|error| error.contains("tzdata")));
     }

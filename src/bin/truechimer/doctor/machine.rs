@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{clocksource, text_of, word_of};
+use super::{clocksource, contents_of, first_line_of};
 use crate::output::Page;
 
 /// A virtual machine, if it is one.
@@ -67,14 +67,14 @@ impl MachineView {
                 found(Some(name), format!("the firmware's `{word}`"));
             }
         }
-        if text_of(root, "/proc/sys/kernel/osrelease").to_lowercase().contains("microsoft") {
+        if contents_of(root, "/proc/sys/kernel/osrelease").to_lowercase().contains("microsoft") {
             found(Some("Hyper-V (WSL)"), "the kernel's release".to_owned());
         }
-        if let Some(kind) = word_of(root, "/sys/hypervisor/type") {
+        if let Some(kind) = first_line_of(root, "/sys/hypervisor/type") {
             let name = (kind == "xen").then_some("Xen");
             found(name, format!("/sys/hypervisor/type, `{kind}`"));
         }
-        if let Some(kind) = word_of(root, "/proc/device-tree/hypervisor/compatible") {
+        if let Some(kind) = first_line_of(root, "/proc/device-tree/hypervisor/compatible") {
             let name = kind.contains("kvm").then_some("KVM");
             found(name, format!("the device tree's hypervisor, `{kind}`"));
         }
@@ -105,7 +105,7 @@ impl MachineView {
 
 /// The flag `hypervisor` of x86 processors; `None` where processors have no such flags.
 fn processor_flag(root: &Path) -> Option<bool> {
-    let cpuinfo = text_of(root, "/proc/cpuinfo");
+    let cpuinfo = contents_of(root, "/proc/cpuinfo");
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags"))?;
     Some(flags.split_whitespace().any(|flag| flag == "hypervisor"))
 }
@@ -114,14 +114,14 @@ fn processor_flag(root: &Path) -> Option<bool> {
 fn firmware_name(root: &Path) -> Option<(&'static str, &'static str)> {
     const FIELDS: [&str; 5] =
         ["sys_vendor", "product_name", "board_vendor", "bios_vendor", "bios_version"];
-    let words = FIELDS.map(|field| word_of(root, &format!("/sys/class/dmi/id/{field}")));
+    let words = FIELDS.map(|field| first_line_of(root, &format!("/sys/class/dmi/id/{field}")));
     let words = words.into_iter().flatten().collect::<Vec<_>>().join(" ");
     PRODUCTS.into_iter().find(|(word, _)| words.contains(word))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::{Files, Host};
+    use super::super::fake_root::{Files, Host};
     use super::*;
 
     const FLAG: (&str, &str) = ("/proc/cpuinfo", "processor: 0\nflags\t\t: fpu hypervisor sse\n");

@@ -24,12 +24,12 @@ mod suspend;
 use std::path::Path;
 
 use serde::Serialize;
-use truechimer::{BuildError, LeapTable, Report, UnixTime, WallScale};
+use truechimer::{BuildError, LeapTable, RealtimeScale, Report, UnixTime};
 
-use crate::args::{DoctorArgs, in_options};
+use crate::args::{DoctorArgs, with_option_names};
 use crate::output::{self, Page, Paint, Tone};
 use crate::reading::{Reading, plus_minus};
-use crate::{CommandError, Verdict};
+use crate::{CommandError, Outcome};
 
 /// All that was found.
 #[derive(Serialize)]
@@ -54,13 +54,13 @@ struct Diagnosis {
     next_steps: Vec<String>,
 }
 
-pub fn run(args: &DoctorArgs) -> Result<Verdict, CommandError> {
+pub fn run(args: &DoctorArgs) -> Result<Outcome, CommandError> {
     // With its thread, so that what the thread may not do shows too.
     let clock = match args.clock.builder().build() {
         // Asking for a counter that may not be trusted is a question for the doctor.
         Err(BuildError::CounterUntrusted { kind, why }) => {
-            let refusal = in_options(&BuildError::CounterUntrusted { kind, why });
-            output::complain(&format!("{refusal}. Going on with `--counter auto`."));
+            let refusal = with_option_names(&BuildError::CounterUntrusted { kind, why });
+            output::print_error(&format!("{refusal}. Going on with `--counter auto`."));
             args.clock.builder().counter(truechimer::CounterKind::Auto).build()?
         }
         built => built?,
@@ -73,30 +73,30 @@ pub fn run(args: &DoctorArgs) -> Result<Verdict, CommandError> {
     if args.json {
         output::write_json(&diagnosis)?;
     } else {
-        output::write(&diagnosis.in_words(&report, Paint::for_stdout()))?;
+        output::write(&diagnosis.to_text(&report, Paint::for_stdout()))?;
     }
-    Ok(if diagnosis.reading.usable { Verdict::Good } else { Verdict::NotSynchronized })
+    Ok(if diagnosis.reading.usable { Outcome::Success } else { Outcome::NotSynchronized })
 }
 
 impl Diagnosis {
-    fn gather(report: &Report, shows: WallScale, root: &Path) -> Diagnosis {
+    fn gather(report: &Report, shows: RealtimeScale, root: &Path) -> Diagnosis {
         let reading = Reading::from(report);
         let kernel = kernel::KernelView::read();
-        let leap = scales::LeapView::new(kernel.timex.as_ref());
-        let shown = kernel.timex.as_ref().map(|timex| UnixTime::from_nanos(timex.unix_ns));
+        let leap = scales::LeapView::new(kernel.state.as_ref());
+        let shown = kernel.state.as_ref().map(|state| UnixTime::from_nanos(state.unix_ns));
         let now = shown.unwrap_or_else(crate::wall_clock);
         let system = LeapTable::system();
         let mut diagnosis = Diagnosis {
             verdict: verdict(report, &reading),
             counter_details: clocksource::CounterView::gather(report, root),
             daemons: daemons::DaemonView::gather(),
-            tai: scales::TaiView::new(kernel.timex.as_ref()),
+            tai: scales::TaiView::new(kernel.state.as_ref()),
             leap_tables: leap_tables::TablesView::new(now, system, &leap, shows),
             leap,
             virtual_machine: machine::MachineView::gather(root),
             container: container::ContainerView::gather(root, &|name| std::env::var(name).ok()),
             suspend: suspend::SuspendView::gather(report.suspended, root),
-            devices: devices::Devices::gather(root, kernel.timex.as_ref()),
+            devices: devices::Devices::gather(root, kernel.state.as_ref()),
             sources: report.sources.iter().map(sources::SourceView::from).collect(),
             sampler: sources::SamplerView::from(&report.sampler),
             limits: sources::LimitsView::from(report.limits),
@@ -108,7 +108,7 @@ impl Diagnosis {
         diagnosis
     }
 
-    fn in_words(&self, report: &Report, paint: Paint) -> String {
+    fn to_text(&self, report: &Report, paint: Paint) -> String {
         let mut page = Page::new(paint);
         let tone = match self.reading.status {
             "synchronized" => Tone::Good,
@@ -163,7 +163,7 @@ fn verdict(report: &Report, reading: &Reading) -> String {
 
 /// The first line of a file below `root`, without the space around it or anything that
 /// a terminal would obey; `None` if it says nothing.
-fn word_of(root: &Path, path: &str) -> Option<String> {
+fn first_line_of(root: &Path, path: &str) -> Option<String> {
     let bytes = std::fs::read(root.join(path.trim_start_matches('/'))).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let word: String = text.lines().next()?.chars().filter(|c| !c.is_control()).collect();
@@ -172,7 +172,7 @@ fn word_of(root: &Path, path: &str) -> Option<String> {
 }
 
 /// All of a text file below `root`; empty if it cannot be read.
-fn text_of(root: &Path, path: &str) -> String {
+fn contents_of(root: &Path, path: &str) -> String {
     let bytes = std::fs::read(root.join(path.trim_start_matches('/'))).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }
@@ -193,7 +193,7 @@ fn entries_of(root: &Path, path: &str, prefix: &str) -> Vec<String> {
 
 /// A host made of files, for tests.
 #[cfg(test)]
-mod made_up {
+mod fake_root {
     use std::fs;
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU32, Ordering};

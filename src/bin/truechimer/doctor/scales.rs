@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use truechimer::scale::UnixToTai;
-use truechimer::source::timex::Timex;
+use truechimer::source::KernelState;
 use truechimer::{LeapTable, UnixTime};
 
 use crate::output::Page;
@@ -18,9 +18,9 @@ pub struct TaiView {
 }
 
 impl TaiView {
-    pub fn new(timex: Option<&Timex>) -> TaiView {
-        let kernel_s = timex.map(|timex| timex.kernel.tai);
-        let table_s = timex.and_then(|timex| table_offset(timex.unix_ns));
+    pub fn new(kernel: Option<&KernelState>) -> TaiView {
+        let kernel_s = kernel.map(|kernel| kernel.tai);
+        let table_s = kernel.and_then(|kernel| table_offset(kernel.unix_ns));
         TaiView { kernel_s, table_s, agree: kernel_s.is_some() && kernel_s == table_s }
     }
 
@@ -55,8 +55,8 @@ const STA_INS: i32 = 0x0010;
 const STA_DEL: i32 = 0x0020;
 
 impl LeapView {
-    pub fn new(timex: Option<&Timex>) -> LeapView {
-        let state = timex.map(|timex| match (timex.kernel.state, timex.kernel.status) {
+    pub fn new(kernel: Option<&KernelState>) -> LeapView {
+        let state = kernel.map(|kernel| match (kernel.state, kernel.status) {
             (3, _) => "in_progress",
             (4, _) => "passed",
             // The state ERROR hides the others, the flags stay.
@@ -64,8 +64,8 @@ impl LeapView {
             (_, status) if status & STA_DEL != 0 => "delete",
             _ => "none",
         });
-        let near = timex.and_then(|timex| {
-            LeapTable::builtin().offsets_near(timex.unix_ns.div_euclid(1_000_000_000), 86_400)
+        let near = kernel.and_then(|kernel| {
+            LeapTable::builtin().offsets_near(kernel.unix_ns.div_euclid(1_000_000_000), 86_400)
         });
         LeapView { state, listed_within_a_day: near.is_some_and(|(least, most)| least != most) }
     }
@@ -104,11 +104,11 @@ pub fn utc_of_unix(unix_ns: i64) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn at(unix: i64, state: i32, status: i32, tai: i32) -> Timex {
-        let mut timex = Timex::read().expect("no filter denies it in tests");
-        timex.unix_ns = unix * 1_000_000_000;
-        (timex.kernel.state, timex.kernel.status, timex.kernel.tai) = (state, status, tai);
-        timex
+    fn at(unix: i64, state: i32, status: i32, tai: i32) -> KernelState {
+        let mut kernel = KernelState::read().expect("no filter denies it in tests");
+        kernel.unix_ns = unix * 1_000_000_000;
+        (kernel.state, kernel.status, kernel.tai) = (state, status, tai);
+        kernel
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use truechimer::Limits;
 use truechimer::clock::{Said, SamplerReport, SourceReport};
 
-use crate::args::in_options;
+use crate::args::with_option_names;
 use crate::output::{Page, rounded_up};
 use crate::reading::IntervalView;
 
@@ -32,7 +32,7 @@ impl From<&SourceReport> for SourceView {
     fn from(source: &SourceReport) -> SourceView {
         let (interval, refusal) = match &source.said {
             Some(Said::Time { time, .. }) => (Some(IntervalView::from(*time)), None),
-            Some(Said::Nothing(why)) => (None, Some(in_options(why))),
+            Some(Said::Nothing(why)) => (None, Some(with_option_names(why))),
             _ => (None, None),
         };
         SourceView {
@@ -50,7 +50,7 @@ impl From<&SourceReport> for SourceView {
 }
 
 impl SourceView {
-    fn in_words(&self) -> String {
+    fn to_text(&self) -> String {
         let mut words = match (&self.interval, &self.refusal) {
             (Some(interval), _) => {
                 let half = rounded_up(Duration::from_nanos(interval.error_ns));
@@ -114,7 +114,7 @@ impl From<Limits> for LimitsView {
 pub fn lines(sources: &[SourceView], sampler: &SamplerView, limits: &LimitsView, page: &mut Page) {
     page.heading("Sources of time");
     for source in sources {
-        page.line(&source.name, &source.in_words());
+        page.line(&source.name, &source.to_text());
     }
     let step = match &sampler.step_timer_error {
         None => "a step of the wall clock is noticed at once".to_owned(),

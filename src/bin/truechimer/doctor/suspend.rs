@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::text_of;
+use super::contents_of;
 use crate::output::{Page, rounded_up};
 
 /// How long the host has slept since it booted.
@@ -13,29 +13,31 @@ use crate::output::{Page, rounded_up};
 pub struct SuspendView {
     /// BOOTTIME − MONOTONIC, less what a time namespace adds; 0 below the 1 ms by
     /// which the two readings may be apart.
-    pub suspended_ns: u64,
+    /// `null` where no clock shows it.
+    pub suspended_ns: Option<u64>,
     /// Whether this process is in a time namespace with offsets of its own.
     pub time_namespace: bool,
 }
 
 impl SuspendView {
-    pub fn gather(difference: Duration, root: &Path) -> SuspendView {
-        let offset_ns = namespace_offset_ns(&text_of(root, "/proc/self/timens_offsets"));
-        let difference_ns = i128::try_from(difference.as_nanos()).unwrap_or(i128::MAX);
-        let suspended_ns = difference_ns.saturating_sub(offset_ns.unwrap_or(0));
-        let suspended_ns = if suspended_ns < 1_000_000 { 0 } else { suspended_ns };
-        SuspendView {
-            suspended_ns: suspended_ns.try_into().unwrap_or(u64::MAX),
-            time_namespace: offset_ns.is_some(),
-        }
+    pub fn gather(difference: Option<Duration>, root: &Path) -> SuspendView {
+        let offset_ns = namespace_offset_ns(&contents_of(root, "/proc/self/timens_offsets"));
+        let suspended_ns = difference.map(|difference| {
+            let ns = i128::try_from(difference.as_nanos()).unwrap_or(i128::MAX);
+            let ns = ns.saturating_sub(offset_ns.unwrap_or(0));
+            if ns < 1_000_000 { 0 } else { ns.try_into().unwrap_or(u64::MAX) }
+        });
+        SuspendView { suspended_ns, time_namespace: offset_ns.is_some() }
     }
 
     pub fn lines(&self, page: &mut Page) {
-        let slept = if self.suspended_ns == 0 {
-            "never since boot (BOOTTIME − MONOTONIC is 0)".to_owned()
-        } else {
-            let slept = rounded_up(Duration::from_nanos(self.suspended_ns));
-            format!("for {slept} in all since boot (BOOTTIME − MONOTONIC)")
+        let slept = match self.suspended_ns {
+            None => "not known, because no clock that can be read here shows it".to_owned(),
+            Some(0) => "never since boot (BOOTTIME − MONOTONIC is 0)".to_owned(),
+            Some(ns) => {
+                let slept = rounded_up(Duration::from_nanos(ns));
+                format!("for {slept} in all since boot (BOOTTIME − MONOTONIC)")
+            }
         };
         let namespace = if self.time_namespace { "; in a time namespace" } else { "" };
         page.line("suspended", &format!("{slept}{namespace}"));
@@ -57,11 +59,11 @@ fn namespace_offset_ns(offsets: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::made_up::Host;
+    use super::super::fake_root::Host;
     use super::*;
 
     #[test]
-    fn a_time_namespace_is_no_suspend() {
+    fn a_time_namespace_is_not_taken_for_a_suspend() {
         let day = 86_400;
         let cases = [
             (Duration::from_nanos(300), "", 0, false),
@@ -74,8 +76,15 @@ mod tests {
         ];
         for (difference, offsets, slept, namespace) in cases {
             let host = Host::with(&[("/proc/self/timens_offsets", offsets)]);
-            let view = SuspendView::gather(difference, host.root());
-            assert_eq!((view.suspended_ns, view.time_namespace), (slept, namespace), "{offsets:?}");
+            let view = SuspendView::gather(Some(difference), host.root());
+            let found = (view.suspended_ns, view.time_namespace);
+            assert_eq!(found, (Some(slept), namespace), "{offsets:?}");
         }
+    }
+
+    #[test]
+    fn what_no_clock_shows_is_not_called_never() {
+        let host = Host::with(&[]);
+        assert_eq!(SuspendView::gather(None, host.root()).suspended_ns, None);
     }
 }

@@ -1,0 +1,191 @@
+//! How samples become one bound: contradictions, epochs, and what is forgotten.
+
+use crate::mutant::Broken::Rule;
+use crate::mutant::{Mutant, unit};
+use crate::patched::Change;
+
+const BLOCK: &str = "src/clock/block.rs";
+const COUNTER: &str = "src/clock/counter.rs";
+const ESTIMATOR: &str = "src/clock/estimator.rs";
+const RATE: &str = "src/clock/rate.rs";
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "sample-from-the-future",
+        breaks: Rule(2),
+        harm: "a source that returns a counter reading to come makes each reading until then an error",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "new.filter(|new| new.origin <= tick)",
+            to: "new.filter(|new| new.origin <= tick.max(new.origin))",
+        }],
+        caught_by: unit(&["what_is_malformed_changes_nothing"]),
+    },
+    Mutant {
+        name: "sample-from-before-a-suspend",
+        breaks: Rule(6),
+        harm: "a sample that was taken before the host slept is carried over the sleep",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "if sample.before < self.valid_from {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["after_a_suspend_nothing_is_left_and_an_epoch_begins"]),
+    },
+    Mutant {
+        name: "suspend-keeps-the-bound",
+        breaks: Rule(6),
+        harm: "what was known before a suspend is read after it",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "if self.fused.take().is_some() {",
+            to: "if self.fused.is_some() {",
+        }],
+        caught_by: unit(&["after_a_suspend_nothing_is_left_and_an_epoch_begins"]),
+    },
+    Mutant {
+        name: "learnt-rate-does-not-end",
+        breaks: Rule(6),
+        harm: "a rate is used for longer than the two hours for which it is known",
+        changes: &[Change {
+            file: RATE,
+            from: "until = until.min(older.origin.saturating_add(window));",
+            to: "until = until.min(older.origin.saturating_add(window).max(u64::MAX));",
+        }],
+        caught_by: unit(&["what_is_learnt_ends_two_hours_after_the_oldest_sample_it_rests_on"]),
+    },
+    Mutant {
+        name: "counter-changed-at-a-newer-bound",
+        breaks: Rule(6),
+        harm: "a bound is carried back over a time in which its counter was not compared",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "let known = bound.origin <= from.0;",
+            to: "let known = bound.origin <= from.0.max(bound.origin);",
+        }],
+        caught_by: unit(&["another_counter_takes_over_what_was_known"]),
+    },
+    Mutant {
+        name: "counter-changed-at-one-tick",
+        breaks: Rule(6),
+        harm: "the new counter's reading was somewhere in the old one's bracket, not at its beginning",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "bound.carried_to(from.1.max(bound.origin), &old_pace)?",
+            to: "bound.carried_to(from.0.max(bound.origin), &old_pace)?",
+        }],
+        caught_by: unit(&["another_counter_takes_over_what_was_known"]),
+    },
+    Mutant {
+        name: "contradiction-swallowed",
+        breaks: Rule(7),
+        harm: "a source that was wrong is never reported",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "self.contradict(old, sampled);
+        Fused::Contradicts",
+            to: "self.fused = Some(sampled);
+        Fused::Agrees",
+        }],
+        caught_by: unit(&["a_contradiction_covers_both_sides_and_begins_an_epoch"]),
+    },
+    Mutant {
+        name: "newest-wins",
+        breaks: Rule(7),
+        harm: "of two sides that contradict each other the newer is believed",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "Some(rival) => (self.hull(fused, rival.bound), Status::Contradicted),",
+            to: "Some(_) => (fused, Status::Contradicted),",
+        }],
+        caught_by: unit(&["a_contradiction_covers_both_sides_and_begins_an_epoch"]),
+    },
+    Mutant {
+        name: "hold-of-zero",
+        breaks: Rule(7),
+        harm: "the older side of a contradiction is given up at once",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "let until = new.origin.saturating_add(self.pace.most_ticks(HOLD.as_nanos() as u64));",
+            to: "let until = new.origin;",
+        }],
+        caught_by: unit(&[
+            "a_contradiction_covers_both_sides_and_begins_an_epoch",
+            "the_older_side_is_given_up_when_the_newer_has_stood_for_the_hold",
+        ]),
+    },
+    Mutant {
+        name: "epoch-kept-at-a-contradiction",
+        breaks: Rule(7),
+        harm: "a caller is not told that its earlier timestamps may be impossible",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "if self.published.is_some_and(|old| !old.contains(&block(self.epoch))) {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["a_contradiction_covers_both_sides_and_begins_an_epoch"]),
+    },
+    Mutant {
+        name: "any-newer-bound-is-inside",
+        breaks: Rule(7),
+        harm: "a bound that lies outside of the older one begins no epoch",
+        changes: &[Change {
+            file: BLOCK,
+            from: "carried.is_some_and(|old| old.time.hull(&newer.bound.time) == old.time)",
+            to: "carried.is_some()",
+        }],
+        caught_by: unit(&[
+            "a_newer_block_inside_the_older_one_contradicts_nothing",
+            "a_contradiction_covers_both_sides_and_begins_an_epoch",
+        ]),
+    },
+    Mutant {
+        name: "epoch-kept-after-a-suspend",
+        breaks: Rule(7),
+        harm: "stamps from before a suspend look like stamps of now",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "if self.fused.take().is_some() {
+            self.epoch += 1;",
+            to: "if self.fused.take().is_some() {
+            self.epoch += 0;",
+        }],
+        caught_by: unit(&["after_a_suspend_nothing_is_left_and_an_epoch_begins"]),
+    },
+    Mutant {
+        name: "rate-change-not-noticed",
+        breaks: Rule(9),
+        harm: "a rate that the samples have refuted is used further",
+        changes: &[Change {
+            file: RATE,
+            from: "pace.intersect(allowed).ok_or(Excluded)?",
+            to: "pace.intersect(allowed).ok_or(Excluded).unwrap_or(pace)",
+        }],
+        caught_by: unit(&[
+            "a_rate_that_changed_by_more_than_the_allowance_is_noticed",
+            "a_rate_beyond_a2_is_excluded",
+        ]),
+    },
+    Mutant {
+        name: "counter-rate-not-compared",
+        breaks: Rule(9),
+        harm: "a counter whose rate has changed is trusted",
+        changes: &[Change {
+            file: COUNTER,
+            from: "self.ratio = self.ratio.intersect(seen).ok_or(Untrusted::RateChanged)?;",
+            to: "self.ratio = self.ratio.intersect(seen).unwrap_or(self.ratio);",
+        }],
+        caught_by: unit(&["a_counter_that_fails_is_noticed"]),
+    },
+    Mutant {
+        name: "counter-backwards-not-noticed",
+        breaks: Rule(9),
+        harm: "a counter that ran backwards is trusted",
+        changes: &[Change {
+            file: COUNTER,
+            from: "if now.before < self.last_good.before || now.after < now.before {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["a_counter_that_fails_is_noticed"]),
+    },
+];

@@ -1,0 +1,235 @@
+//! Leases: when a holder may act, and when another may be granted what it has.
+
+use crate::mutant::Broken::Promise;
+use crate::mutant::{Mutant, file, unit};
+use crate::patched::Change;
+
+const ACCEPT: &str = "src/lease/accept.rs";
+const BOOK: &str = "src/lease/book.rs";
+const DRIFT: &str = "src/lease/drift.rs";
+const DURATION: &str = "src/lease/duration.rs";
+const GRANTOR: &str = "src/lease/grantor.rs";
+const HOLDER: &str = "src/lease/holder.rs";
+const STOPWATCH: &str = "src/lease/stopwatch.rs";
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "holder-judges-by-the-midpoint",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "the lease may be over for half of the width while its holder acts",
+        changes: &[Change {
+            file: HOLDER,
+            from: "(expires.tai_nanos(), now.latest().tai_nanos())",
+            to: "(expires.tai_nanos(), now.midpoint().tai_nanos())",
+        }],
+        caught_by: file("lease", &["the_holder_acts_only_while_the_latest_is_before_the_expiry"]),
+    },
+    Mutant {
+        name: "holder-judges-by-earliest",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "the lease may be over for the whole width while its holder acts",
+        changes: &[Change {
+            file: HOLDER,
+            from: "(expires.tai_nanos(), now.latest().tai_nanos())",
+            to: "(expires.tai_nanos(), now.earliest().tai_nanos())",
+        }],
+        caught_by: file("lease", &["the_holder_acts_only_while_the_latest_is_before_the_expiry"]),
+    },
+    Mutant {
+        name: "held-at-its-expiry",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "the holder acts in the nanosecond in which its lease ends",
+        changes: &[Change { file: HOLDER, from: "if latest < end {", to: "if latest <= end {" }],
+        caught_by: file("lease", &["the_holder_acts_only_while_the_latest_is_before_the_expiry"]),
+    },
+    Mutant {
+        name: "section-not-checked-afterwards",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a section that outlived its lease is trusted",
+        changes: &[Change {
+            file: HOLDER,
+            from: "Ok(match self.check(clock) {
+            Ok(_) => Ran::Trusted(result),
+            Err(lost) => Ran::Doubtful { result, lost },
+        })",
+            to: "Ok(match self.check(clock) {
+            Ok(_) | Err(_) => Ran::Trusted(result),
+        })",
+        }],
+        caught_by: file(
+            "lease",
+            &["a_section_is_not_run_without_a_lease_and_not_trusted_if_it_outlives_it"],
+        ),
+    },
+    Mutant {
+        name: "renewal-moves-the-expiry-back",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a renewal that comes late shortens or lengthens the wrong lease",
+        changes: &[Change {
+            file: HOLDER,
+            from: "self.expires.fetch_max(offered.tai_nanos(), Ordering::Relaxed)",
+            to: "self.expires.swap(offered.tai_nanos(), Ordering::Relaxed)",
+        }],
+        caught_by: file(
+            "lease",
+            &["the_answer_to_a_renewal_moves_the_expiry_forward_or_not_at_all"],
+        ),
+    },
+    Mutant {
+        name: "granted-at-latest",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "the lease is granted anew while its holder may still have it",
+        changes: &[Change {
+            file: BOOK,
+            from: "if let Some(entry) = self.current.filter(|entry| now.earliest <= entry.expires) {",
+            to: "if let Some(entry) = self.current.filter(|entry| now.latest <= entry.expires) {",
+        }],
+        caught_by: file(
+            "lease",
+            &["a_taker_is_granted_only_when_the_earliest_is_after_the_expiry"],
+        ),
+    },
+    Mutant {
+        name: "granted-at-its-expiry",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "the lease is granted anew in the nanosecond in which it ends",
+        changes: &[Change {
+            file: BOOK,
+            from: "if let Some(entry) = self.current.filter(|entry| now.earliest <= entry.expires) {",
+            to: "if let Some(entry) = self.current.filter(|entry| now.earliest < entry.expires) {",
+        }],
+        caught_by: file(
+            "lease",
+            &["a_taker_is_granted_only_when_the_earliest_is_after_the_expiry"],
+        ),
+    },
+    Mutant {
+        name: "no-quiet-term",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a grantor that lost its state grants what somebody still has",
+        changes: &[Change {
+            file: GRANTOR,
+            from: "Book::new(FencingToken::MIN, Some(quiet(term, now)))",
+            to: "Book::new(FencingToken::MIN, None::<Timestamp>.filter(|_| quiet(term, now) > Timestamp::MIN))",
+        }],
+        caught_by: file(
+            "lease",
+            &["a_restart_without_memory_is_quiet_until_all_that_was_granted_is_over"],
+        ),
+    },
+    Mutant {
+        name: "quiet-term-from-earliest",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "the quiet term ends before the last lease that may have been granted",
+        changes: &[Change {
+            file: GRANTOR,
+            from: "now.latest().saturating_add(term.into())",
+            to: "now.earliest().saturating_add(term.into())",
+        }],
+        caught_by: file(
+            "lease",
+            &["a_restart_without_memory_is_quiet_until_all_that_was_granted_is_over"],
+        ),
+    },
+    Mutant {
+        name: "longest-term-forgotten",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "after a shorter term was set, the quiet term is shorter than a lease that is still held",
+        changes: &[Change {
+            file: GRANTOR,
+            from: "let longest = self.longest.max(self.term);
+        Grantor",
+            to: "let longest = self.term;
+        Grantor",
+        }],
+        caught_by: file(
+            "lease_terms",
+            &[
+                "a_shorter_term_does_not_make_the_quiet_after_a_longer_one_shorter",
+                "the_longest_term_is_remembered_through_any_number_of_restarts",
+            ],
+        ),
+    },
+    Mutant {
+        name: "grant-accepted-twice",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a grant that comes again revives a lease that was given back",
+        changes: &[Change { file: ACCEPT, from: "offered <= accepted", to: "offered < accepted" }],
+        caught_by: file("lease", &["what_was_given_back_does_not_come_back"]),
+    },
+    Mutant {
+        name: "token-of-the-present-lease-unchecked",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a former holder renews or releases the lease of its successor",
+        changes: &[Change {
+            file: BOOK,
+            from: ".filter(|_| token == self.last_token)",
+            to: ".filter(|_| token <= self.last_token)",
+        }],
+        caught_by: file(
+            "lease",
+            &[
+                "what_was_given_back_does_not_come_back",
+                "a_transfer_keeps_the_expiry_or_moves_it_forward_and_fences_the_giver",
+            ],
+        ),
+    },
+    Mutant {
+        name: "duration-counted-from-the-answer",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a lease of a duration is counted from when its answer came, and the grantor's from before",
+        changes: &[Change {
+            file: DURATION,
+            from: "Ok(Request { id, sent: now.earliest, max_drift_ppm: watch.max_drift_ppm() })",
+            to: "Ok(Request { id, sent: now.latest, max_drift_ppm: watch.max_drift_ppm() })",
+        }],
+        caught_by: file("lease_duration", &["at_every_true_moment_at_most_one_holder_is_held"]),
+    },
+    Mutant {
+        name: "holders-stopwatch-runs-true",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a slow stopwatch shows a lease as held that is over",
+        changes: &[Change {
+            file: DRIFT,
+            from: "let kept = MILLION.saturating_sub(u128::from(ppm));",
+            to: "let kept = MILLION - u128::from(ppm.min(0));",
+        }],
+        caught_by: unit(&["drift_is_rounded_so_that_the_holder_stops_early_and_the_grantor_late"]),
+    },
+    Mutant {
+        name: "grantors-term-rounded-down",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "the grantor's term ends before the holder's, by rounding",
+        changes: &[Change {
+            file: DRIFT,
+            from: "scale(duration, MILLION + u128::from(ppm), MILLION - 1)",
+            to: "scale(duration, MILLION + u128::from(ppm), 0)",
+        }],
+        caught_by: unit(&["drift_is_rounded_so_that_the_holder_stops_early_and_the_grantor_late"]),
+    },
+    Mutant {
+        name: "grant-for-another-request",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a lease is counted from a request that was sent later than the one that is answered",
+        changes: &[Change {
+            file: ACCEPT,
+            from: "if grant.answers != request.id() {",
+            to: "if false {",
+        }],
+        caught_by: file(
+            "lease_duration",
+            &["a_grant_is_taken_only_with_the_request_that_it_answers"],
+        ),
+    },
+    Mutant {
+        name: "sleep-left-out",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a lease outlives a suspend of its holder",
+        changes: &[Change {
+            file: STOPWATCH,
+            from: "latest: glance.raw.saturating_add(most).saturating_add(error),",
+            to: "latest: glance.raw.saturating_add(most.min(self.slept_before)).saturating_add(error),",
+        }],
+        caught_by: unit(&["sleep_is_counted_and_its_error_too"]),
+    },
+];

@@ -1,0 +1,39 @@
+//! The list, by the part of the crate that is broken.
+//!
+//! Within a part the order is that of the design's rules. A mutant changes as little as it can,
+//! and names the fewest tests that see it, because each one costs a build and their time.
+
+mod agreement;
+mod estimator;
+mod fence;
+mod hlc;
+mod lease;
+mod reading;
+mod rounding;
+mod scale;
+mod source;
+mod timeout;
+mod wait;
+
+use crate::mutant::Mutant;
+
+/// Every mutant there is, by its part.
+const PARTS: &[(&str, &[Mutant])] = &[
+    ("rounding", rounding::MUTANTS),
+    ("reading", reading::MUTANTS),
+    ("estimator", estimator::MUTANTS),
+    ("source", source::MUTANTS),
+    ("hlc", hlc::MUTANTS),
+    ("lease", lease::MUTANTS),
+    ("fence", fence::MUTANTS),
+    ("wait", wait::MUTANTS),
+    ("agreement", agreement::MUTANTS),
+    ("scale", scale::MUTANTS),
+    ("timeout", timeout::MUTANTS),
+];
+
+/// Every mutant with the name of its trial, which begins with its part.
+pub fn all() -> impl Iterator<Item = (String, &'static Mutant)> {
+    let named = |part, mutant: &'static Mutant| (format!("{part}::{}", mutant.name), mutant);
+    PARTS.iter().flat_map(move |&(part, mutants)| mutants.iter().map(move |m| named(part, m)))
+}

@@ -1,0 +1,157 @@
+//! What a reader sees: the ring, the snapshot in it, and its horizon.
+
+use crate::mutant::Broken::Rule;
+use crate::mutant::{Mutant, file, loom, unit};
+use crate::patched::Change;
+
+const RING: &str = "src/clock/publish.rs";
+const BLOCK: &str = "src/clock/block.rs";
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "no-evidence-is-readable",
+        breaks: Rule(2),
+        harm: "a clock without any evidence answers with a number",
+        changes: &[Change {
+            file: BLOCK,
+            from: "Block { bound, pace, horizon: 0, label: label.with_shift(pace.shift) }",
+            to: "Block { bound, pace, horizon: MAX_HORIZON, label: label.with_shift(pace.shift) }",
+        }],
+        caught_by: unit(&["nothing_is_read_from_no_evidence"]),
+    },
+    Mutant {
+        name: "width-limit-ignored",
+        breaks: Rule(2),
+        harm: "a bound that is hours old is still read, though it is wider than the caller allows",
+        changes: &[Change {
+            file: BLOCK,
+            from: "ticks(room, widening)",
+            to: "ticks(u64::MAX, widening.min(room))",
+        }],
+        caught_by: unit(&["a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit"]),
+    },
+    Mutant {
+        name: "horizon-includes-its-end",
+        breaks: Rule(2),
+        harm: "a reading is given one tick after its bound has ended",
+        changes: &[Change {
+            file: BLOCK,
+            from: "if ticks >= self.horizon {
+            return None;
+        }
+        let shifted",
+            to: "if ticks > self.horizon {
+            return None;
+        }
+        let shifted",
+        }],
+        caught_by: unit(&["a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit"]),
+    },
+    Mutant {
+        name: "horizon-of-earliest-ignored",
+        breaks: Rule(2),
+        harm: "`earliest()` answers where `now()` is an error",
+        changes: &[Change {
+            file: BLOCK,
+            from: "if ticks >= self.horizon {
+            return None;
+        }
+        Some(advance(",
+            to: "if false {
+            return None;
+        }
+        Some(advance(",
+        }],
+        caught_by: unit(&[
+            "a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit",
+            "a_counter_that_went_backwards_reads_nothing",
+        ]),
+    },
+    Mutant {
+        name: "reading-allocates",
+        breaks: Rule(4),
+        harm: "a signal handler that reads the clock may deadlock in the allocator",
+        changes: &[Change {
+            file: RING,
+            from: "if let Some(words) = self.try_read() {",
+            to: "drop(std::hint::black_box(Box::new(0_u64)));
+            if let Some(words) = self.try_read() {",
+        }],
+        caught_by: file("readers", &["a_reading_allocates_nothing"]),
+    },
+    Mutant {
+        name: "reading-makes-a-system-call",
+        breaks: Rule(4),
+        harm: "a reading costs ten times as much, and a sandbox may forbid it",
+        changes: &[Change {
+            file: RING,
+            from: "if let Some(words) = self.try_read() {",
+            to: "std::thread::yield_now();
+            if let Some(words) = self.try_read() {",
+        }],
+        caught_by: file("readers", &["a_reading_makes_no_system_call"]),
+    },
+    Mutant {
+        name: "ring-without-the-writers-fence",
+        breaks: Rule(4),
+        harm: "a reader takes half of a new bound for the whole of an old one",
+        changes: &[Change {
+            file: RING,
+            from: "fence(Ordering::Release); // [W2], pairs with [R2]",
+            to: "// [W2]",
+        }],
+        caught_by: loom(&["loom_a_reader_never_sees_a_torn_bound"]),
+    },
+    Mutant {
+        name: "ring-without-the-readers-fence",
+        breaks: Rule(4),
+        harm: "the second look at the generation comes before the words were read",
+        changes: &[Change {
+            file: RING,
+            from: "fence(Ordering::Acquire); // [R2], pairs with [W2]",
+            to: "// [R2]",
+        }],
+        caught_by: loom(&["loom_a_reader_never_sees_a_torn_bound"]),
+    },
+    Mutant {
+        name: "ring-without-the-generation",
+        breaks: Rule(4),
+        harm: "a reader that was stopped for long takes a mixture of two bounds for one",
+        changes: &[Change {
+            file: RING,
+            from: "let whole = slot.generation.load(Ordering::Relaxed) == 2 * k; // [R3]",
+            to: "let whole = true; // [R3]",
+        }],
+        caught_by: loom(&["loom_a_reader_never_sees_a_torn_bound"]),
+    },
+    Mutant {
+        name: "ring-shows-a-slot-before-it-is-whole",
+        breaks: Rule(4),
+        harm: "a reader is sent to a slot whose words it may not see yet",
+        changes: &[Change {
+            file: RING,
+            from: "ring.current.0.store(k, Ordering::Release); // [W4], pairs with [R1]",
+            to: "ring.current.0.store(k, Ordering::Relaxed); // [W4]",
+        }],
+        caught_by: loom(&["loom_a_reader_never_sees_a_torn_bound"]),
+    },
+    Mutant {
+        name: "backwards-counter-is-read",
+        breaks: Rule(6),
+        harm: "a counter that went backwards gives a reading of centuries ahead",
+        changes: &[Change {
+            file: BLOCK,
+            from: "let ticks = tick.wrapping_sub(self.bound.origin);
+        if ticks >= self.horizon {
+            return None;
+        }
+        let shifted",
+            to: "let ticks = tick.saturating_sub(self.bound.origin);
+        if ticks >= self.horizon {
+            return None;
+        }
+        let shifted",
+        }],
+        caught_by: unit(&["a_counter_that_went_backwards_reads_nothing"]),
+    },
+];

@@ -1,0 +1,282 @@
+//! What a time daemon and the kernel say, and what of it is believed.
+
+use crate::mutant::Broken::Rule;
+use crate::mutant::{Mutant, unit};
+use crate::patched::Change;
+
+const ADJTIMEX: &str = "src/source/adjtimex.rs";
+const IN_FLIGHT: &str = "src/source/in_flight.rs";
+const KERNEL: &str = "src/source/kernel.rs";
+const REALTIME: &str = "src/source/realtime.rs";
+const RTC: &str = "src/source/rtc.rs";
+const TRACKING: &str = "src/source/chrony/tracking.rs";
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "stale-addition-left-out",
+        breaks: Rule(1),
+        harm: "the kernel adds to maxerror once a second only, and it is up to a second old",
+        changes: &[Change {
+            file: KERNEL,
+            from: ".saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))",
+            to: "",
+        }],
+        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+    },
+    Mutant {
+        name: "better-of-two-looks",
+        breaks: Rule(1),
+        harm: "the bound grew, or was replaced by a larger one, while the clock was read",
+        changes: &[Change {
+            file: KERNEL,
+            from: "if before.maxerror_us > after.maxerror_us { before } else { after }",
+            to: "if before.maxerror_us < after.maxerror_us { before } else { after }",
+        }],
+        caught_by: unit(&["of_the_two_looks_the_worse_counts"]),
+    },
+    Mutant {
+        name: "pll-offset-left-out",
+        breaks: Rule(1),
+        harm: "what the kernel's PLL has still to work off is missing in the error",
+        changes: &[Change {
+            file: KERNEL,
+            from: "if k.status & libc::STA_PLL != 0",
+            to: "if false",
+        }],
+        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+    },
+    Mutant {
+        name: "adjtime-left-out",
+        breaks: Rule(1),
+        harm: "what is left of an adjtime() correction is missing in the error",
+        changes: &[Change {
+            file: KERNEL,
+            from: "pll.saturating_add(k.adjtime_ns.unsigned_abs())",
+            to: "pll",
+        }],
+        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+    },
+    Mutant {
+        name: "a-quarter-in-flight",
+        breaks: Rule(1),
+        harm: "the PLL has taken a quarter of what was left, which is a third of what is left now",
+        changes: &[Change {
+            file: IN_FLIGHT,
+            from: "most.pll_ns.div_ceil(3)",
+            to: "most.pll_ns.div_ceil(4)",
+        }],
+        caught_by: unit(&["a_third_of_what_was_left_lately_is_under_way"]),
+    },
+    Mutant {
+        name: "in-flight-forgotten-at-a-new-offset",
+        breaks: Rule(1),
+        harm: "the daemon has replaced the offset while a part of the old one is under way",
+        changes: &[Change {
+            file: IN_FLIGHT,
+            from: "self.now = self.now.max(left);",
+            to: "self.now = left;",
+        }],
+        caught_by: unit(&["a_third_of_what_was_left_lately_is_under_way"]),
+    },
+    Mutant {
+        name: "chrony-excess-ignored",
+        breaks: Rule(1),
+        harm: "chronyd states more than the kernel, and the smaller bound is taken",
+        changes: &[Change {
+            file: KERNEL,
+            from: ".saturating_add(excess_ns)
+",
+            to: "
+",
+        }],
+        caught_by: unit(&[
+            "chronyd_confirms_what_the_kernel_leaves_flagged_and_the_larger_bound_counts",
+        ]),
+    },
+    Mutant {
+        name: "chrony-float-as-it-stands",
+        breaks: Rule(1),
+        harm: "chronyd's floats are cut off, so each may stand for a little more",
+        changes: &[Change {
+            file: TRACKING,
+            from: "u128::from(self.coefficient().unsigned_abs()) + 1",
+            to: "u128::from(self.coefficient().unsigned_abs())",
+        }],
+        caught_by: unit(&["rounding_to_nearest_would_understate", "floats_as_chronyd_makes_them"]),
+    },
+    Mutant {
+        name: "unsynchronised-kernel-believed",
+        breaks: Rule(2),
+        harm: "a kernel that nobody disciplines is taken for a source",
+        changes: &[Change {
+            file: ADJTIMEX,
+            from: "self.status & libc::STA_UNSYNC == 0 && self.state != libc::TIME_ERROR",
+            to: "true",
+        }],
+        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+    },
+    Mutant {
+        name: "chrony-unsynchronised-believed",
+        breaks: Rule(2),
+        harm: "a chronyd that follows nobody confirms the kernel's bound",
+        changes: &[Change {
+            file: TRACKING,
+            from: "if self.leap == Leap::Unsynchronized || self.reference.is_local() {",
+            to: "if self.reference.is_local() {",
+        }],
+        caught_by: unit(&["no_bound_without_synchronisation"]),
+    },
+    Mutant {
+        name: "chrony-local-believed",
+        breaks: Rule(2),
+        harm: "a chronyd that follows its own clock confirms the kernel's bound",
+        changes: &[Change {
+            file: TRACKING,
+            from: "if self.leap == Leap::Unsynchronized || self.reference.is_local() {",
+            to: "if self.leap == Leap::Unsynchronized {",
+        }],
+        caught_by: unit(&["no_bound_without_synchronisation"]),
+    },
+    Mutant {
+        name: "chrony-any-sequence",
+        breaks: Rule(2),
+        harm: "an old reply, or a forged one, is taken for the answer",
+        changes: &[Change { file: TRACKING, from: "|| fields.u32(16) != sequence", to: "" }],
+        caught_by: unit(&[
+            "what_cannot_be_is_refused_by_name",
+            "strays_before_the_answer_are_passed_over",
+        ]),
+    },
+    Mutant {
+        name: "maxerror-zero-believed",
+        breaks: Rule(3),
+        harm: "timesyncd, phc2sys and ptp4l write 0, which is not a bound",
+        changes: &[Change {
+            file: ADJTIMEX,
+            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
+            to: "self.maxerror_us < 0 || ntpd_startup",
+        }],
+        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+    },
+    Mutant {
+        name: "ntpd-startup-believed",
+        breaks: Rule(3),
+        harm: "an ntpd that has heard from nobody writes 16 µs",
+        changes: &[Change {
+            file: ADJTIMEX,
+            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
+            to: "self.maxerror_us < 0 || residue == 0 && !ntpd_startup",
+        }],
+        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+    },
+    Mutant {
+        name: "any-daemon-believed",
+        breaks: Rule(3),
+        harm: "the bound of a daemon that is known to state none is believed",
+        changes: &[Change {
+            file: KERNEL,
+            from: "match daemon::only_unbelievable(&(others.running)()) {",
+            to: "match daemon::only_unbelievable(&(others.running)()).filter(|_| false) {",
+        }],
+        caught_by: unit(&[
+            "a_bound_is_refused_where_only_a_daemon_without_one_runs_unless_the_operator_says_so",
+        ]),
+    },
+    Mutant {
+        name: "step-not-noticed",
+        breaks: Rule(6),
+        harm: "a bound from before a step of the wall clock is put on the clock after it",
+        changes: &[Change {
+            file: REALTIME,
+            from: "self.offset.0 > earlier.offset.1 || self.offset.1 < earlier.offset.0
+",
+            to: "false
+",
+        }],
+        caught_by: unit(&["a_step_shows_and_a_listed_leap_second_is_none"]),
+    },
+    Mutant {
+        name: "daemons-bound-after-a-suspend",
+        breaks: Rule(6),
+        harm: "after a suspend the clock rests on the RTC, and maxerror does not show it",
+        changes: &[Change { file: KERNEL, from: "if since_suspend.is_some() {", to: "if false {" }],
+        caught_by: unit(&["after_a_suspend_nothing_is_vouched_for_until_the_daemon_writes"]),
+    },
+    Mutant {
+        name: "suspend-ends-with-growth",
+        breaks: Rule(6),
+        harm: "the kernel's own growth of maxerror is taken for a daemon's update",
+        changes: &[Change {
+            file: KERNEL,
+            from: "self.since_suspend.is_some_and(|mark| mark != residue)",
+            to: "self.since_suspend.is_some()",
+        }],
+        caught_by: unit(&["after_a_suspend_nothing_is_vouched_for_until_the_daemon_writes"]),
+    },
+    Mutant {
+        name: "slew-limit-left-out",
+        breaks: Rule(6),
+        harm: "a clock that is slewed faster than its bound grows is believed",
+        changes: &[Change {
+            file: KERNEL,
+            from: "if rate_ppb > SLEW_LIMIT_PPM * 1000 {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+    },
+    Mutant {
+        name: "leap-without-slack",
+        breaks: Rule(6),
+        harm: "the kernel runs past midnight before it repeats the second",
+        changes: &[Change {
+            file: REALTIME,
+            from: "const LEAP_SLACK_S: i64 = 2;",
+            to: "const LEAP_SLACK_S: i64 = 0;",
+        }],
+        caught_by: unit(&["around_a_leap_second_both_offsets_are_covered"]),
+    },
+    Mutant {
+        name: "leap-without-the-clocks-error",
+        breaks: Rule(6),
+        harm: "a clock that is seconds off passes midnight seconds early or late",
+        changes: &[Change {
+            file: REALTIME,
+            from: "LEAP_SLACK_S.saturating_add_unsigned(error.as_secs() + 1)",
+            to: "LEAP_SLACK_S",
+        }],
+        caught_by: unit(&["a_clock_that_is_seconds_off_is_covered_seconds_around_a_leap"]),
+    },
+    Mutant {
+        name: "announced-leap-forgotten",
+        breaks: Rule(6),
+        harm: "a leap second that the table does not list is forgotten when it has passed",
+        changes: &[Change {
+            file: REALTIME,
+            from: "_ => return before.filter(|leap| now >= leap.midnight - LEAP_SLACK_S),",
+            to: "_ => return before.filter(|leap| now < leap.midnight - LEAP_SLACK_S),",
+        }],
+        caught_by: unit(&["a_leap_that_is_not_listed_is_remembered_until_the_table_lists_it"]),
+    },
+    Mutant {
+        name: "kernel-tai-added",
+        breaks: Rule(6),
+        harm: "the kernel's TAI offset is a second off after midnight of a leap, and 0 where nobody set it",
+        changes: &[Change {
+            file: REALTIME,
+            from: "kernel.filter(|kernel| kernel.tai.abs_diff(in_table) == 1)",
+            to: "kernel",
+        }],
+        caught_by: unit(&["around_a_leap_second_both_offsets_are_covered"]),
+    },
+    Mutant {
+        name: "rtc-that-is-no-number-is-zero",
+        breaks: Rule(10),
+        harm: "a clock chip that cannot be read shows 1970",
+        changes: &[Change {
+            file: RTC,
+            from: r#"text.trim().parse().map_err(|_| failed(&format_args!("shows {text:?}, not seconds")))"#,
+            to: "Ok(text.trim().parse().unwrap_or(0))",
+        }],
+        caught_by: unit(&["what_is_not_a_number_is_an_error_that_names_the_file"]),
+    },
+];

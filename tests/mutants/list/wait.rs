@@ -1,0 +1,78 @@
+//! Waiting: commit-wait, its plan, and the batch that one wait releases.
+
+use crate::mutant::Broken::Promise;
+use crate::mutant::{Mutant, file, unit};
+use crate::patched::Change;
+
+const PLAN: &str = "src/wait/plan.rs";
+const WAITER: &str = "src/wait/waiter.rs";
+
+pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "commit-wait-skipped",
+        breaks: Promise("a wait ends only after its moment has certainly passed"),
+        harm: "a commit is seen before its stamp has passed",
+        changes: &[Change {
+            file: WAITER,
+            from: "if clock.after(t) == Ok(true) {",
+            to: "if clock.after(t).is_ok() {",
+        }],
+        caught_by: file(
+            "wait",
+            &["a_wait_ends_only_after_its_moment_has_passed_whatever_the_clock_does"],
+        ),
+    },
+    Mutant {
+        name: "sleep-is-trusted",
+        breaks: Promise("a wait ends only after its moment has certainly passed"),
+        harm: "the sleep's own clock may run fast, and the bound may have widened meanwhile",
+        changes: &[Change {
+            file: WAITER,
+            from: "self.sleep(at, sleep, answer.is_ok());",
+            to: "self.sleep(at, sleep, answer.is_ok());
+                    if sleep < planner.relook {
+                        return Ok(self.passed(waited));
+                    }",
+        }],
+        caught_by: file(
+            "wait",
+            &["a_wait_ends_only_after_its_moment_has_passed_whatever_the_clock_does"],
+        ),
+    },
+    Mutant {
+        name: "passed-when-reached",
+        breaks: Promise("a wait ends only after its moment has certainly passed"),
+        harm: "true time may be at the moment, and not after it",
+        changes: &[Change {
+            file: PLAN,
+            from: "if now.earliest() > target {",
+            to: "if now.earliest() >= target {",
+        }],
+        caught_by: unit(&["what_is_planned"]),
+    },
+    Mutant {
+        name: "passed-at-the-midpoint",
+        breaks: Promise("a wait ends only after its moment has certainly passed"),
+        harm: "true time has reached the moment with a probability of a half",
+        changes: &[Change {
+            file: PLAN,
+            from: "if now.earliest() > target {",
+            to: "if now.midpoint() > target {",
+        }],
+        caught_by: unit(&["what_is_planned"]),
+    },
+    Mutant {
+        name: "sleep-without-drift",
+        breaks: Promise("a wait ends only after its moment has certainly passed"),
+        harm: "a monotonic clock that runs slow sleeps past the moment",
+        changes: &[Change {
+            file: PLAN,
+            from: "let nanos = true_time.as_nanos() * u128::from(slowest) / u128::from(MILLION);",
+            to: "let nanos = true_time.as_nanos() * u128::from(slowest.max(MILLION)) / u128::from(MILLION);",
+        }],
+        caught_by: unit(&[
+            "what_is_planned",
+            "a_sleep_ends_before_the_moment_passes_however_the_clocks_drift",
+        ]),
+    },
+];

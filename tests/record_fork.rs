@@ -1,0 +1,89 @@
+//! What is kept on disk belongs to one process: its forked child neither writes nor unlocks it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::wait::{WaitStatus, waitpid};
+use tempfile::TempDir;
+use truechimer::fence::{DurableFence, FenceError, FencingToken};
+use truechimer::{ClockError, Hlc, HlcError, Interval, RecordError, Timestamp, TrueTime};
+
+/// Runs `child` in a fork, and says whether it returned true.
+fn in_a_fork(child: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child leaves by `_exit`. What it runs takes no lock that another thread of
+    // this process may hold at the fork: each test's files are its own.
+    match unsafe { libc::fork() } {
+        0 => {
+            let code = if child() { 0 } else { 1 };
+            // SAFETY: ends the process and runs nothing of it.
+            unsafe { libc::_exit(code) }
+        }
+        child => {
+            let status = waitpid(nix::unistd::Pid::from_raw(child), None).expect("our own child");
+            matches!(status, WaitStatus::Exited(_, 0))
+        }
+    }
+}
+
+fn place() -> TempDir {
+    tempfile::tempdir().expect("a place for files")
+}
+
+fn is_locked(path: &Path) -> bool {
+    matches!(DurableFence::open(path), Err(RecordError::Locked { .. }))
+}
+
+/// A clock that stands still, a second after 1970.
+struct Still;
+
+impl TrueTime for Still {
+    fn now(&self) -> Result<Interval, ClockError> {
+        Ok(Interval::from(Timestamp::from_tai_nanos(1_000_000_000)))
+    }
+}
+
+#[test]
+fn a_forked_child_admits_nobody_in_its_parents_name() {
+    let place = place();
+    let path = place.path().join("fence");
+    let fence = DurableFence::open(&path).expect("a new file");
+    fence.admit(FencingToken(5)).expect("the first");
+    let refused = in_a_fork(|| {
+        // 5 is the present token and would need no disk; 9 would.
+        [5, 9].into_iter().all(|token| {
+            let answer = fence.admit(FencingToken(token));
+            matches!(answer, Err(FenceError::Record(RecordError::Forked { .. })))
+        })
+    });
+    assert!(refused, "the child let a token in");
+    drop(fence);
+    assert_eq!(DurableFence::open(&path).expect("whole").newest(), FencingToken(5));
+}
+
+#[test]
+fn a_forked_child_does_not_write_its_parents_record() {
+    let place = place();
+    let path = place.path().join("mark");
+    let node = || Hlc::builder(Still).window(Duration::ZERO).open_wait(Duration::ZERO);
+    let hlc = node().durable(&path).expect("a new file");
+    let before = hlc.stamp().expect("a first stamp");
+    // With a window of zero each stamp is on disk before it is issued.
+    let refused = in_a_fork(|| matches!(hlc.stamp(), Err(HlcError::Record(_))));
+    assert!(refused, "the child issued a stamp of its parent's node");
+    assert!(hlc.stamp().expect("the parent goes on") > before);
+}
+
+#[test]
+fn a_forked_child_that_cleans_up_does_not_unlock_its_parents_record() {
+    let place = place();
+    let path = place.path().join("fence");
+    let fence = DurableFence::open(&path).expect("a new file");
+    let mut fence = Some(fence);
+    assert!(in_a_fork(|| {
+        drop(fence.take());
+        true
+    }));
+    assert!(is_locked(&path), "the parent is alive, and its file is free");
+    drop(fence);
+    assert!(!is_locked(&path), "and free when the parent has left");
+}
