@@ -89,7 +89,7 @@ pub enum SourceError {
     /// The source works, and knows that it has no bound to give.
     #[error("{}: {detail}; {}", .reason.what(), .reason.remedy())]
     NoBound {
-        /// Why, in one word for programs.
+        /// The reason, for programs.
         reason: Reason,
         /// What was seen.
         detail: String,
@@ -116,7 +116,7 @@ impl SourceError {
         SourceError::NoBound { reason, detail: detail.to_string() }
     }
 
-    /// The reason in one word.
+    /// The reason, for programs.
     pub fn reason(&self) -> Reason {
         match self {
             SourceError::NoBound { reason, .. } => *reason,

@@ -1,8 +1,7 @@
 //! [`Changes`]: how a clock that is moved by hand wakes the waits that sleep on it.
 //!
-//! A wait on a running clock knows about when to look again, because true time
-//! passes at a known rate. A wait on a clock that is moved by hand cannot know
-//! it. So such a clock keeps a list of the waits that sleep, and wakes them
+//! A wait on a running clock knows roughly when to read it again, because true time
+//! passes at a known rate. A wait on a clock that is moved by hand cannot know that. So such a clock keeps a list of the waits that sleep, and wakes them
 //! after each move. The running clock has no such list and pays nothing.
 
 use std::collections::BTreeMap;

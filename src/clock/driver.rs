@@ -1,15 +1,14 @@
 //! [`Driver`]: samples the sources, checks the counter, publishes the result.
 //!
-//! The order matters. A sample is worth something only if the counter counted all the
-//! way through it. So the counter is checked *after* each sample and before the sample
-//! is used, and a suspend, during which counters may stand still, is looked for at the
-//! same place. If something invalidated what was known, the published snapshot is
-//! replaced before any other source is sampled, because a source may block and readers
-//! must not see a stale bound meanwhile. Evidence from before is refused, however late
-//! it arrives.
+//! The order matters. A sample is valid only if the counter counted during all of it. So the
+//! driver checks the counter *after* each sample and before it uses the sample. At the same
+//! place it checks for a suspend, because counters may stand still in one. If the earlier
+//! evidence is invalid, the published snapshot is replaced before any other source is sampled.
+//! A source may block, and readers must not see a stale bound while it does. Evidence from
+//! before the suspend is refused, however late it arrives.
 //!
-//! Each sample is published at once and not each round: a source that blocks holds
-//! up those after it, and nothing that was learnt before it.
+//! Each sample is published at once and not at the end of the round. So a source that blocks
+//! delays the sources after it, but not the evidence from before it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};

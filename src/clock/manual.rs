@@ -19,7 +19,7 @@ use crate::snapshot::ClockError;
 ///
 /// Clones share one time: give one to the code under test and keep another to
 /// move it. Every move wakes the waits that sleep on the clock
-/// ([`Waiter`](crate::Waiter), blocking and async); they look at it at once.
+/// ([`Waiter`](crate::Waiter), blocking and async), which then read it at once.
 ///
 /// ```
 /// use std::time::Duration;

@@ -160,9 +160,9 @@ mod step_timer {
         }
     }
 
-    /// The last second that a 32-bit `time_t` counts where it has 32 bits, and 272 years
-    /// after 1970 elsewhere.
-    const NEVER: Duration = Duration::from_secs(if size_of::<libc::time_t>() == 4 {
+    /// The last second that a `time_t` of 32 bits counts where a `timespec` has one, and 272
+    /// years after 1970 elsewhere.
+    const NEVER: Duration = Duration::from_secs(if size_of::<libc::timespec>() == 8 {
         i32::MAX as u64
     } else {
         i32::MAX as u64 * 4

@@ -146,7 +146,7 @@ impl Counter {
     /// Ticks now: after everything before the call, and before everything after it.
     ///
     /// 0 if the counter cannot be read (a filter denies the call). A sample with such a
-    /// tick is refused, so a source need not look; [`try_read`](Self::try_read) says why.
+    /// tick is refused, so a source need not check it. [`try_read`](Self::try_read) says why.
     #[inline]
     pub fn read(&self) -> u64 {
         self.try_read().unwrap_or(0)

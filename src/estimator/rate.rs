@@ -1,15 +1,14 @@
 //! [`RateEstimator`]: the counter's rate, learnt as an interval.
 //!
-//! Between two samples of a time daemon, a bound widens by what the counter's
-//! rate may be off: 200 ppm either way (assumption A2), 0.4 ms a second. That is
-//! what a quartz may do over its life and from -40 to 85 °C. What this one does in
-//! this hour is known far better: two samples a thousand seconds apart, each
-//! good to a millisecond, show its mean rate to 2 ppm.
+//! Between two samples of a time daemon, a bound widens by the possible error of the
+//! counter's rate: 200 ppm either way (assumption A2), 0.4 ms a second. A quartz may be off by
+//! that much over its life and from -40 to 85 °C. But the rate of one quartz in one hour can
+//! be known far better. Two samples a thousand seconds apart, each good to a millisecond,
+//! show its mean rate to 2 ppm.
 //!
-//! The usual way is a least-squares line through the offsets, with a skew that
-//! says how well it fits (chrony), or a PLL. Both give a likely rate. Here each
-//! pair of samples gives an *interval* that certainly holds the mean rate between
-//! them, if their bounds hold (A1):
+//! The usual way is a least-squares line through the offsets, with a skew that measures the
+//! fit (chrony), or a PLL. Both give a likely rate. Here each pair of samples gives an
+//! *interval* that certainly contains the mean rate between them, if their bounds hold (A1):
 //!
 //! ```text
 //!     (earliest₂ − latest₁) / ticks  ≤  mean rate  ≤  (latest₂ − earliest₁) / ticks
@@ -17,9 +16,9 @@
 //!
 //! # The third assumption
 //!
-//! A mean over the past is not the rate of the next second. No amount of
-//! evidence makes it so: the temperature may step, and a virtual machine may
-//! have moved to another host. So there is a third assumption:
+//! A mean over the past is not the rate of the next second, however much evidence there is.
+//! The temperature may step, and a virtual machine may move to another host. So there is a
+//! third assumption:
 //!
 //! > (A3) Within any two hours, the counter's rate stays within `max_wander_ppm`
 //! > of each mean that it had over a part of them.
@@ -27,21 +26,20 @@
 //! 15 ppm cover a quartz without temperature control through 20 to 30 °C at the
 //! worst part of its curve; chrony's figures for servers are around 0.1 ppm.
 //!
-//! It is **off unless chosen**. A1 and A2 are about what somebody states or what
-//! a part is specified for. A3 is about what has not happened yet, and it is
-//! broken by an event that is common and that nothing inside shows: a live
-//! migration puts another quartz under the counter, tens of ppm away, and until
-//! the daemon's next update, up to 17 minutes later, readings would be wrong
-//! without a trace. On hardware, or where migrations are announced and the clock
-//! is built anew, choose it: readings become up to ten times narrower.
+//! It is **off unless chosen**. A1 and A2 rest on statements of a source and on the
+//! specification of a part. A3 is about the future, and a common event breaks it that no clock
+//! inside shows. A live migration puts another quartz under the counter, tens of ppm away.
+//! Until the daemon's next update, up to 17 minutes later, readings would be wrong without a
+//! sign of it. Choose A3 on hardware, or if migrations are announced and the clock is then
+//! built anew. Readings become up to ten times narrower.
 //!
-//! It is checked as evidence comes. If two means exclude each other even with
-//! the allowance, A3 (or A1) was broken: a contradiction, after which all that was
-//! carried by the learnt rate is put in doubt (see `estimator`).
+//! A3 is checked against the evidence. If two means exclude each other even with the
+//! allowance, A3 (or A1) was broken. That is a contradiction, and the bound that was carried
+//! by the learnt rate becomes its older side (see `estimator`).
 //!
-//! What is learnt is good for two hours from the oldest sample that it rests on.
-//! Readers are told so: a bound that nobody renewed becomes an error then, and
-//! does not go on for as long as `max_width` would let it.
+//! A learnt rate is used for two hours from the oldest sample that it rests on. A published
+//! bound ends then, even if `max_width` would allow more, so readings become errors if no
+//! sample has come by then.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -64,7 +62,7 @@ pub(crate) struct RateEstimator {
     anchors: VecDeque<Bound>,
 }
 
-/// The two means that cannot both be, or a mean that A2 excludes.
+/// Two means exclude each other, or A2 excludes a mean.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Excluded;
 
@@ -92,8 +90,8 @@ impl RateEstimator {
         self.anchors.clear();
     }
 
-    /// Takes a sample's own bound into account. `true` if what is known of the
-    /// rate may have changed.
+    /// Takes a sample's own bound into account. `true` if the estimate of the rate may have
+    /// changed.
     pub(crate) fn observe(&mut self, bound: &Bound, base: &RateBounds) -> bool {
         let expired = self.expire(bound.origin, base);
         let slot = (window_ticks(base) / SLOTS).max(1);
@@ -156,9 +154,9 @@ fn window_ticks(base: &RateBounds) -> u64 {
     u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
-/// The mean rate between two bounds; `None` if they say nothing of it.
+/// The mean rate between two bounds. `None` if they do not limit it.
 ///
-/// The counter shows its last step, at both: so many ticks fewer or more may have passed.
+/// At both bounds the counter shows its last step, so a step less or more may have passed.
 fn mean(
     older: &Bound,
     newer: &Bound,

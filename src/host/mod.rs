@@ -1,4 +1,4 @@
-//! [`Host`]: the questions that a clock asks of the machine it runs on.
+//! `Host`: the questions that a clock asks of the machine it runs on.
 //!
 //! A clock library is tested on days on which clocks are right. The code that decides
 //! what a sample is worth meets a suspend, a step or a denied system call for the first
@@ -6,7 +6,7 @@
 //! re-implements the control flow tests its own copy.
 //!
 //! So everything above this module reads the outside world through one trait. The real
-//! machine answers it ([`System`], a type without size, so that a reading of the clock
+//! machine answers it (`System`, a type without size, so that a reading of the clock
 //! compiles to the bare instructions), and a simulated machine answers it too
 //! (`sim`). There is no other way from the clock to a counter, a kernel clock or the
 //! kernel's statement of its error.
@@ -18,7 +18,7 @@
 //! took 0 for the answer gave intervals that stood still. So each question returns a
 //! `Result`, and its error names the clock and says what to do. The instructions that
 //! read a processor's counter cannot fail; whether they may be used is a question of
-//! its own ([`Host::hardware_counter`]).
+//! its own (`Host::hardware_counter`).
 //!
 //! Read next: `linux` (the only module with system calls that need `unsafe`),
 //! `hardware` (the instructions), `portable` and `wall_watch` (all other systems),

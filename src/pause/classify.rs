@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use super::observation::{Observation, RtcReading, SuspendedTime};
 use super::pause::{Pause, PauseKind};
-use super::probe::{Observation, RtcReading, SuspendedTime};
 
 /// What the thread planned to do between two observations.
 pub(super) struct Schedule {

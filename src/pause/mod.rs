@@ -66,6 +66,7 @@
 mod classify;
 mod error;
 mod monitor;
+mod observation;
 #[expect(clippy::module_inception, reason = "files are named for their main type")]
 mod pause;
 mod pause_guard;

@@ -11,10 +11,11 @@ use parking_lot::Mutex;
 
 use super::classify::{Schedule, classify};
 use super::error::{LONGEST_INTERVAL, PauseError, SHORTEST_INTERVAL};
+use super::observation::Observation;
 use super::pause::{Pause, PauseKind};
 use super::pause_guard::PauseGuard;
 use super::pause_history::PauseHistory;
-use super::probe::{Observation, Probe, Probes};
+use super::probe::{Probe, Probes};
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The function that is called for each pause.

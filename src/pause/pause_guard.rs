@@ -10,9 +10,10 @@ use parking_lot::Mutex;
 
 use super::classify::suspended_between;
 use super::error::PauseError;
+use super::observation::SuspendedTime;
 use super::pause::{Pause, PauseKind};
 use super::pause_history::PauseHistory;
-use super::probe::{SuspendedTime, open_run_queue, queued, suspended_time};
+use super::probe::{open_run_queue, queued, suspended_time};
 
 /// Reports pauses of this process, or of this thread, since the guard was made.
 ///

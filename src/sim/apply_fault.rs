@@ -12,7 +12,7 @@ use crate::scale::LeapTable;
 use crate::timestamp::NANOS_PER_SECOND;
 
 impl<N: Node> World<N> {
-    /// Makes `fault` happen now. One that names a node which is not there does nothing.
+    /// Makes `fault` happen now. A fault of a node that does not exist does nothing.
     pub(super) fn apply_fault(&mut self, fault: Fault) {
         if fault.node().is_some_and(|id| id.index() >= self.hosts.len()) {
             return;
@@ -71,7 +71,7 @@ impl<N: Node> World<N> {
         }
     }
 
-    /// The operator looks at the wall clock, and states its error again if it is within it.
+    /// The operator checks the wall clock, and states its error again if the clock is within it.
     fn reassume(&mut self, id: NodeId) {
         let now = self.now_ns();
         let host = &self.hosts[id.index()];
@@ -109,11 +109,11 @@ impl<N: Node> World<N> {
         host.frozen_until = host.frozen_until.max(until);
     }
 
-    /// The whole machine does nothing for a while; until when.
+    /// Stops the whole machine for a while. Returns the moment at which it goes on.
     fn stand_still(&mut self, id: NodeId, lasts: Duration) -> i64 {
         let now = self.now_ns();
         let host = &mut self.hosts[id.index()];
-        // One that stands still already goes on doing so.
+        // A machine that stands still already stands still for longer.
         let from = host.asleep_until.max(now);
         let until = from.saturating_add(nanos(lasts));
         host.stood_still += until - now;
@@ -122,7 +122,7 @@ impl<N: Node> World<N> {
         until
     }
 
-    /// For how long the machine will still stand still, in ns; not more than 0 if it runs.
+    /// How long the machine will still stand still, in ns. At most 0 if it runs.
     pub(super) fn asleep_for(&self, id: NodeId) -> i64 {
         self.hosts[id.index()].asleep_until - self.now_ns()
     }

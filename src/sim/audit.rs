@@ -1,7 +1,7 @@
-//! [`Audit`]: every reading of a simulated clock, held against the truth.
+//! [`Audit`]: every reading of a simulated clock, compared with the truth.
 //!
-//! The clock keeps the count itself, whoever reads it: a test of your own
-//! program checks the clocks under it without asking for it.
+//! The clock itself keeps the count, so a test of your own program also checks the clocks
+//! below it.
 
 use std::fmt;
 
@@ -11,9 +11,9 @@ use crate::timestamp::Timestamp;
 /// A reading that did not contain the truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Miss {
-    /// When it was, in truth.
+    /// The true time of the reading.
     pub truth: Timestamp,
-    /// What the clock said.
+    /// The clock's interval.
     pub said: Interval,
 }
 
@@ -30,28 +30,28 @@ impl fmt::Display for Miss {
     }
 }
 
-/// What became of the readings of one clock, or of all clocks together.
+/// The readings of one clock, or of all clocks together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Audit {
-    /// Answers that were given.
+    /// Readings that gave an interval.
     pub readings: u64,
-    /// Answers that were refused, with an error.
+    /// Readings that gave an error.
     pub refusals: u64,
-    /// Answers that were wrong.
+    /// Intervals that did not contain the truth.
     pub misses: u64,
     /// The first of them.
     pub first_miss: Option<Miss>,
-    /// Samples that could not be true together with what was known.
+    /// Samples that contradicted the earlier evidence.
     pub contradictions: u64,
     /// When the first of these came.
     pub first_contradiction: Option<Timestamp>,
-    /// Answers that an earlier answer of the same epoch had excluded.
+    /// Intervals that reach beyond an earlier one of the same epoch, carried forward.
     pub disowned: u64,
 }
 
 impl Audit {
-    /// Both together.
+    /// The sum of both.
     pub fn plus(mut self, other: &Audit) -> Audit {
         let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| match (a, b) {
             (Some(a), Some(b)) => Some(a.min(b)),
@@ -70,7 +70,7 @@ impl Audit {
         self
     }
 
-    /// What went wrong, in words; `None` if every promise was kept.
+    /// What went wrong. `None` if every promise was kept.
     pub fn complaint(&self) -> Option<String> {
         if let Some(miss) = self.first_miss {
             return Some(format!("{} misses of {}: {miss}", self.misses, self.readings));

@@ -1,9 +1,9 @@
-//! [`campaign`]: reads every clock of a random world, again and again, and
-//! holds each reading against the truth.
+//! [`campaign`]: reads every clock of a random world many times, and compares each reading
+//! with the truth.
 //!
-//! Readings come in bursts, some of them nanoseconds apart, since an error of
-//! rounding shows at one reading in many; and bursts are dense around faults
-//! and midnights, since that is where clocks go wrong.
+//! Readings come in bursts, some of them nanoseconds apart, because an error of rounding shows
+//! at one reading in many. Bursts are dense around faults and midnights, because clocks go
+//! wrong there.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::world::World;
 use crate::clock::truetime::TrueTime;
 use crate::timestamp::{Timestamp, duration_nanos_i64, seconds_to_nanos};
 
-/// An assumption that was broken on one machine, and what came of it.
+/// An assumption that was broken on one machine, and what followed.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Breach {
@@ -28,11 +28,11 @@ pub struct Breach {
     pub noticed: Option<Duration>,
 }
 
-/// How long before a world's end a miss must be to count as never noticed: some
+/// How long before a world's end a miss must be to count as never noticed. This is several
 /// updates of the slowest daemon in these worlds.
 const GRACE: Duration = Duration::from_secs(150);
 
-/// What came of one world.
+/// The result of one world.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Outcome {
@@ -46,9 +46,9 @@ pub struct Outcome {
 ///
 /// # Errors
 ///
-/// What went wrong, in words: a reading that missed, or contradicted an earlier
-/// one of its epoch, or waited, or panicked; a contradiction where nobody lied; or, where
-/// an assumption was broken, a miss that no contradiction followed.
+/// What went wrong: a reading that missed, or contradicted an earlier one of its epoch, or
+/// panicked; a contradiction in a world of honest sources; or, if an assumption was broken, a
+/// miss that no contradiction followed.
 pub fn campaign(scenario: &Scenario, readings: u32) -> Result<Outcome, String> {
     guarded(|scenario| run(scenario, readings), scenario)
 }
@@ -78,7 +78,7 @@ fn bursts(scenario: &Scenario, world: &World<()>, readings: u32) -> Vec<(Timesta
         (began.tai_nanos() / 86_400_000_000_000 + 1) * 86_400_000_000_000,
     );
     let events = scenario.faults().into_iter().map(|(at, _)| began.saturating_add(at));
-    // UTC's midnight is TAI's, 37 s or so later.
+    // UTC's midnight comes some 37 s after TAI's.
     let events: Vec<Timestamp> = events
         .chain(
             (-40..41)
@@ -104,7 +104,7 @@ fn read_burst(world: &mut World<()>, scenario: &Scenario, start: Timestamp, coun
         world.run_until(at);
         for node in scenario.nodes() {
             if let Some(clock) = world.clock(node).filter(|_| world.is_running(node)) {
-                // The audit keeps the result; a refusal is one too.
+                // The audit keeps the result, and errors count too.
                 let _ = clock.now();
                 let _ = clock.earliest();
             }
@@ -114,10 +114,10 @@ fn read_burst(world: &mut World<()>, scenario: &Scenario, start: Timestamp, coun
 }
 
 fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
-    // Machines that are not kept run on, and nobody tells them of leap seconds.
+    // Machines that the scenario no longer keeps run on, but are not told of leap seconds.
     let audits = scenario.nodes().map(|node| world.audit_of(node));
     let audit = audits.fold(Audit::default(), |sum, audit| sum.plus(&audit));
-    // A miss is no fault of the clock's where its assumptions were broken; the rest is.
+    // A miss is a fault of the clock only if its assumptions held. Everything else always is.
     let misses_count = scenario.mix() == Mix::Honest;
     let first_miss = audit.first_miss.filter(|_| misses_count);
     if let Some(complaint) = (Audit { first_miss, ..audit.clone() }).complaint() {
@@ -125,7 +125,7 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
     }
     if let Some(at) = audit.first_contradiction.filter(|_| misses_count) {
         return Err(format!(
-            "{} contradictions where nobody lied, the first at {at}",
+            "{} contradictions although every source was honest, the first at {at}",
             audit.contradictions
         ));
     }
@@ -144,7 +144,7 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
     let breaches: Vec<Breach> = breaches.collect();
     for breach in &breaches {
         let at = scenario.breach(breach.node).unwrap_or_default();
-        // A world ends, and what would have been noticed at the next update is not.
+        // A miss near the world's end does not count, because no later update can show it.
         let in_time = |missed: Duration| at + missed + GRACE <= scenario.run();
         if let (Some(missed), None) = (breach.missed.filter(|&m| in_time(m)), breach.noticed) {
             return Err(format!(

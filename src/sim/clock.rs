@@ -25,10 +25,10 @@ use crate::source::kernel::Kernel;
 use crate::source::{RealtimeScale, WallClock};
 use crate::timestamp::Timestamp;
 
-/// A clock on a simulated machine: what a node of your program is given.
+/// A clock on a simulated machine, as a node of your program gets it.
 ///
-/// It answers as [`Clock`](crate::Clock) would on that machine, at that moment, and
-/// each answer is held against the truth (see [`Audit`](super::Audit)). Clones read the same clock.
+/// It reads what [`Clock`](crate::Clock) would read on that machine at that moment, and each
+/// reading is compared with the truth (see [`Audit`](super::Audit)). Clones read the same clock.
 #[derive(Clone)]
 pub struct SimClock {
     host: SimHost,
@@ -146,7 +146,7 @@ impl SimClock {
         self.core().map_or(0, |core| core.epoch())
     }
 
-    /// Everything that the clock can say about itself; `None` while its process is down.
+    /// The clock's report. `None` while its process is down.
     pub fn report(&self) -> Option<Report> {
         self.core().map(|core| core.report())
     }
@@ -219,7 +219,7 @@ impl TimeDaemons for SimDaemons {
     }
 }
 
-/// A source that knows the truth, and states no more of it than its bound.
+/// A source that knows the truth, and states an interval around it.
 struct SimReference {
     host: SimHost,
     reference: Reference,
@@ -252,7 +252,7 @@ impl SimReference {
         };
         let end = |offset: i64| Timestamp::from_tai_nanos(truth.saturating_add(offset));
         let honest = Interval::from_ordered(end(-early), end(width - early));
-        // A narrower one around the same middle no longer contains the truth for sure.
+        // A narrower interval around the same middle may miss the truth.
         let stated = Duration::from_nanos(width.unsigned_abs() / u64::from(self.understates));
         let off = (honest.width() - stated.min(honest.width())) / 2;
         let ends = (honest.earliest().saturating_add(off), honest.latest().saturating_sub(off));

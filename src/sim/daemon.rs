@@ -1,10 +1,9 @@
-//! [`Daemon`]: who disciplines a machine's clock, how well, and how honestly.
+//! [`Daemon`]: the program that disciplines a machine's clock.
 //!
-//! A daemon asks a time server over the simulated network, learns how far the
-//! clock is off to within half the round trip, corrects it, and tells the
-//! kernel what is left. The honest one (chrony) tells: root delay / 2, root
-//! dispersion, and the offset not corrected yet. Others tell 0, or nothing, or
-//! lies.
+//! A daemon sends requests to a time server over the simulated network. An exchange shows how
+//! far the clock is off, to within half of the round trip. The daemon corrects the clock, and
+//! writes the remaining error into the kernel. The honest one (chrony) writes root delay / 2 +
+//! root dispersion + the offset that it has not corrected yet. Others write 0, nothing, or a lie.
 
 use std::time::Duration;
 
@@ -15,31 +14,32 @@ use crate::host::{STA_FREQHOLD, STA_PLL, STA_UNSYNC};
 use crate::source::chrony::{Leap, Reference, Tracking};
 use crate::timestamp::{NANOS_PER_SECOND, seconds_to_nanos};
 
-/// Who disciplines the clock.
+/// The program that disciplines the clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Daemon {
     /// States an honest bound at each update.
     Chrony,
-    /// Works its offset off through the kernel's PLL, and writes a bound of 0.
+    /// Corrects its offset through the kernel's PLL, and writes a bound of 0.
     Timesyncd,
-    /// Nobody: the kernel says so.
+    /// No daemon, which the kernel reports.
     None,
-    /// Root runs a script that writes nonsense into the kernel, but no credible lie.
+    /// A script of root's that writes nonsense into the kernel. All of it has a mark by which
+    /// the clock refuses it.
     Nonsense,
 }
 
-/// The time service that a daemon asks.
+/// The time service that a daemon uses.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TimeService {
-    /// How often the daemon asks.
+    /// How often the daemon polls.
     pub poll: Duration,
     /// The way to the server and back; each direction draws its own delay.
     pub link: Link,
-    /// How far the server itself may be off. It knows, and says so.
+    /// How far the server itself may be off. It states that honestly.
     pub server_error: Duration,
-    /// Offsets are corrected no faster than this. Beyond 500 ppm the clock
-    /// under correction has no bound that is believed.
+    /// Offsets are corrected no faster than this. Beyond 500 ppm the bound is refused while the
+    /// correction lasts.
     pub slew_ppm: u32,
 }
 
@@ -54,15 +54,15 @@ impl Default for TimeService {
     }
 }
 
-/// What a daemon waits for.
+/// An event that a daemon waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DaemonEvent {
-    /// To ask the server.
+    /// The next poll is due.
     Ask,
-    /// The server's answer: what it says, what the clock showed when it was asked, and how
+    /// The server's answer arrives: its time, what the clock showed at the request, and how
     /// often it had been set by then.
     Answer { server_tai: i64, asked_at: i64, steps: (u64, i64) },
-    /// The correction under way to have done its work.
+    /// The present slew has corrected its offset.
     SlewEnds,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Discipline {
     kind: Daemon,
     service: TimeService,
     random: Random,
-    /// What it knows of its server's error, which changes slowly.
+    /// The server's present error, which changes slowly.
     server_off_ns: i64,
     freq_ppb: i64,
     first_freq_ppb: i64,
@@ -90,7 +90,7 @@ pub(super) struct Discipline {
     stated_ns: Option<i64>,
     /// The leap second to come, on the Unix scale in seconds, and which.
     leap: Option<(i64, i32)>,
-    /// By how much it keeps the clock off, and says nothing.
+    /// By how much it keeps the clock off, without stating it.
     lie_ns: i64,
 }
 
@@ -126,7 +126,7 @@ impl Discipline {
         }
     }
 
-    /// Dies: what it has told the kernel stays.
+    /// Dies. What it wrote into the kernel stays.
     pub(super) fn die(&mut self) {
         self.kind = Daemon::None;
     }
@@ -141,10 +141,10 @@ impl Discipline {
         self.leap = Some((at, leap));
     }
 
-    /// What it answers to a TRACKING request; `None` if nothing answers.
+    /// Its answer to a TRACKING request. `None` if no chronyd runs.
     ///
-    /// A chronyd states its bound as of now. Here it is the one of the last update, aged by
-    /// what the kernel adds, so it never exceeds the kernel's own.
+    /// A real chronyd states its present bound. Here it is the bound of the last update plus the
+    /// kernel's growth, so it never exceeds the kernel's own.
     pub(super) fn tracking(&self, now: i64) -> Option<Tracking> {
         if self.kind != Daemon::Chrony {
             return None;
@@ -194,12 +194,12 @@ impl Discipline {
         }
     }
 
-    /// When it first asks.
+    /// The delay of its first poll.
     pub(super) fn first_event(&mut self) -> Duration {
         Duration::from_millis(self.random.below(2_000))
     }
 
-    /// Handles an event at true time `t`; what it waits for next, each after a delay in ns.
+    /// Handles an event at true time `t`. Returns the next events, each with its delay in ns.
     pub(super) fn act(
         &mut self,
         event: DaemonEvent,
@@ -223,7 +223,7 @@ impl Discipline {
                 Vec::new()
             }
             (kind, DaemonEvent::Answer { server_tai, asked_at, steps }) => {
-                // The clock was set meanwhile: the measurement means nothing.
+                // If the clock was set meanwhile, the measurement is useless.
                 if steps != (kernel.steps(), kernel.leaps_made()) {
                     return Vec::new();
                 }
@@ -270,13 +270,13 @@ impl Discipline {
         let middle = asked_at + delay / 2;
         Measured {
             offset: server_utc + self.lie_ns - middle,
-            // The local clock ran up to a thousandth wrong during the exchange.
+            // The local clock's rate was off by up to a thousandth during the exchange.
             bound: delay / 2 + delay / 1000 + nanos(self.service.server_error) + 1_000,
         }
     }
 
-    /// As chronyd does: step what is large at first, else correct the frequency
-    /// a little and work the offset off, and say what is left.
+    /// Does what chronyd does. It steps a large offset at first. Later it corrects the frequency
+    /// a little and slews the offset away, and states what remains.
     fn correct(
         &mut self,
         t: i64,
@@ -292,7 +292,7 @@ impl Discipline {
             left = 0;
         } else {
             let elapsed = (t - self.updated_at).max(NANOS_PER_SECOND);
-            // Only what exceeds the measurement's own error says anything of the rate.
+            // Only the part beyond the measurement's own error shows a wrong rate.
             let sure = (offset.abs() - bound).max(0) * offset.signum();
             let correction = i128::from(sure) * 500_000_000 / i128::from(elapsed);
             self.freq_ppb = (self.freq_ppb + correction as i64)
@@ -304,7 +304,7 @@ impl Discipline {
         kernel.set_rate(self.freq_ppb);
         if left.abs() > 100 {
             let fastest = i64::from(self.service.slew_ppm) * 1000;
-            // Not faster than needed to be done by half of the poll interval.
+            // No faster than needed to end at half of the poll interval.
             let wanted = i128::from(left) * 2_000_000_000 / i128::from(nanos(self.service.poll));
             let slew = (wanted as i64).clamp(-fastest, fastest);
             let slew = if slew == 0 { left.signum() } else { slew };
@@ -321,7 +321,7 @@ impl Discipline {
         next
     }
 
-    /// All of it says "no bound", if one reads closely.
+    /// Writes values that all have the mark of a missing bound.
     fn write_nonsense(&mut self, kernel: &mut KernelClock) {
         let maxerror = [0, -500, i64::MIN, 500, 4_500, i64::MAX, 16_000_000, -1_000];
         let status = [0, STA_PLL, STA_UNSYNC, STA_FREQHOLD | STA_PLL];

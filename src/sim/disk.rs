@@ -1,4 +1,4 @@
-//! [`Disk`]: what survives a crash, which is what was fsynced, and perhaps some more.
+//! [`Disk`]: what survives a crash is what was fsynced, and perhaps some later writes.
 
 use std::collections::BTreeMap;
 
@@ -6,9 +6,9 @@ use super::random::Random;
 
 /// The files of one node, by name.
 ///
-/// A write is in the page cache until [`sync`](Disk::sync). A crash keeps all
-/// that was synced, and of the later writes the first few, as many as the
-/// kernel had got round to: a program must not count on either.
+/// A write is in the page cache until [`sync`](Disk::sync). A crash keeps all that was synced,
+/// and a prefix of the later writes, because the kernel may have written some of them. A
+/// program must not rely on how many.
 ///
 /// ```
 /// use truechimer::sim::Disk;
@@ -35,7 +35,7 @@ impl Disk {
         self.pending.push((name.into(), None));
     }
 
-    /// What a running program reads: with what is not synced yet.
+    /// The file's content as a running program reads it, including writes not synced yet.
     pub fn read(&self, name: &str) -> Option<&[u8]> {
         let pending = self.pending.iter().rev().find(|(file, _)| file == name);
         match pending {
@@ -44,13 +44,13 @@ impl Disk {
         }
     }
 
-    /// All that was written before is on the disk when this returns.
+    /// Puts all earlier writes on the disk.
     pub fn sync(&mut self) {
         let count = self.pending.len();
         self.write_out(count);
     }
 
-    /// The machine loses what the kernel had not written out.
+    /// Loses the writes that the kernel had not written out.
     pub(super) fn crash(&mut self, random: &mut Random) {
         let kept = random.below(self.pending.len() as u64 + 1) as usize;
         self.write_out(kept);

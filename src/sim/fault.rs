@@ -1,4 +1,4 @@
-//! [`Fault`]: what goes wrong in a world, and when it is told to.
+//! [`Fault`]: what can go wrong in a world.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,37 +15,37 @@ pub enum Fault {
     Pause(NodeId, Duration),
     /// Only the clock's own thread does not run.
     StopSampler(NodeId, Duration),
-    /// The machine sleeps. Its wall clock rests on a real-time clock afterwards
-    /// that is off by so many nanoseconds. The clock's thread is woken at the resume;
-    /// if it is stopped then, a counter that stood still breaks assumption A2.
+    /// The machine sleeps. Afterwards its wall clock comes from a real-time clock that is off
+    /// by this many nanoseconds. The clock's thread is woken at the resume. If it is stopped
+    /// at that moment, a counter that stood still breaks assumption A2.
     Suspend(NodeId, Duration, i64),
-    /// The virtual machine is stopped and continued. Nothing in it shows that: the
+    /// The virtual machine is stopped and continued. No clock in it shows that, because the
     /// counter has not counted, which breaks assumption A2.
     StopVm(NodeId, Duration),
-    /// The virtual machine goes to another host, whose oscillator is off by so many ppm.
+    /// The virtual machine moves to another host, whose oscillator is off by this many ppm.
     /// It takes no time; `StopVm` at the same moment makes it take some.
     Migrate(NodeId, f64),
-    /// The process dies, with all that it did not fsync.
+    /// The process dies, and loses all that it did not fsync.
     Crash(NodeId),
-    /// It is started again, with what it had fsynced.
+    /// The process starts again, with what it had fsynced.
     Restart(NodeId),
-    /// Nodes of different groups no longer reach each other; nodes in no group are one more.
+    /// Nodes of different groups no longer reach each other. Nodes in no group form one more.
     Partition(Vec<Vec<NodeId>>),
-    /// Messages from the first to the second are lost. The other way is open.
+    /// Messages from the first to the second are lost. The other direction is open.
     Cut(NodeId, NodeId),
     /// All partitions and cuts end.
     Heal,
-    /// Somebody sets the wall clock: by so many nanoseconds.
+    /// An operator sets the wall clock, by this many nanoseconds.
     StepClock(NodeId, i64),
-    /// Somebody slews it with `adjtime()`, and the daemon knows nothing of it
-    /// (this breaks assumption A1, by little).
+    /// An operator slews it with `adjtime()`, without the daemon's knowledge (this breaks
+    /// assumption A1 by a little).
     Slew(NodeId, i64),
     /// The time server cannot be reached for a while.
     LoseTimeServer(NodeId, Duration),
-    /// The daemon dies. What it has told the kernel stays.
+    /// The daemon dies. What it wrote into the kernel stays.
     KillDaemon(NodeId),
-    /// From now on the daemon keeps the clock off by so many nanoseconds and
-    /// states its bound as before (this breaks assumption A1).
+    /// From now on the daemon keeps the clock off by this many nanoseconds, and states its bound
+    /// as before (this breaks assumption A1).
     Lie(NodeId, i64),
     /// The kernel is told of a leap second at the end of the UTC day: 1 or −1.
     AnnounceLeap(NodeId, i32),
@@ -54,19 +54,19 @@ pub enum Fault {
     /// The process forks, and its child goes on without the clock's thread (it calls
     /// `refresh()` in its place); if `true`, that thread was in the middle of a round.
     Fork(NodeId, bool),
-    /// The operator states the wall clock's error again, if it is within it.
+    /// The operator states the wall clock's error again, if the clock is within it.
     Reassume(NodeId),
     /// The program installs a leap table that lists the leap second announced here.
     UpdateLeapTable(NodeId),
 }
 
 impl Fault {
-    /// Whether it breaks one of the clock's two assumptions.
+    /// Whether it breaks assumption A1 or A2.
     pub fn breaks_an_assumption(&self) -> bool {
         matches!(self, Fault::Lie(..) | Fault::Slew(..) | Fault::StopVm(..))
     }
 
-    /// The node it happens to, if it is one.
+    /// The node that it happens to. `None` for faults of the network.
     pub fn node(&self) -> Option<NodeId> {
         match *self {
             Fault::Pause(node, _)

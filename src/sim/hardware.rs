@@ -1,9 +1,9 @@
 //! [`Hardware`]: a machine that runs, and true time on it.
 //!
 //! True time on a machine is the world's, or a little later. While the clock's thread
-//! samples, each reading takes some nanoseconds and now and then a few milliseconds,
-//! because a thread may lose the processor between any two of them. The world's other
-//! events on this machine wait until it is through.
+//! samples, each reading takes some nanoseconds, and now and then a few milliseconds,
+//! because a thread may lose the processor between any two readings. Other events on this
+//! machine wait until the thread is done.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ const DENIED: i32 = 1;
 pub(super) struct Hardware {
     ticker: Ticker,
     counter: CounterModel,
-    /// What the counter has counted in suspends, which the raw clock has not.
+    /// What the counter has counted in suspends, when the raw clock stood still.
     in_suspend: u128,
     pub(super) kernel: KernelClock,
     pub(super) discipline: Discipline,
@@ -140,7 +140,7 @@ impl Hardware {
         }
     }
 
-    /// Carries everything forward to true time `t`, or to where it is already.
+    /// Carries everything forward to true time `t`, unless it is beyond that already.
     pub(super) fn advance(&mut self, t: i64) -> i64 {
         self.reached = self.reached.max(t);
         self.ticker.advance(self.reached);
@@ -163,7 +163,7 @@ impl Hardware {
         self.tick(at)
     }
 
-    /// The same as a processor gives it that reads the counter out of order.
+    /// A reading by a processor that reads the counter out of order.
     pub(super) fn ticks_unordered(&mut self, t: i64) -> u64 {
         let at = self.reading_at(t);
         let most = EARLY_NS[usize::from(self.random.chance(60_000))];
@@ -218,7 +218,7 @@ impl Hardware {
         self.ticker.true_nanos(nanos(nominal))
     }
 
-    /// The daemon does what is due; what it waits for next.
+    /// The daemon handles an event. Returns the next events, each with its delay in ns.
     pub(super) fn discipline(&mut self, t: i64, event: DaemonEvent) -> Vec<(i64, DaemonEvent)> {
         let t = self.advance(t);
         let raw = self.ticker.at(t);
@@ -226,7 +226,7 @@ impl Hardware {
         self.discipline.act(event, t, &mut self.kernel, raw, reachable)
     }
 
-    /// The machine sleeps from `t` to `until`; its real-time clock is off by `rtc_error` after.
+    /// The machine sleeps from `t` to `until`. Its real-time clock is off by `rtc_error` then.
     pub(super) fn suspend(&mut self, t: i64, until: i64, rtc_error: i64) {
         let t = self.advance(t);
         let slept = until - t;
@@ -239,7 +239,7 @@ impl Hardware {
         self.kernel.resume(slept, rtc_error);
     }
 
-    /// The virtual machine does not run from `t` to `until`, and nothing in it shows that.
+    /// The virtual machine does not run from `t` to `until`, and no clock in it shows that.
     pub(super) fn stop(&mut self, t: i64, until: i64) {
         let t = self.advance(t);
         self.ticker.stand_still(t, until);
@@ -285,7 +285,7 @@ impl Hardware {
         self.kernel.realtime_ns(self.ticker.at(t)) - utc
     }
 
-    /// Holds a reading against the truth, and against the one before it.
+    /// Compares a reading with the truth, and with the reading before it.
     pub(super) fn judge(&mut self, said: Interval, epoch: u64) {
         let at = self.reached;
         self.audit.judge(at, said);
@@ -299,7 +299,7 @@ impl Hardware {
         self.last_reading = Some(LastReading { tick, epoch, said });
     }
 
-    /// Whether `last`, carried to `tick` by A2 alone, does not contain what is said now.
+    /// Whether `last`, carried to `tick` by A2 alone, does not contain the present interval.
     fn excludes(&self, last: &LastReading, tick: u64, said: &Interval) -> bool {
         let ticks = u128::from(tick.saturating_sub(last.tick));
         let nominal = (ticks * NANOS_PER_SECOND as u128 / u128::from(self.counter.hertz)) as i128;
@@ -315,10 +315,10 @@ impl Hardware {
     }
 }
 
-/// How well a rate is known that was measured over 10 ms, in ppm.
+/// The error of a rate that was measured over 10 ms, in ppm.
 const CALIBRATION_PPM: i128 = 30;
 
-/// What a reading was, for comparison with the next.
+/// A reading, for comparison with the next.
 #[derive(Clone, Copy, Debug)]
 struct LastReading {
     tick: u64,

@@ -1,4 +1,4 @@
-//! [`SimHost`]: a simulated machine, as the shipping clock asks it.
+//! [`SimHost`]: a simulated machine, as the shipping clock reads it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -1,14 +1,13 @@
-//! [`KernelClock`]: what Linux does with the time it is told.
+//! [`KernelClock`]: how Linux keeps the wall clock.
 //!
-//! `CLOCK_REALTIME` runs on the oscillator and is made to run faster or slower:
-//! by `freq` and `tick`, by the PLL that works off an offset, by `adjtime()`.
-//! Once a second, at a timer tick that comes up to 8 ms late, the kernel does its
-//! accounts: `maxerror` grows by 500 µs, the PLL takes its share, a leap second
-//! is made. Until that tick a leap second has not been made, and the clock runs
-//! on past midnight.
+//! `CLOCK_REALTIME` runs on the oscillator. Three things make it run faster or slower: `freq`
+//! and `tick`, the PLL that corrects an offset, and `adjtime()`. Once a second, at a timer tick
+//! that comes up to 8 ms late, the kernel does its accounts: `maxerror` grows by 500 µs, the
+//! PLL takes its share, and a leap second is made. Until that tick a leap second has not been
+//! made, and the clock runs on past midnight.
 //!
-//! Nothing here happens by itself: the clock is carried forward to the moment
-//! at which somebody looks, through as many seconds as have passed.
+//! The clock has no events of its own. Each reading first carries it forward to the present,
+//! through all the seconds that have passed.
 
 use super::oscillator::FRACTION;
 use super::random::Random;
@@ -43,7 +42,7 @@ pub(super) struct KernelClock {
     leap_state: i32,
     maxerror_us: i64,
     tai: i32,
-    /// Nothing happens by itself before the raw clock shows this; 0 if that is not known.
+    /// No account is due before the raw clock shows this. 0 if that is not known.
     quiet_until: u128,
     /// The second whose accounts are done next, and how late that will be.
     next_second: i64,
@@ -56,7 +55,7 @@ pub(super) struct KernelClock {
 }
 
 impl KernelClock {
-    /// A clock that nobody has set yet, showing `unix_ns`.
+    /// A clock that shows `unix_ns` and has not been set yet.
     pub(super) fn new(random: Random, raw: u128, unix_ns: i64) -> KernelClock {
         let mut clock = KernelClock {
             random,
@@ -88,11 +87,11 @@ impl KernelClock {
     pub(super) fn advance(&mut self, raw: u128) {
         self.do_accounts_until(raw);
         self.run_to(raw);
-        // Whoever advances the clock is about to change it.
+        // The caller is about to change the clock.
         self.quiet_until = 0;
     }
 
-    /// Does what happens by itself until the raw clock shows `raw`: enough to read the clock.
+    /// Does the accounts that are due until the raw clock shows `raw`, so that it can be read.
     pub(super) fn do_accounts_until(&mut self, raw: u128) {
         while raw >= self.quiet_until {
             let due = i128::from(self.next_second * SECOND + self.lateness) << FRACTION;
@@ -118,7 +117,7 @@ impl KernelClock {
         (self.scaled(self.monotonic, raw) >> FRACTION) as i64
     }
 
-    /// What `adjtimex` says.
+    /// What `adjtimex` returns.
     pub(super) fn state(&self, raw: u128) -> KernelState {
         let unix_ns = self.realtime_ns(raw);
         let now_s = unix_ns / SECOND;
@@ -159,7 +158,7 @@ impl KernelClock {
         self.steps
     }
 
-    /// `clock_settime`: a step. The kernel forgets what it was told.
+    /// `clock_settime`: a step. The kernel forgets the daemon's bound.
     pub(super) fn step_by(&mut self, by_ns: i64) {
         self.realtime += i128::from(by_ns) << FRACTION;
         self.steps += 1;
@@ -175,7 +174,7 @@ impl KernelClock {
         self.expect_next_second();
     }
 
-    /// After a suspend: the real-time clock of the board says how long it was, about.
+    /// Resumes after a suspend, whose length the board's real-time clock shows approximately.
     pub(super) fn resume(&mut self, slept_ns: i64, rtc_error_ns: i64) {
         self.realtime += i128::from(slept_ns.saturating_add(rtc_error_ns)) << FRACTION;
         self.steps += 1;
@@ -187,7 +186,7 @@ impl KernelClock {
         self.freq_ppb = ppb.clamp(-100_000_000, 100_000_000);
     }
 
-    /// ADJ_MAXERROR and ADJ_STATUS: what a daemon says of its work.
+    /// ADJ_MAXERROR and ADJ_STATUS: a daemon's statement of its error.
     pub(super) fn state_error(&mut self, maxerror_us: i64, status: i32, tai: i32) {
         self.maxerror_us = maxerror_us;
         let leap = self.status & (STA_INS | STA_DEL);
@@ -195,7 +194,7 @@ impl KernelClock {
         self.tai = tai;
     }
 
-    /// ADJ_OFFSET: the PLL is to work this off.
+    /// ADJ_OFFSET: the PLL is to correct this offset.
     pub(super) fn set_pll_offset(&mut self, offset_ns: i64) {
         self.pll_offset_ns = offset_ns.clamp(-500_000_000, 500_000_000);
     }

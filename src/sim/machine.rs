@@ -36,12 +36,12 @@ pub struct Machine {
     pub(super) assume_error: Option<Duration>,
 }
 
-/// A time source on the machine itself, which is right within its bound.
+/// A time source on the machine itself, whose interval contains the truth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
-    /// Its interval is at most this wide; where in it the truth lies is drawn.
+    /// Its interval is at most this wide. Where the truth lies in it is drawn at random.
     pub width: Duration,
-    /// Half of the time the truth is exactly at one end: right, and only just.
+    /// If true, the truth is exactly at one end of the interval half of the time.
     pub adversarial: bool,
 }
 
@@ -50,7 +50,7 @@ pub struct Reference {
 pub struct CounterModel {
     /// Its nominal frequency.
     pub hertz: u64,
-    /// It moves by so many ticks at a time.
+    /// It moves by this many ticks at a time.
     pub step: u64,
     /// Whether it goes on counting while the machine is suspended.
     pub counts_in_suspend: bool,
@@ -69,7 +69,7 @@ impl CounterModel {
         self != CounterModel { step: self.step, ..CounterModel::MONOTONIC_RAW }
     }
 
-    /// How far apart two of its readings are at least, in ns.
+    /// The least distance of two different readings, in ns.
     pub(super) fn step_ns(self) -> u64 {
         (self.step.saturating_mul(NANOS_PER_SECOND as u64) / self.hertz.max(1)).max(1)
     }
@@ -153,15 +153,15 @@ impl Machine {
         self
     }
 
-    /// So often in a million, the process loses the processor after its last
-    /// clock reading and before its messages leave, for up to `longest`.
+    /// This many times in a million, the process loses the processor for up to `longest`,
+    /// between its last clock reading and its messages.
     pub fn stalls(mut self, per_million: u32, longest: Duration) -> Machine {
         self.stalls = Some((per_million, longest));
         self
     }
 
-    /// The reference states a width that is so many times too small, which breaks
-    /// assumption A1: use it to see that your own checks catch a clock that is too sure.
+    /// The reference states a width that is this many times too small, which breaks assumption
+    /// A1. Use it to see that your own checks catch a clock whose interval is too narrow.
     pub fn reference_understates(mut self, times: u32) -> Machine {
         self.understates = times.max(1);
         self

@@ -1,31 +1,31 @@
 //! A world in which true time is known (feature `sim`).
 //!
-//! A program that rests on clocks is wrong on the day on which they are: in a leap second,
-//! after a suspend, when a process was stopped between looking at the clock and
-//! acting on it. Such days do not come while one tests. Mocking the clock does not help
-//! much either: a mock says what its author thought of.
+//! A program that depends on clocks is wrong on the day on which they are wrong: in a leap
+//! second, after a suspend, or when a process was stopped between reading the clock and
+//! acting on it. Such days do not come during a test. Mocking the clock does not help much,
+//! because a mock returns only what its author thought of.
 //!
-//! So here is a world. It has machines with oscillators that drift, kernels that slew,
-//! step and make leap seconds as Linux does, daemons that discipline them over a
-//! network, or lie; processes that stall, crash and find what they had fsynced; links
-//! that are slow, lose, double and reorder. One thing in it is better than in ours:
-//! true time is known, so it can be said whether a clock was right.
+//! This module simulates a world. Its machines have oscillators that drift. Its kernels slew,
+//! step and make leap seconds as Linux does. Daemons discipline them over a network, or lie.
+//! Processes stall and crash, and find what they had fsynced. Links are slow, lose messages,
+//! duplicate and reorder them. In one respect it is better than the real world: true time is
+//! known, so it is known whether a clock was right.
 //!
 //! The clocks in it are not mocks. A [`SimClock`] is the code of the running
-//! [`Clock`](crate::Clock), from the calibration of the counter to the reading; only the
-//! machine that it runs on is simulated. Each reading is held against the truth: see
-//! [`World::audit`].
+//! [`Clock`](crate::Clock), from the calibration of the counter to the reading. Only the
+//! machine below it is simulated. Each reading is compared with the truth (see
+//! [`World::audit`]).
 //!
-//! There are no threads and there is no real time. Events happen one after the other, in
-//! an order that follows from the seed: the same seed gives the same run, to the last
-//! byte of its [`Trace`].
+//! There are no threads, and real time plays no part. Events happen one after the other, in an
+//! order that follows from the seed. The same seed gives the same run, to the last byte of
+//! its [`Trace`].
 //!
 //! # Your own code in it
 //!
-//! A process is a [`Node`]: it gets messages and timers, and an [`Env`] to answer with.
-//! Whatever takes a [`TrueTime`](crate::TrueTime) takes the [`SimClock`] of its `Env`.
-//! Here a token goes round three nodes. Each stamps it by its own clock, and the next stamp
-//! should be larger: it is, if the holder waits until its stamp is certainly past.
+//! A process is a [`Node`]: it receives messages and timers, and acts through an [`Env`].
+//! Code that takes a [`TrueTime`](crate::TrueTime) takes the [`SimClock`] of the `Env`.
+//! In this example a token goes round three nodes. Each stamps it by its own clock, and the
+//! next stamp should be larger. It is, if the holder waits until its stamp has certainly passed.
 //!
 //! ```
 //! use std::time::Duration;
@@ -87,30 +87,31 @@
 //!
 //! let (stamps, disorder) = run(true);
 //! assert!(stamps > 100 && disorder == 0);
-//! // The test can fail: without the wait it does.
+//! // The test can fail, and does so without the wait.
 //! let (_, disorder) = run(false);
 //! assert!(disorder > 0);
 //! ```
 //!
 //! # Where to go on
 //!
-//! - [`search`] runs a check in many random worlds and makes a failing one small. What it
-//!   prints is one line, a [`Scenario`], that replays the run.
-//! - [`Fault`] says what can go wrong, and [`Timing`] which model of the network you
-//!   assume. [`Machine::reference_understates`] gives your program a clock that is wrong.
+//! - [`search`] runs a check in many random worlds and reduces a failing one. It prints one
+//!   line, a [`Scenario`], which replays the run.
+//! - [`Fault`] lists what can go wrong, and [`Timing`] the models of a network.
+//!   [`Machine::reference_understates`] gives your program a clock that is wrong.
 //! - [`World::corrupt`] makes a node Byzantine.
 //! - `examples/sim.rs` is a first program, `examples/soundness.rs` the campaign that this
 //!   crate runs against itself, `examples/tightness.rs` how narrow its intervals are.
 //! - `examples/spanner_kv.rs` is a whole database on a thousand such machines, with a checker
-//!   for its history: nodes of several kinds, logs on disk, clients that record what they saw.
+//!   for its history. It has nodes of several kinds, logs on disk, and clients that record
+//!   their results.
 //!
 //! # What it does not show
 //!
-//! A call of a node takes no simulated time, so races within a process are not in it (the
-//! lock-free parts of this crate are checked by loom). A stall falls between a call's
-//! last clock reading and its messages ([`Machine::stalls`]), and nowhere else. While the
-//! clock's thread samples, time passes at each reading, and a step of the wall clock may
-//! fall between any two of them; other events on that machine wait until it is through.
+//! A call of a node takes no simulated time, so races within a process do not occur. (Loom
+//! checks the lock-free parts of this crate.) A stall falls between a call's last clock
+//! reading and its messages ([`Machine::stalls`]), and nowhere else. While the clock's thread
+//! samples, each reading takes time, and a step of the wall clock may fall between any two of
+//! them. Other events on that machine wait until the thread is done.
 
 mod apply_fault;
 mod audit;
@@ -150,7 +151,7 @@ pub use search::{Failure, search, search_in};
 pub use trace::{Line, Trace};
 pub use world::World;
 
-/// A node: nodes are numbered from 0, in the order in which they were added.
+/// The number of a node, from 0 in the order in which nodes were added.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NodeId(pub u32);
 

@@ -3,10 +3,10 @@
 //! Proofs about distributed programs rest on one of three models of time, and a
 //! program that is right in one may be wrong in another. Each link has its own:
 //!
-//! - **synchronous**: a message arrives within a bound that everybody knows;
-//! - **partially synchronous** (Dwork, Lynch, Stockmeyer 1988): that holds from
-//!   some moment on, and nobody knows which; until then delays have no bound;
-//! - **asynchronous**: there never is a bound.
+//! - **synchronous**: a message arrives within a bound that all nodes know;
+//! - **partially synchronous** (Dwork, Lynch, Stockmeyer 1988): that holds from some moment on,
+//!   which no node knows, and until then delays have no bound;
+//! - **asynchronous**: there is never a bound.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -74,13 +74,13 @@ impl Link {
         Link::new(Timing::Asynchronous { least })
     }
 
-    /// So many messages in a million never arrive.
+    /// This many messages in a million never arrive.
     pub fn losing(mut self, per_million: u32) -> Link {
         self.loss_per_million = per_million;
         self
     }
 
-    /// So many in a million arrive twice.
+    /// This many in a million arrive twice.
     pub fn doubling(mut self, per_million: u32) -> Link {
         self.twice_per_million = per_million;
         self
@@ -126,7 +126,7 @@ impl Default for Link {
 pub(super) struct Network {
     default: Link,
     links: BTreeMap<(NodeId, NodeId), Link>,
-    /// Which side each node is on; nodes that nobody named are on side 0.
+    /// The side of each node. Nodes that no group names are on side 0.
     sides: BTreeMap<NodeId, usize>,
     cut: BTreeSet<(NodeId, NodeId)>,
     /// When the last message of an ordered link arrives.
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordered_link_lets_nobody_overtake() {
+    fn on_an_ordered_link_no_message_overtakes_another() {
         let mut network = Network::new(Link::heavy_tailed(MS).in_order());
         let mut random = Random::new(9, 1);
         let mut last = 0;

@@ -1,4 +1,4 @@
-//! [`Node`] and [`Env`]: your program, and all of the world that it may see.
+//! [`Node`] and [`Env`]: your program, and the part of the world that it sees.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -10,10 +10,9 @@ use super::random::Random;
 use crate::clock::truetime::TrueTime;
 use crate::timestamp::Timestamp;
 
-/// One process of the program under test: it reacts, and does nothing in between.
+/// One process of the program under test. It reacts to events, and does nothing in between.
 ///
-/// A call takes no simulated time. Whatever it wants to happen later, it asks
-/// of the [`Env`].
+/// A call takes no simulated time. For what shall happen later it uses the [`Env`].
 pub trait Node {
     /// What nodes send each other.
     type Message: Clone;
@@ -27,27 +26,27 @@ pub trait Node {
     }
 }
 
-/// A world of clocks alone.
+/// A process without code, for a world of clocks alone.
 impl Node for () {
     type Message = ();
 
     fn receive(&mut self, _: &mut Env<'_, ()>, _: NodeId, (): ()) {}
 }
 
-/// What a node asked for during a call.
+/// What a node requested during a call.
 #[derive(Debug)]
 pub(super) enum Effect<M> {
     Send(NodeId, M),
-    /// After so much of the machine's own time.
+    /// After this much of the machine's own time.
     Timer(Duration, u64),
-    /// As soon as the clock is sure that this has passed.
+    /// As soon as this has certainly passed on the node's clock.
     WhenPast(Timestamp, u64),
     Log(String),
 }
 
-/// The world as a node sees it: its clock, its disk, its messages and timers, and dice.
+/// The world as a node sees it: its clock, disk, messages, timers, and random numbers.
 ///
-/// True time is not among them.
+/// It does not see true time.
 pub struct Env<'a, M> {
     pub(super) me: NodeId,
     pub(super) nodes: u32,
@@ -78,7 +77,7 @@ impl<M> Env<'_, M> {
         self.disk
     }
 
-    /// Draws that belong to the seed.
+    /// Random numbers that follow from the seed.
     pub fn random(&mut self) -> &mut Random {
         self.random
     }
@@ -98,16 +97,16 @@ impl<M> Env<'_, M> {
         }
     }
 
-    /// Calls [`Node::timer`] with `timer` after `delay`, counted by this
-    /// machine's own oscillator, which may be off and stands still in a suspend.
+    /// Calls [`Node::timer`] with `timer` after `delay`, as this machine's own oscillator counts
+    /// it. The oscillator may be off, and stands still in a suspend.
     pub fn set_timer(&mut self, delay: Duration, timer: u64) {
         self.effects.push(Effect::Timer(delay, timer));
     }
 
-    /// Calls [`Node::timer`] with `timer` once this node's clock is sure that
-    /// `t` has passed: commit-wait, for a program that must not block.
+    /// Calls [`Node::timer`] with `timer` once `t` has certainly passed on this node's clock. This
+    /// is commit-wait, for a program that must not block.
     ///
-    /// While the clock gives no reading, it waits.
+    /// It goes on waiting while the clock gives no reading.
     pub fn when_past(&mut self, t: Timestamp, timer: u64) {
         self.effects.push(Effect::WhenPast(t, timer));
     }
@@ -118,7 +117,7 @@ impl<M> Env<'_, M> {
     }
 }
 
-/// How long to wait before `t` can be past on this clock; `None` if it is.
+/// How long to wait before `t` can have passed on this clock. `None` if it has.
 pub(super) fn left_until_past(clock: &SimClock, t: Timestamp) -> Option<Duration> {
     const WITHOUT_A_CLOCK: Duration = Duration::from_millis(10);
     match clock.earliest() {

@@ -1,17 +1,17 @@
 //! [`Oscillator`]: what a counter counts, and how far it is from nominal.
 //!
-//! A quartz is off by a constant, ages, follows the temperature, and wanders.
-//! All of that is one number at each moment: by how many parts per million a
-//! nominal nanosecond is too long. The number is drawn anew each second of true
-//! time and held in between, so the count is a sum of straight pieces, in
-//! integers with 32 fractional bits: exact, and the same on every machine.
+//! A quartz is off by a constant, ages, follows the temperature, and wanders. Together these
+//! are one number at each moment: by how many parts per million a nominal nanosecond is too
+//! long. The number is drawn anew each second of true time and held in between. So the count
+//! is a sum of straight pieces, in integers with 32 fractional bits, and it is the same on
+//! every machine.
 
 use std::time::Duration;
 
 use super::random::{Random, nanos};
 use crate::timestamp::NANOS_PER_SECOND;
 
-/// How an oscillator misbehaves. All of it in parts per million, positive for slow.
+/// The errors of an oscillator, in parts per million. A positive error means slow.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,7 +34,7 @@ pub struct Oscillator {
 }
 
 impl Oscillator {
-    /// One that is too slow by a constant: a nominal nanosecond is `ppm` too long.
+    /// An oscillator that is too slow by a constant: a nominal nanosecond is `ppm` too long.
     pub fn off_by(ppm: f64) -> Oscillator {
         Oscillator {
             off_by_ppm: ppm,
@@ -65,7 +65,7 @@ impl Oscillator {
         self
     }
 
-    /// Whatever the rest says, it stays within this much of nominal.
+    /// It stays within this much of nominal, whatever its other errors are.
     pub fn limit(mut self, ppm: f64) -> Oscillator {
         self.limit_ppm = ppm;
         self
@@ -163,7 +163,7 @@ impl Ticker {
         off.clamp(-self.kind.limit_ppm, self.kind.limit_ppm)
     }
 
-    /// A triangle between −1 and 1: a sine's last digits are the library's choice.
+    /// A triangle wave between −1 and 1. The last digits of a sine differ between libraries.
     fn season(&self) -> f64 {
         let period = nanos(self.kind.temperature_period) as f64;
         let turns = (self.since - self.began) as f64 / period + self.phase;

@@ -1,14 +1,13 @@
 //! [`Random`]: draws that are the same on every machine, in every version.
 //!
-//! A failing seed is worth keeping only if it fails tomorrow too. So the stream
-//! is ChaCha's, which is a published function (RFC 8439) and not an
-//! implementation's choice, and everything made of it uses integers or the
-//! operations that IEEE 754 defines to the last bit: no `ln`, no `sin`, whose
-//! last digits differ between libraries.
+//! A failing seed is worth keeping only if it fails tomorrow too. So the stream is that of
+//! ChaCha, which is a published function (RFC 8439). Everything made of it uses integers, or
+//! operations that IEEE 754 defines to the last bit. It uses no `ln` and no `sin`, because
+//! their last digits differ between libraries.
 //!
-//! Each part of a world draws from a stream of its own, numbered under the same
-//! seed. Take a fault or a node away, and what the others draw stays the same:
-//! that is what makes a failing scenario shrinkable.
+//! Each part of a world draws from a stream of its own, numbered under the same seed. If a fault
+//! or a node is taken away, the others still draw the same numbers. So a failing scenario can
+//! be reduced.
 
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ impl Random {
         ((u128::from(self.bits()) * u128::from(limit)) >> 64) as u64
     }
 
-    /// A number from `least` to `most`, both included; `least` if they are the wrong way round.
+    /// A number from `least` to `most`, both included. `least` if `most` is smaller.
     pub fn between(&mut self, least: i64, most: i64) -> i64 {
         let span = most.max(least).abs_diff(least);
         let drawn = if span == u64::MAX { self.bits() } else { self.below(span + 1) };
@@ -133,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_stay_within_what_was_asked_for() {
+    fn draws_stay_within_their_limits() {
         let mut random = Random::new(1, 1);
         for _ in 0..10_000 {
             assert!(random.below(7) < 7);

@@ -1,8 +1,8 @@
 //! [`Scenario`]: a random world, small enough to be written on one line.
 //!
-//! Everything in it follows from the seed; the line says which parts of it are
-//! kept. Each machine and each fault is drawn from a stream of its own, so the
-//! parts that are left stay what they were.
+//! Everything in it follows from the seed, and the line lists the parts that are kept. Each
+//! machine and each fault is drawn from a stream of its own, so the remaining parts do not
+//! change when others are removed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -50,9 +50,9 @@ impl fmt::Display for Mix {
     }
 }
 
-/// A random world, or what is left of one.
+/// A random world, or a part of one.
 ///
-/// It prints as one line, which reads back as the same world:
+/// It prints as one line, which parses to the same world:
 ///
 /// ```
 /// use truechimer::sim::{Mix, Scenario};
@@ -79,7 +79,7 @@ const FAULTS: u64 = 1 << 51;
 
 /// The midnights of leap seconds, in Unix seconds: 2017-01-01, as in the table,
 const LISTED: i64 = 1_483_228_800;
-/// and 2027-07-01, of which the table knows nothing.
+/// and 2027-07-01, which the table does not list.
 const UNLISTED: i64 = 1_814_400_000;
 
 impl Scenario {
@@ -89,7 +89,7 @@ impl Scenario {
         Scenario::with_nodes(mix, seed, nodes)
     }
 
-    /// The world of this seed, with so many machines.
+    /// The world of this seed, with this many machines.
     pub fn with_nodes(mix: Mix, seed: u64, nodes: u32) -> Scenario {
         let mut layout = Random::new(seed, LAYOUT);
         layout.below(4);
@@ -130,7 +130,7 @@ impl Scenario {
     /// The faults that are kept, and when they happen.
     pub fn faults(&self) -> Vec<(Duration, Fault)> {
         let mut faults: Vec<_> = self.faults.iter().filter_map(|&i| self.fault(i)).collect();
-        // One time server tells all of them; ten seconds before is late, and it happens.
+        // One time server announces it to all of them.
         if let Some((_, leap)) = self.leap() {
             faults
                 .extend(self.nodes().map(|node| (Duration::ZERO, Fault::AnnounceLeap(node, leap))));
@@ -166,7 +166,7 @@ impl Scenario {
         breaches.next().map(|(at, _)| at)
     }
 
-    /// Smaller scenarios that may fail in the same way: the likeliest first.
+    /// Smaller scenarios that may fail in the same way, the likeliest first.
     pub(super) fn smaller(&self) -> Vec<Scenario> {
         let without = |list: &[u32], i: usize| {
             let mut list = list.to_vec();
@@ -225,7 +225,7 @@ impl Scenario {
         if random.chance(500_000) {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
         }
-        // An operator who is right: the clock is within 4 s until it is stepped.
+        // An operator whose statement is true: the clock is within 4 s until it is stepped.
         if self.mix == Mix::Honest && random.chance(150_000) {
             machine = machine
                 .starts_off_by(random.between(-NANOS_PER_SECOND, NANOS_PER_SECOND))
@@ -276,7 +276,7 @@ impl Scenario {
         self.mix == Mix::Honest && steady.1.is_some() && random.chance(500_000)
     }
 
-    /// The clocks do not care; a program on them may.
+    /// A fault of the network. It does not affect the clocks, but a program on them.
     fn network_fault(&self, node: NodeId, random: &mut Random) -> Fault {
         let other = NodeId(random.below(u64::from(self.nodes)) as u32);
         match random.below(4) {
@@ -294,10 +294,9 @@ impl Scenario {
         let lasts = |random: &mut Random, most_ms: u64| {
             random.duration(Duration::from_millis(1), Duration::from_millis(most_ms))
         };
-        // A counter that stands still in a suspend, and nobody who looks whether it did,
-        // is a counter that breaks A2.
+        // A counter that stands still in a suspend breaks A2, if no sampler notices it.
         let kinds = if self.machine(node.0).counter.counts_in_suspend { 10 } else { 8 };
-        // Nobody can tell a leap second that no table lists and the kernel slept through.
+        // A leap second that no table lists, and that falls into a suspend, cannot be noticed.
         let may_sleep = self.leap().is_none_or(|(midnight, _)| midnight == LISTED);
         let kind = random.below(kinds + 4);
         match kind {
@@ -359,7 +358,7 @@ const WANDER_PPM: u32 = 15;
 fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
     let sign = if random.chance(500_000) { 1.0 } else { -1.0 };
     if mix == Mix::Drifting {
-        // Beyond 300 ppm nothing the kernel says is believed, and nobody can notice anything.
+        // Beyond 300 ppm the kernel's bound is refused, so no evidence could show the drift.
         return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), None);
     }
     match random.below(3) {
@@ -430,10 +429,10 @@ impl fmt::Display for Scenario {
     }
 }
 
-/// A line that is no scenario.
+/// A line that is not a scenario.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no scenario: it reads `mix=honest seed=42 nodes=3 run=120s machines=0,2 faults=1`, \
+    "`{0}` is not a scenario: a line reads `mix=honest seed=42 nodes=3 run=120s machines=0,2 faults=1`, \
      as a failing search prints it"
 )]
 pub struct ParseScenarioError(String);

@@ -1,4 +1,4 @@
-//! [`search`]: runs a check in many random worlds, and makes a failing one small.
+//! [`search`]: runs a check in many random worlds, and reduces a failing one.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,15 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::scenario::{Mix, Scenario};
 
-/// A world in which the check failed, made as small as it would go.
+/// A world in which the check failed, reduced as far as it still fails.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The smallest that still fails.
     pub scenario: Scenario,
-    /// What the check, or its panic, said there.
+    /// The check's error there, or the text of its panic.
     pub why: String,
-    /// The one that was found first.
+    /// The scenario that was found first.
     pub found: Scenario,
 }
 
@@ -31,11 +31,11 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Runs `check` in the world of each seed until one fails; how many were well.
+/// Runs `check` in the world of each seed until one fails. Returns how many passed.
 ///
-/// A check builds a world of the scenario, runs it, and says what is wrong. A
-/// panic in it counts as a failure, in the panic's words. A failing scenario is
-/// reduced, node by node and fault by fault, as long as it goes on failing.
+/// A check builds a world of the scenario, runs it, and returns what is wrong. A panic in it
+/// counts as a failure too. A failing scenario is reduced, node by node and fault by fault, as
+/// long as it still fails.
 ///
 /// ```
 /// use truechimer::sim::{Mix, search};
@@ -61,7 +61,7 @@ pub fn search(
     search_in(seeds.map(|seed| Scenario::random(mix, seed)), check)
 }
 
-/// The same in scenarios of your own choice: worlds of five nodes, say.
+/// Like [`search`], in scenarios of your own choice, for example worlds of five nodes.
 ///
 /// ```
 /// use truechimer::sim::{Mix, Scenario, search_in};
@@ -91,7 +91,7 @@ pub fn search_in(
     Ok(worlds)
 }
 
-/// The check's answer, or its panic's.
+/// The check's result. A panic is an error.
 pub(super) fn guarded<T>(
     check: impl Fn(&Scenario) -> Result<T, String>,
     scenario: &Scenario,

@@ -1,4 +1,4 @@
-//! [`Trace`]: what happened in a world, in the order in which it did.
+//! [`Trace`]: the events of a world, in their order.
 
 use std::fmt;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Line {
     pub at: Duration,
     /// The node that logged it; `None` for faults and the world's own notes.
     pub node: Option<NodeId>,
-    /// What.
+    /// What happened.
     pub what: String,
 }
 
@@ -53,8 +53,8 @@ impl Trace {
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in &self.lines {
-            let who = line.node.map_or_else(|| "--".to_owned(), |node| node.to_string());
-            writeln!(f, "{:>16.9} s  {who:>5}  {}", line.at.as_secs_f64(), line.what)?;
+            let node = line.node.map_or_else(|| "--".to_owned(), |node| node.to_string());
+            writeln!(f, "{:>16.9} s  {node:>5}  {}", line.at.as_secs_f64(), line.what)?;
         }
         Ok(())
     }

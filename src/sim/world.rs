@@ -101,7 +101,7 @@ enum Event<M> {
         node: NodeId,
         incarnation: u32,
         stood_still: i64,
-        wish: Wake,
+        wake: Wake,
     },
     Sample(NodeId),
     Discipline(NodeId, DaemonEvent),
@@ -219,12 +219,12 @@ impl<N: Node> World<N> {
         id
     }
 
-    /// Adds so many nodes on machines of one kind.
+    /// Adds this many nodes on machines of one kind.
     pub fn add_many(&mut self, count: u32, machine: &Machine) -> Vec<NodeId> {
         (0..count).map(|_| self.add(machine.clone())).collect()
     }
 
-    /// The link from everybody to everybody, where no other is set.
+    /// The link between any two nodes for which no other is set.
     pub fn set_links(&mut self, link: Link) {
         self.network.set_default(link);
     }
@@ -234,14 +234,14 @@ impl<N: Node> World<N> {
         self.network.set(from, to, link);
     }
 
-    /// Makes a fault happen `at` so long after the world began (now, if that is past).
+    /// Makes a fault happen at `at` after the world began, or now if that is past.
     pub fn schedule(&mut self, at: Duration, fault: Fault) {
         let at = self.began.saturating_add(nanos(at));
         self.after(at.saturating_sub(self.now_ns()).max(0), Event::Fault(Box::new(fault)));
     }
 
-    /// Makes a node Byzantine: each of its messages is given to `tamper` with
-    /// its receiver, which may change it, differently for each, or keep it back.
+    /// Makes a node Byzantine. Each of its messages is given to `tamper` with its receiver.
+    /// `tamper` may change it, differently for each receiver, or drop it.
     pub fn corrupt(
         &mut self,
         node: NodeId,
@@ -252,7 +252,7 @@ impl<N: Node> World<N> {
         }
     }
 
-    /// Runs for so much true time.
+    /// Runs for this much true time.
     pub fn run_for(&mut self, time: Duration) {
         self.run_until(self.now().saturating_add(time));
     }
@@ -267,7 +267,7 @@ impl<N: Node> World<N> {
         self.set_now(end.tai_nanos().max(self.now_ns()));
     }
 
-    /// True time, which nobody in the world can see.
+    /// True time, which no node can see.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_tai_nanos(self.now_ns())
     }
@@ -300,8 +300,7 @@ impl<N: Node> World<N> {
         self.hosts.get(id.index()).map(|host| &host.clock)
     }
 
-    /// Calls into a node's process as a client of it on the same machine would.
-    /// `None` while it is down.
+    /// Calls a node's process, as a client on the same machine would. `None` while it is down.
     pub fn call<R>(
         &mut self,
         id: NodeId,
@@ -313,13 +312,13 @@ impl<N: Node> World<N> {
         Some(result)
     }
 
-    /// What `adjtimex` would say on a node's machine; `None` if there is no such node.
+    /// What `adjtimex` would return on a node's machine. `None` if there is no such node.
     pub fn kernel_state(&self, id: NodeId) -> Option<KernelState> {
         let mut hardware = self.hosts.get(id.index())?.hardware();
         Some(hardware.kernel_state(self.now_ns()))
     }
 
-    /// All readings of all clocks, held against the truth.
+    /// All readings of all clocks, compared with the truth.
     pub fn audit(&self) -> Audit {
         let audits = self.hosts.iter().map(|host| host.hardware().audit.clone());
         audits.fold(Audit::default(), |sum, audit| sum.plus(&audit))
@@ -330,7 +329,7 @@ impl<N: Node> World<N> {
         self.hosts.get(id.index()).map_or_else(Audit::default, |h| h.hardware().audit.clone())
     }
 
-    /// What happened: faults, and the lines that nodes have logged.
+    /// Faults, and the lines that nodes have logged, in their order.
     pub fn trace(&self) -> &Trace {
         &self.trace
     }
@@ -360,14 +359,14 @@ impl<N: Node> World<N> {
     }
 
     fn happen(&mut self, event: Event<N::Message>) {
-        // A machine that is in the middle of something finishes it first.
+        // A busy machine finishes its work first.
         if let Some(busy) = event.node().map(|id| self.busy_for(id)).filter(|&busy| busy > 0) {
             return self.after(busy, event);
         }
         match event {
             Event::Arrival { from, to, message } => self.arrive(from, to, message),
-            Event::Timer { node, incarnation, stood_still, wish } => {
-                self.wake(node, incarnation, stood_still, wish);
+            Event::Timer { node, incarnation, stood_still, wake } => {
+                self.wake(node, incarnation, stood_still, wake);
             }
             Event::Sample(node) => self.sample(node),
             Event::Discipline(node, event) => self.discipline(node, event),
@@ -380,8 +379,8 @@ impl<N: Node> World<N> {
         }
     }
 
-    /// For how long what a machine does at this moment will take, in ns: its clock's thread
-    /// reads clocks, or the machine is suspended.
+    /// How long the machine is busy from now, in ns, because its clock's thread reads clocks or
+    /// the machine is suspended.
     fn busy_for(&self, id: NodeId) -> i64 {
         let host = self.hosts.get(id.index());
         host.map_or(0, |host| host.clock.host().reached() - self.now_ns())
@@ -399,7 +398,7 @@ impl<N: Node> World<N> {
         self.call(to, |node, env| node.receive(env, from, message));
     }
 
-    fn wake(&mut self, id: NodeId, incarnation: u32, stood_still: i64, wish: Wake) {
+    fn wake(&mut self, id: NodeId, incarnation: u32, stood_still: i64, wake: Wake) {
         let now = self.now_ns();
         let host = &self.hosts[id.index()];
         if host.incarnation != incarnation {
@@ -408,13 +407,13 @@ impl<N: Node> World<N> {
         let late = (host.stood_still - stood_still).max(host.frozen_until - now);
         let stood_still = host.stood_still;
         if late > 0 {
-            return self.after(late, Event::Timer { node: id, incarnation, stood_still, wish });
+            return self.after(late, Event::Timer { node: id, incarnation, stood_still, wake });
         }
-        let timer = match wish {
+        let timer = match wake {
             Wake::Timer(timer) => timer,
             Wake::WhenPast(t, timer) => {
                 if let Some(left) = left_until_past(&host.clock, t) {
-                    return self.set_wake(id, left, wish);
+                    return self.set_wake(id, left, wake);
                 }
                 timer
             }
@@ -423,11 +422,11 @@ impl<N: Node> World<N> {
         self.call(id, |node, env| node.timer(env, timer));
     }
 
-    fn set_wake(&mut self, id: NodeId, delay: Duration, wish: Wake) {
+    fn set_wake(&mut self, id: NodeId, delay: Duration, wake: Wake) {
         let host = &self.hosts[id.index()];
         let delay = host.hardware().true_nanos(delay).max(1);
         let (incarnation, stood_still) = (host.incarnation, host.stood_still);
-        self.after(delay, Event::Timer { node: id, incarnation, stood_still, wish });
+        self.after(delay, Event::Timer { node: id, incarnation, stood_still, wake });
     }
 
     fn sample(&mut self, id: NodeId) {
@@ -448,7 +447,7 @@ impl<N: Node> World<N> {
     fn discipline(&mut self, id: NodeId, event: DaemonEvent) {
         let now = self.now_ns();
         let host = &self.hosts[id.index()];
-        // Only a machine that stands still stops its daemon; the process is another one.
+        // A paused process does not stop the daemon, but a machine that stands still does.
         let asleep = self.asleep_for(id);
         if asleep > 0 {
             return self.after(asleep, Event::Discipline(id, event));
@@ -488,7 +487,7 @@ impl<N: Node> World<N> {
         self.hosts[id.index()].node = Some(node);
     }
 
-    /// Ends a node's process, with all that it did not sync.
+    /// Ends a node's process. It loses all that it did not sync.
     pub(super) fn crash(&mut self, id: NodeId) {
         let host = &mut self.hosts[id.index()];
         host.node = None;
@@ -518,14 +517,14 @@ impl<N: Node> World<N> {
         let mut env = Env { me: id, nodes, clock, disk, random, effects: Vec::new() };
         let result = act(&mut env);
         let effects = env.effects;
-        self.grant(id, effects);
+        self.apply_effects(id, effects);
         result
     }
 
-    fn grant(&mut self, id: NodeId, effects: Vec<Effect<N::Message>>) {
+    fn apply_effects(&mut self, id: NodeId, effects: Vec<Effect<N::Message>>) {
         let stall = self.stall(id);
-        for wish in effects {
-            match wish {
+        for effect in effects {
+            match effect {
                 Effect::Send(to, message) => self.send(id, to, message, stall),
                 Effect::Timer(delay, timer) => self.set_wake(id, delay, Wake::Timer(timer)),
                 Effect::WhenPast(t, timer) => {

@@ -35,8 +35,8 @@ pub(crate) struct Snapshot {
     flags: SnapshotFlags,
 }
 
-/// What a bound is worth, and which counter it counts in: one word, which a
-/// reader takes apart only if it has to.
+/// The status of a bound, its epoch, and the counter of its ticks, in one word. A reader
+/// unpacks it only if it has to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct SnapshotFlags(u64);
 

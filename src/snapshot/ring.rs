@@ -21,7 +21,7 @@
 //! 2. If any word is newer, it was stored by publication `k + SLOTS` or later,
 //!    after that one's Release fence [W2], which comes after its store of the
 //!    odd generation [W1]. The reader's Acquire fence [R2] pairs with [W2]:
-//!    its second look at `generation` sees that odd number, or a later one.
+//!    its second read of `generation` sees that odd number, or a later one.
 //! 3. So a generation of exactly `2k` at [R3] proves that every word is of `k`.
 //!
 //! The words are relaxed atomics, not plain memory: a race on them is defined,

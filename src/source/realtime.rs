@@ -294,22 +294,22 @@ mod tests {
     #[test]
     fn a_step_shows_and_a_listed_leap_second_is_none() {
         let leaps = LeapTable::builtin();
-        let look = |unix_ns: i64, mono: i64| Realtime {
+        let reading = |unix_ns: i64, mono: i64| Realtime {
             before: 0,
             unix_ns,
             after: 0,
             offset: (unix_ns - mono - 60, unix_ns - mono),
         };
-        let then = look((LEAP - 100) * SECOND, 0);
+        let then = reading((LEAP - 100) * SECOND, 0);
         // 300 s later the kernel's clock has repeated a second: it shows 299 s more.
-        let leapt = look((LEAP + 199) * SECOND, 300 * SECOND);
+        let leapt = reading((LEAP + 199) * SECOND, 300 * SECOND);
         assert!(leapt.was_stepped_since(&then));
         assert!(!leapt.was_stepped_on_tai_since(&then, &leaps));
-        let not_leapt = look((LEAP + 200) * SECOND, 300 * SECOND);
+        let not_leapt = reading((LEAP + 200) * SECOND, 300 * SECOND);
         assert!(!not_leapt.was_stepped_since(&then));
         assert!(not_leapt.was_stepped_on_tai_since(&then, &leaps));
         for step in [-3_600 * SECOND, -1_000, 1_000, SECOND] {
-            let stepped = look((LEAP + 199) * SECOND + step, 300 * SECOND);
+            let stepped = reading((LEAP + 199) * SECOND + step, 300 * SECOND);
             assert!(stepped.was_stepped_on_tai_since(&then, &leaps), "by {step} ns");
         }
     }

@@ -137,13 +137,13 @@ mod tests {
     /// 2016-12-31T23:59:60Z was inserted before this midnight.
     const LEAP: i64 = 1_483_228_800;
 
-    fn look(unix_ns: i64) -> Realtime {
+    fn reading(unix_ns: i64) -> Realtime {
         Realtime { before: 0, unix_ns, after: 0, offset: (0, 0) }
     }
 
     fn tai(shows: RealtimeScale, unix_ns: i64, error: Duration) -> Interval {
         let wall_clock = WallClock::new(LeapTable::builtin(), shows);
-        wall_clock.tai(&look(unix_ns), error, None, None).expect("after 1972")
+        wall_clock.tai(&reading(unix_ns), error, None, None).expect("after 1972")
     }
 
     #[test]
@@ -176,13 +176,13 @@ mod tests {
             .map(|e| (e.since.nanos() / SECOND, e.tai_minus_utc))
             .collect();
         let at = |wall_clock: &WallClock| {
-            wall_clock.tai(&look(now * SECOND), Duration::ZERO, None, None).expect("after 1972")
+            wall_clock.tai(&reading(now * SECOND), Duration::ZERO, None, None).expect("after 1972")
         };
         assert_eq!(at(&wall_clock).earliest().tai_nanos(), (now + 37) * SECOND);
-        assert!(!wall_clock.differs(&LeapTable::builtin(), &look(now * SECOND)), "the same");
+        assert!(!wall_clock.differs(&LeapTable::builtin(), &reading(now * SECOND)), "the same");
         entries.push((1_798_761_600, 38)); // one at the end of 2026
         let newer = LeapTable::from_entries(&entries).expect("in order");
-        assert!(wall_clock.differs(&newer, &look(now * SECOND)));
+        assert!(wall_clock.differs(&newer, &reading(now * SECOND)));
         wall_clock.replace(newer);
         assert_eq!(at(&wall_clock).earliest().tai_nanos(), (now + 38) * SECOND);
     }

@@ -78,8 +78,9 @@ pub const LAYERS: &[Layer] = &[
     layer("peers", &[PURE, TRUE_TIME, TOOLS]),
 ];
 
-/// These may use the whole crate, and no layer may use them.
-pub const OUTERMOST: &[&str] = &["lib", "sim", "bin"];
+/// These may use the whole crate, and no layer may use them. A page of documentation links to
+/// all that it names.
+pub const OUTERMOST: &[&str] = &["lib", "_platforms", "sim", "bin"];
 
 /// A file, and an item outside of its layer that it may use: `clock.commit_wait()` is a method of
 /// the clock, but its code is with the waiting.

@@ -13,9 +13,9 @@ use serde::Serialize;
 use truechimer::{Clock, CounterKind, Timestamp};
 
 use crate::args::BenchArgs;
+use crate::outcome::{CommandError, Outcome};
 use crate::output;
 use crate::way::{Way, batch_length};
-use crate::{CommandError, Outcome};
 
 /// All rounds together; `build()` and the start come on top.
 const BUDGET: Duration = Duration::from_millis(1800);

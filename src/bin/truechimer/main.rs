@@ -23,6 +23,7 @@ mod convert;
 mod doctor;
 mod leaps;
 mod now;
+mod outcome;
 mod output;
 mod problem;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -30,63 +31,17 @@ mod raw_read;
 mod reading;
 mod stop;
 mod timex;
+mod wall_clock;
 mod watch;
 mod way;
 
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use truechimer::{BuildError, UnixTime};
 
 use args::{Cli, Command};
-
-/// What a subcommand found, if it did not fail.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outcome {
-    /// The clock can be trusted, or the subcommand does not judge it.
-    Success,
-    /// The clock cannot be trusted.
-    NotSynchronized,
-}
-
-/// Why a subcommand failed.
-#[derive(Debug, thiserror::Error)]
-pub enum CommandError {
-    /// A clock with these settings cannot be built.
-    #[error("{}", args::with_option_names(.0))]
-    Build(#[from] BuildError),
-    /// The output cannot be written. A closed pipe does not count.
-    #[error("the output cannot be written: {0}")]
-    Output(#[from] std::io::Error),
-    /// A moment cannot be converted.
-    #[error(transparent)]
-    Convert(#[from] convert::ConvertError),
-    /// The leap table cannot be shown.
-    #[error(transparent)]
-    Leaps(#[from] leaps::LeapsError),
-    /// An answer cannot be put into JSON.
-    #[error("the answer cannot be written as JSON: {0}")]
-    Json(#[from] serde_json::Error),
-}
-
-impl CommandError {
-    fn exit_code(&self) -> u8 {
-        match self {
-            CommandError::Build(error) if args::is_usage_error(error) => EXIT_USAGE,
-            CommandError::Convert(convert::ConvertError::Input { .. }) => EXIT_USAGE,
-            CommandError::Build(_)
-            | CommandError::Output(_)
-            | CommandError::Convert(_)
-            | CommandError::Leaps(_)
-            | CommandError::Json(_) => EXIT_FAILED,
-        }
-    }
-}
-
-const EXIT_FAILED: u8 = 1;
-const EXIT_NOT_SYNCHRONIZED: u8 = 2;
-const EXIT_USAGE: u8 = 64;
+use outcome::{CommandError, EXIT_NOT_SYNCHRONIZED, EXIT_USAGE, Outcome};
+use wall_clock::wall_clock;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -128,10 +83,4 @@ fn print(
     let outcome = subcommand(&mut out);
     output::write(&String::from_utf8_lossy(&out))?;
     outcome.map(|()| Outcome::Success)
-}
-
-/// What the wall clock shows. Tables only need a time that is near, so its error does not matter.
-fn wall_clock() -> UnixTime {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixTime::from_nanos(since_1970.as_nanos().try_into().unwrap_or(i64::MAX))
 }

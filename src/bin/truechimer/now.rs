@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 use truechimer::{Interval, Report};
 
 use crate::args::NowArgs;
+use crate::outcome::{CommandError, Outcome};
 use crate::output::{self, rounded_up};
 use crate::reading::{Reading, describe_source, plus_minus};
-use crate::{CommandError, Outcome};
 
 pub fn run(args: &NowArgs) -> Result<Outcome, CommandError> {
     let clock = args.clock.builder().manual().build()?;

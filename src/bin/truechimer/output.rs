@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::CommandError;
+use crate::outcome::CommandError;
 
 /// The widest line that is written.
 pub const COLUMNS: usize = 80;

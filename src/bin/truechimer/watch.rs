@@ -10,10 +10,10 @@ use std::time::Instant;
 use truechimer::{Clock, Report};
 
 use crate::args::WatchArgs;
+use crate::outcome::{CommandError, Outcome};
 use crate::output::{self, COLUMNS, Reader};
 use crate::reading::{Reading, plus_minus};
 use crate::stop::{Stop, Wait};
-use crate::{CommandError, Outcome};
 
 pub fn run(args: &WatchArgs) -> Result<Outcome, CommandError> {
     let stop = Stop::new();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 
-use super::{RtcReading, SuspendedTime};
+use crate::pause::observation::{RtcReading, SuspendedTime};
 
 fn read(clock: ClockId) -> Option<Duration> {
     clock_gettime(clock).ok().map(Duration::from)

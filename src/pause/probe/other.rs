@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::time::Duration;
 
-use super::{RtcReading, SuspendedTime};
+use crate::pause::observation::{RtcReading, SuspendedTime};
 
 pub(in crate::pause) fn suspended_time() -> Option<SuspendedTime> {
     None

@@ -75,7 +75,7 @@ pub enum ChronyError {
 }
 
 impl ChronyError {
-    /// Whether asking again can help without anybody changing something.
+    /// Whether a later request can succeed without a change to the system.
     pub fn is_transient(&self) -> bool {
         match self {
             ChronyError::NotRunning { .. } | ChronyError::NoAnswer { .. } => true,

@@ -164,7 +164,7 @@ pub enum TrackingError {
 }
 
 impl TrackingError {
-    /// Whether asking again can help without anybody changing something.
+    /// Whether a later request can succeed without a change to the system.
     pub fn is_transient(&self) -> bool {
         match self {
             TrackingError::Length { .. } | TrackingError::Stray | TrackingError::Field { .. } => {

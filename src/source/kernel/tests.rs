@@ -117,7 +117,7 @@ fn chronyd_confirms_what_the_kernel_leaves_flagged_and_the_larger_bound_counts()
         ("chronyd is not there", h, nothing(), Ok(plain)),
         ("no rtcsync", flagged, confirms(0), Ok(plain)),
         ("no rtcsync, and more", flagged, confirms(7), Ok(plain + 7)),
-        ("flagged, no word", flagged, nothing(), Err(Reason::KernelUnsynchronized)),
+        ("flagged, no report", flagged, nothing(), Err(Reason::KernelUnsynchronized)),
         // chronyd does not know yet that the clock was stepped behind its back.
         ("stepped", stepped, confirms(16), Err(Reason::KernelUnsynchronized)),
         (

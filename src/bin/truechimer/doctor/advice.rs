@@ -1,72 +1,41 @@
 //! What to do next: a list of steps that follows from the facts, the most urgent first.
 
-use truechimer::CounterKind;
 use truechimer::source::daemon::{Daemon, Verdict};
-
-use super::Diagnosis;
 
 /// What the advice rests on.
 #[derive(Clone, Default)]
-struct Facts<'a> {
+pub struct Facts<'a> {
     /// Whether the kernel states a bound that counts as evidence.
-    kernel_states_bound: bool,
+    pub kernel_states_bound: bool,
     /// Whether a filter denies `adjtimex`.
-    kernel_is_denied: bool,
+    pub kernel_is_denied: bool,
     /// Whether this operating system has no `adjtimex`.
-    kernel_is_unsupported: bool,
+    pub kernel_is_unsupported: bool,
     /// Whether the kernel says that something disciplines its clock.
-    kernel_synchronized: bool,
+    pub kernel_synchronized: bool,
     /// TAI − UTC by the kernel, and by the table.
-    tai: (Option<i32>, Option<i32>),
+    pub tai: (Option<i32>, Option<i32>),
     /// A leap second is near, and the kernel has not been told of it.
-    leap_is_untold: bool,
+    pub leap_is_untold: bool,
     /// Only the host's table has that leap second.
-    leap_is_not_in_use: bool,
-    used_table_expired: bool,
+    pub leap_is_not_in_use: bool,
+    pub used_table_expired: bool,
     /// The clock's table and the host's have different leap seconds.
-    tables_differ: bool,
-    reason_code: Option<&'a str>,
-    assumed: bool,
-    daemons: Vec<Daemon>,
-    in_container: bool,
-    hypervisor: Option<&'a str>,
+    pub tables_differ: bool,
+    pub reason_code: Option<&'a str>,
+    pub assumed: bool,
+    pub daemons: Vec<Daemon>,
+    pub in_container: bool,
+    pub hypervisor: Option<&'a str>,
     /// A PTP clock's path, and its driver's name for it.
-    ptp: Option<(&'a str, &'a str)>,
-    tsc_is_not_used: bool,
-    steps_are_polled: bool,
-}
-
-/// The steps for this host.
-pub fn next_steps(diagnosis: &Diagnosis) -> Vec<String> {
-    let kernel = diagnosis.kernel.state;
-    let ptp = diagnosis.devices.ptp.first();
-    let counter = &diagnosis.counter_details;
-    let facts = Facts {
-        kernel_states_bound: diagnosis.sources.iter().any(|s| s.name == "kernel" && s.vouches),
-        kernel_is_denied: kernel.is_none() && !diagnosis.kernel.is_unsupported,
-        kernel_is_unsupported: diagnosis.kernel.is_unsupported,
-        kernel_synchronized: kernel.is_some_and(|kernel| kernel.is_synchronized()),
-        tai: (diagnosis.tai.kernel_s, diagnosis.tai.table_s),
-        leap_is_untold: diagnosis.leap_tables.untold.is_some(),
-        leap_is_not_in_use: diagnosis.leap_tables.untold_and_not_in_use,
-        used_table_expired: diagnosis.leap_tables.used.expired,
-        tables_differ: diagnosis.leap_tables.agree == Some(false),
-        reason_code: diagnosis.reading.reason_code.as_deref(),
-        assumed: diagnosis.reading.status == "assumed",
-        daemons: diagnosis.daemons.iter().map(|view| view.daemon).collect(),
-        in_container: diagnosis.container.inside,
-        hypervisor: diagnosis.virtual_machine.hypervisor,
-        ptp: ptp
-            .map(|ptp| (ptp.device.path.as_str(), ptp.clock_name.as_deref().unwrap_or_default())),
-        tsc_is_not_used: counter.kind == CounterKind::MonotonicRaw
-            && counter.why_not_hardware.is_some(),
-        steps_are_polled: diagnosis.sampler.step_timer_error.is_some(),
-    };
-    facts.steps()
+    pub ptp: Option<(&'a str, &'a str)>,
+    pub tsc_is_not_used: bool,
+    pub steps_are_polled: bool,
 }
 
 impl Facts<'_> {
-    fn steps(&self) -> Vec<String> {
+    /// The steps for this host.
+    pub fn steps(&self) -> Vec<String> {
         let mut steps = Vec::new();
         self.about_a_leap_second(&mut steps);
         self.about_conflicts(&mut steps);

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use truechimer::{CounterKind, Report};
 
-use super::first_line_of;
+use super::files::first_line_of;
 use crate::output::Page;
 
 /// The counter, and the clocksource by which the kernel keeps its own time.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{contents_of, first_line_of};
+use super::files::{contents_of, first_line_of};
 use crate::output::Page;
 
 /// Whether this process is in a container.
@@ -82,8 +82,8 @@ impl ContainerView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake_root::{Files, Host};
     use super::*;
+    use crate::doctor::files::fake_root::{Files, Host};
 
     #[test]
     fn containers_and_their_traces() {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use truechimer::source::KernelState;
 
-use super::{entries_of, first_line_of};
+use super::files::{entries_of, first_line_of};
 use crate::output::Page;
 
 /// The devices of each kind.
@@ -161,8 +161,8 @@ impl RtcView {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake_root::Host;
     use super::*;
+    use crate::doctor::files::fake_root::Host;
 
     #[test]
     fn a_host_without_devices_has_empty_lists() {

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::{clocksource, contents_of, first_line_of};
+use super::clocksource;
+use super::files::{contents_of, first_line_of};
 use crate::output::Page;
 
 /// Whether the host is a virtual machine.
@@ -121,8 +122,8 @@ fn firmware_name(root: &Path) -> Option<(&'static str, &'static str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake_root::{Files, Host};
     use super::*;
+    use crate::doctor::files::fake_root::{Files, Host};
 
     const FLAG: (&str, &str) = ("/proc/cpuinfo", "processor: 0\nflags\t\t: fpu hypervisor sse\n");
     const NO_FLAG: (&str, &str) = ("/proc/cpuinfo", "processor: 0\nflags\t\t: fpu sse\n");

@@ -13,6 +13,7 @@ mod clocksource;
 mod container;
 mod daemons;
 mod devices;
+mod files;
 mod kernel;
 mod leap_tables;
 mod machine;
@@ -23,12 +24,14 @@ mod suspend;
 use std::path::Path;
 
 use serde::Serialize;
-use truechimer::{BuildError, LeapTable, RealtimeScale, Report, UnixTime};
+use truechimer::{BuildError, CounterKind, LeapTable, RealtimeScale, Report, UnixTime};
+
+use advice::Facts;
 
 use crate::args::{DoctorArgs, with_option_names};
+use crate::outcome::{CommandError, Outcome};
 use crate::output::{self, Page, Paint, Tone};
 use crate::reading::{Reading, plus_minus};
-use crate::{CommandError, Outcome};
 
 /// The facts, and what follows from them.
 #[derive(Serialize)]
@@ -60,7 +63,7 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome, CommandError> {
         Err(BuildError::CounterUntrusted { kind, why }) => {
             let reason = with_option_names(&BuildError::CounterUntrusted { kind, why });
             output::print_error(&format!("{reason}. Going on with `--counter auto`."));
-            args.clock.builder().counter(truechimer::CounterKind::Auto).build()?
+            args.clock.builder().counter(CounterKind::Auto).build()?
         }
         built => built?,
     };
@@ -83,7 +86,7 @@ impl Diagnosis {
         let kernel = kernel::KernelView::read();
         let leap = scales::LeapView::new(kernel.state.as_ref());
         let shown = kernel.state.as_ref().map(|state| UnixTime::from_nanos(state.unix_ns));
-        let now = shown.unwrap_or_else(crate::wall_clock);
+        let now = shown.unwrap_or_else(crate::wall_clock::wall_clock);
         let system = LeapTable::system();
         let mut diagnosis = Diagnosis {
             verdict: verdict(report, &reading),
@@ -103,7 +106,7 @@ impl Diagnosis {
             reading,
             kernel,
         };
-        diagnosis.next_steps = advice::next_steps(&diagnosis);
+        diagnosis.next_steps = facts(&diagnosis).steps();
         diagnosis
     }
 
@@ -160,72 +163,30 @@ fn verdict(report: &Report, reading: &Reading) -> String {
     }
 }
 
-/// The first line of a file below `root`, without control characters and the space around
-/// it; `None` if nothing is left or the file cannot be read.
-fn first_line_of(root: &Path, path: &str) -> Option<String> {
-    let bytes = std::fs::read(root.join(path.trim_start_matches('/'))).ok()?;
-    let text = String::from_utf8_lossy(&bytes);
-    let line: String = text.lines().next()?.chars().filter(|c| !c.is_control()).collect();
-    let line = line.trim();
-    (!line.is_empty()).then(|| line.to_owned())
-}
-
-/// The contents of a text file below `root`; empty if it cannot be read.
-fn contents_of(root: &Path, path: &str) -> String {
-    let bytes = std::fs::read(root.join(path.trim_start_matches('/'))).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// The sorted names in a directory below `root` that begin with `prefix`; empty if it
-/// cannot be read.
-fn entries_of(root: &Path, path: &str, prefix: &str) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(root.join(path.trim_start_matches('/'))) else {
-        return Vec::new();
-    };
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| name.starts_with(prefix))
-        .collect();
-    names.sort_unstable();
-    names
-}
-
-/// A root directory with the files of a host, for tests.
-#[cfg(test)]
-mod fake_root {
-    use std::fs;
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    /// Paths and contents.
-    pub type Files<'a> = &'a [(&'a str, &'a str)];
-
-    pub struct Host(PathBuf);
-
-    impl Host {
-        pub fn with(files: Files) -> Host {
-            static COUNT: AtomicU32 = AtomicU32::new(0);
-            let unique = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("truechimer-doctor-{}-{unique}", std::process::id());
-            let root = std::env::temp_dir().join(name);
-            for (path, text) in files {
-                let path = root.join(path.trim_start_matches('/'));
-                let folder = path.parent().expect("below the root");
-                fs::create_dir_all(folder).expect("the temporary directory is ours");
-                fs::write(path, text).expect("the temporary directory is ours");
-            }
-            Host(root)
-        }
-
-        pub fn root(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Host {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
+/// The facts on which the advice rests.
+fn facts(diagnosis: &Diagnosis) -> Facts<'_> {
+    let kernel = diagnosis.kernel.state;
+    let ptp = diagnosis.devices.ptp.first();
+    let counter = &diagnosis.counter_details;
+    Facts {
+        kernel_states_bound: diagnosis.sources.iter().any(|s| s.name == "kernel" && s.vouches),
+        kernel_is_denied: kernel.is_none() && !diagnosis.kernel.is_unsupported,
+        kernel_is_unsupported: diagnosis.kernel.is_unsupported,
+        kernel_synchronized: kernel.is_some_and(|kernel| kernel.is_synchronized()),
+        tai: (diagnosis.tai.kernel_s, diagnosis.tai.table_s),
+        leap_is_untold: diagnosis.leap_tables.untold.is_some(),
+        leap_is_not_in_use: diagnosis.leap_tables.untold_and_not_in_use,
+        used_table_expired: diagnosis.leap_tables.used.expired,
+        tables_differ: diagnosis.leap_tables.agree == Some(false),
+        reason_code: diagnosis.reading.reason_code.as_deref(),
+        assumed: diagnosis.reading.status == "assumed",
+        daemons: diagnosis.daemons.iter().map(|view| view.daemon).collect(),
+        in_container: diagnosis.container.inside,
+        hypervisor: diagnosis.virtual_machine.hypervisor,
+        ptp: ptp
+            .map(|ptp| (ptp.device.path.as_str(), ptp.clock_name.as_deref().unwrap_or_default())),
+        tsc_is_not_used: counter.kind == CounterKind::MonotonicRaw
+            && counter.why_not_hardware.is_some(),
+        steps_are_polled: diagnosis.sampler.step_timer_error.is_some(),
     }
 }

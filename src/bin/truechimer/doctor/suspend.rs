@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::contents_of;
+use super::files::contents_of;
 use crate::output::{Page, rounded_up};
 
 /// How long the host has been suspended since it booted.
@@ -60,8 +60,8 @@ fn namespace_offset_ns(offsets: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::fake_root::Host;
     use super::*;
+    use crate::doctor::files::fake_root::Host;
 
     #[test]
     fn a_time_namespace_is_not_taken_for_a_suspend() {

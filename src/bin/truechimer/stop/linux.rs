@@ -15,7 +15,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::time::TimeSpec;
 
-use super::Wait;
+use super::wait::Wait;
 
 /// What stops a wait.
 pub struct Stop {

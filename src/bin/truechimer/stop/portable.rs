@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Wait;
+use super::wait::Wait;
 
 /// Nothing stops a wait here.
 pub struct Stop;

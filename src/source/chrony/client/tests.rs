@@ -81,7 +81,7 @@ fn silence_ends_and_the_client_can_be_asked_again() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port on the loopback");
     let at = socket.local_addr().expect("it is bound");
     let mut client = Client::udp(at).expect("a socket").with_timeout(Duration::from_millis(20));
-    let error = client.tracking().expect_err("nobody answers");
+    let error = client.tracking().expect_err("no program answers");
     assert!(matches!(error, ChronyError::NoAnswer { .. }), "{error}");
     assert!(error.is_transient());
 
@@ -105,7 +105,7 @@ fn a_port_where_nobody_listens_is_said_at_once() {
     let unused = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let mut client = patient(unused.expect("a port that is free again"));
     let began = Instant::now();
-    let error = client.tracking().expect_err("nobody listens");
+    let error = client.tracking().expect_err("no program listens");
     assert!(matches!(error, ChronyError::NotRunning { .. }), "{error}");
     assert!(began.elapsed() < Duration::from_secs(4), "it did not wait for the timeout");
 }

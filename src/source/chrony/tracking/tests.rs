@@ -169,9 +169,9 @@ fn no_bound_without_synchronisation() {
         // `local stratum 10`: it follows itself, with a dispersion of nothing.
         (Reply { refid: Reference::LOCAL, family: 0, ..GOOD }, false),
     ];
-    for (reply, vouches) in cases {
+    for (reply, has_bound) in cases {
         let tracking = reply.decode().expect("well-formed");
-        assert_eq!(tracking.bound_ns().is_some(), vouches, "{reply:?}");
+        assert_eq!(tracking.bound_ns().is_some(), has_bound, "{reply:?}");
     }
 }
 
