@@ -26,8 +26,8 @@ use imports::{Imports, imports};
 use table::{EVERY_LAYER_EXISTS, LAYERS, is_below, trespass};
 use tree::{Sources, Tree};
 
-/// The only place for `unsafe`.
-const UNSAFE: &str = "host";
+/// The only places for `unsafe`: the host layer, and the command's bare reads of what only it shows.
+const UNSAFE: &[&str] = &["host", "bin/truechimer/raw_read", "bin/truechimer/timex"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -143,10 +143,11 @@ fn every_file_is_in_a_layer() {
 }
 
 #[test]
-fn unsafe_is_in_the_host_layer_only() {
+fn unsafe_is_only_where_it_is_allowed() {
     for (file, text) in sources() {
         let count = paths::count_unsafe(&text);
-        assert!(count == 0 || is_below(&file, UNSAFE), "{file} says `unsafe` {count} times");
+        let is_allowed = UNSAFE.iter().any(|place| is_below(&file, place.trim_end_matches(".rs")));
+        assert!(count == 0 || is_allowed, "{file} says `unsafe` {count} times");
     }
 }
 

@@ -21,6 +21,9 @@ const fn layer(path: &'static str, may_import: &'static [&'static [&'static str]
 /// Whether every layer of the table must have a file. Off while the tree is being built.
 pub const EVERY_LAYER_EXISTS: bool = true;
 
+/// What the pages of documentation link to: everything that is public.
+const DOCUMENTATION: &[&[&str]] = &[PURE, TOOLS, &["clock", "source", "snapshot", "wait", "pause", "lease", "timeout", "peers", "host", "counter", "evidence", "sim", "lib"]];
+
 /// Arithmetic on time. It reads no clock.
 const PURE: &[&str] = &["timestamp", "interval", "agreement", "quorum", "scale"];
 
@@ -47,6 +50,7 @@ pub const LAYERS: &[Layer] = &[
     layer("scale", &[&["timestamp", "interval"]]),
     // Documentation only.
     layer("_design", &[]),
+    layer("_platforms", DOCUMENTATION),
     // Chooses between std and loom.
     layer("sync", &[]),
     // The core, from the inside out.

@@ -134,5 +134,5 @@ impl Workspace {
 fn executable(messages: &[u8]) -> Option<PathBuf> {
     let messages = String::from_utf8_lossy(messages);
     let values = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    values.filter_map(|message| Some(message.get("executable")?.as_str()?.into())).last()
+    values.rev().find_map(|message| Some(message.get("executable")?.as_str()?.into()))
 }
