@@ -23,6 +23,22 @@ fn at(nanos: i64) -> Timestamp {
 }
 
 #[test]
+fn the_ends_of_an_interval_are_rounded_outward_in_the_last_nanosecond() {
+    let table = LeapTable::builtin();
+    // A nanosecond after noon, Google's clock shows a part of a nanosecond less than UTC.
+    let noon = 1_483_185_600 * SECOND;
+    let moment = at(noon + 36 * SECOND + 1);
+    let shown = |nanos: i64| Smeared::from_nanos(nanos, Smear::Google);
+    let both = |first: i64, last: i64| ScaleInterval::new(shown(first), shown(last));
+    let forth = table.interval_to_smeared(&Interval::from(moment), Smear::Google);
+    assert_eq!(forth.ok(), both(noon, noon + 1));
+    // And it shows a whole nanosecond a part of one later than UTC does.
+    let back = table.smeared_to_interval(both(noon + 1, noon + 1).expect("in order"));
+    let after = at(moment.tai_nanos() + 1);
+    assert_eq!(back.ok(), Interval::new(moment, after));
+}
+
+#[test]
 fn each_smear_shows_what_its_operator_says() {
     let table = LeapTable::builtin();
     let cases = [

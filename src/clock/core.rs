@@ -463,4 +463,81 @@ mod tests {
         assert_eq!(core.status(), Status::Unsynchronized(Reason::Denied));
         assert!(core.report().now.is_err());
     }
+
+    #[test]
+    fn now_reads_the_counter_in_order_because_an_early_tick_makes_latest_too_small() {
+        let host = ScriptedHost::new();
+        let core = honest(&host);
+        core.round();
+        for _ in 0..3 {
+            let now = check(&core, &host);
+            assert!(now.width() < Duration::from_nanos(200), "a late reading would show: {now}");
+            let earliest = core.earliest().expect("there is evidence");
+            assert!(earliest.tai_nanos() <= host.truth_ns(), "this one may be early");
+        }
+    }
+
+    /// A source that states nothing.
+    struct Silent;
+
+    impl Source for Silent {
+        fn name(&self) -> &str {
+            "silent"
+        }
+
+        fn sample(&mut self, _: &Counter) -> Result<Sample, SourceError> {
+            Err(SourceError::failed("for the test"))
+        }
+    }
+
+    #[test]
+    fn a_child_that_lost_its_parents_driver_resumes_from_what_the_parent_published() {
+        let host = ScriptedHost::new();
+        let mut core = honest(&host);
+        core.make_sources = Box::new(|| vec![SourceKind::Evidence(Box::new(Silent))]);
+        core.round();
+        let epoch = core.epoch();
+        core.process().lose_driver();
+        host.fork();
+        host.pass(1_000_000_000);
+        assert!(core.round(), "the child publishes, though its source states nothing");
+        check(&core, &host);
+        assert_eq!((core.status(), core.epoch()), (Status::Holdover, epoch));
+    }
+
+    /// A source that reads its own clock while it is sampled.
+    struct Reader {
+        honest: Honest,
+        clock: Arc<OnceLock<Arc<ClockCore<Arc<ScriptedHost>>>>>,
+        seen: Arc<Mutex<Option<Result<Interval, ClockError>>>>,
+    }
+
+    impl Source for Reader {
+        fn name(&self) -> &str {
+            "reader"
+        }
+
+        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+            *self.seen.lock() = self.clock.get().map(|clock| clock.now());
+            self.honest.sample(counter)
+        }
+    }
+
+    #[test]
+    fn while_a_source_is_sampled_no_reader_sees_a_bound_from_before_a_suspend() {
+        let host = ScriptedHost::new();
+        let (clock, seen) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(None)));
+        let honest = Honest(host.clone());
+        let reader = Reader { honest, clock: clock.clone(), seen: seen.clone() };
+        let core = Arc::new(core(&host, vec![SourceKind::Evidence(Box::new(reader))]));
+        core.round();
+        assert!(clock.set(core.clone()).is_ok());
+        core.round();
+        assert!(seen.lock().is_some_and(|now| now.is_ok()), "between two rounds it is readable");
+        host.suspend(1_000_000_000);
+        core.round();
+        let suspended = ClockError::Unsynchronized(Reason::Suspended);
+        assert_eq!(*seen.lock(), Some(Err(suspended)));
+        check(&core, &host);
+    }
 }

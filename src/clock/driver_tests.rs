@@ -259,3 +259,55 @@ fn a_clock_that_may_not_be_read_ends_readings_and_is_named_in_the_report() {
         }
     }
 }
+
+/// A source that knows the truth, and during whose second sample something happens.
+fn interrupted(
+    host: &Arc<ScriptedHost>,
+    happens: impl Fn(&ScriptedHost) + Send + 'static,
+) -> Box<dyn Source> {
+    let (mut honest, host) = (Honest(host.clone()), host.clone());
+    let mut turn = 0;
+    Box::new(Scripted(move |counter: &Counter| {
+        turn += 1;
+        let sample = honest.sample(counter);
+        if turn == 2 {
+            happens(&host);
+        }
+        sample
+    }))
+}
+
+#[test]
+fn a_suspend_while_a_source_is_sampled_voids_the_sample() {
+    let host = ScriptedHost::new();
+    let source = interrupted(&host, |host| host.suspend(1_000_000_000));
+    let mut bench = Bench::new(host, vec![source]);
+    let before = bench.round();
+    let after = bench.round();
+    bench.check(&after);
+    assert_eq!(after.status(), Status::Synchronized, "it was sampled once more");
+    assert_eq!(after.epoch(), before.epoch() + 1);
+}
+
+#[test]
+fn a_counter_that_fails_while_a_source_is_sampled_voids_the_sample() {
+    let host = ScriptedHost::new();
+    let source = interrupted(&host, |host| host.disturb_counter(1_000_000));
+    let mut bench = Bench::new(host, vec![source]);
+    assert_eq!(bench.round().counter(), CounterId::DIRECT);
+    let after = bench.round();
+    assert_eq!(after.counter(), CounterId::MONOTONIC_RAW);
+    bench.check(&after);
+    assert_eq!(bench.record.lock().contradictions, 0);
+}
+
+#[test]
+fn both_ends_of_a_bound_give_way_by_the_measured_step_of_the_counter() {
+    let mut bench = Bench::honest();
+    let bound = bench.round().bound().expect("readable");
+    // The source states a microsecond either way, and its two ticks are 10 ns apart.
+    let stated = Duration::from_nanos(2_000 + 10);
+    let step = Duration::from_nanos(10);
+    assert!(bound.time.width() >= stated + 2 * step, "{:?}", bound.time.width());
+    assert!(bound.time.width() <= stated + 4 * step, "{:?}", bound.time.width());
+}

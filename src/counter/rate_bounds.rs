@@ -196,4 +196,13 @@ mod tests {
         let short = RateBounds::measured(known.shift, (1, 300), (0, 1_000)).expect("not a fault");
         assert_eq!(known.intersect(short), Some(known));
     }
+
+    #[test]
+    fn a_measured_quotient_is_rounded_outward_in_the_last_bit() {
+        let third = ((1_u128 << 64) / 3) as u64;
+        let exact = RateBounds { shift: 0, min: third, max: third + 1 };
+        assert_eq!(RateBounds::measured(0, (3, 3), (1, 1)), Some(exact));
+        let quarter = RateBounds { shift: 0, min: 1 << 62, max: 1 << 62 };
+        assert_eq!(RateBounds::measured(0, (4, 4), (1, 1)), Some(quarter), "nothing to round");
+    }
 }

@@ -255,6 +255,20 @@ mod tests {
         assert_eq!(rate.estimate(&base(), 10), Err(Excluded));
     }
 
+    #[test]
+    fn a_mean_rate_holds_what_the_counters_step_hides() {
+        // A counter that steps by 10 ns shows 1 000 ticks whether 990 or 1 010 have passed.
+        let at = |origin: u64, nanos: i64| {
+            let time = Timestamp::from_tai_nanos(nanos).into();
+            Bound { origin, time }
+        };
+        for passed in [990, 1_010] {
+            let mean = mean(&at(5, 0), &at(1_005, passed), &base(), 10).expect("apart");
+            assert!(mean.least_nanos(SECOND) <= SECOND, "{passed}: {mean:?}");
+            assert!(mean.most_nanos(SECOND) >= SECOND, "{passed}: {mean:?}");
+        }
+    }
+
     /// Samples good to a microsecond each 500 s, of a rate that is `ppm` first and then 10 more.
     fn wandering(max_wander_ppm: u32, ppm: i64) -> Result<RateEstimate, Excluded> {
         let mut rate = RateEstimator::new(max_wander_ppm);

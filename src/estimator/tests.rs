@@ -113,6 +113,39 @@ fn sources_that_go_on_disagreeing_stay_covered_within_one_epoch() {
 }
 
 #[test]
+fn of_three_sides_that_contradict_each_other_none_is_forgotten() {
+    let mut e = estimator();
+    let sides = [0, 1_000_000, -5_000_000];
+    for (i, &off) in sides.iter().enumerate() {
+        let tick = 10 + i as u64;
+        let there = tick as i64 + off;
+        e.fuse(&Sample::new(tick, tick, span(there - 9, there + 9)), tick);
+    }
+    let now = read(&mut e, 20);
+    for off in sides {
+        assert!(now.contains(Timestamp::from_tai_nanos(20 + off)), "{off} in {now}");
+    }
+    assert_eq!(e.contradictions(), 2);
+}
+
+#[test]
+fn a_bound_that_was_carried_in_more_steps_is_not_wider_than_the_published_one() {
+    // Each step rounds outward once more, and readers have seen the single step.
+    let last = 1_000_003;
+    for between in (101..last).step_by(4_999) {
+        let mut e = estimator();
+        e.fuse(&sample(1, 100, 100), 1);
+        let shown = interval_at(&e.publish(1), last).expect("readable");
+        e.fuse(&sample(between, 1 << 40, 1 << 40), between);
+        e.fuse(&sample(last, 1 << 40, 1 << 40), last);
+        let newer = e.publish(last);
+        let now = interval_at(&newer, last).expect("readable");
+        assert_eq!(shown.hull(&now), shown, "carried to {between} first");
+        assert_eq!(newer.epoch, 0);
+    }
+}
+
+#[test]
 fn what_is_malformed_changes_nothing() {
     let mut e = estimator();
     e.fuse(&sample(5, 10, 10), 5);

@@ -3,6 +3,7 @@
 //! Time passes only when a test says so, and by a few nanoseconds at each reading. (Whole
 //! worlds of machines, with daemons and oscillators, are the business of `sim`.)
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use super::{
 
 /// How long a reading takes, in ns: also the step of the counter.
 const READING_NS: i64 = 10;
+
+/// How early an unordered reading of the counter is, in ns.
+const EARLY_NS: u64 = 1_000;
 
 /// A machine that does what a test says.
 pub(crate) struct ScriptedHost {
@@ -35,6 +39,18 @@ struct Script {
     /// By how much the hardware counter is ahead of the oscillator.
     counter_ahead: u64,
     process_id: u32,
+    /// How many readings were made of clocks and of the kernel's state.
+    readings: u32,
+    /// The readings during which the wall clock is stepped away, and by how much.
+    stepped_away: Option<(Range<u32>, i64)>,
+}
+
+impl Script {
+    /// By how much the wall clock is stepped away at this reading.
+    fn away_ns(&self) -> i64 {
+        let away = self.stepped_away.as_ref().filter(|(when, _)| when.contains(&self.readings));
+        away.map_or(0, |&(_, by_ns)| by_ns)
+    }
 }
 
 impl Script {
@@ -59,6 +75,8 @@ impl Script {
             has_hardware: true,
             counter_ahead: 0,
             process_id: 1,
+            readings: 0,
+            stepped_away: None,
         }
     }
 }
@@ -112,6 +130,19 @@ impl ScriptedHost {
         self.script.lock().realtime_offset_ns += by_ns;
     }
 
+    /// The wall clock is stepped away before one of the next readings, and back before a
+    /// later one. In between the kernel states that it is not synchronised.
+    pub(crate) fn step_away_during(&self, readings: Range<u32>, by_ns: i64) {
+        let mut script = self.script.lock();
+        script.readings = 0;
+        script.stepped_away = Some((readings, by_ns));
+    }
+
+    /// What the kernel says of its clock from now on.
+    pub(crate) fn set_kernel_state(&self, kernel: KernelState) {
+        self.script.lock().kernel = kernel;
+    }
+
     /// The hardware counter jumps ahead.
     pub(crate) fn disturb_counter(&self, ticks: u64) {
         self.script.lock().counter_ahead += ticks;
@@ -131,7 +162,7 @@ impl ScriptedHost {
 
 impl Host for ScriptedHost {
     fn ticks_unordered(&self) -> u64 {
-        self.ticks()
+        self.ticks() - EARLY_NS
     }
 
     fn ticks_ordered(&self) -> u64 {
@@ -167,9 +198,11 @@ impl Host for ScriptedHost {
         }
         script.now_ns += READING_NS;
         let now = script.now_ns;
+        let wall_ns = now + script.realtime_offset_ns + script.away_ns();
+        script.readings += 1;
         Ok(match clock {
-            HostClock::Realtime => now + script.realtime_offset_ns,
-            HostClock::RealtimeCoarse => (now + script.realtime_offset_ns) / 4_000_000 * 4_000_000,
+            HostClock::Realtime => wall_ns,
+            HostClock::RealtimeCoarse => wall_ns / 4_000_000 * 4_000_000,
             HostClock::Monotonic | HostClock::MonotonicRaw => now,
             HostClock::Boottime => now + script.suspended_ns,
         })
@@ -179,8 +212,15 @@ impl Host for ScriptedHost {
         if self.watch.is_some() {
             return Err(HostError::unsupported(HostQuestion::Adjtimex));
         }
-        let script = self.script.lock();
-        Ok(KernelState { unix_ns: script.now_ns + script.realtime_offset_ns, ..script.kernel })
+        let mut script = self.script.lock();
+        let away_ns = script.away_ns();
+        script.readings += 1;
+        let unix_ns = script.now_ns + script.realtime_offset_ns + away_ns;
+        let kernel = KernelState { unix_ns, ..script.kernel };
+        Ok(match away_ns {
+            0 => kernel,
+            _ => KernelState { state: TIME_ERROR, status: kernel.status | STA_UNSYNC, ..kernel },
+        })
     }
 
     fn process_id(&self) -> u32 {

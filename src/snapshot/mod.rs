@@ -385,4 +385,45 @@ mod tests {
             assert_eq!(Reason::from_u8(byte) as u8, byte);
         }
     }
+
+    #[test]
+    fn a_reading_stays_within_the_limit_up_to_its_last_nanosecond() {
+        let rates = RateBounds::NANOSECONDS.with_drift(200);
+        let time = Interval::new(at(1_000), at(1_100)).expect("in order");
+        let mut readable = 0;
+        for limit in (95..110).map(Duration::from_nanos) {
+            let snapshot = Snapshot::new(Bound { origin: 0, time }, rates, limit, flags());
+            for ticks in 0..snapshot.valid_for {
+                let reading = snapshot.interval_at(ticks).expect("valid");
+                assert!(reading.width() <= limit, "{reading} at {ticks}, limit {limit:?}");
+                readable += 1;
+            }
+        }
+        assert!(readable > 10_000, "{readable}");
+    }
+
+    #[test]
+    fn an_end_that_is_open_makes_a_snapshot_unreadable() {
+        let ends = [(i64::MIN, i64::MAX), (i64::MIN, 0), (0, i64::MAX)];
+        for (earliest, latest) in ends {
+            let time = Interval::new(at(earliest), at(latest)).expect("in order");
+            let bound = Bound { origin: 5, time };
+            let snapshot = Snapshot::new(bound, RateBounds::NANOSECONDS, Duration::MAX, flags());
+            assert_eq!(snapshot.interval_at(5), None, "{time:?}");
+        }
+    }
+
+    #[test]
+    fn rates_that_are_known_until_a_tick_are_not_used_at_it() {
+        let time = Interval::new(at(0), at(100)).expect("in order");
+        let bound = Bound { origin: 1_000, time };
+        let limit = Duration::from_secs(1);
+        let whole = Snapshot::new(bound, RateBounds::NANOSECONDS, limit, flags());
+        let snapshot = whole.until(1_500);
+        assert!(snapshot.interval_at(1_499).is_some());
+        assert_eq!(snapshot.interval_at(1_500), None);
+        assert!(!whole.until(1_000).is_readable());
+        assert!(!whole.until(7).is_readable(), "they ended before the bound began");
+        assert_eq!(whole.until(u64::MAX), whole);
+    }
 }

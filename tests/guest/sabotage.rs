@@ -31,8 +31,8 @@ pub const ALL: &[Sabotage] = &[
         name: "no-step-timer",
         what: "a step of the wall clock does not wake the clock's thread",
         changes: &[Change {
-            file: "src/clock/sampler.rs",
-            from: "match timer.and_then(|timer| Bell::arm(&timer).map(|()| timer)) {",
+            file: "src/clock/thread.rs",
+            from: "match timer.and_then(|timer| Waker::arm(&timer).map(|()| timer)) {",
             to: "match timer.and_then(|_| Err::<TimerFd, _>(Errno::ENOSYS)) {",
         }],
     },
@@ -50,7 +50,7 @@ pub const ALL: &[Sabotage] = &[
         what: "adjtimex's tai is added to CLOCK_REALTIME",
         changes: &[Change {
             file: "src/source/realtime.rs",
-            from: "offsets(leaps, seconds, slack, kernel, announced).ok_or_else",
+            from: "offsets(leaps, seconds, slack, kernel, pending).ok_or_else",
             to: "kernel.map(|k| (k.tai, k.tai)).ok_or_else",
         }],
     },
@@ -68,15 +68,15 @@ pub const ALL: &[Sabotage] = &[
         what: "a leap second that the table does not know is forgotten when it has passed",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: ".tai(look, error, Some(kernel), self.announced)?",
-            to: ".tai(look, error, Some(kernel), None)?",
+            from: ".tai(read, error, Some(kernel), self.pending_leap)?",
+            to: ".tai(read, error, Some(kernel), None)?",
         }],
     },
     Sabotage {
         name: "trust-in-zero",
         what: "a maxerror of 0 is believed",
         changes: &[Change {
-            file: "src/source/adjtimex.rs",
+            file: "src/host/kernel_state.rs",
             from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
             to: "self.maxerror_us < 0 || ntpd_startup",
         }],
@@ -85,7 +85,7 @@ pub const ALL: &[Sabotage] = &[
         name: "trust-in-16",
         what: "the 16 µs of an ntpd that has heard from nobody are believed",
         changes: &[Change {
-            file: "src/source/adjtimex.rs",
+            file: "src/host/kernel_state.rs",
             from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
             to: "self.maxerror_us < 0 || residue == 0 && !ntpd_startup",
         }],
@@ -95,7 +95,7 @@ pub const ALL: &[Sabotage] = &[
         what: "what the kernel's PLL has still to work off is left out",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: "if k.status & libc::STA_PLL != 0",
+            from: "if k.status & STA_PLL != 0",
             to: "if false",
         }],
     },
@@ -113,7 +113,7 @@ pub const ALL: &[Sabotage] = &[
         what: "a clock that is slewed faster than its bound grows is believed",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: "if rate_ppb > SLEW_LIMIT_PPM * 1000 {",
+            from: "if rate_ppb > limit_ppm * 1000 {",
             to: "if false {",
         }],
     },
@@ -122,12 +122,12 @@ pub const ALL: &[Sabotage] = &[
         what: "what the kernel shows after a step is believed",
         changes: &[
             Change {
-                file: "src/source/adjtimex.rs",
-                from: "self.status & libc::STA_UNSYNC == 0 && self.state != libc::TIME_ERROR",
+                file: "src/host/kernel_state.rs",
+                from: "self.status & STA_UNSYNC == 0 && self.state != TIME_ERROR",
                 to: "true",
             },
             Change {
-                file: "src/source/adjtimex.rs",
+                file: "src/host/kernel_state.rs",
                 from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
                 to: "self.maxerror_us < 0 || ntpd_startup",
             },
@@ -147,15 +147,15 @@ pub const ALL: &[Sabotage] = &[
         what: "what was known before a suspend is carried on after it",
         changes: &[Change {
             file: "src/clock/driver.rs",
-            from: "if slept.saturating_sub(slept_before) > SUSPEND_NOISE_NS {",
-            to: "if false {",
+            from: "if before != NO_SUSPENDS && now.saturating_sub(before) <= SUSPEND_NOISE_NS {",
+            to: "if true {",
         }],
     },
     Sabotage {
         name: "no-drift",
         what: "the oscillator is taken for perfect",
         changes: &[Change {
-            file: "src/clock/counter.rs",
+            file: "src/counter/calibration.rs",
             from: "self.ratio.with_drift(max_drift_ppm)",
             to: "{ let _ = max_drift_ppm; self.ratio }",
         }],
@@ -164,9 +164,9 @@ pub const ALL: &[Sabotage] = &[
         name: "newest-wins",
         what: "of two sides that contradict each other the newer one is published",
         changes: &[Change {
-            file: "src/clock/estimator.rs",
-            from: "Some(rival) => (self.hull(fused, rival.bound), Status::Contradicted),",
-            to: "Some(_) => (fused, Status::Contradicted),",
+            file: "src/estimator/mod.rs",
+            from: "(Some(fused), Some(other)) => Some(self.hull(fused, other.bound)),",
+            to: "(Some(fused), Some(_)) => Some(fused),",
         }],
     },
 ];

@@ -27,7 +27,7 @@ use table::{EVERY_LAYER_EXISTS, LAYERS, is_below, trespass};
 use tree::{Sources, Tree};
 
 /// The only places for `unsafe`: the host layer, and the command's bare reads of what only it shows.
-const UNSAFE: &[&str] = &["host", "bin/truechimer/raw_read", "bin/truechimer/timex"];
+const UNSAFE: &[&str] = &["host", "bin/truechimer/raw_read.rs", "bin/truechimer/timex.rs"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -146,7 +146,7 @@ fn every_file_is_in_a_layer() {
 fn unsafe_is_only_where_it_is_allowed() {
     for (file, text) in sources() {
         let count = paths::count_unsafe(&text);
-        let is_allowed = UNSAFE.iter().any(|place| is_below(&file, place.trim_end_matches(".rs")));
+        let is_allowed = UNSAFE.iter().any(|place| is_below(&file, place));
         assert!(count == 0 || is_allowed, "{file} says `unsafe` {count} times");
     }
 }

@@ -22,7 +22,14 @@ const fn layer(path: &'static str, may_import: &'static [&'static [&'static str]
 pub const EVERY_LAYER_EXISTS: bool = true;
 
 /// What the pages of documentation link to: everything that is public.
-const DOCUMENTATION: &[&[&str]] = &[PURE, TOOLS, &["clock", "source", "snapshot", "wait", "pause", "lease", "timeout", "peers", "host", "counter", "evidence", "sim", "lib"]];
+const DOCUMENTATION: &[&[&str]] = &[
+    PURE,
+    TOOLS,
+    &[
+        "clock", "source", "snapshot", "wait", "pause", "lease", "timeout", "peers", "host",
+        "counter", "evidence", "sim", "lib",
+    ],
+];
 
 /// Arithmetic on time. It reads no clock.
 const PURE: &[&str] = &["timestamp", "interval", "agreement", "quorum", "scale"];

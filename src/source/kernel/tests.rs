@@ -1,5 +1,7 @@
 use super::*;
-use crate::host::{STA_NANO, STA_UNSYNC, TIME_ERROR, TIME_OK};
+use crate::counter::CounterId;
+use crate::host::scripted::ScriptedHost;
+use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_ERROR, TIME_INS, TIME_OK};
 
 const SECOND: i64 = NANOS_PER_SECOND;
 
@@ -234,4 +236,65 @@ fn after_a_suspend_the_bound_is_refused_until_the_daemon_writes() {
     assert_eq!(judge(at(9 * SECOND, 1_734)), Err(Reason::Suspended), "only growth");
     assert!(judge(at(9 * SECOND, 801)).is_ok(), "the daemon has written");
     assert!(judge(at(9 * SECOND, 1_301)).is_ok());
+}
+
+/// How wide a sample of this evidence is, in ns.
+fn width_ns(kernel: &mut Kernel, evidence: &Evidence) -> u128 {
+    kernel.judge(evidence).expect("a bound").time.width().as_nanos()
+}
+
+#[test]
+fn a_sample_is_as_wide_as_all_that_the_clock_may_be_off() {
+    let mut kernel = Kernel::new(LeapTable::builtin());
+    let h = healthy();
+    // Both ways, and the step of the clock once.
+    let plain = 1_235_000 + 140_626;
+    assert_eq!(width_ns(&mut kernel, &evidence(h, h)), 2 * plain + 11);
+    // What the PLL has still to correct, and the third of it that is under way.
+    let pll = KernelState { status: STA_PLL | STA_NANO, offset_ns: 30_000_000, ..h };
+    let all = plain + 30_000_000 + 10_000_000;
+    assert_eq!(width_ns(&mut kernel, &evidence(pll, pll)), 2 * all + 11);
+}
+
+#[test]
+fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_it() {
+    let mut kernel = Kernel::new(LeapTable::builtin());
+    let midnight = 1_700_006_400;
+    let at = |unix: i64, state: KernelState| {
+        let mut evidence = evidence(state, state);
+        evidence.realtime.unix_ns = unix * SECOND;
+        evidence.counted_until_ns = unix * SECOND;
+        evidence
+    };
+    let quiet = KernelState { tai: 0, ..healthy() };
+    let told = KernelState { state: TIME_INS, status: STA_NANO | STA_INS, ..quiet };
+    let second = SECOND as u128;
+    assert!(width_ns(&mut kernel, &at(midnight - 3_600, told)) < second);
+    assert!(width_ns(&mut kernel, &at(midnight + 86_400, quiet)) >= second);
+}
+
+#[test]
+fn the_clock_and_its_bound_are_read_in_one_stretch_without_a_step() {
+    let is_apart = |evidence: &Evidence| {
+        let (before, after) = &evidence.kernel;
+        (before.status, before.state) != (after.status, after.state)
+    };
+    let counter = |host: &Arc<ScriptedHost>| Counter::new(host.clone(), CounterId::DIRECT);
+    let mut read = 0;
+    // The wall clock is stepped away before any of the readings, and back before any later one.
+    for from in 0..40 {
+        for to in from + 1..40 {
+            let host = ScriptedHost::new();
+            host.set_kernel_state(healthy());
+            let honest = Realtime::read(&counter(&host)).expect("readable");
+            host.step_away_during(from..to, 5 * SECOND);
+            let Ok(evidence) = gather(&counter(&host)) else { continue };
+            read += 1;
+            assert!(!is_apart(&evidence), "the kernel's states, {from} to {to}");
+            let is_synchronized = evidence.kernel.0.is_synchronized();
+            let is_off = evidence.realtime.was_stepped_since(&honest);
+            assert_eq!(is_off, !is_synchronized, "the clock, {from} to {to}");
+        }
+    }
+    assert!(read > 100, "{read}");
 }

@@ -6,10 +6,10 @@ use crate::patched::Change;
 
 const AGREEMENT: &str = "src/agreement.rs";
 const EXCHANGE: &str = "src/peers/exchange.rs";
-const PEERS: &str = "src/peers/mod.rs";
+const PEERS: &str = "src/peers/peer_clocks.rs";
 const MEMBER: &str = "src/peers/member.rs";
 const QUORUM: &str = "src/quorum.rs";
-const VERDICT: &str = "src/peers/verdict.rs";
+const VERDICT: &str = "src/peers/peer_verdict.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -21,7 +21,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "let needed = inputs.checked_sub(faulty)?;",
             to: "let needed = inputs.checked_sub(faulty.saturating_sub(1))?;",
         }],
-        caught_by: file("agreement", &["every_small_case_is_as_the_definition_says"]),
+        caught_by: file("agreement", &["every_small_case_agrees_with_the_definition"]),
     },
     Mutant {
         name: "agree-with-half",
@@ -34,7 +34,7 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: file(
             "agreement",
-            &["every_small_case_is_as_the_definition_says", "cases_by_hand"],
+            &["every_small_case_agrees_with_the_definition", "cases_by_hand"],
         ),
     },
     Mutant {
@@ -46,7 +46,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "while ends[ended] < start {",
             to: "while ends[ended] <= start && ended < i {",
         }],
-        caught_by: file("agreement", &["every_small_case_is_as_the_definition_says"]),
+        caught_by: file("agreement", &["every_small_case_agrees_with_the_definition"]),
     },
     Mutant {
         name: "falseticker-in-a-gap-is-undecided",
@@ -54,10 +54,13 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "an interval between the pieces is certainly wrong, and is not called so",
         changes: &[Change {
             file: AGREEMENT,
-            from: "Some(piece) if piece.overlaps(interval) => Standing::Undecided,",
-            to: "Some(_) => Standing::Undecided,",
+            from: "Some(piece) if piece.overlaps(interval) => Classification::Undecided,",
+            to: "Some(_) => Classification::Undecided,",
         }],
-        caught_by: file("agreement", &["a_liar_inside_the_hull_but_between_the_pieces_is_found"]),
+        caught_by: file(
+            "agreement",
+            &["a_wrong_input_inside_the_hull_but_between_the_pieces_is_found"],
+        ),
     },
     Mutant {
         name: "majority-is-half",
@@ -68,7 +71,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Quorum::of(members, members / 2 + 1)",
             to: "Quorum::of(members, members / 2 + members % 2)",
         }],
-        caught_by: unit(&["sizes_are_the_smallest_that_do"]),
+        caught_by: unit(&["sizes_are_the_smallest_that_suffice"]),
     },
     Mutant {
         name: "byzantine-quorum-of-a-majority",
@@ -79,7 +82,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "members / 2 + faulty / 2 + (members & faulty & 1) + 1",
             to: "members / 2 + 1 + faulty * 0",
         }],
-        caught_by: unit(&["sizes_are_the_smallest_that_do"]),
+        caught_by: unit(&["sizes_are_the_smallest_that_suffice"]),
     },
     Mutant {
         name: "doubled-vote-counts",
@@ -98,12 +101,12 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a node that hears few goes on with their majority",
         changes: &[Change {
             file: VERDICT,
-            from: "let ruling = if heard.len() < needed {",
+            from: "let outcome = if heard.len() < needed {",
             to: "let needed = heard.len() / 2 + 1;
     let majority = Quorum::majority(heard.len()).unwrap_or(majority);
-    let ruling = if heard.len() < needed {",
+    let outcome = if heard.len() < needed {",
         }],
-        caught_by: file("peers", &["a_majority_of_those_heard_is_not_enough"]),
+        caught_by: file("peers", &["a_majority_of_the_answers_is_not_enough"]),
     },
     Mutant {
         name: "unheard-counts-as-against-us",
@@ -111,11 +114,10 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a right clock is told to stop because others were not heard",
         changes: &[Change {
             file: VERDICT,
-            from: "all.extend(peers.iter().map(|says| says.unwrap_or(unheard)));",
-            to: "let _ = unheard;
-    all.extend(peers.iter().copied().flatten());",
+            from: "all.extend(peers.iter().map(|peer| peer.unwrap_or(Interval::EVERYTHING)));",
+            to: "all.extend(peers.iter().copied().flatten());",
         }],
-        caught_by: file("peers", &["up_to_the_limit_no_right_clock_is_blamed_or_held_up"]),
+        caught_by: file("peers", &["up_to_the_limit_no_right_clock_is_blamed_or_stopped"]),
     },
     Mutant {
         name: "round-trip-halved",
@@ -123,11 +125,11 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a peer that answers over an uneven path is called wrong",
         changes: &[Change {
             file: EXCHANGE,
-            from: "let latest = counter.not_after(self.theirs.latest(), self.sent, at);",
+            from: "let latest = counter.carry_latest(self.theirs.latest(), self.sent, at);",
             to: "let middle = self.sent + (self.received - self.sent) / 2;
-        let latest = counter.not_after(self.theirs.latest(), middle, at);",
+        let latest = counter.carry_latest(self.theirs.latest(), middle, at);",
         }],
-        caught_by: file("peers_attacks", &["asymmetry_within_the_round_trip_accuses_nobody"]),
+        caught_by: file("peers_attacks", &["asymmetry_within_the_round_trip_calls_no_clock_wrong"]),
     },
     Mutant {
         name: "answer-counts-twice",
@@ -149,7 +151,10 @@ pub const MUTANTS: &[Mutant] = &[
             from: "at.saturating_sub(exchange.received()) <= limits.max_age",
             to: "at.saturating_sub(exchange.received()) <= limits.max_age.max(at)",
         }],
-        caught_by: file("peers_attacks", &["old_evidence_widens_by_the_drift_and_then_is_no_vote"]),
+        caught_by: file(
+            "peers_attacks",
+            &["old_evidence_widens_by_the_drift_and_then_no_longer_counts"],
+        ),
     },
     Mutant {
         name: "member-named-twice",
@@ -160,6 +165,6 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if members.iter().any(|member| member.peer == peer) {",
             to: "if false {",
         }],
-        caught_by: file("peers_attacks", &["members_are_counted_once_and_strangers_not_at_all"]),
+        caught_by: file("peers_attacks", &["members_are_counted_once_and_other_nodes_not_at_all"]),
     },
 ];

@@ -6,9 +6,9 @@ use crate::patched::Change;
 
 const DURABLE: &str = "src/durable.rs";
 const DURABLE_FENCE: &str = "src/fence/durable.rs";
-const FENCE: &str = "src/fence/mod.rs";
+const FENCE: &str = "src/fence/fence.rs";
 const FENCED: &str = "src/fence/fenced.rs";
-const KEYED: &str = "src/fence/keyed.rs";
+const KEYED: &str = "src/fence/keyed_fence.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -16,7 +16,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("no smaller token is let in after a larger one"),
         harm: "a holder that has been replaced writes over its successor",
         changes: &[Change { file: FENCE, from: "if token.get() < before {", to: "if false {" }],
-        caught_by: file("fence", &["a_token_is_let_in_exactly_if_none_was_larger"]),
+        caught_by: file("fence", &["a_token_is_admitted_exactly_if_none_was_larger"]),
     },
     Mutant {
         name: "present-token-refused",
@@ -29,7 +29,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "if token.get() == newest.wrapping_add(1) {
             return Ok(());",
         }],
-        caught_by: file("fence", &["a_token_is_let_in_exactly_if_none_was_larger"]),
+        caught_by: file("fence", &["a_token_is_admitted_exactly_if_none_was_larger"]),
     },
     Mutant {
         name: "fence-of-two-steps",
@@ -55,7 +55,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("no smaller token is let in after a larger one"),
         harm: "a stale holder changes a fenced value",
         changes: &[Change { file: FENCED, from: "if token < *newest {", to: "if false {" }],
-        caught_by: file("fence", &["a_token_is_let_in_exactly_if_none_was_larger"]),
+        caught_by: file("fence", &["a_token_is_admitted_exactly_if_none_was_larger"]),
     },
     Mutant {
         name: "floor-forgets-what-is-above",
@@ -66,7 +66,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "fence.newest() > floor",
             to: "fence.newest() < floor",
         }],
-        caught_by: file("fence", &["a_floor_forgets_only_the_keys_that_it_makes_unnecessary"]),
+        caught_by: file("fence", &["a_floor_removes_only_the_keys_that_it_makes_unnecessary"]),
     },
     Mutant {
         name: "token-let-in-before-the-disk",
@@ -81,7 +81,7 @@ pub const MUTANTS: &[Mutant] = &[
                 let _ = &mut record;
             }",
         }],
-        caught_by: file("fence_durable", &["reopening_changes_no_answer"]),
+        caught_by: file("fence_durable", &["reopening_a_fence_changes_no_answer"]),
     },
     Mutant {
         name: "shared-fence-admits-the-stale",
@@ -97,7 +97,7 @@ pub const MUTANTS: &[Mutant] = &[
             },
             Change { file: DURABLE_FENCE, from: "if token < newest {", to: "if false {" },
         ],
-        caught_by: file("fence_durable", &["reopening_changes_no_answer"]),
+        caught_by: file("fence_durable", &["reopening_a_fence_changes_no_answer"]),
     },
     Mutant {
         name: "record-goes-back",
@@ -115,7 +115,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if crc64(head) != u64::from_be_bytes(word(24)) {",
             to: "if false {",
         }],
-        caught_by: unit(&["a_file_that_is_no_whole_record_is_refused_and_left_as_it_is"]),
+        caught_by: unit(&["a_file_that_is_not_a_whole_record_is_refused_and_left_unchanged"]),
     },
     Mutant {
         name: "zeros-are-a-record",
@@ -126,14 +126,14 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if !bytes.is_empty() && bytes.iter().all(|&byte| byte == 0) {",
             to: "if false {",
         }],
-        caught_by: unit(&["a_file_that_is_no_whole_record_is_refused_and_left_as_it_is"]),
+        caught_by: unit(&["a_file_that_is_not_a_whole_record_is_refused_and_left_unchanged"]),
     },
     Mutant {
         name: "record-of-another-kind",
         breaks: Promise("what was promised before a crash is promised after it"),
         harm: "a fencing token is read as a time",
         changes: &[Change { file: DURABLE, from: "if word(8) != kind.0 {", to: "if false {" }],
-        caught_by: unit(&["a_file_that_is_no_whole_record_is_refused_and_left_as_it_is"]),
+        caught_by: unit(&["a_file_that_is_not_a_whole_record_is_refused_and_left_unchanged"]),
     },
     Mutant {
         name: "lock-is-shared",
@@ -144,7 +144,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "FlockArg::LockExclusiveNonblock",
             to: "FlockArg::LockSharedNonblock",
         }],
-        caught_by: unit(&["one_owner_at_a_time_by_whatever_name"]),
+        caught_by: unit(&["a_record_has_one_owner_at_a_time_under_any_name"]),
     },
     Mutant {
         name: "scratch-file-written-through",
@@ -162,7 +162,7 @@ pub const MUTANTS: &[Mutant] = &[
                 to: "match Ok::<(), io::Error>(()) {",
             },
         ],
-        caught_by: unit(&["what_a_crash_left_half_written_is_not_read"]),
+        caught_by: unit(&["a_half_written_file_from_a_crash_is_not_read"]),
     },
     Mutant {
         name: "child-admits-in-its-parents-name",

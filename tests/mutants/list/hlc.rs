@@ -4,9 +4,9 @@ use crate::mutant::Broken::Promise;
 use crate::mutant::{Mutant, file, loom, unit};
 use crate::patched::Change;
 
-const CLOCK: &str = "src/hlc/clock.rs";
-const COMMIT: &str = "src/hlc/commit.rs";
-const MARK: &str = "src/hlc/mark.rs";
+const HLC: &str = "src/hlc/hlc.rs";
+const UNCERTAINTY: &str = "src/hlc/read_uncertainty.rs";
+const MARK: &str = "src/hlc/high_water_mark.rs";
 const REGISTER: &str = "src/hlc/register.rs";
 
 pub const MUTANTS: &[Mutant] = &[
@@ -41,7 +41,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if self.may_be_a_commit(next) { None } else { Some(next) }",
             to: "Some(next)",
         }],
-        caught_by: loom(&["loom_a_commit_stamp_is_no_ordinary_stamp"]),
+        caught_by: loom(&["loom_a_commit_stamp_is_never_an_ordinary_stamp"]),
     },
     Mutant {
         name: "committer-looks-by-a-load",
@@ -52,7 +52,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "(self.last.0.fetch_max(last, Ordering::AcqRel) < stamp).then_some(stamp)",
             to: "(self.last.0.load(Ordering::Acquire) < stamp).then_some(stamp)",
         }],
-        caught_by: loom(&["loom_a_commit_stamp_is_no_ordinary_stamp"]),
+        caught_by: loom(&["loom_a_commit_stamp_is_never_an_ordinary_stamp"]),
     },
     Mutant {
         name: "observed-stamp-stored",
@@ -60,9 +60,9 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a message that comes late takes the clock back",
         changes: &[Change {
             file: REGISTER,
-            from: "pub(super) fn join(&self, reached: u64) {
+            from: "pub(super) fn advance_to(&self, reached: u64) {
         self.last.0.fetch_max(reached, Ordering::AcqRel);",
-            to: "pub(super) fn join(&self, reached: u64) {
+            to: "pub(super) fn advance_to(&self, reached: u64) {
         self.last.0.store(reached, Ordering::Release);",
         }],
         caught_by: loom(&["loom_an_observed_stamp_never_takes_the_register_back"]),
@@ -72,7 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("no stamp spreads that is ahead of true time"),
         harm: "a stamp is ahead of true time by up to half of the width",
         changes: &[Change {
-            file: CLOCK,
+            file: HLC,
             from: "let physical = Stamp::from_timestamp(self.clock.earliest()?).to_bits();
         match",
             to: "let physical = Stamp::from_timestamp(self.clock.now()?.midpoint()).to_bits();
@@ -84,7 +84,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "remote-stamp-not-judged",
         breaks: Promise("no stamp spreads that is ahead of true time"),
         harm: "one bad message takes a node years ahead",
-        changes: &[Change { file: CLOCK, from: "if remote > limit {", to: "if false {" }],
+        changes: &[Change { file: HLC, from: "if remote > limit {", to: "if false {" }],
         caught_by: file("hlc", &["a_stamp_beyond_latest_is_refused_and_changes_nothing"]),
     },
     Mutant {
@@ -92,15 +92,15 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("no stamp spreads that is ahead of true time"),
         harm: "a node that was led astray leads others astray",
         changes: &[Change {
-            file: CLOCK,
-            from: "if !self.register.carry(beyond, steps) {",
-            to: "if !self.register.carry(0, steps) {",
+            file: HLC,
+            from: "if !self.register.note_logical(beyond, steps) {",
+            to: "if !self.register.note_logical(0, steps) {",
         }],
         caught_by: file(
             "hlc",
             &[
-                "a_node_that_was_led_astray_says_so_and_does_not_spread_it",
-                "poison_of_one_nanosecond_is_known",
+                "a_poisoned_node_reports_it_and_does_not_spread_it",
+                "poison_of_one_nanosecond_is_detected",
             ],
         ),
     },
@@ -111,14 +111,14 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         harm: "a transaction gets a stamp below one that was committed before it began",
         changes: &[Change {
-            file: CLOCK,
+            file: HLC,
             from: "let floor = Stamp::from(now.latest()).max(least).to_bits();",
             to: "let floor = Stamp::from(now.earliest()).max(least).to_bits();",
         }],
         caught_by: file(
             "hlc",
             &[
-                "commit_stamps_increase_and_are_above_all_that_was_seen",
+                "commit_stamps_increase_and_are_above_every_stamp_seen",
                 "a_commit_stamp_stays_out_of_the_register_until_it_has_passed",
             ],
         ),
@@ -130,7 +130,7 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         harm: "a coordinator commits below a stamp under which a participant has prepared",
         changes: &[Change {
-            file: CLOCK,
+            file: HLC,
             from: "let floor = Stamp::from(now.latest()).max(least).to_bits();",
             to: "let floor = Stamp::from(now.latest()).to_bits();",
         }],
@@ -143,7 +143,7 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         harm: "a commit is seen at the moment of its stamp, and not after it",
         changes: &[Change {
-            file: CLOCK,
+            file: HLC,
             from: "Ok(earliest) if earliest > pending.timestamp() => {",
             to: "Ok(earliest) if earliest >= pending.timestamp() => {",
         }],
@@ -156,7 +156,7 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         harm: "a reader misses what was committed before it began",
         changes: &[Change {
-            file: COMMIT,
+            file: UNCERTAINTY,
             from: "} else if value <= self.limit {",
             to: "} else if value < self.limit {",
         }],
@@ -173,7 +173,7 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: file(
             "hlc_durable",
-            &["a_restart_goes_on_above_all_that_was_issued_whatever_the_clock_says"],
+            &["after_a_restart_stamps_are_above_all_before_whatever_the_clock_reads"],
         ),
     },
     Mutant {
@@ -186,22 +186,22 @@ pub const MUTANTS: &[Mutant] = &[
             to: "Err(_) => {
                 let reserved = reserved.max(next);",
         }],
-        caught_by: file("hlc_durable", &["when_the_disk_fails_nothing_beyond_the_mark_is_issued"]),
+        caught_by: file("hlc_durable", &["when_the_disk_fails_no_stamp_above_the_mark_is_issued"]),
     },
     Mutant {
         name: "restart-below-the-mark",
         breaks: Promise("what was issued before a crash is not issued after it"),
         harm: "a restarted node begins at its clock, which may be behind what it has issued",
         changes: &[Change {
-            file: CLOCK,
+            file: HLC,
             from: "let register = Register::new(floor);
-        register.cover(floor, floor);",
+        register.set_reserved(floor, floor);",
             to: "let register = Register::new(0);
-        register.cover(floor, 0);",
+        register.set_reserved(floor, 0);",
         }],
         caught_by: file(
             "hlc_durable",
-            &["a_restart_goes_on_above_all_that_was_issued_whatever_the_clock_says"],
+            &["after_a_restart_stamps_are_above_all_before_whatever_the_clock_reads"],
         ),
     },
 ];

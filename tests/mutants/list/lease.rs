@@ -4,12 +4,13 @@ use crate::mutant::Broken::Promise;
 use crate::mutant::{Mutant, file, unit};
 use crate::patched::Change;
 
-const ACCEPT: &str = "src/lease/accept.rs";
-const BOOK: &str = "src/lease/book.rs";
-const DRIFT: &str = "src/lease/drift.rs";
-const DURATION: &str = "src/lease/duration.rs";
-const GRANTOR: &str = "src/lease/grantor.rs";
 const HOLDER: &str = "src/lease/holder.rs";
+const STATE: &str = "src/lease/lease_state.rs";
+const DRIFT: &str = "src/lease/drift.rs";
+const DURATION: &str = "src/lease/duration_lease.rs";
+const GRANTOR: &str = "src/lease/grantor.rs";
+const LEASE: &str = "src/lease/lease.rs";
+const OUTCOME: &str = "src/lease/section_outcome.rs";
 const STOPWATCH: &str = "src/lease/stopwatch.rs";
 
 pub const MUTANTS: &[Mutant] = &[
@@ -18,7 +19,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "the lease may be over for half of the width while its holder acts",
         changes: &[Change {
-            file: HOLDER,
+            file: LEASE,
             from: "(expires.tai_nanos(), now.latest().tai_nanos())",
             to: "(expires.tai_nanos(), now.midpoint().tai_nanos())",
         }],
@@ -29,7 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "the lease may be over for the whole width while its holder acts",
         changes: &[Change {
-            file: HOLDER,
+            file: LEASE,
             from: "(expires.tai_nanos(), now.latest().tai_nanos())",
             to: "(expires.tai_nanos(), now.earliest().tai_nanos())",
         }],
@@ -39,7 +40,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "held-at-its-expiry",
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "the holder acts in the nanosecond in which its lease ends",
-        changes: &[Change { file: HOLDER, from: "if latest < end {", to: "if latest <= end {" }],
+        changes: &[Change { file: LEASE, from: "if latest < end {", to: "if latest <= end {" }],
         caught_by: file("lease", &["the_holder_acts_only_while_the_latest_is_before_the_expiry"]),
     },
     Mutant {
@@ -47,18 +48,13 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "a section that outlived its lease is trusted",
         changes: &[Change {
-            file: HOLDER,
-            from: "Ok(match self.check(clock) {
-            Ok(_) => Ran::Trusted(result),
-            Err(lost) => Ran::Doubtful { result, lost },
-        })",
-            to: "Ok(match self.check(clock) {
-            Ok(_) | Err(_) => Ran::Trusted(result),
-        })",
+            file: OUTCOME,
+            from: "Err(error) => SectionOutcome::Overran { result, error },",
+            to: "Err(_) => SectionOutcome::Covered(result),",
         }],
         caught_by: file(
             "lease",
-            &["a_section_is_not_run_without_a_lease_and_not_trusted_if_it_outlives_it"],
+            &["a_section_does_not_run_without_a_lease_and_is_reported_if_it_overruns_it"],
         ),
     },
     Mutant {
@@ -66,7 +62,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "a renewal that comes late shortens or lengthens the wrong lease",
         changes: &[Change {
-            file: HOLDER,
+            file: LEASE,
             from: "self.expires.fetch_max(offered.tai_nanos(), Ordering::Relaxed)",
             to: "self.expires.swap(offered.tai_nanos(), Ordering::Relaxed)",
         }],
@@ -80,13 +76,13 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "the lease is granted anew while its holder may still have it",
         changes: &[Change {
-            file: BOOK,
-            from: "if let Some(entry) = self.current.filter(|entry| now.earliest <= entry.expires) {",
-            to: "if let Some(entry) = self.current.filter(|entry| now.latest <= entry.expires) {",
+            file: STATE,
+            from: "if let Some(current) = self.current.filter(|current| now.earliest <= current.expires) {",
+            to: "if let Some(current) = self.current.filter(|current| now.latest <= current.expires) {",
         }],
         caught_by: file(
             "lease",
-            &["a_taker_is_granted_only_when_the_earliest_is_after_the_expiry"],
+            &["the_lease_is_granted_anew_only_when_the_earliest_is_after_the_expiry"],
         ),
     },
     Mutant {
@@ -94,13 +90,13 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "the lease is granted anew in the nanosecond in which it ends",
         changes: &[Change {
-            file: BOOK,
-            from: "if let Some(entry) = self.current.filter(|entry| now.earliest <= entry.expires) {",
-            to: "if let Some(entry) = self.current.filter(|entry| now.earliest < entry.expires) {",
+            file: STATE,
+            from: "if let Some(current) = self.current.filter(|current| now.earliest <= current.expires) {",
+            to: "if let Some(current) = self.current.filter(|current| now.earliest < current.expires) {",
         }],
         caught_by: file(
             "lease",
-            &["a_taker_is_granted_only_when_the_earliest_is_after_the_expiry"],
+            &["the_lease_is_granted_anew_only_when_the_earliest_is_after_the_expiry"],
         ),
     },
     Mutant {
@@ -109,12 +105,12 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a grantor that lost its state grants what somebody still has",
         changes: &[Change {
             file: GRANTOR,
-            from: "Book::new(FencingToken::MIN, Some(quiet(term, now)))",
-            to: "Book::new(FencingToken::MIN, None::<Timestamp>.filter(|_| quiet(term, now) > Timestamp::MIN))",
+            from: "LeaseState::new(FencingToken::MIN, Some(all_expired(term, now)))",
+            to: "LeaseState::new(FencingToken::MIN, Some(all_expired(term, now)).filter(|_| false))",
         }],
         caught_by: file(
             "lease",
-            &["a_restart_without_memory_is_quiet_until_all_that_was_granted_is_over"],
+            &["a_restart_without_state_is_quiet_until_every_earlier_lease_has_expired"],
         ),
     },
     Mutant {
@@ -128,7 +124,7 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: file(
             "lease",
-            &["a_restart_without_memory_is_quiet_until_all_that_was_granted_is_over"],
+            &["a_restart_without_state_is_quiet_until_every_earlier_lease_has_expired"],
         ),
     },
     Mutant {
@@ -138,14 +134,14 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: GRANTOR,
             from: "let longest = self.longest.max(self.term);
-        Grantor",
+        let state",
             to: "let longest = self.term;
-        Grantor",
+        let state",
         }],
         caught_by: file(
             "lease_terms",
             &[
-                "a_shorter_term_does_not_make_the_quiet_after_a_longer_one_shorter",
+                "a_shorter_term_does_not_shorten_the_quiet_time_after_a_longer_one",
                 "the_longest_term_is_remembered_through_any_number_of_restarts",
             ],
         ),
@@ -154,22 +150,22 @@ pub const MUTANTS: &[Mutant] = &[
         name: "grant-accepted-twice",
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "a grant that comes again revives a lease that was given back",
-        changes: &[Change { file: ACCEPT, from: "offered <= accepted", to: "offered < accepted" }],
-        caught_by: file("lease", &["what_was_given_back_does_not_come_back"]),
+        changes: &[Change { file: HOLDER, from: "offered <= accepted", to: "offered < accepted" }],
+        caught_by: file("lease", &["a_released_lease_does_not_come_back"]),
     },
     Mutant {
         name: "token-of-the-present-lease-unchecked",
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "a former holder renews or releases the lease of its successor",
         changes: &[Change {
-            file: BOOK,
+            file: STATE,
             from: ".filter(|_| token == self.last_token)",
             to: ".filter(|_| token <= self.last_token)",
         }],
         caught_by: file(
             "lease",
             &[
-                "what_was_given_back_does_not_come_back",
+                "a_released_lease_does_not_come_back",
                 "a_transfer_keeps_the_expiry_or_moves_it_forward_and_fences_the_giver",
             ],
         ),
@@ -180,10 +176,13 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a lease of a duration is counted from when its answer came, and the grantor's from before",
         changes: &[Change {
             file: DURATION,
-            from: "Ok(Request { id, sent: now.earliest, max_drift_ppm: watch.max_drift_ppm() })",
-            to: "Ok(Request { id, sent: now.latest, max_drift_ppm: watch.max_drift_ppm() })",
+            from: "Ok(Request { id, sent: now.earliest, max_drift_ppm: stopwatch.max_drift_ppm() })",
+            to: "Ok(Request { id, sent: now.latest, max_drift_ppm: stopwatch.max_drift_ppm() })",
         }],
-        caught_by: file("lease_duration", &["at_every_true_moment_at_most_one_holder_is_held"]),
+        caught_by: file(
+            "lease_duration",
+            &["at_every_moment_of_true_time_there_is_at_most_one_holder"],
+        ),
     },
     Mutant {
         name: "holders-stopwatch-runs-true",
@@ -202,8 +201,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the grantor's term ends before the holder's, by rounding",
         changes: &[Change {
             file: DRIFT,
-            from: "scale(duration, MILLION + u128::from(ppm), MILLION - 1)",
-            to: "scale(duration, MILLION + u128::from(ppm), 0)",
+            from: "duration_from_nanos((duration.as_nanos() * parts).div_ceil(MILLION))",
+            to: "duration_from_nanos(duration.as_nanos() * parts / MILLION)",
         }],
         caught_by: unit(&["drift_is_rounded_so_that_the_holder_stops_early_and_the_grantor_late"]),
     },
@@ -212,13 +211,13 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("at most one holder acts under a lease at any true moment"),
         harm: "a lease is counted from a request that was sent later than the one that is answered",
         changes: &[Change {
-            file: ACCEPT,
-            from: "if grant.answers != request.id() {",
+            file: HOLDER,
+            from: "if grant.request != request.id() {",
             to: "if false {",
         }],
         caught_by: file(
             "lease_duration",
-            &["a_grant_is_taken_only_with_the_request_that_it_answers"],
+            &["a_grant_is_accepted_only_with_the_request_that_it_answers"],
         ),
     },
     Mutant {
@@ -227,8 +226,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a lease outlives a suspend of its holder",
         changes: &[Change {
             file: STOPWATCH,
-            from: "latest: glance.raw.saturating_add(most).saturating_add(error),",
-            to: "latest: glance.raw.saturating_add(most.min(self.slept_before)).saturating_add(error),",
+            from: "latest: read.raw.saturating_add(most).saturating_add(error),",
+            to: "latest: read.raw.saturating_add(most.min(self.slept_before)).saturating_add(error),",
         }],
         caught_by: unit(&["sleep_is_counted_and_its_error_too"]),
     },

@@ -1,11 +1,11 @@
-//! What a reader sees: the ring, the snapshot in it, and its horizon.
+//! What a reader sees: the ring, the snapshot in it, and for how long it is valid.
 
 use crate::mutant::Broken::Rule;
 use crate::mutant::{Mutant, file, loom, unit};
 use crate::patched::Change;
 
-const RING: &str = "src/clock/publish.rs";
-const BLOCK: &str = "src/clock/block.rs";
+const RING: &str = "src/snapshot/ring.rs";
+const SNAPSHOT: &str = "src/snapshot/mod.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -13,9 +13,9 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(2),
         harm: "a clock without any evidence answers with a number",
         changes: &[Change {
-            file: BLOCK,
-            from: "Block { bound, pace, horizon: 0, label: label.with_shift(pace.shift) }",
-            to: "Block { bound, pace, horizon: MAX_HORIZON, label: label.with_shift(pace.shift) }",
+            file: SNAPSHOT,
+            from: "Snapshot { bound, rates, valid_for: 0, flags: flags.with_shift(rates.shift) }",
+            to: "Snapshot { bound, rates, valid_for: MAX_VALID_FOR, flags: flags.with_shift(rates.shift) }",
         }],
         caught_by: unit(&["nothing_is_read_from_no_evidence"]),
     },
@@ -24,23 +24,23 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(2),
         harm: "a bound that is hours old is still read, though it is wider than the caller allows",
         changes: &[Change {
-            file: BLOCK,
+            file: SNAPSHOT,
             from: "ticks(room, widening)",
             to: "ticks(u64::MAX, widening.min(room))",
         }],
         caught_by: unit(&["a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit"]),
     },
     Mutant {
-        name: "horizon-includes-its-end",
+        name: "validity-includes-its-end",
         breaks: Rule(2),
         harm: "a reading is given one tick after its bound has ended",
         changes: &[Change {
-            file: BLOCK,
-            from: "if ticks >= self.horizon {
+            file: SNAPSHOT,
+            from: "if ticks >= self.valid_for {
             return None;
         }
         let shifted",
-            to: "if ticks > self.horizon {
+            to: "if ticks > self.valid_for {
             return None;
         }
         let shifted",
@@ -48,12 +48,12 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["a_reading_is_no_narrower_than_the_lines_and_no_wider_than_the_limit"]),
     },
     Mutant {
-        name: "horizon-of-earliest-ignored",
+        name: "validity-of-earliest-ignored",
         breaks: Rule(2),
         harm: "`earliest()` answers where `now()` is an error",
         changes: &[Change {
-            file: BLOCK,
-            from: "if ticks >= self.horizon {
+            file: SNAPSHOT,
+            from: "if ticks >= self.valid_for {
             return None;
         }
         Some(advance(",
@@ -140,14 +140,14 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(6),
         harm: "a counter that went backwards gives a reading of centuries ahead",
         changes: &[Change {
-            file: BLOCK,
+            file: SNAPSHOT,
             from: "let ticks = tick.wrapping_sub(self.bound.origin);
-        if ticks >= self.horizon {
+        if ticks >= self.valid_for {
             return None;
         }
         let shifted",
             to: "let ticks = tick.saturating_sub(self.bound.origin);
-        if ticks >= self.horizon {
+        if ticks >= self.valid_for {
             return None;
         }
         let shifted",

@@ -4,10 +4,11 @@ use crate::mutant::Broken::Rule;
 use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
-const BOUND: &str = "src/clock/bound.rs";
-const BLOCK: &str = "src/clock/block.rs";
-const RATE: &str = "src/clock/rate.rs";
-const STEP: &str = "src/clock/step.rs";
+const BOUND: &str = "src/estimator/bound.rs";
+const SNAPSHOT: &str = "src/snapshot/mod.rs";
+const BOUNDS: &str = "src/counter/rate_bounds.rs";
+const RATE: &str = "src/estimator/rate.rs";
+const STEP: &str = "src/counter/step.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -27,8 +28,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the counter may be a step ahead of what it shows",
         changes: &[Change {
             file: BOUND,
-            from: "pace.most_nanos(elapsed).saturating_add(slack)",
-            to: "pace.most_nanos(elapsed)",
+            from: "rates.most_nanos(elapsed).saturating_add(slack)",
+            to: "rates.most_nanos(elapsed)",
         }],
         caught_by: unit(&["both_ends_give_way_by_the_step_of_the_counter"]),
     },
@@ -38,7 +39,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the evidence may be as old as the whole bracket around it",
         changes: &[Change {
             file: BOUND,
-            from: "pace.most_nanos(elapsed).saturating_add(slack)",
+            from: "rates.most_nanos(elapsed).saturating_add(slack)",
             to: "slack.max(elapsed.min(0))",
         }],
         caught_by: unit(&["both_ends_give_way_by_the_step_of_the_counter"]),
@@ -49,8 +50,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the earlier end overtakes true time on a slow oscillator",
         changes: &[Change {
             file: BOUND,
-            from: "advance_earliest(self.time.earliest(), pace.least_nanos(ticks))",
-            to: "advance_earliest(self.time.earliest(), pace.most_nanos(ticks))",
+            from: "advance_earliest(self.time.earliest(), rates.least_nanos(ticks))",
+            to: "advance_earliest(self.time.earliest(), rates.most_nanos(ticks))",
         }],
         caught_by: unit(&["truth_stays_between_the_lines"]),
     },
@@ -60,8 +61,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "true time overtakes the later end on a fast oscillator",
         changes: &[Change {
             file: BOUND,
-            from: "let latest = advance_latest(self.time.latest(), pace.most_nanos(ticks));",
-            to: "let latest = advance_latest(self.time.latest(), pace.least_nanos(ticks));",
+            from: "let latest = advance_latest(self.time.latest(), rates.most_nanos(ticks));",
+            to: "let latest = advance_latest(self.time.latest(), rates.least_nanos(ticks));",
         }],
         caught_by: unit(&["truth_stays_between_the_lines"]),
     },
@@ -70,47 +71,47 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(1),
         harm: "the earlier end is up to a nanosecond too late",
         changes: &[Change {
-            file: BOUND,
-            from: ".saturating_mul(u128::from(self.slowest)) >> 64;",
-            to: ".saturating_mul(u128::from(self.slowest)).div_ceil(1 << 64);",
+            file: BOUNDS,
+            from: ".saturating_mul(u128::from(self.min)) >> 64;",
+            to: ".saturating_mul(u128::from(self.min)).div_ceil(1 << 64);",
         }],
-        caught_by: unit(&["a_measured_pace_holds_the_true_rate", "truth_stays_between_the_lines"]),
+        caught_by: unit(&["measured_bounds_hold_the_true_rate", "truth_stays_between_the_lines"]),
     },
     Mutant {
         name: "most-nanos-rounded-down",
         breaks: Rule(1),
         harm: "the later end is up to a nanosecond too early",
-        changes: &[Change { file: BOUND, from: "product.div_ceil(1 << 64)", to: "product >> 64" }],
-        caught_by: unit(&["a_measured_pace_holds_the_true_rate", "truth_stays_between_the_lines"]),
+        changes: &[Change { file: BOUNDS, from: "product.div_ceil(1 << 64)", to: "product >> 64" }],
+        caught_by: unit(&["measured_bounds_hold_the_true_rate", "truth_stays_between_the_lines"]),
     },
     Mutant {
         name: "drift-as-a-part-of-the-frequency",
         breaks: Rule(1),
         harm: "a tick of a slow oscillator lasts 1 / (1 - ppm) times as long, which is more than 1 + ppm",
         changes: &[Change {
-            file: BOUND,
+            file: BOUNDS,
             from: "1_000_000u32.saturating_sub(ppm)",
             to: "1_000_000u32",
         }],
-        caught_by: unit(&["a_measured_pace_holds_the_true_rate"]),
+        caught_by: unit(&["measured_bounds_hold_the_true_rate"]),
     },
     Mutant {
         name: "drift-left-out",
         breaks: Rule(1),
         harm: "the oscillator is taken for perfect",
         changes: &[Change {
-            file: BOUND,
-            from: "slowest: self.slowest.saturating_sub(part(self.slowest, 1_000_000)),",
-            to: "slowest: self.slowest,",
+            file: BOUNDS,
+            from: "min: self.min.saturating_sub(part(self.min, 1_000_000)),",
+            to: "min: self.min,",
         }],
-        caught_by: unit(&["a_measured_pace_holds_the_true_rate", "truth_stays_between_the_lines"]),
+        caught_by: unit(&["measured_bounds_hold_the_true_rate", "truth_stays_between_the_lines"]),
     },
     Mutant {
         name: "most-ticks-rounded-down",
         breaks: Rule(1),
         harm: "a contradiction is held for less than was promised",
         changes: &[Change {
-            file: BOUND,
+            file: BOUNDS,
             from: "let ticks = (u128::from(nanos) << 64).div_ceil(per_shifted_tick) >> self.shift;
         u64::try_from(ticks).unwrap_or(u64::MAX).saturating_add(1)",
             to: "let ticks = ((u128::from(nanos) << 64) / per_shifted_tick) >> self.shift;
@@ -123,7 +124,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(1),
         harm: "a reader rounds its product down, so its later end is up to a nanosecond too early",
         changes: &[Change {
-            file: BLOCK,
+            file: SNAPSHOT,
             from: "bound.time.latest().saturating_add(Duration::from_nanos(1))",
             to: "bound.time.latest()",
         }],
@@ -133,7 +134,7 @@ pub const MUTANTS: &[Mutant] = &[
         name: "counter-step-as-seen",
         breaks: Rule(1),
         harm: "a step that is shown rounded to whole ticks may be one tick longer than it looks",
-        changes: &[Change { file: STEP, from: "gap.checked_add(1)", to: "Some(gap)" }],
+        changes: &[Change { file: STEP, from: "least.checked_add(1)", to: "Some(least)" }],
         caught_by: unit(&["a_counter_that_adds_many_ticks_at_once_is_known_by_its_step"]),
     },
     Mutant {

@@ -4,11 +4,11 @@ use crate::mutant::Broken::Promise;
 use crate::mutant::{Mutant, file};
 use crate::patched::Change;
 
-const LEAP: &str = "src/scale/leap.rs";
-const SMEAR: &str = "src/scale/smear.rs";
-const SPAN: &str = "src/scale/span.rs";
+const EXPIRY: &str = "src/scale/after_expiry.rs";
+const SMEAR: &str = "src/scale/smear_conversion.rs";
+const INTERVAL: &str = "src/scale/interval_conversion.rs";
 const STEP: &str = "src/scale/step.rs";
-const UNIX: &str = "src/scale/unix.rs";
+const UNIX: &str = "src/scale/unix_conversion.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -31,7 +31,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the inserted second has the label of the second before it",
         changes: &[Change {
             file: STEP,
-            from: "settled: if before < offset { tai + SECOND } else { tai },",
+            from: "settled: if before < offset { tai + NANOS_PER_SECOND } else { tai },",
             to: "settled: tai,",
         }],
         caught_by: file(
@@ -45,8 +45,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "of the two moments that a repeated count names, one is lost",
         changes: &[Change {
             file: UNIX,
-            from: "Some(next) if unix.0 >= next.unix - SECOND => {",
-            to: "Some(next) if unix.0 > next.unix => {",
+            from: "Some(next) if unix.nanos() >= next.unix - NANOS_PER_SECOND => {",
+            to: "Some(next) if unix.nanos() > next.unix => {",
         }],
         caught_by: file(
             "scale_leaps",
@@ -58,14 +58,14 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("a converted interval contains all that was shown within it"),
         harm: "what was shown between the ends of an interval around a leap is lost",
         changes: &[Change {
-            file: SPAN,
+            file: INTERVAL,
             from: "most = most.max(step.tai - 1 - step.before);",
             to: "most = most.max(step.tai - 1 - step.before.max(step.tai));",
         }],
         caught_by: file(
             "scale_properties",
             &[
-                "an_interval_contains_all_that_was_shown_and_comes_back_no_narrower",
+                "an_interval_contains_everything_that_was_shown_and_comes_back_no_narrower",
                 "converting_only_the_ends_loses_what_was_shown_between",
             ],
         ),
@@ -85,7 +85,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("a converted interval contains all that was shown within it"),
         harm: "a leap second after the table's expiry is not in it, and the interval not widened",
         changes: &[Change {
-            file: LEAP,
+            file: EXPIRY,
             from: "(Some(expires), Expiry::Widen) if reached >= expires => {",
             to: "(Some(expires), Expiry::Widen) if reached >= expires && reached < expires => {",
         }],
@@ -93,7 +93,7 @@ pub const MUTANTS: &[Mutant] = &[
             "scale_tables",
             &[
                 "an_expired_table_refuses_or_widens_where_told_to",
-                "a_widened_interval_contains_the_truth_that_the_table_does_not_know",
+                "a_widened_interval_contains_the_true_time_that_an_old_table_misses",
             ],
         ),
     },

@@ -4,7 +4,7 @@ use crate::mutant::Broken::Rule;
 use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
-const ADJTIMEX: &str = "src/source/adjtimex.rs";
+const STATE: &str = "src/host/kernel_state.rs";
 const IN_FLIGHT: &str = "src/source/in_flight.rs";
 const KERNEL: &str = "src/source/kernel.rs";
 const REALTIME: &str = "src/source/realtime.rs";
@@ -21,10 +21,10 @@ pub const MUTANTS: &[Mutant] = &[
             from: ".saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))",
             to: "",
         }],
-        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+        caught_by: unit(&["which_bounds_are_believed_and_by_how_much"]),
     },
     Mutant {
-        name: "better-of-two-looks",
+        name: "better-of-two-reads",
         breaks: Rule(1),
         harm: "the bound grew, or was replaced by a larger one, while the clock was read",
         changes: &[Change {
@@ -32,18 +32,14 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if before.maxerror_us > after.maxerror_us { before } else { after }",
             to: "if before.maxerror_us < after.maxerror_us { before } else { after }",
         }],
-        caught_by: unit(&["of_the_two_looks_the_worse_counts"]),
+        caught_by: unit(&["of_the_two_reads_the_worse_counts"]),
     },
     Mutant {
         name: "pll-offset-left-out",
         breaks: Rule(1),
         harm: "what the kernel's PLL has still to work off is missing in the error",
-        changes: &[Change {
-            file: KERNEL,
-            from: "if k.status & libc::STA_PLL != 0",
-            to: "if false",
-        }],
-        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+        changes: &[Change { file: KERNEL, from: "if k.status & STA_PLL != 0", to: "if false" }],
+        caught_by: unit(&["which_bounds_are_believed_and_by_how_much"]),
     },
     Mutant {
         name: "adjtime-left-out",
@@ -54,7 +50,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "pll.saturating_add(k.adjtime_ns.unsigned_abs())",
             to: "pll",
         }],
-        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+        caught_by: unit(&["which_bounds_are_believed_and_by_how_much"]),
     },
     Mutant {
         name: "a-quarter-in-flight",
@@ -109,11 +105,11 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(2),
         harm: "a kernel that nobody disciplines is taken for a source",
         changes: &[Change {
-            file: ADJTIMEX,
-            from: "self.status & libc::STA_UNSYNC == 0 && self.state != libc::TIME_ERROR",
+            file: STATE,
+            from: "self.status & STA_UNSYNC == 0 && self.state != TIME_ERROR",
             to: "true",
         }],
-        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+        caught_by: unit(&["which_bounds_are_believed_and_by_how_much"]),
     },
     Mutant {
         name: "chrony-unsynchronised-believed",
@@ -152,22 +148,22 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(3),
         harm: "timesyncd, phc2sys and ptp4l write 0, which is not a bound",
         changes: &[Change {
-            file: ADJTIMEX,
+            file: STATE,
             from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
             to: "self.maxerror_us < 0 || ntpd_startup",
         }],
-        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+        caught_by: unit(&["which_bounds_are_believed_and_by_how_much"]),
     },
     Mutant {
         name: "ntpd-startup-believed",
         breaks: Rule(3),
         harm: "an ntpd that has heard from nobody writes 16 µs",
         changes: &[Change {
-            file: ADJTIMEX,
+            file: STATE,
             from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
             to: "self.maxerror_us < 0 || residue == 0 && !ntpd_startup",
         }],
-        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+        caught_by: unit(&["which_bounds_are_believed_and_by_how_much"]),
     },
     Mutant {
         name: "any-daemon-believed",
@@ -175,8 +171,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the bound of a daemon that is known to state none is believed",
         changes: &[Change {
             file: KERNEL,
-            from: "match daemon::only_unbelievable(&(others.running)()) {",
-            to: "match daemon::only_unbelievable(&(others.running)()).filter(|_| false) {",
+            from: "match daemon::only_unbelievable(&running()) {",
+            to: "match daemon::only_unbelievable(&running()).filter(|_| false) {",
         }],
         caught_by: unit(&[
             "a_bound_is_refused_where_only_a_daemon_without_one_runs_unless_the_operator_says_so",
@@ -200,7 +196,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(6),
         harm: "after a suspend the clock rests on the RTC, and maxerror does not show it",
         changes: &[Change { file: KERNEL, from: "if since_suspend.is_some() {", to: "if false {" }],
-        caught_by: unit(&["after_a_suspend_nothing_is_vouched_for_until_the_daemon_writes"]),
+        caught_by: unit(&["after_a_suspend_the_bound_is_refused_until_the_daemon_writes"]),
     },
     Mutant {
         name: "suspend-ends-with-growth",
@@ -211,7 +207,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.since_suspend.is_some_and(|mark| mark != residue)",
             to: "self.since_suspend.is_some()",
         }],
-        caught_by: unit(&["after_a_suspend_nothing_is_vouched_for_until_the_daemon_writes"]),
+        caught_by: unit(&["after_a_suspend_the_bound_is_refused_until_the_daemon_writes"]),
     },
     Mutant {
         name: "slew-limit-left-out",
@@ -219,10 +215,10 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a clock that is slewed faster than its bound grows is believed",
         changes: &[Change {
             file: KERNEL,
-            from: "if rate_ppb > SLEW_LIMIT_PPM * 1000 {",
+            from: "if rate_ppb > limit_ppm * 1000 {",
             to: "if false {",
         }],
-        caught_by: unit(&["who_is_believed_and_by_how_much"]),
+        caught_by: unit(&["which_bounds_are_believed_and_by_how_much"]),
     },
     Mutant {
         name: "leap-without-slack",

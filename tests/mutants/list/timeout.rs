@@ -5,9 +5,9 @@ use crate::mutant::{Mutant, file};
 use crate::patched::Change;
 
 const DEADLINE: &str = "src/timeout/deadline.rs";
-const KEY: &str = "src/timeout/idempotency.rs";
-const PHI: &str = "src/timeout/phi.rs";
-const RETRY: &str = "src/timeout/retry.rs";
+const KEY: &str = "src/timeout/idempotency_key.rs";
+const PHI: &str = "src/timeout/phi_detector.rs";
+const RETRY: &str = "src/timeout/retries.rs";
 const RTO: &str = "src/timeout/rto.rs";
 
 pub const MUTANTS: &[Mutant] = &[
@@ -49,7 +49,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "now.saturating_sub(self.last).saturating_sub(self.paused)",
             to: "now.saturating_sub(self.last)",
         }],
-        caught_by: file("timeout", &["a_pause_of_ours_is_no_silence_of_theirs"]),
+        caught_by: file("timeout", &["our_own_pause_does_not_count_as_silence_of_the_peer"]),
     },
     Mutant {
         name: "phi-on-an-empty-window",
@@ -111,9 +111,9 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a second request is taken for a retry of the first, and is not done",
         changes: &[Change {
             file: KEY,
-            from: "read.map_err(KeyError::NoRandomness)?;",
-            to: "read.map_err(KeyError::NoRandomness)?;
-        bytes[..8].fill(0);",
+            from: "Ok(IdempotencyKey::from_bytes(bytes))",
+            to: "bytes[..8].fill(0);
+        Ok(IdempotencyKey::from_bytes(bytes))",
         }],
         caught_by: file("timeout_deadline", &["no_two_random_keys_meet_and_every_bit_takes_part"]),
     },

@@ -4,8 +4,8 @@ use crate::mutant::Broken::Promise;
 use crate::mutant::{Mutant, file, unit};
 use crate::patched::Change;
 
-const PLAN: &str = "src/wait/plan.rs";
-const WAITER: &str = "src/wait/waiter.rs";
+const PLANNER: &str = "src/wait/planner.rs";
+const BLOCKING: &str = "src/wait/blocking.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -13,9 +13,9 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("a wait ends only after its moment has certainly passed"),
         harm: "a commit is seen before its stamp has passed",
         changes: &[Change {
-            file: WAITER,
-            from: "if clock.after(t) == Ok(true) {",
-            to: "if clock.after(t).is_ok() {",
+            file: BLOCKING,
+            from: "if clock.after(target) == Ok(true) {",
+            to: "if clock.after(target).is_ok() {",
         }],
         caught_by: file(
             "wait",
@@ -27,10 +27,10 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("a wait ends only after its moment has certainly passed"),
         harm: "the sleep's own clock may run fast, and the bound may have widened meanwhile",
         changes: &[Change {
-            file: WAITER,
-            from: "self.sleep(at, sleep, answer.is_ok());",
-            to: "self.sleep(at, sleep, answer.is_ok());
-                    if sleep < planner.relook {
+            file: BLOCKING,
+            from: "self.sleep(saturating_add(at, sleep), unparks, reading.is_ok());",
+            to: "self.sleep(saturating_add(at, sleep), unparks, reading.is_ok());
+                    if sleep < planner.max_sleep {
                         return Ok(self.passed(waited));
                     }",
         }],
@@ -44,34 +44,34 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("a wait ends only after its moment has certainly passed"),
         harm: "true time may be at the moment, and not after it",
         changes: &[Change {
-            file: PLAN,
+            file: PLANNER,
             from: "if now.earliest() > target {",
             to: "if now.earliest() >= target {",
         }],
-        caught_by: unit(&["what_is_planned"]),
+        caught_by: unit(&["each_case_has_its_step"]),
     },
     Mutant {
         name: "passed-at-the-midpoint",
         breaks: Promise("a wait ends only after its moment has certainly passed"),
         harm: "true time has reached the moment with a probability of a half",
         changes: &[Change {
-            file: PLAN,
+            file: PLANNER,
             from: "if now.earliest() > target {",
             to: "if now.midpoint() > target {",
         }],
-        caught_by: unit(&["what_is_planned"]),
+        caught_by: unit(&["each_case_has_its_step"]),
     },
     Mutant {
         name: "sleep-without-drift",
         breaks: Promise("a wait ends only after its moment has certainly passed"),
         harm: "a monotonic clock that runs slow sleeps past the moment",
         changes: &[Change {
-            file: PLAN,
+            file: PLANNER,
             from: "let nanos = true_time.as_nanos() * u128::from(slowest) / u128::from(MILLION);",
             to: "let nanos = true_time.as_nanos() * u128::from(slowest.max(MILLION)) / u128::from(MILLION);",
         }],
         caught_by: unit(&[
-            "what_is_planned",
+            "each_case_has_its_step",
             "a_sleep_ends_before_the_moment_passes_however_the_clocks_drift",
         ]),
     },

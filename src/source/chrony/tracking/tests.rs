@@ -277,3 +277,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn half_of_an_odd_root_delay_is_rounded_up() {
+    let good = GOOD.decode().expect("a good reply");
+    let parts = |root_delay_ns| Tracking {
+        correction_ns: 1_000,
+        root_delay_ns,
+        root_dispersion_ns: 100,
+        ..good
+    };
+    for (root_delay_ns, half) in [(0, 0), (1, 1), (2, 1), (3, 2), (u64::MAX, 1 << 63)] {
+        assert_eq!(parts(root_delay_ns).bound_ns(), Some(1_100 + half), "{root_delay_ns}");
+    }
+}
