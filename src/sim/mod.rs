@@ -29,7 +29,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use truechimer::sim::{Env, Fault, Machine, Node, NodeId, World};
+//! use truechimer::sim::{Env, Fault, Link, Machine, Node, NodeId, TimeService, World};
 //! use truechimer::{Timestamp, TrueTime};
 //!
 //! struct Holder {
@@ -75,7 +75,11 @@
 //!         }
 //!         Holder { waits, stamp: None, stamps: 0, disorder: 0 }
 //!     });
-//!     let nodes = world.add_many(3, &Machine::default());
+//!     // One time server is far away, so that machine's interval is wider.
+//!     let link = Link::within(Duration::from_millis(5), Duration::from_millis(20));
+//!     let far = TimeService { link, ..TimeService::default() };
+//!     let far = Machine::default().time_service(far);
+//!     let nodes = [Machine::default(), far, Machine::default()].map(|m| world.add(m));
 //!     world.schedule(Duration::from_secs(9), Fault::Pause(nodes[1], Duration::from_secs(1)));
 //!     world.run_for(Duration::from_secs(20));
 //!     assert_eq!(world.audit().misses, 0);
