@@ -73,12 +73,12 @@ impl Ground {
             .output()
             .and_then(built)?;
         let messages = String::from_utf8_lossy(&output);
-        let programs = messages.lines().filter_map(|line| {
+        let program = messages.lines().rev().find_map(|line| {
             let message: serde_json::Value = serde_json::from_str(line).ok()?;
             let program = message.get("executable")?.as_str()?;
             (message["target"]["name"] == "readers").then(|| PathBuf::from(program))
         });
-        programs.last().ok_or_else(|| io::Error::other("cargo named no program of `readers`"))
+        program.ok_or_else(|| io::Error::other("cargo named no program of `readers`"))
     }
 
     fn cargo(&self, package: &str) -> Command {

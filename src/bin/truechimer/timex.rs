@@ -147,6 +147,7 @@ mod linux {
         }
 
         #[test]
+        #[allow(clippy::useless_conversion, reason = "a long has 32 bits on some systems")]
         fn nonsense_from_the_kernel_overflows_nothing() {
             for extreme in [libc::c_long::MIN, libc::c_long::MAX] {
                 let mut timex = answer();
