@@ -9,7 +9,7 @@
 //! | Linux, aarch64 | unit tests and readings under emulation, on a real kernel too; never on silicon | the kernel's bound, chronyd | CNTVCT |
 //! | Linux, i686 | unit tests | the kernel's bound, chronyd | `CLOCK_MONOTONIC_RAW` |
 //! | Linux, armv7, riscv64, musl | type-checked | the kernel's bound, chronyd | as above: TSC with musl on x86-64, else `CLOCK_MONOTONIC_RAW` |
-//! | Android, aarch64 | type-checked | the kernel's bound, which Android's kernels seldom have | CNTVCT, where an app may read which clocksource the kernel uses; else `CLOCK_MONOTONIC_RAW` |
+//! | Android, aarch64 | type-checked | none: as macOS | CNTVCT, where an app may read which clocksource the kernel uses; else `CLOCK_MONOTONIC_RAW` |
 //! | macOS, FreeBSD, Windows | type-checked; their logic is tested on Linux | none: [`assume_error`], or a source of your own | the system's monotonic clock |
 //! | wasm32 | type-checked | there is no [`Clock`] | none |
 //!
@@ -40,9 +40,9 @@
 //!
 //! # Android
 //!
-//! It is Linux, and has the same code. But an app's sandbox may deny `adjtimex`, and most
-//! kernels are not told an error bound. Then [`Clock::now`] is an error that says so, and
-//! the clock needs [`assume_error`] or a source of your own.
+//! It is Linux, and has the same code, but for `adjtimex`, which libc does not show there.
+//! So the kernel states no bound, and the clock needs [`assume_error`] or a source of your
+//! own. Steps and suspends are noticed as on Linux. The timer slack of waits is not reduced.
 //!
 //! # macOS, FreeBSD and Windows
 //!

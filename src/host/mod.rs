@@ -24,6 +24,8 @@
 //! `hardware` (the instructions), `portable` and `wall_watch` (all other systems),
 //! [`KernelState`].
 
+#[cfg(target_os = "linux")]
+mod adjtimex;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod hardware;
 #[cfg(not(target_family = "wasm"))]
@@ -218,6 +220,12 @@ impl HostError {
     #[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
     pub(crate) fn new(question: HostQuestion, errno: i32) -> HostError {
         HostError { question, errno: Some(errno) }
+    }
+
+    /// The system refused the call that this thread made last.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    fn last(question: HostQuestion) -> HostError {
+        HostError::new(question, io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO))
     }
 
     /// This operating system has no answer to that question.

@@ -2,8 +2,8 @@
 //!
 //! Linux lets a sleeper sleep 50 µs longer, because it can then serve several timers with
 //! one interrupt. This *timer slack* is a setting of each thread. A wait reduces it and
-//! restores it afterwards. Other systems have no such setting for a thread. There nothing
-//! is changed, and the wait's margin adapts to how late their sleeps end.
+//! restores it afterwards. Other systems have no such setting for a thread, or libc does
+//! not show it (Android). There nothing is changed, and the wait's margin adapts to how late their sleeps end.
 
 /// While this lives, the thread's timer slack is one nanosecond where it can be set.
 pub(super) struct FineTimer {
@@ -17,7 +17,7 @@ impl FineTimer {
     }
 }
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
+#[cfg(target_os = "linux")]
 mod slack {
     use nix::libc::c_ulong;
     use nix::sys::prctl;
@@ -41,7 +41,7 @@ mod slack {
     }
 }
 
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(not(target_os = "linux"))]
 mod slack {
     pub(super) struct Reduced;
 
@@ -52,7 +52,7 @@ mod slack {
     }
 }
 
-#[cfg(all(test, not(loom), any(target_os = "linux", target_os = "android")))]
+#[cfg(all(test, not(loom), target_os = "linux"))]
 mod tests {
     use super::*;
     use nix::sys::prctl;

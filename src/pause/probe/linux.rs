@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::time::{ClockId, clock_gettime};
 
@@ -44,9 +45,16 @@ pub(in crate::pause) fn queued(run_queue: &File) -> Option<Duration> {
 }
 
 /// How often the calling thread has gone to sleep since it began.
+#[cfg(target_os = "linux")]
 pub(super) fn switches() -> Option<u64> {
     let usage = getrusage(UsageWho::RUSAGE_THREAD).ok()?;
     u64::try_from(usage.voluntary_context_switches()).ok()
+}
+
+/// nix does not count for a thread on Android.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn switches() -> Option<u64> {
+    None
 }
 
 /// The real-time clock chip, if there is one that this process may read.
