@@ -51,6 +51,8 @@ pub enum Target {
     Loom,
     /// An integration test.
     File(&'static str),
+    /// An integration test in the simulated world, which is a feature of the crate.
+    Sim(&'static str),
 }
 
 pub const fn unit(names: &'static [&'static str]) -> Tests {
@@ -63,6 +65,10 @@ pub const fn loom(names: &'static [&'static str]) -> Tests {
 
 pub const fn file(name: &'static str, names: &'static [&'static str]) -> Tests {
     Tests { target: Target::File(name), names }
+}
+
+pub const fn sim(name: &'static str, names: &'static [&'static str]) -> Tests {
+    Tests { target: Target::Sim(name), names }
 }
 
 impl Mutant {
@@ -86,7 +92,7 @@ impl Tests {
     fn sources(&self, crate_root: &Path) -> io::Result<Vec<String>> {
         let mut paths = match self.target {
             Target::Unit | Target::Loom => vec![crate_root.join("src")],
-            Target::File(name) => {
+            Target::File(name) | Target::Sim(name) => {
                 let tests = crate_root.join("tests");
                 let places = [tests.join(name), tests.join(name).with_extension("rs")];
                 places.into_iter().filter(|place| place.exists()).collect()

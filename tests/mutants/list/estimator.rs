@@ -176,4 +176,62 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: unit(&["a_counter_that_fails_is_noticed"]),
     },
+    Mutant {
+        name: "tick-of-zero-accepted",
+        breaks: Rule(10),
+        harm: "a sample whose counter could not be read is taken for one of the boot",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "if sample.before == 0 || sample.after > tick {",
+            to: "if sample.after > tick {",
+        }],
+        caught_by: unit(&["what_is_malformed_changes_nothing"]),
+    },
+    Mutant {
+        name: "third-side-forgotten",
+        breaks: Rule(7),
+        harm: "of three sources that contradict each other the first is no longer covered",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "self.conflicting.map_or(old, |other| self.hull(other.bound, old))",
+            to: "self.conflicting.map_or(old, |_| old)",
+        }],
+        caught_by: unit(&["of_three_sides_that_contradict_each_other_none_is_forgotten"]),
+    },
+    Mutant {
+        name: "published-bound-not-compared",
+        breaks: Rule(7),
+        harm: "a bound that lies outside of the published one begins no epoch",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "let bound = known.map(|bound| self.within_published(bound));",
+            to: "let bound = known;",
+        }],
+        caught_by: unit(&["a_contradiction_covers_both_sides_and_begins_an_epoch"]),
+    },
+    Mutant {
+        name: "published-bound-exceeded-by-a-rounding",
+        breaks: Rule(7),
+        harm: "a newer reading lies a nanosecond outside of an older one, within one epoch",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "Some(time) if is_rounding || !is_disputed => Bound { time, ..bound },",
+            to: "Some(_) if is_rounding || !is_disputed => bound,",
+        }],
+        caught_by: unit(&[
+            "a_bound_that_was_carried_in_more_steps_is_not_wider_than_the_published_one",
+        ]),
+    },
+    Mutant {
+        name: "epoch-kept-at-another-counter",
+        breaks: Rule(7),
+        harm: "readings since the last good comparison may have been wrong, and nobody is told",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "self.epoch = self.epoch.wrapping_add(1);
+        self.unlearn();",
+            to: "self.unlearn();",
+        }],
+        caught_by: unit(&["a_counter_that_fails_is_given_up_and_what_was_known_is_kept"]),
+    },
 ];

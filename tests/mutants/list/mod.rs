@@ -4,6 +4,7 @@
 //! and names the fewest tests that see it, because each one costs a build and their time.
 
 mod agreement;
+mod clock;
 mod estimator;
 mod fence;
 mod hlc;
@@ -21,6 +22,7 @@ use crate::mutant::Mutant;
 const PARTS: &[(&str, &[Mutant])] = &[
     ("rounding", rounding::MUTANTS),
     ("reading", reading::MUTANTS),
+    ("clock", clock::MUTANTS),
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
     ("hlc", hlc::MUTANTS),

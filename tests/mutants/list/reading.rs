@@ -1,9 +1,12 @@
 //! What a reader sees: the ring, the snapshot in it, and for how long it is valid.
 
 use crate::mutant::Broken::Rule;
-use crate::mutant::{Mutant, file, loom, unit};
+use crate::mutant::{Mutant, file, loom, sim, unit};
 use crate::patched::Change;
 
+const CORE: &str = "src/clock/core.rs";
+const COUNTER: &str = "src/counter/mod.rs";
+const DRIVER: &str = "src/clock/driver.rs";
 const RING: &str = "src/snapshot/ring.rs";
 const SNAPSHOT: &str = "src/snapshot/mod.rs";
 
@@ -153,5 +156,91 @@ pub const MUTANTS: &[Mutant] = &[
         let shifted",
         }],
         caught_by: unit(&["a_counter_that_went_backwards_reads_nothing"]),
+    },
+    Mutant {
+        name: "width-limit-without-its-roundings",
+        breaks: Rule(2),
+        harm: "a reading is up to two nanoseconds wider than the caller allows",
+        changes: &[Change {
+            file: SNAPSHOT,
+            from: "max_width.checked_sub(time.width() + Duration::from_nanos(2))",
+            to: "max_width.checked_sub(time.width())",
+        }],
+        caught_by: unit(&["a_reading_stays_within_the_limit_up_to_its_last_nanosecond"]),
+    },
+    Mutant {
+        name: "open-ends-published",
+        breaks: Rule(2),
+        harm: r#""at any time before" is read as a moment 292 years ago, and then as later ones"#,
+        changes: &[Change {
+            file: SNAPSHOT,
+            from: "if time.earliest() == Timestamp::MIN || time.latest() == Timestamp::MAX {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["an_end_that_is_open_makes_a_snapshot_unreadable"]),
+    },
+    Mutant {
+        name: "until-one-tick-longer",
+        breaks: Rule(2),
+        harm: "a learnt rate is used at the tick from which it is no longer known",
+        changes: &[Change {
+            file: SNAPSHOT,
+            from: "self.valid_for.min(tick.saturating_sub(self.bound.origin))",
+            to: "self.valid_for.min(tick.saturating_sub(self.bound.origin).saturating_add(1))",
+        }],
+        caught_by: unit(&["rates_that_are_known_until_a_tick_are_not_used_at_it"]),
+    },
+    Mutant {
+        name: "until-left-out",
+        breaks: Rule(2),
+        harm: "a reader carries a bound by a learnt rate for hours after it is no longer known",
+        changes: &[Change {
+            file: DRIVER,
+            from: "Snapshot::new(bound, estimate.rates, self.limits.max_width, flags)
+                .until(estimate.until)",
+            to: "Snapshot::new(bound, estimate.rates, self.limits.max_width, flags)",
+        }],
+        caught_by: sim(
+            "sim_soundness",
+            &["what_was_learnt_of_the_rate_is_not_used_for_longer_than_it_is_known"],
+        ),
+    },
+    Mutant {
+        name: "unordered-now",
+        breaks: Rule(5),
+        harm: "the counter may be read microseconds early, and then `latest` is too small",
+        changes: &[Change {
+            file: CORE,
+            from: "match snapshot.interval_at(self.host.ticks_fenced()) {",
+            to: "match snapshot.interval_at(self.host.ticks_unordered()) {",
+        }],
+        caught_by: unit(&[
+            "now_reads_the_counter_in_order_because_an_early_tick_makes_latest_too_small",
+        ]),
+    },
+    Mutant {
+        name: "unordered-read-of-any-counter",
+        breaks: Rule(5),
+        harm: "where the processor has no cheap order, and at each sample, the counter may be read early",
+        changes: &[Change {
+            file: COUNTER,
+            from: "if self.is_hardware() { Ok(host.ticks_ordered()) }",
+            to: "if self.is_hardware() { Ok(host.ticks_unordered()) }",
+        }],
+        caught_by: sim("sim_soundness", &["no_reading_is_wrong_where_both_assumptions_hold"]),
+    },
+    Mutant {
+        name: "failed-read-is-zero",
+        breaks: Rule(10),
+        harm: "a counter that cannot be read shows 0, and the reading is that of the boot",
+        changes: &[Change {
+            file: COUNTER,
+            from: "host.nanos(HostClock::MonotonicRaw).map(|nanos| nanos as u64)",
+            to: "Ok(host.nanos(HostClock::MonotonicRaw).map_or(0, |nanos| nanos as u64))",
+        }],
+        caught_by: unit(&[
+            "a_counter_that_this_thread_may_not_read_is_an_error_and_never_a_number",
+            "a_clock_that_may_not_be_read_ends_readings_and_is_named_in_the_report",
+        ]),
     },
 ];

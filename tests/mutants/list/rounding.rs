@@ -1,12 +1,16 @@
 //! Rule 1: every rounding is outward. Each mutant rounds one of them inward.
 
 use crate::mutant::Broken::Rule;
-use crate::mutant::{Mutant, unit};
+use crate::mutant::{Mutant, file, unit};
 use crate::patched::Change;
 
 const BOUND: &str = "src/estimator/bound.rs";
 const SNAPSHOT: &str = "src/snapshot/mod.rs";
 const BOUNDS: &str = "src/counter/rate_bounds.rs";
+const DRIVER: &str = "src/clock/driver.rs";
+const REALTIME: &str = "src/source/realtime.rs";
+const SMEAR: &str = "src/scale/smear_conversion.rs";
+const TRACKING: &str = "src/source/chrony/tracking.rs";
 const RATE: &str = "src/estimator/rate.rs";
 const STEP: &str = "src/counter/step.rs";
 
@@ -183,5 +187,99 @@ pub const MUTANTS: &[Mutant] = &[
             to: "t.tai_nanos().wrapping_add_unsigned(nanos)",
         }],
         caught_by: unit(&["the_ends_of_time_are_not_knowledge_and_do_not_wrap"]),
+    },
+    Mutant {
+        name: "measured-min-rounded-up",
+        breaks: Rule(1),
+        harm: "the slowest rate that was seen is a last bit too fast",
+        changes: &[Change {
+            file: BOUNDS,
+            from: "let min = scaled(nanos.0) / u128::from(ticks.1);",
+            to: "let min = scaled(nanos.0).div_ceil(u128::from(ticks.1));",
+        }],
+        caught_by: unit(&["a_measured_quotient_is_rounded_outward_in_the_last_bit"]),
+    },
+    Mutant {
+        name: "measured-max-rounded-down",
+        breaks: Rule(1),
+        harm: "the fastest rate that was seen is a last bit too slow",
+        changes: &[Change {
+            file: BOUNDS,
+            from: "let max = scaled(nanos.1).div_ceil(u128::from(ticks.0));",
+            to: "let max = scaled(nanos.1) / u128::from(ticks.0);",
+        }],
+        caught_by: unit(&["a_measured_quotient_is_rounded_outward_in_the_last_bit"]),
+    },
+    Mutant {
+        name: "mean-without-the-counters-step",
+        breaks: Rule(1),
+        harm: "a learnt rate excludes the true one, because the counter had not stepped yet when it was read",
+        changes: &[Change {
+            file: RATE,
+            from: "let step = base.most_ticks(granularity_ns);",
+            to: "let step = granularity_ns.min(0);",
+        }],
+        caught_by: unit(&["a_mean_rate_holds_what_the_counters_step_hides"]),
+    },
+    Mutant {
+        name: "granularity-of-zero",
+        breaks: Rule(1),
+        harm: "the counter may be a step ahead of what it shows, and the bound does not cover it",
+        changes: &[Change {
+            file: DRIVER,
+            from: "let granularity_ns = calibration.granularity_ns(limits.max_drift_ppm);",
+            to: "let granularity_ns = calibration.granularity_ns(limits.max_drift_ppm).min(0);",
+        }],
+        caught_by: unit(&["both_ends_of_a_bound_give_way_by_the_measured_step_of_the_counter"]),
+    },
+    Mutant {
+        name: "reading-step-of-zero",
+        breaks: Rule(1),
+        harm: "the wall clock may be 10 ns ahead of what it shows",
+        changes: &[Change {
+            file: REALTIME,
+            from: "pub(crate) const READING_STEP_NS: i64 = 11;",
+            to: "pub(crate) const READING_STEP_NS: i64 = 0;",
+        }],
+        caught_by: unit(&["a_sample_is_as_wide_as_all_that_the_clock_may_be_off"]),
+    },
+    Mutant {
+        name: "root-delay-halved-downward",
+        breaks: Rule(1),
+        harm: "the later end is up to a nanosecond too early where the root delay is odd",
+        changes: &[Change {
+            file: TRACKING,
+            from: "let delay = self.root_delay_ns.div_ceil(2);",
+            to: "let delay = self.root_delay_ns / 2;",
+        }],
+        caught_by: unit(&["half_of_an_odd_root_delay_is_rounded_up"]),
+    },
+    Mutant {
+        name: "smear-rounded-inward-forth",
+        breaks: Rule(1),
+        harm: "an interval on a smeared scale misses the reading that the clock shows",
+        changes: &[Change {
+            file: SMEAR,
+            from: "let first = self.smeared_at(ends.earliest().tai_nanos(), smear, Round::Down)?;",
+            to: "let first = self.smeared_at(ends.earliest().tai_nanos(), smear, Round::Up)?;",
+        }],
+        caught_by: file(
+            "scale_smear",
+            &["the_ends_of_an_interval_are_rounded_outward_in_the_last_nanosecond"],
+        ),
+    },
+    Mutant {
+        name: "smear-rounded-inward-back",
+        breaks: Rule(1),
+        harm: "an interval from a smeared clock misses the moment that it shows",
+        changes: &[Change {
+            file: SMEAR,
+            from: "let earliest = self.unsmeared(shown.earliest(), Round::Down)?;",
+            to: "let earliest = self.unsmeared(shown.earliest(), Round::Up)?;",
+        }],
+        caught_by: file(
+            "scale_smear",
+            &["the_ends_of_an_interval_are_rounded_outward_in_the_last_nanosecond"],
+        ),
     },
 ];

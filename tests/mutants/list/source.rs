@@ -4,6 +4,7 @@ use crate::mutant::Broken::Rule;
 use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
+const ASSUME: &str = "src/source/assume.rs";
 const STATE: &str = "src/host/kernel_state.rs";
 const IN_FLIGHT: &str = "src/source/in_flight.rs";
 const KERNEL: &str = "src/source/kernel.rs";
@@ -274,5 +275,64 @@ pub const MUTANTS: &[Mutant] = &[
             to: "Ok(text.trim().parse().unwrap_or(0))",
         }],
         caught_by: unit(&["what_is_not_a_number_is_an_error_that_names_the_file"]),
+    },
+    Mutant {
+        name: "in-flight-left-out",
+        breaks: Rule(1),
+        harm: "the part of a correction that is under way is missing in the error",
+        changes: &[Change {
+            file: KERNEL,
+            from: "let error_ns = error_ns.saturating_add(under_way);",
+            to: "let _ = under_way;",
+        }],
+        caught_by: unit(&["a_sample_is_as_wide_as_all_that_the_clock_may_be_off"]),
+    },
+    Mutant {
+        name: "step-in-mid-reading",
+        breaks: Rule(6),
+        harm: "the clock is read while it is stepped away, with a bound from before or after that",
+        changes: &[Change {
+            file: KERNEL,
+            from: "let stepped = realtime.was_stepped_since(&first) || last.was_stepped_since(&realtime);",
+            to: "let stepped = realtime.was_stepped_since(&first) && last.after < last.before;",
+        }],
+        caught_by: unit(&["the_clock_and_its_bound_are_read_in_one_stretch_without_a_step"]),
+    },
+    Mutant {
+        name: "two-states-of-the-kernel",
+        breaks: Rule(6),
+        harm: "the bound of one state is put on a clock of another",
+        changes: &[Change {
+            file: KERNEL,
+            from: "if !stepped && before.status == after.status && before.state == after.state {",
+            to: "if !stepped {",
+        }],
+        caught_by: unit(&["the_clock_and_its_bound_are_read_in_one_stretch_without_a_step"]),
+    },
+    Mutant {
+        name: "pending-leap-not-covered",
+        breaks: Rule(6),
+        harm: "a leap second that the table lacks is missed once the kernel has forgotten it",
+        changes: &[Change {
+            file: KERNEL,
+            from: "self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?",
+            to: "self.wall_clock.tai(read, error, Some(kernel), None)?",
+        }],
+        caught_by: unit(&[
+            "a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_it",
+        ]),
+    },
+    Mutant {
+        name: "statement-does-not-end",
+        breaks: Rule(6),
+        harm: "the operator's statement outlives a step of the clock that it is about",
+        changes: &[Change {
+            file: ASSUME,
+            from: "Some(since) => self.ended = self.ended.or_else(|| self.end(&now, since)),",
+            to: "Some(_) => {}",
+        }],
+        caught_by: unit(&[
+            "a_step_or_a_suspend_ends_the_operators_statement_until_it_is_made_again",
+        ]),
     },
 ];
