@@ -103,13 +103,12 @@
 //! and [`before()`](crate::Clock::before). An unordered read can execute microseconds early
 //! and make `latest` too small. [`earliest()`](crate::Clock::earliest) and
 //! [`after()`](crate::Clock::after) may use an unordered read, because a tick that is too
-//! early only makes them more careful.
+//! early only makes them more careful. On a real counter, a test hands readings from thread
+//! to thread and holds them against each other (`tests/readers.rs`).
 //!
 //! - Kept by: `src/clock/core.rs`, `src/counter/mod.rs` (`read_ordered`), and the instructions
 //!   in `src/host/hardware.rs`.
-//! - No mutant, because a test on a real counter sees an unordered read only now and then. The
-//!   test is `time_never_runs_backwards_between_threads_that_hand_readings_to_each_other` in
-//!   `tests/readers.rs`.
+//! - Mutants: `unordered-now`, `unordered-read-of-any-counter`.
 //!
 //! ## Rule 6
 //!
@@ -133,7 +132,7 @@
 //!
 //! - Kept by: `src/estimator/mod.rs` (`within_published`, `contradict`).
 //! - Mutants: `contradiction-swallowed`, `newest-wins`, `hold-of-zero`,
-//!   `epoch-kept-at-a-contradiction`, `any-newer-bound-is-inside`,
+//!   `epoch-kept-at-a-contradiction`, `published-bound-not-compared`,
 //!   `epoch-kept-after-a-suspend`.
 //!
 //! ## Rule 8

@@ -59,7 +59,7 @@ impl BootClock {
     ///
     /// `None` if one of the clocks cannot be read.
     pub fn new() -> Option<BootClock> {
-        BootClock::with_max_drift_ppm(200)
+        BootClock::with_max_drift_ppm(DEFAULT_MAX_DRIFT_PPM)
     }
 
     /// A clock with a drift of at most `max_drift_ppm`, as the oscillator's maker states it.

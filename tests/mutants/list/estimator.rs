@@ -105,7 +105,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the older side of a contradiction is given up at once",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "let until = new.origin.saturating_add(self.base.most_ticks(HOLD.as_nanos() as u64));",
+            from: "let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(HOLD)));",
             to: "let until = new.origin;",
         }],
         caught_by: unit(&[

@@ -5,6 +5,7 @@ use crate::mutant::{Mutant, file, loom, unit};
 use crate::patched::Change;
 
 const DURABLE: &str = "src/durable.rs";
+const LOCK: &str = "src/durable/lock.rs";
 const DURABLE_FENCE: &str = "src/fence/durable.rs";
 const FENCE: &str = "src/fence/fence.rs";
 const FENCED: &str = "src/fence/fenced.rs";
@@ -140,7 +141,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("what was promised before a crash is promised after it"),
         harm: "two owners issue the same numbers",
         changes: &[Change {
-            file: DURABLE,
+            file: LOCK,
             from: "FlockArg::LockExclusiveNonblock",
             to: "FlockArg::LockSharedNonblock",
         }],

@@ -11,7 +11,7 @@ const DURATION: &str = "src/lease/duration_lease.rs";
 const GRANTOR: &str = "src/lease/grantor.rs";
 const LEASE: &str = "src/lease/lease.rs";
 const OUTCOME: &str = "src/lease/section_outcome.rs";
-const STOPWATCH: &str = "src/lease/stopwatch.rs";
+const STOPWATCH: &str = "src/lease/boot_clock.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -227,7 +227,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: STOPWATCH,
             from: "latest: read.raw.saturating_add(most).saturating_add(error),",
-            to: "latest: read.raw.saturating_add(most.min(self.slept_before)).saturating_add(error),",
+            to: "latest: read.raw.saturating_add(most.min(self.slept_before.1)).saturating_add(error),",
         }],
         caught_by: unit(&["sleep_is_counted_and_its_error_too"]),
     },
