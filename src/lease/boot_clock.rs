@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use super::stopwatch::{Reading, Stopwatch};
+use crate::counter::DEFAULT_MAX_DRIFT_PPM;
 use crate::host::{COUNTS_SUSPENDS, Host, HostClock, System};
 
 /// How far off the kernel's measure of a sleep may be.
