@@ -40,7 +40,7 @@ fn check_clocksource(host: &dyn Host, kind: HardwareKind) -> Result<(), CounterE
 fn check_hardware(
     host: &Arc<dyn Host>,
     hardware: HardwareCounter,
-) -> Result<Counter, CounterError> {
+) -> Result<(Counter, HardwareKind), CounterError> {
     if !hardware.is_invariant {
         return Err(CounterError::NotInvariant);
     }
@@ -50,7 +50,7 @@ fn check_hardware(
     if nanos > SLOWEST_READ_NS {
         return Err(CounterError::Slow { nanos, limit: SLOWEST_READ_NS });
     }
-    Ok(Counter::new(host.clone(), id))
+    Ok((Counter::new(host.clone(), id), hardware.kind))
 }
 
 /// The cost of a read: the best of a few batches, because any of them may be interrupted.
@@ -93,6 +93,8 @@ const BASELINE: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug)]
 pub(crate) struct Calibration {
     pub(crate) counter: Counter,
+    /// Which hardware counter it is. It is kept, because CPUID traps in a virtual machine.
+    hardware: Option<HardwareKind>,
     /// Against `CLOCK_MONOTONIC_RAW`: assumption A2 comes on top.
     ratio: RateBounds,
     /// How far the counter, and the clocks read beside it, may be ahead of what they show.
@@ -144,6 +146,7 @@ impl Calibration {
         let unread = CrossTimestamp { before: 0, raw: 0, after: 0 };
         let now = CrossTimestamp::take(&counter).unwrap_or(unread);
         Calibration {
+            hardware: None,
             ratio: RateBounds::NANOSECONDS,
             step_ns: step::kernel_step_ns(&**host),
             counter,
@@ -153,7 +156,7 @@ impl Calibration {
         }
     }
 
-    fn measure(counter: Counter) -> Result<Calibration, CounterError> {
+    fn measure((counter, kind): (Counter, HardwareKind)) -> Result<Calibration, CounterError> {
         let anchor = CrossTimestamp::take(&counter)?;
         counter.host().sleep(BASELINE);
         let now = CrossTimestamp::take(&counter)?;
@@ -162,7 +165,16 @@ impl Calibration {
         let ratio = RateBounds::measured(shift, ticks, nanos).ok_or(CounterError::Backwards)?;
         let step_ns =
             step::hardware_step_ns(counter.host(), &ratio).ok_or(CounterError::Backwards)?;
-        Ok(Calibration { counter, ratio, step_ns, anchor, last_good: now, why_not_hardware: None })
+        let hardware = Some(kind);
+        Ok(Calibration {
+            counter,
+            hardware,
+            ratio,
+            step_ns,
+            anchor,
+            last_good: now,
+            why_not_hardware: None,
+        })
     }
 
     /// Checks that the counter still is what it was, and learns its rate better.
@@ -177,8 +189,8 @@ impl Calibration {
             return Ok(());
         }
         let host = self.counter.host();
-        if let Some(hardware) = host.hardware_counter() {
-            match check_clocksource(host, hardware.kind) {
+        if let Some(kind) = self.hardware {
+            match check_clocksource(host, kind) {
                 // Failing to read sysfs (EMFILE, a sandbox) says nothing about the
                 // counter, so the comparison decides.
                 Err(CounterError::Host(_)) | Ok(()) => {}
@@ -261,6 +273,7 @@ mod tests {
         let shift = RateBounds::shift_for(ticks.0, nanos.1).expect("fast");
         Calibration {
             counter: Counter::new(host(), CounterId::DIRECT),
+            hardware: Some(HardwareKind::Tsc),
             ratio: RateBounds::measured(shift, ticks, nanos).expect("measurable"),
             step_ns: GRANULARITY_NS,
             anchor,
