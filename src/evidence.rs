@@ -10,6 +10,7 @@
 //! refuse.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::counter::Counter;
 use crate::host::HostError;
@@ -79,6 +80,61 @@ pub trait Source: Send {
     /// Details of the last sample, in one line for the report.
     fn details(&self) -> Option<String> {
         None
+    }
+
+    /// What the source knows beside its last sample. By default nothing: then its samples
+    /// count as current for as long as it returns them.
+    fn condition(&self) -> SourceCondition {
+        SourceCondition::default()
+    }
+}
+
+/// What a source knows beside its samples.
+///
+/// ```
+/// use std::time::Duration;
+/// use truechimer::SourceCondition;
+///
+/// let condition = SourceCondition::default()
+///     .updated_every(Duration::from_secs(64))
+///     .in_holdover("the receiver has lost its satellites");
+/// assert!(condition.holdover.is_some());
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct SourceCondition {
+    /// Why nothing updates what the source states, if nothing does: its server is gone, for
+    /// example. The bounds still hold and become wider, and the status is
+    /// [`Status::Holdover`](crate::Status::Holdover).
+    pub holdover: Option<String>,
+    /// How often what it states is updated, if that is known. A contradiction is published
+    /// for several times as long, because a source that is wrong may notice it then.
+    pub update_interval: Option<Duration>,
+    /// How far the host's oscillator may be off nominal, in ppm, if the source has evidence
+    /// that it exceeds what A2 allows. The clock then carries its bounds by this rate.
+    pub drift_ppm: Option<u32>,
+}
+
+impl SourceCondition {
+    /// Nothing updates what the source states, for this reason.
+    #[must_use]
+    pub fn in_holdover(mut self, why: impl fmt::Display) -> SourceCondition {
+        self.holdover = Some(why.to_string());
+        self
+    }
+
+    /// What it states is updated about so often.
+    #[must_use]
+    pub fn updated_every(mut self, interval: Duration) -> SourceCondition {
+        self.update_interval = Some(interval);
+        self
+    }
+
+    /// The host's oscillator may be off nominal by so many ppm.
+    #[must_use]
+    pub fn drifting_by(mut self, ppm: u32) -> SourceCondition {
+        self.drift_ppm = Some(ppm);
+        self
     }
 }
 
@@ -156,6 +212,10 @@ pub enum Reason {
     TooOld = 8,
     /// This operating system states no bound, and no other source was given.
     Unsupported = 9,
+    /// The oscillator is further off than `max_drift_ppm`, and than the kernel's bound allows for.
+    OscillatorBeyondDrift = 12,
+    /// This process is shown another time than the kernel keeps.
+    ShownOtherTime = 13,
 }
 
 impl Reason {
@@ -172,6 +232,8 @@ impl Reason {
             7 => Reason::SourceFailed,
             8 => Reason::TooOld,
             9 => Reason::Unsupported,
+            12 => Reason::OscillatorBeyondDrift,
+            13 => Reason::ShownOtherTime,
             _ => Reason::NotSampled,
         }
     }
@@ -197,6 +259,14 @@ impl Reason {
             Reason::SourceFailed => "the source of time failed",
             Reason::TooOld => "the last evidence has aged until the interval became too wide",
             Reason::Unsupported => "this operating system states no error bound of its clock",
+            Reason::OscillatorBeyondDrift => {
+                "the time daemon corrects an oscillator that is further off than max_drift_ppm and \
+                 than the kernel's error bound allows for"
+            }
+            Reason::ShownOtherTime => {
+                "this process is shown another wall clock than the kernel keeps (libfaketime, for \
+                 example)"
+            }
         }
     }
 
@@ -223,6 +293,14 @@ impl Reason {
             Reason::TooOld => "repair the time source, or raise `max_width`",
             Reason::Unsupported => {
                 "add a source with `source()`, or state the clock's error with `assume_error`"
+            }
+            Reason::OscillatorBeyondDrift => {
+                "choose another clocksource if the host has one, or state what it is off with \
+                 `max_drift_ppm`"
+            }
+            Reason::ShownOtherTime => {
+                "run without the program that changes what clock_gettime returns; in a test, inject \
+                 faults with `ManualClock` or the simulator"
             }
         }
     }

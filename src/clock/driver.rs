@@ -10,16 +10,17 @@
 //! Each sample is published at once and not at the end of the round. So a source that blocks
 //! delays the sources after it, but not the evidence from before it.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use parking_lot::Mutex;
 
 use crate::clock::report::{Answer, Limits, Record};
-use crate::counter::CounterError;
 use crate::counter::calibration::Calibration;
+use crate::counter::{Counter, CounterError};
 use crate::estimator::{Estimator, Fused};
-use crate::evidence::{Reason, Sample, Source, SourceError};
+use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
 use crate::host::{Host, HostClock, HostError, SUSPEND_NOISE_NS, suspended_ns};
 use crate::snapshot::ring::{Ring, Writer};
 use crate::snapshot::{Snapshot, SnapshotFlags, Status};
@@ -54,6 +55,7 @@ struct SourceSlot {
     name: String,
     kind: SourceKind,
     last: Result<(), Reason>,
+    condition: SourceCondition,
 }
 
 impl SourceSlot {
@@ -61,7 +63,24 @@ impl SourceSlot {
         // The name is read once, and here, where one that panics does no harm.
         let name = catch_unwind(AssertUnwindSafe(|| kind.source().name().to_owned()));
         let name = name.unwrap_or_else(|_| "unnamed".to_owned());
-        SourceSlot { name, kind, last: Err(Reason::NotSampled) }
+        let condition = SourceCondition::default();
+        SourceSlot { name, kind, last: Err(Reason::NotSampled), condition }
+    }
+
+    /// Samples the source, and asks for its condition.
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        let source = self.kind.source_mut();
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            let sample = source.sample(counter);
+            (sample, source.condition())
+        }));
+        let panicked = |panic: Box<dyn Any + Send>| {
+            let error = SourceError::Panicked(panic_message(&*panic));
+            (Err(error), SourceCondition::default())
+        };
+        let (sample, condition) = answer.unwrap_or_else(panicked);
+        self.condition = condition;
+        sample
     }
 
     /// Like every call into a source, it may panic.
@@ -74,6 +93,9 @@ impl SourceSlot {
         matches!(self.kind, SourceKind::Evidence(_))
     }
 }
+
+/// Rates hold drifts of up to a tenth (see [`RateBounds`](crate::counter::RateBounds)).
+const LARGEST_DRIFT_PPM: u32 = 100_000;
 
 /// Requests to the driver, which do not wait for a round to end. A forked child finds its
 /// parent's requests here.
@@ -120,6 +142,9 @@ pub(crate) struct Driver {
     estimator: Estimator,
     writer: Writer,
     limits: Limits,
+    /// How far the counter's rate may be from nominal: by A2, or by a source's evidence that it
+    /// is further.
+    drift_ppm: u32,
     /// The last tick that was read.
     last_tick: u64,
 }
@@ -140,6 +165,8 @@ enum Invalidation {
     /// A clock that the checks need cannot be read, so a suspend or a counter's fault
     /// could go unseen.
     HostDenies(HostError),
+    /// The oscillator may be off by so many ppm, which is more than was assumed.
+    DriftExceeded(u32),
     Requested,
 }
 
@@ -155,7 +182,8 @@ impl Driver {
         let estimator = Estimator::new(rates, granularity_ns, limits.max_width)
             .learning_rate(limits.max_wander_ppm);
         let slots = sources.into_iter().map(SourceSlot::new).collect();
-        Driver { slots, calibration, estimator, writer, limits, last_tick: 0 }
+        let drift_ppm = limits.max_drift_ppm;
+        Driver { slots, calibration, estimator, writer, limits, drift_ppm, last_tick: 0 }
     }
 
     /// Continues from the last snapshot of another driver.
@@ -183,10 +211,12 @@ impl Driver {
             let outcome = self.sample(i, context);
             self.publish(context.ring);
             let details = self.slots[i].details();
+            let holdover = self.slots[i].condition.holdover.clone();
             let mut record = context.record.lock();
-            record.end(i, &outcome, details, self.monotonic_ns());
+            record.end(i, &outcome, (details, holdover), self.monotonic_ns());
             record.contradictions = self.estimator.contradictions();
             record.calibration = Some(self.calibration.clone());
+            record.drift_ppm = Some(self.drift_ppm);
         }
     }
 
@@ -211,14 +241,12 @@ impl Driver {
 
     fn sample_once(&mut self, i: usize, context: RoundContext<'_>) -> Result<Answer, SampleError> {
         let counter = self.calibration.counter.clone();
-        let source = self.slots[i].kind.source_mut();
-        let answer = catch_unwind(AssertUnwindSafe(|| source.sample(&counter)));
+        let answer = self.slots[i].sample(&counter);
         let tick = counter.try_read().map_err(|error| SampleError::Refused(error.into()))?;
         self.apply_invalidations(context).map_err(SampleError::Invalidated)?;
-        let sample = answer
-            .unwrap_or_else(|panic| Err(SourceError::Panicked(panic_message(&*panic))))
-            .map_err(SampleError::Refused)?;
-        match self.estimator.fuse(&sample, tick) {
+        self.follow_conditions(context, tick).map_err(SampleError::Invalidated)?;
+        let sample = answer.map_err(SampleError::Refused)?;
+        match self.estimator.fuse(i, &sample, tick) {
             Fused::Agrees => Ok(Answer { sample, contradicts: false }),
             Fused::Contradicts => Ok(Answer { sample, contradicts: true }),
             Fused::Malformed => Err(SampleError::Refused(malformed(&sample, tick))),
@@ -235,6 +263,34 @@ impl Driver {
             self.publish(context.ring);
         }
         outcome
+    }
+
+    /// Takes into account what the sources know beside their samples.
+    fn follow_conditions(
+        &mut self,
+        context: RoundContext<'_>,
+        tick: u64,
+    ) -> Result<(), Invalidation> {
+        let conditions = || self.slots.iter().map(|slot| &slot.condition);
+        let interval = conditions().filter_map(|condition| condition.update_interval).max();
+        let drift_ppm = conditions().filter_map(|condition| condition.drift_ppm).max();
+        self.estimator.set_update_interval(interval);
+        // Beyond this the rates' own format ends.
+        let drift_ppm = drift_ppm.unwrap_or(0).clamp(self.limits.max_drift_ppm, LARGEST_DRIFT_PPM);
+        let before = std::mem::replace(&mut self.drift_ppm, drift_ppm);
+        if drift_ppm == before {
+            return Ok(());
+        }
+        let rates = self.calibration.rates(drift_ppm);
+        if drift_ppm < before {
+            self.estimator.set_rates(rates);
+            return Ok(());
+        }
+        // What is known was carried by rates that the oscillator has exceeded.
+        let granularity_ns = self.calibration.granularity_ns(drift_ppm);
+        self.estimator.widen_rates(tick, rates, granularity_ns);
+        self.publish(context.ring);
+        Err(Invalidation::DriftExceeded(drift_ppm))
     }
 
     /// Carries out the program's requests.
@@ -279,10 +335,9 @@ impl Driver {
             }
             Err(error) => return Err(self.deny(error)),
         }
-        let max_drift_ppm = self.limits.max_drift_ppm;
         match self.calibration.check() {
             Ok(()) => {
-                self.estimator.set_rates(self.calibration.rates(max_drift_ppm));
+                self.estimator.set_rates(self.calibration.rates(self.drift_ppm));
                 Ok(())
             }
             Err(CounterError::Host(error)) => Err(self.deny(error)),
@@ -301,15 +356,14 @@ impl Driver {
 
     /// Goes over to the raw clock. What was known is kept, as of the last good comparison.
     fn give_up_counter(&mut self, why: CounterError) {
-        let max_drift_ppm = self.limits.max_drift_ppm;
         let last_good = self.calibration.last_good;
         let host = self.calibration.counter.shared_host();
         self.calibration = Calibration::monotonic_raw(&host, Some(why));
         self.estimator.change_counter(
             (last_good.before, last_good.after),
             last_good.raw,
-            self.calibration.rates(max_drift_ppm),
-            self.calibration.granularity_ns(max_drift_ppm),
+            self.calibration.rates(self.drift_ppm),
+            self.calibration.granularity_ns(self.drift_ppm),
         );
     }
 
@@ -331,12 +385,18 @@ impl Driver {
 
     /// The status that follows from the sources' last answers.
     fn status(&self) -> Status {
-        let stated = |is_evidence: bool| {
-            self.slots.iter().any(|slot| slot.last.is_ok() && slot.is_evidence() == is_evidence)
+        let evidence = |is_updated: bool| {
+            self.slots.iter().any(|slot| {
+                let is_updated_now = slot.condition.holdover.is_none();
+                slot.last.is_ok() && slot.is_evidence() && is_updated_now == is_updated
+            })
         };
-        if stated(true) {
+        let is_assumed = self.slots.iter().any(|slot| slot.last.is_ok() && !slot.is_evidence());
+        if evidence(true) {
             Status::Synchronized
-        } else if stated(false) {
+        } else if evidence(false) {
+            Status::Holdover
+        } else if is_assumed {
             Status::Assumed
         } else if self.estimator.has_evidence() {
             Status::Holdover
@@ -365,6 +425,13 @@ impl SampleError {
             SampleError::Invalidated(Invalidation::CounterGivenUp(why)) => {
                 SourceError::failed(format_args!("the counter failed during the sample: {why}"))
             }
+            SampleError::Invalidated(Invalidation::DriftExceeded(ppm)) => SourceError::no_bound(
+                Reason::OscillatorBeyondDrift,
+                format_args!(
+                    "the sample was dropped, because the oscillator was found to be off by up to \
+                     {ppm} ppm"
+                ),
+            ),
             SampleError::Invalidated(Invalidation::Requested) => SourceError::no_bound(
                 Reason::NotSampled,
                 "the sample was dropped, because the clock was told to forget its evidence meanwhile",
@@ -389,7 +456,7 @@ fn stale() -> SourceError {
 }
 
 /// The text of a panic, if it was text.
-fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")

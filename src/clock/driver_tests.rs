@@ -3,6 +3,7 @@ use std::time::Duration;
 use std::sync::Arc;
 
 use super::*;
+use crate::clock::report::Report;
 use crate::counter::{Counter, CounterId, CounterKind, DEFAULT_MAX_DRIFT_PPM};
 use crate::host::scripted::ScriptedHost;
 use crate::interval::Interval;
@@ -80,10 +81,14 @@ impl Bench {
         Snapshot::from_words(self.ring.read())
     }
 
-    fn said(&self, snapshot: &Snapshot) -> String {
+    fn report(&self) -> Report {
+        let status = Snapshot::from_words(self.ring.read()).status();
         let now = Ok(Interval::EVERYTHING);
-        let record = self.record.lock();
-        record.report(snapshot.status(), now, 0, LIMITS, &*self.host).sources[0].to_string()
+        self.record.lock().report(status, now, 0, LIMITS, &*self.host)
+    }
+
+    fn said(&self, _: &Snapshot) -> String {
+        self.report().sources[0].to_string()
     }
 
     /// Reads the snapshot, and holds the reading against the truth.
@@ -310,4 +315,159 @@ fn both_ends_of_a_bound_give_way_by_the_measured_step_of_the_counter() {
     let step = Duration::from_nanos(10);
     assert!(bound.time.width() >= stated + 2 * step, "{:?}", bound.time.width());
     assert!(bound.time.width() <= stated + 4 * step, "{:?}", bound.time.width());
+}
+
+/// A source that repeats its first sample, and is in this condition.
+struct Repeating {
+    honest: Honest,
+    first: Option<Sample>,
+    condition: Arc<Mutex<SourceCondition>>,
+}
+
+impl Source for Repeating {
+    fn name(&self) -> &str {
+        "repeating"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        match self.first {
+            Some(first) => Ok(first),
+            None => Ok(*self.first.insert(self.honest.sample(counter)?)),
+        }
+    }
+
+    fn condition(&self) -> SourceCondition {
+        self.condition.lock().clone()
+    }
+}
+
+fn repeating() -> (Bench, Arc<Mutex<SourceCondition>>) {
+    let host = ScriptedHost::new();
+    let condition = Arc::new(Mutex::new(SourceCondition::default()));
+    let honest = Honest(host.clone());
+    let source = Repeating { honest, first: None, condition: condition.clone() };
+    (Bench::new(host, vec![Box::new(source)]), condition)
+}
+
+#[test]
+fn a_source_that_repeats_its_sample_is_current_and_its_bound_widens() {
+    let (mut bench, _) = repeating();
+    let first = bench.round();
+    let narrow = bench.check(&first).width();
+    bench.host.pass(60 * NANOS_PER_SECOND);
+    let later = bench.round();
+    assert_eq!(later.status(), Status::Synchronized);
+    let tick = later.counter().read_ordered(&*bench.host).expect("readable");
+    assert!(later.age_at(tick) < Duration::from_secs(1), "the age is that of the last round");
+    assert!(bench.check(&later).width() > narrow + Duration::from_millis(23), "200 ppm each way");
+}
+
+#[test]
+fn a_source_in_holdover_makes_the_clock_holdover_and_the_report_says_why() {
+    let (mut bench, condition) = repeating();
+    assert_eq!(bench.round().status(), Status::Synchronized);
+    *condition.lock() = SourceCondition::default().in_holdover("the server is gone");
+    let snapshot = bench.round();
+    assert_eq!(snapshot.status(), Status::Holdover);
+    bench.check(&snapshot);
+    let said = bench.said(&snapshot);
+    assert!(said.contains("holdover: the server is gone"), "{said}");
+    *condition.lock() = SourceCondition::default();
+    assert_eq!(bench.round().status(), Status::Synchronized);
+}
+
+#[test]
+fn an_oscillator_beyond_a2_widens_the_pace_and_what_was_carried_before_is_dropped() {
+    let (mut bench, condition) = repeating();
+    let before = bench.round();
+    bench.host.pass(10 * NANOS_PER_SECOND);
+    *condition.lock() = SourceCondition::default().drifting_by(500);
+    // The repeated sample is from before, so a fresh one is needed.
+    let snapshot = bench.round();
+    assert!(bench.said(&snapshot).contains("before the host was suspended, or"));
+    assert!(snapshot.epoch() > before.epoch());
+    let (mut bench, condition) = {
+        let host = ScriptedHost::new();
+        let condition = Arc::new(Mutex::new(SourceCondition::default().drifting_by(500)));
+        let source = Drifting { honest: Honest(host.clone()), condition: condition.clone() };
+        (Bench::new(host, vec![Box::new(source)]), condition)
+    };
+    let pace_ppm = |bench: &mut Bench| {
+        let snapshot = bench.round();
+        let narrow = bench.check(&snapshot).width();
+        bench.host.pass(NANOS_PER_SECOND);
+        let wide = bench.check(&snapshot).width();
+        (wide - narrow).as_nanos() / 1_000 / 2
+    };
+    assert!((500..520).contains(&pace_ppm(&mut bench)));
+    let report = bench.report();
+    assert_eq!((report.counter.drift_ppm, report.limits.max_drift_ppm), (500, 200));
+    // It is not narrower than what the operator allows, and not absurd.
+    *condition.lock() = SourceCondition::default().drifting_by(7);
+    assert!((200..220).contains(&pace_ppm(&mut bench)));
+    *condition.lock() = SourceCondition::default().drifting_by(u32::MAX);
+    assert!((100_000..115_000).contains(&pace_ppm(&mut bench)));
+}
+
+/// An honest source that knows of a drift.
+struct Drifting {
+    honest: Honest,
+    condition: Arc<Mutex<SourceCondition>>,
+}
+
+impl Source for Drifting {
+    fn name(&self) -> &str {
+        "drifting"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        self.honest.sample(counter)
+    }
+
+    fn condition(&self) -> SourceCondition {
+        self.condition.lock().clone()
+    }
+}
+
+#[test]
+fn the_update_interval_of_a_source_sets_how_long_a_contradiction_is_held() {
+    let host = ScriptedHost::new();
+    let (off, honest) = (Arc::new(Mutex::new(0)), Honest(host.clone()));
+    let condition = SourceCondition::default().updated_every(Duration::from_secs(64));
+    let source = Stepping { honest, off: off.clone(), condition };
+    let mut bench = Bench::new(host, vec![Box::new(source)]);
+    assert_eq!(bench.round().status(), Status::Synchronized);
+    *off.lock() = 900_000_000;
+    for passed_s in [0, 900, 100] {
+        bench.host.pass(passed_s * NANOS_PER_SECOND);
+        let snapshot = bench.round();
+        assert_eq!(snapshot.status(), Status::Contradicted);
+        bench.check(&snapshot);
+    }
+    bench.host.pass(60 * NANOS_PER_SECOND);
+    assert_eq!(bench.round().status(), Status::Synchronized);
+}
+
+/// A source that is honest until it is off.
+struct Stepping {
+    honest: Honest,
+    off: Arc<Mutex<i64>>,
+    condition: SourceCondition,
+}
+
+impl Source for Stepping {
+    fn name(&self) -> &str {
+        "stepping"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        let sample = self.honest.sample(counter)?;
+        let off = |t: Timestamp| Timestamp::from_tai_nanos(t.tai_nanos() + *self.off.lock());
+        let time = Interval::from_ordered(off(sample.time.earliest()), off(sample.time.latest()));
+        Ok(Sample { time, ..sample })
+    }
+
+    fn condition(&self) -> SourceCondition {
+        self.condition.clone()
+    }
 }

@@ -82,6 +82,9 @@ pub struct CounterReport {
     pub hertz: f64,
     /// How well that is known, in parts per billion either way.
     pub uncertainty_ppb: f64,
+    /// How far its rate may be from nominal, in parts per million. It is `max_drift_ppm`, or more
+    /// where the time daemon corrects an oscillator that is further off.
+    pub drift_ppm: u32,
 }
 
 /// What a source stated last.
@@ -95,6 +98,8 @@ pub struct SourceReport {
     pub said: Option<Said>,
     /// Details in the source's own words: which server it follows, for example.
     pub details: Option<String>,
+    /// Why nothing updates what it states, if nothing does. Its bounds still hold.
+    pub holdover: Option<String>,
     /// How long ago it answered.
     pub age: Option<Duration>,
     /// For how long the present sampling has run, if the source has not answered yet.
@@ -155,6 +160,8 @@ pub(crate) struct Record {
     sources: Vec<Entry>,
     pub(crate) contradictions: u64,
     pub(crate) calibration: Option<Calibration>,
+    /// How far the counter's rate may be from nominal, as it is used now.
+    pub(crate) drift_ppm: Option<u32>,
     pub(crate) running: bool,
     pub(crate) rounds: u64,
     pub(crate) steps: u64,
@@ -167,6 +174,7 @@ struct Entry {
     name: String,
     said: Option<Said>,
     details: Option<String>,
+    holdover: Option<String>,
     answered_ns: Option<i64>,
     asked_ns: Option<i64>,
     samples: u64,
@@ -197,11 +205,12 @@ impl Record {
         &mut self,
         i: usize,
         outcome: &Result<Answer, SourceError>,
-        details: Option<String>,
+        (details, holdover): (Option<String>, Option<String>),
         now_ns: Option<i64>,
     ) {
         let entry = &mut self.sources[i];
         entry.details = details;
+        entry.holdover = holdover;
         entry.asked_ns = None;
         entry.answered_ns = now_ns;
         entry.said = Some(match outcome {
@@ -241,6 +250,7 @@ impl Record {
             name: entry.name.clone(),
             said: entry.said.clone(),
             details: entry.details.clone(),
+            holdover: entry.holdover.clone(),
             age: since(entry.answered_ns),
             asked_for: since(entry.asked_ns),
             samples: entry.samples,
@@ -252,7 +262,10 @@ impl Record {
             now,
             epoch,
             contradictions: self.contradictions,
-            counter: CounterReport::from(self.calibration.as_ref()),
+            counter: CounterReport::new(
+                self.calibration.as_ref(),
+                self.drift_ppm.unwrap_or(limits.max_drift_ppm),
+            ),
             sources: sources.collect(),
             sampler: SamplerReport {
                 running: self.running,
@@ -267,14 +280,15 @@ impl Record {
     }
 }
 
-impl From<Option<&Calibration>> for CounterReport {
-    fn from(calibration: Option<&Calibration>) -> CounterReport {
+impl CounterReport {
+    fn new(calibration: Option<&Calibration>, drift_ppm: u32) -> CounterReport {
         let Some(calibration) = calibration else {
             return CounterReport {
                 kind: CounterKind::Auto,
                 why_not_hardware: None,
                 hertz: 0.0,
                 uncertainty_ppb: 0.0,
+                drift_ppm,
             };
         };
         let ratio = calibration.ratio();
@@ -283,6 +297,7 @@ impl From<Option<&Calibration>> for CounterReport {
             why_not_hardware: calibration.why_not_hardware.as_ref().map(ToString::to_string),
             hertz: ratio.hertz(),
             uncertainty_ppb: ratio.uncertainty_ppb(),
+            drift_ppm,
         }
     }
 }
@@ -297,6 +312,10 @@ impl fmt::Display for SourceReport {
             None => f.write_str("has not answered yet"),
             Some(Said::Time { width, .. }) => write!(f, "states an interval of {width:?}"),
             Some(Said::Nothing(why)) => f.write_str(why),
+        }?;
+        match &self.holdover {
+            Some(why) => write!(f, " (holdover: {why})"),
+            None => Ok(()),
         }
     }
 }

@@ -7,9 +7,13 @@
 //!
 //! If two bounds have no moment in common, at least one of them is wrong, and the
 //! estimator cannot know which. That is a **contradiction**. It is counted, and for
-//! [`HOLD`] the published bound covers both sides (their hull), because true time is in
+//! while the published bound covers both sides (their hull), because true time is in
 //! one of them. When no sample has contradicted the newer side for that long, the older
-//! side is given up.
+//! side is given up. That is 60 s, or several update intervals of the sources if these are
+//! longer: a daemon that is wrong may notice it at one of its next updates.
+//!
+//! What a source stated before may be the wrong part of the newer side. So after a contradiction
+//! the newer side is made of the *last* sample of each source, and not of all.
 //!
 //! An **epoch** ends when a reading may contradict an earlier one: after a
 //! contradiction, a suspend, another counter. The clock may
@@ -36,11 +40,13 @@ use crate::timestamp::duration_nanos;
 use bound::Bound;
 use rate::{RateEstimate, RateEstimator};
 
-/// How long both sides of a contradiction are published after it last showed.
-///
-/// This is long enough for monitoring to see the status, and for a time daemon to notice a
-/// wrong server within its own poll interval (16 s to 64 s).
-pub(crate) const HOLD: Duration = Duration::from_secs(60);
+/// How long both sides of a contradiction are published at least after it last showed: long
+/// enough for monitoring to see the status.
+pub(crate) const SHORTEST_HOLD: Duration = Duration::from_secs(60);
+
+/// They are published for so many update intervals of the sources, if that is longer. A chronyd
+/// whose clock was stepped by another program needs several updates to find out.
+pub(crate) const UPDATES_PER_HOLD: u32 = 16;
 
 /// By how much a bound that was carried in two steps may exceed one carried in a single
 /// step: each step rounds outward by less than a nanosecond.
@@ -94,6 +100,10 @@ pub(crate) struct Estimator {
     valid_from: u64,
     fused: Option<Bound>,
     conflicting: Option<ConflictingBound>,
+    /// How long both sides of a contradiction are published.
+    hold: Duration,
+    /// The last bound of each source since the contradiction.
+    last_of_each: Vec<Option<Bound>>,
     contradictions: u64,
     /// What readers were shown last and could read.
     published: Option<Published>,
@@ -119,6 +129,8 @@ impl Estimator {
             valid_from: 0,
             fused: None,
             conflicting: None,
+            hold: SHORTEST_HOLD,
+            last_of_each: Vec::new(),
             contradictions: 0,
             published: None,
             epoch: 0,
@@ -144,8 +156,16 @@ impl Estimator {
         self.epoch = epoch.wrapping_add(1);
     }
 
-    /// Combines a sample with what is known when the counter shows `tick`.
-    pub(crate) fn fuse(&mut self, sample: &Sample, tick: u64) -> Fused {
+    /// From now on contradictions are published for several times this update interval of the
+    /// sources, if that is longer than a minute.
+    pub(crate) fn set_update_interval(&mut self, interval: Option<Duration>) {
+        let updates = interval.unwrap_or_default().saturating_mul(UPDATES_PER_HOLD);
+        self.hold = updates.max(SHORTEST_HOLD);
+    }
+
+    /// Combines a sample of the source with this number with what is known when the counter
+    /// shows `tick`.
+    pub(crate) fn fuse(&mut self, source: usize, sample: &Sample, tick: u64) -> Fused {
         // A counter that cannot be read shows 0, and a bound that starts in the future
         // would turn every reading until then into an error.
         if sample.before == 0 || sample.after > tick {
@@ -168,21 +188,45 @@ impl Estimator {
         let Some((old, new)) = Bound::aligned(&old, &new, &self.estimate.rates) else {
             return Fused::Malformed;
         };
-        if let Some(time) = old.time.intersect(&new.time) {
+        let known = match self.conflicting {
+            None => old.time.intersect(&new.time),
+            Some(_) => self.newer_side(source, new),
+        };
+        if let Some(time) = known {
             self.fused = Some(Bound { origin: new.origin, time });
             if self.learn(&sampled, tick) {
                 return Fused::Agrees;
             }
         }
         self.contradict(old, sampled);
+        self.remember(source, sampled);
         Fused::Contradicts
+    }
+
+    /// What the last samples of all sources since the contradiction have in common, with
+    /// `new` as the last of this one.
+    fn newer_side(&mut self, source: usize, new: Bound) -> Option<Interval> {
+        self.remember(source, new);
+        let rates = self.estimate.rates;
+        let mut last = self.last_of_each.iter().flatten();
+        last.try_fold(new.time, |time, bound| {
+            bound.carried_to(new.origin.max(bound.origin), &rates)?.time.intersect(&time)
+        })
+    }
+
+    fn remember(&mut self, source: usize, bound: Bound) {
+        if self.last_of_each.len() <= source {
+            self.last_of_each.resize(source + 1, None);
+        }
+        self.last_of_each[source] = Some(bound);
     }
 
     /// `new` contradicts `old`, and with it all that was learnt.
     fn contradict(&mut self, old: Bound, new: Bound) {
         self.contradictions += 1;
         let older_side = self.conflicting.map_or(old, |other| self.hull(other.bound, old));
-        let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(HOLD)));
+        let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(self.hold)));
+        self.last_of_each.clear();
         self.conflicting = Some(ConflictingBound { bound: older_side, until });
         self.fused = Some(new);
         self.unlearn();
@@ -222,6 +266,9 @@ impl Estimator {
         self.fused = self.fused.map(carried);
         self.conflicting =
             self.conflicting.map(|other| ConflictingBound { bound: carried(other.bound), ..other });
+        for last in &mut self.last_of_each {
+            *last = last.map(carried);
+        }
     }
 
     /// Ends the learnt rate when it is too old.
@@ -243,6 +290,7 @@ impl Estimator {
             self.epoch = self.epoch.wrapping_add(1);
         }
         self.conflicting = None;
+        self.last_of_each.clear();
         self.published = None;
         self.unlearn();
     }
@@ -255,6 +303,9 @@ impl Estimator {
             (Some(fused), Some(other)) => Some(self.hull(fused, other.bound)),
             (fused, _) => fused,
         };
+        // Published as of now: its age then shows whether anything still publishes.
+        let known =
+            known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.estimate.rates));
         let bound = known.map(|bound| self.within_published(bound));
         if let Some(bound) = bound.filter(|bound| self.is_readable(bound)) {
             // Snapshots that cannot be read promise nothing: the next one is compared
@@ -319,6 +370,14 @@ impl Estimator {
         }
     }
 
+    /// Forgets everything that was known before `tick`, because it was carried by rates that
+    /// turned out too narrow, and goes on with wider ones.
+    pub(crate) fn widen_rates(&mut self, tick: u64, rates: RateBounds, granularity_ns: u64) {
+        self.base = rates;
+        self.granularity_ns = granularity_ns;
+        self.forget(tick);
+    }
+
     /// Goes over to another counter, which showed `to` while the old one went
     /// from `from.0` to `from.1`.
     pub(crate) fn change_counter(
@@ -342,9 +401,10 @@ impl Estimator {
         };
         self.fused = self.fused.and_then(convert);
         // Ticks of the old counter mean nothing now, so the hold begins again.
-        let until = to.saturating_add(rates.most_ticks(duration_nanos(HOLD)));
+        let until = to.saturating_add(rates.most_ticks(duration_nanos(self.hold)));
         let other = self.conflicting.and_then(|other| convert(other.bound));
         self.conflicting = other.map(|bound| ConflictingBound { bound, until });
+        self.last_of_each.clear();
         self.base = rates;
         self.granularity_ns = granularity_ns;
         self.valid_from = to;

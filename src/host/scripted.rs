@@ -33,6 +33,8 @@ struct Script {
     now_ns: i64,
     suspended_ns: i64,
     realtime_offset_ns: i64,
+    /// By how much the wall clock that is shown is ahead of the kernel's.
+    shown_ahead_ns: i64,
     denied: Vec<HostClock>,
     kernel: KernelState,
     has_hardware: bool,
@@ -70,6 +72,7 @@ impl Script {
             now_ns: 3_600_000_000_000,
             suspended_ns: 0,
             realtime_offset_ns: 1_700_000_000_000_000_000,
+            shown_ahead_ns: 0,
             denied: Vec::new(),
             kernel,
             has_hardware: true,
@@ -118,6 +121,12 @@ impl ScriptedHost {
         if self.watch.is_some() {
             self.step(ns);
         }
+    }
+
+    /// From now on the process is shown a wall clock that is ahead of the kernel's by this, as
+    /// under libfaketime.
+    pub(crate) fn show_other_time(&self, ahead_ns: i64) {
+        self.script.lock().shown_ahead_ns = ahead_ns;
     }
 
     /// From now on this clock may not be read.
@@ -201,7 +210,7 @@ impl Host for ScriptedHost {
         let wall_ns = now + script.realtime_offset_ns + script.away_ns();
         script.readings += 1;
         Ok(match clock {
-            HostClock::Realtime => wall_ns,
+            HostClock::Realtime => wall_ns + script.shown_ahead_ns,
             HostClock::RealtimeCoarse => wall_ns / 4_000_000 * 4_000_000,
             HostClock::Monotonic | HostClock::MonotonicRaw => now,
             HostClock::Boottime => now + script.suspended_ns,

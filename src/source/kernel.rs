@@ -28,6 +28,14 @@
 //! - *The flag is not the bound*: a chronyd without `rtcsync` states its bound and leaves the
 //!   kernel flagged. So chronyd's report is read too (`source::chrony`), and the larger of
 //!   its bound and the kernel's counts.
+//! - *The oscillator is off too far*: what the daemon corrects it by shows
+//!   (`source::rate_correction`).
+//! - *A step beside the daemon*: it may state for a while what held before the step
+//!   (`source::unaccounted_step`).
+//! - *The daemon has died*: its bound holds and grows, and nothing updates it
+//!   (`source::update_watch`).
+//! - *Another time is shown*: `adjtimex` also returns the kernel's own wall clock. If the one that
+//!   this process is shown differs (libfaketime, for example), the bound is not one of what it reads.
 //! - *A suspend*: after a resume REALTIME comes from the RTC, and maxerror does not show it. The
 //!   kernel's bound is refused until the daemon writes again.
 
@@ -35,19 +43,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counter::{Counter, DEFAULT_MAX_DRIFT_PPM};
-use crate::evidence::{Reason, Sample, Source, SourceError};
+use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
 use crate::host::{
-    GROWTH_PPM, Host, HostClock, HostError, KernelState, STA_PLL, SUSPEND_NOISE_NS, suspended_ns,
+    GROWTH_PPM, Host, HostClock, HostError, KernelState, STA_PLL, SUSPEND_NOISE_NS, TIME_OOP,
+    TIME_WAIT, suspended_ns,
 };
+use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
 use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
 use crate::source::daemon::{self, Daemon};
 use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::in_flight::InFlight;
-use crate::source::realtime::{PendingLeap, Realtime};
+use crate::source::rate_correction::{Correction, RateCorrection};
+use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
+use crate::source::unaccounted_step::UnaccountedStep;
+use crate::source::update_watch::UpdateWatch;
 use crate::source::wall_clock::WallClock;
-use crate::timestamp::NANOS_PER_SECOND;
+use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// The kernel's clock and its bound, if it has an honest one.
 pub struct Kernel {
@@ -55,11 +68,19 @@ pub struct Kernel {
     daemons: Box<dyn TimeDaemons>,
     /// How long the host had been suspended in all at the last sample.
     suspended_ns: Option<i64>,
+    /// Whether the kernel had a bound at the last sample.
+    had_bound: bool,
     /// The writer's mark at the first sample after a suspend, until it changes.
     since_suspend: Option<i64>,
     /// The leap second that the kernel was told of.
     pending_leap: Option<PendingLeap>,
     in_flight: InFlight,
+    rate_correction: RateCorrection,
+    unaccounted_step: UnaccountedStep,
+    updates: UpdateWatch,
+    /// How many updates had been seen when chronyd was found to be gone.
+    updates_at_loss: Option<u64>,
+    condition: SourceCondition,
     chrony: Option<ChronyCheck>,
     policy: Policy,
 }
@@ -89,9 +110,15 @@ impl Kernel {
             wall_clock,
             daemons,
             suspended_ns: None,
+            had_bound: false,
             since_suspend: None,
             pending_leap: None,
             in_flight: InFlight::default(),
+            rate_correction: RateCorrection::default(),
+            unaccounted_step: UnaccountedStep::default(),
+            updates: UpdateWatch::default(),
+            updates_at_loss: None,
+            condition: SourceCondition::default(),
             chrony: None,
             policy: Policy {
                 chrony: ChronyAnswer::Nothing("its report is not used".to_owned()),
@@ -162,24 +189,98 @@ impl Source for Kernel {
     fn details(&self) -> Option<String> {
         Some(self.chrony.as_ref()?.tracking()?.to_string())
     }
+
+    fn condition(&self) -> SourceCondition {
+        self.condition.clone()
+    }
 }
 
 impl Kernel {
     /// The sample that follows from what was read. This part reads nothing itself.
     fn judge(&mut self, evidence: &Evidence) -> Result<Sample, SourceError> {
+        // Everything that follows the kernel from sample to sample takes note of this one
+        // first, because a refusal below must not hide a change from the next sample.
         self.notice_suspend(evidence);
         let under_way = self.note_in_flight(evidence);
-        let error_ns = stated_error_ns(evidence, self.since_suspend, &self.policy, &mut || {
-            self.daemons.running()
-        })?;
-        let error_ns = error_ns.saturating_add(under_way);
         let kernel = &evidence.kernel.1;
         let read = &evidence.realtime;
         let leaps = self.wall_clock.leaps();
         self.pending_leap = PendingLeap::update(self.pending_leap, &leaps, read, kernel);
-        let error = Duration::from_nanos(error_ns);
+        self.note_updates(evidence);
+        let ahead_ns = self.note_steps(evidence);
+        let (correction, drift_ppm) = self.note_rate_correction(evidence);
+        self.condition.drift_ppm = drift_ppm;
+
+        let error_ns = stated_error_ns(evidence, self.since_suspend, &self.policy, &mut || {
+            self.daemons.running()
+        })?;
+        check_covered(correction, evidence)?;
+        let error = Duration::from_nanos(error_ns.saturating_add(under_way));
         let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
+        let time = with_unaccounted_steps(time, ahead_ns);
         Ok(Sample::new(read.before, read.after, time))
+    }
+
+    /// Takes note of the daemon's updates, and of whether it still makes any.
+    fn note_updates(&mut self, evidence: &Evidence) {
+        let now_ns = evidence.monotonic_ns;
+        let report = self.chrony.as_ref().and_then(ChronyCheck::tracking);
+        let report = report.map(|tracking| {
+            let interval = Duration::try_from_secs_f64(tracking.update_interval.max(0.0));
+            (tracking.reference_time, interval.unwrap_or(Duration::MAX))
+        });
+        self.updates.note(&evidence.kernel.1, report, now_ns);
+        let updates = self.updates.updates();
+        let gone = self.chrony.as_ref().and_then(ChronyCheck::gone);
+        // Another daemon may have taken over since.
+        let gone = match (gone, self.updates_at_loss) {
+            (None, _) => {
+                self.updates_at_loss = None;
+                None
+            }
+            (Some(_), Some(then)) if updates > then => None,
+            (Some(why), _) => {
+                self.updates_at_loss.get_or_insert(updates);
+                Some(why)
+            }
+        };
+        let overdue = self.updates.overdue(now_ns).map(|age| {
+            format!("the last update of the kernel's bound was {} s ago", age.as_secs())
+        });
+        self.condition.holdover = gone.or(overdue);
+        self.condition.update_interval = self.updates.interval();
+    }
+
+    /// By how much the clock may be ahead of what its daemon takes it for, in ns.
+    fn note_steps(&mut self, evidence: &Evidence) -> (i64, i64) {
+        let had_bound = std::mem::replace(&mut self.had_bound, evidence.kernel.1.has_bound());
+        if self.since_suspend.is_some() {
+            self.unaccounted_step.forget();
+        }
+        let leap = self.pending_leap;
+        self.unaccounted_step.note(
+            &evidence.realtime,
+            &self.wall_clock,
+            |step| leap.is_some_and(|leap| leap.explains(&evidence.realtime, step)),
+            self.updates.updates(),
+            had_bound,
+        )
+    }
+
+    /// What the kernel's correction of the clock's rate says of the oscillator.
+    fn note_rate_correction(&mut self, evidence: &Evidence) -> (Correction, Option<u32>) {
+        let (before, after) = &evidence.kernel;
+        let faster = before.rate_ppb.unsigned_abs() > after.rate_ppb.unsigned_abs();
+        let rate_ppb = if faster { before.rate_ppb } else { after.rate_ppb };
+        let tracking = self.chrony.as_ref().and_then(ChronyCheck::tracking);
+        let stated = tracking.map(|tracking| {
+            // Its frequency is positive where the oscillator is fast, and the correction is the
+            // opposite. `as` saturates, and takes what is not a number for 0.
+            let correction_ppb = (-tracking.frequency_ppm * 1000.0) as i64;
+            (correction_ppb, tracking.skew_ppm.abs().ceil() as u32)
+        });
+        let (max_drift_ppm, now_ns) = (self.policy.max_drift_ppm, evidence.monotonic_ns);
+        self.rate_correction.note(rate_ppb, stated, max_drift_ppm, now_ns)
     }
 
     /// Requests chronyd's report, if there is a bound that it could confirm.
@@ -235,6 +336,7 @@ struct Evidence {
 fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
     const TRIES: u32 = 4;
     let host = counter.host();
+    let mut shown_other_time = None;
     for _ in 0..TRIES {
         let first = Realtime::read(counter)?;
         // The kernel moves this clock and increases maxerror together, at a timer
@@ -245,7 +347,11 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
         let after = host.kernel_state()?;
         let last = Realtime::read(counter)?;
         let stepped = realtime.was_stepped_since(&first) || last.was_stepped_since(&realtime);
-        if !stepped && before.status == after.status && before.state == after.state {
+        shown_other_time = off_kernel_time_ns(&before, &realtime, &after);
+        if stepped || shown_other_time.is_some() {
+            continue;
+        }
+        if before.status == after.status && before.state == after.state {
             return Ok(Evidence {
                 kernel: (before, after),
                 realtime,
@@ -255,10 +361,71 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
             });
         }
     }
+    if let Some(off_ns) = shown_other_time {
+        return Err(SourceError::no_bound(
+            Reason::ShownOtherTime,
+            format_args!(
+                "clock_gettime shows a wall clock that is {:.3} s {} the one that adjtimex returns",
+                off_ns.unsigned_abs() as f64 / NANOS_PER_SECOND as f64,
+                if off_ns < 0 { "behind" } else { "ahead of" },
+            ),
+        ));
+    }
     Err(SourceError::no_bound(
         Reason::KernelUnsynchronized,
         format_args!("the kernel's time state changed during each of {TRIES} attempts to read it"),
     ))
+}
+
+/// By how much the wall clock that this process is shown differs from the kernel's own, which
+/// was read before and after it. `None` if it does not.
+fn off_kernel_time_ns(
+    before: &KernelState,
+    realtime: &Realtime,
+    after: &KernelState,
+) -> Option<i64> {
+    // Without STA_NANO the kernel returns whole microseconds.
+    const RESOLUTION_NS: i64 = 1_000 + READING_STEP_NS;
+    let shown = realtime.unix_ns;
+    let least = before.unix_ns.saturating_sub(RESOLUTION_NS);
+    let most = after.unix_ns.saturating_add(RESOLUTION_NS);
+    let is_within = |shown: i64| (least..=most).contains(&shown);
+    // At a leap second adjtimex is right at once, and the clock itself from the next tick on.
+    let is_leap = [TIME_OOP, TIME_WAIT].contains(&after.state);
+    let in_leap = [-NANOS_PER_SECOND, NANOS_PER_SECOND].map(|second| shown.saturating_add(second));
+    if is_within(shown) || is_leap && in_leap.into_iter().any(is_within) {
+        return None;
+    }
+    Some(shown.saturating_sub(after.unix_ns))
+}
+
+/// Checks that the bound's growth covers the correction of the clock's rate.
+fn check_covered(correction: Correction, evidence: &Evidence) -> Result<(), SourceError> {
+    let rate_ppb = evidence.kernel.1.rate_ppb;
+    match correction {
+        Correction::Covered => Ok(()),
+        Correction::Slew { limit_ppm } => Err(SourceError::no_bound(
+            Reason::Slewing,
+            format_args!(
+                "it is slewed by {rate_ppb} ppb; with an oscillator that may be off too, its error \
+                 of {GROWTH_PPM} ppm covers {limit_ppm} ppm"
+            ),
+        )),
+        Correction::BeyondDrift { off_ppm } => Err(SourceError::no_bound(
+            Reason::OscillatorBeyondDrift,
+            format_args!(
+                "the daemon corrects the oscillator by {off_ppm} ppm, and its error grows by \
+                 {GROWTH_PPM} ppm"
+            ),
+        )),
+    }
+}
+
+/// `time`, if the clock may be ahead of what its daemon takes it for.
+fn with_unaccounted_steps(time: Interval, (least, most): (i64, i64)) -> Interval {
+    let earlier =
+        |t: Timestamp, ns: i64| Timestamp::from_tai_nanos(t.tai_nanos().saturating_sub(ns));
+    Interval::from_ordered(earlier(time.earliest(), most), earlier(time.latest(), least))
 }
 
 /// How far from UTC the clock may have been, in nanoseconds.
@@ -291,19 +458,6 @@ fn stated_error_ns(
     // Refuse a bound from before a suspend.
     if since_suspend.is_some() {
         return refuse(Reason::Suspended, worse.to_string());
-    }
-    // Refuse a slew that is faster than the growth of the bound.
-    let rate_ppb = before.rate_ppb.unsigned_abs().max(after.rate_ppb.unsigned_abs());
-    let oscillator_ppm = u64::from(policy.max_drift_ppm.min(DEFAULT_MAX_DRIFT_PPM));
-    let limit_ppm = GROWTH_PPM.unsigned_abs() - oscillator_ppm;
-    if rate_ppb > limit_ppm * 1000 {
-        return refuse(
-            Reason::Slewing,
-            format!(
-                "it is slewed by {rate_ppb} ppb; with an oscillator that may be off by \
-                 {oscillator_ppm} ppm too, its error of {GROWTH_PPM} ppm covers {limit_ppm}"
-            ),
-        );
     }
     let under_way = |k: &KernelState| {
         let pll = if k.status & STA_PLL != 0 { k.offset_ns.unsigned_abs() } else { 0 };

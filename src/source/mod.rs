@@ -62,8 +62,11 @@ pub mod daemon;
 pub(crate) mod daemons;
 mod in_flight;
 pub mod kernel;
+mod rate_correction;
 mod realtime;
 pub mod rtc;
+mod unaccounted_step;
+mod update_watch;
 mod wall_clock;
 
 pub(crate) use realtime::Realtime;

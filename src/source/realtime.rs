@@ -61,19 +61,24 @@ impl Realtime {
     /// Whether the clock was stepped between two readings: REALTIME − MONOTONIC
     /// changes by nothing else, except a resume and a leap second.
     pub(crate) fn was_stepped_since(&self, earlier: &Realtime) -> bool {
-        self.offset.0 > earlier.offset.1 || self.offset.1 < earlier.offset.0
+        is_step(self.step_since(earlier))
+    }
+
+    /// By how much the clock was stepped between two readings: at least and at most, in ns.
+    pub(crate) fn step_since(&self, earlier: &Realtime) -> (i64, i64) {
+        difference(self.offset, earlier.offset)
     }
 
     /// The same on the scale of TAI, where a leap second of the table is no step.
-    pub(crate) fn was_stepped_on_tai_since(&self, earlier: &Realtime, leaps: &LeapTable) -> bool {
+    pub(crate) fn step_on_tai_since(&self, earlier: &Realtime, leaps: &LeapTable) -> (i64, i64) {
         let on_tai = |read: &Realtime| {
             let (least, most) = offsets(leaps, read.unix_seconds(), LEAP_SLACK_S, None, None)?;
             let shift = |ns: i64, offset: i32| ns.saturating_add(seconds_to_nanos(offset.into()));
             Some((shift(read.offset.0, least), shift(read.offset.1, most)))
         };
         match (on_tai(self), on_tai(earlier)) {
-            (Some(now), Some(then)) => now.0 > then.1 || now.1 < then.0,
-            _ => self.was_stepped_since(earlier),
+            (Some(now), Some(then)) => difference(now, then),
+            _ => self.step_since(earlier),
         }
     }
 
@@ -105,6 +110,16 @@ impl Realtime {
         // The clock shows its last step, and may stand just before the next.
         Ok(Interval::from_ordered(at(least, 0), at(most, READING_STEP_NS)).widen(error))
     }
+}
+
+/// How far one range is beyond another, at least and at most.
+fn difference(now: (i64, i64), then: (i64, i64)) -> (i64, i64) {
+    (now.0.saturating_sub(then.1), now.1.saturating_sub(then.0))
+}
+
+/// Whether a difference of two readings is more than the time that the readings took.
+pub(crate) fn is_step((least, most): (i64, i64)) -> bool {
+    least > 0 || most < 0
 }
 
 /// The kernel's clocks advance in steps of the counter's 10 ns, and show whole nanoseconds.
@@ -157,6 +172,16 @@ pub(crate) struct PendingLeap {
 }
 
 impl PendingLeap {
+    /// Whether a step of `step_ns` (at least and at most) at this reading is the leap second
+    /// itself. It is stepped back for an inserted second, at its midnight.
+    pub(crate) fn explains(&self, read: &Realtime, (least, most): (i64, i64)) -> bool {
+        const TOLERANCE_NS: i64 = 1_000_000;
+        let is_second =
+            |ns: i64| ns.saturating_abs().abs_diff(NANOS_PER_SECOND) as i64 <= TOLERANCE_NS;
+        let is_near = read.unix_seconds().abs_diff(self.midnight) <= LEAP_SLACK_S as u64 + 2;
+        is_near && is_second(least) && is_second(most)
+    }
+
     /// The leap second that is known after this state of the kernel, if `before` was known.
     pub(crate) fn update(
         before: Option<PendingLeap>,
@@ -304,13 +329,13 @@ mod tests {
         // 300 s later the kernel's clock has repeated a second: it shows 299 s more.
         let leapt = reading((LEAP + 199) * SECOND, 300 * SECOND);
         assert!(leapt.was_stepped_since(&then));
-        assert!(!leapt.was_stepped_on_tai_since(&then, &leaps));
+        assert!(!is_step(leapt.step_on_tai_since(&then, &leaps)));
         let not_leapt = reading((LEAP + 200) * SECOND, 300 * SECOND);
         assert!(!not_leapt.was_stepped_since(&then));
-        assert!(not_leapt.was_stepped_on_tai_since(&then, &leaps));
+        assert!(is_step(not_leapt.step_on_tai_since(&then, &leaps)));
         for step in [-3_600 * SECOND, -1_000, 1_000, SECOND] {
             let stepped = reading((LEAP + 199) * SECOND + step, 300 * SECOND);
-            assert!(stepped.was_stepped_on_tai_since(&then, &leaps), "by {step} ns");
+            assert!(is_step(stepped.step_on_tai_since(&then, &leaps)), "by {step} ns");
         }
     }
 }

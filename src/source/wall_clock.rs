@@ -19,7 +19,7 @@ use crate::evidence::SourceError;
 use crate::host::KernelState;
 use crate::interval::Interval;
 use crate::scale::{LeapTable, ScaleInterval, Smear, Smeared, UnixTime};
-use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
+use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime, is_step};
 use crate::timestamp::duration_nanos_i64;
 
 /// The scale of `CLOCK_REALTIME` around a leap second.
@@ -109,14 +109,23 @@ impl WallClock {
     /// Whether the clock was stepped between two readings. A leap second of the table is not
     /// a step, on a clock that makes it at once.
     pub(crate) fn was_stepped(&self, earlier: &Realtime, now: &Realtime) -> bool {
-        match self.shows {
-            RealtimeScale::Utc => now.was_stepped_on_tai_since(earlier, &self.leaps()),
-            RealtimeScale::Smeared(_) => now.was_stepped_since(earlier),
-            RealtimeScale::Unknown => {
-                now.was_stepped_since(earlier)
-                    && now.was_stepped_on_tai_since(earlier, &self.leaps())
-            }
-        }
+        self.step_ns(earlier, now) != (0, 0)
+    }
+
+    /// By how much the clock was stepped between two readings: at least and at most, in ns.
+    /// `(0, 0)` if it was not, to within the time that the readings took.
+    pub(crate) fn step_ns(&self, earlier: &Realtime, now: &Realtime) -> (i64, i64) {
+        let at_once = || Some(now.step_on_tai_since(earlier, &self.leaps()));
+        let smeared = || Some(now.step_since(earlier));
+        let step = match self.shows {
+            RealtimeScale::Utc => at_once().filter(|&step| is_step(step)),
+            RealtimeScale::Smeared(_) => smeared().filter(|&step| is_step(step)),
+            // Where it is not known which, either of the two may be the one without a step.
+            RealtimeScale::Unknown => at_once()
+                .filter(|&step| is_step(step))
+                .and_then(|_| smeared().filter(|&step| is_step(step))),
+        };
+        step.unwrap_or((0, 0))
     }
 }
 

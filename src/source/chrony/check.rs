@@ -45,6 +45,21 @@ pub(crate) enum ChronyAnswer {
 pub(crate) struct ChronyCheck {
     remembered: Option<Remembered>,
     last: Option<Tracking>,
+    silence: Silence,
+}
+
+/// How a chronyd that had answered fell silent.
+#[derive(Debug, Default)]
+enum Silence {
+    /// It has not answered yet.
+    #[default]
+    Unknown,
+    /// It answered the last request.
+    No,
+    /// One request had no answer, which a busy host may be the cause of.
+    Once,
+    /// No chronyd is there any more.
+    Gone(String),
 }
 
 #[derive(Debug)]
@@ -59,6 +74,26 @@ impl ChronyCheck {
     /// chronyd's last report, if it answered the last request.
     pub(crate) fn tracking(&self) -> Option<&Tracking> {
         self.last.as_ref()
+    }
+
+    /// Why a chronyd that had answered is taken for gone, if it is.
+    pub(crate) fn gone(&self) -> Option<String> {
+        match &self.silence {
+            Silence::Gone(why) => Some(format!("chronyd had answered, and is gone: {why}")),
+            _ => None,
+        }
+    }
+
+    /// Takes note of an answer to a request.
+    fn note(&mut self, report: &Result<Tracking, ChronyError>) {
+        let before = std::mem::take(&mut self.silence);
+        self.silence = match (report, before) {
+            (Ok(_), _) => Silence::No,
+            (Err(_), Silence::Unknown) => Silence::Unknown,
+            (Err(error @ ChronyError::NotRunning { .. }), _) => Silence::Gone(error.to_string()),
+            (Err(_), Silence::No) => Silence::Once,
+            (Err(error), _) => Silence::Gone(error.to_string()),
+        };
     }
 
     /// What chronyd states of the clock whose kernel shows `kernel`, when the monotonic clock
@@ -78,6 +113,7 @@ impl ChronyCheck {
             return remembered.answer.clone();
         }
         let report = daemons.chrony_tracking();
+        self.note(&report);
         let good_for_ns = match &report {
             // A closed port is known at once, so it is tried again after a second.
             Err(error) if !matches!(error, ChronyError::NotRunning { .. }) => RETRY_BACKOFF_NS,

@@ -90,9 +90,6 @@ fn which_bounds_are_believed_and_by_how_much() {
         ),
         ("an offset without a PLL", KernelState { offset_ns: 70_000, ..h }, Ok(plain)),
         ("adjtime()", KernelState { adjtime_ns: -9_000, ..h }, Ok(plain + 9_000)),
-        ("slew at the limit", KernelState { rate_ppb: -300_000, ..h }, Ok(plain)),
-        ("slew beyond it", KernelState { rate_ppb: 300_001, ..h }, Err(Reason::Slewing)),
-        ("slew the other way", KernelState { rate_ppb: -100_000_000, ..h }, Err(Reason::Slewing)),
         ("absurd", KernelState { maxerror_us: i64::MAX, ..h }, Ok(u64::MAX)),
     ];
     for (what, state, verdict) in cases {
@@ -256,6 +253,102 @@ fn a_sample_is_as_wide_as_all_that_the_clock_may_be_off() {
     assert_eq!(width_ns(&mut kernel, &evidence(pll, pll)), 2 * all + 11);
 }
 
+/// What the kernel source makes of a healthy kernel that corrects its rate by this, a minute
+/// after it was first seen to.
+fn corrected_by(ppm: i64, max_drift_ppm: u32) -> (Result<(), Reason>, Option<u32>) {
+    let mut kernel = Kernel::new(LeapTable::builtin()).max_drift_ppm(max_drift_ppm);
+    let state = KernelState { rate_ppb: ppm * 1_000, ..healthy() };
+    let mut last = Ok(());
+    for second in 0..=64 {
+        let e = Evidence { monotonic_ns: second * SECOND, ..evidence(state, state) };
+        last = kernel.judge(&e).map(|_| ()).map_err(|error| error.reason());
+    }
+    (last, kernel.condition().drift_ppm)
+}
+
+#[test]
+fn what_a_daemon_corrects_steadily_is_the_oscillators() {
+    let cases = [
+        (100, 200, Ok(()), None),
+        (250, 200, Ok(()), Some(275)),
+        (400, 200, Ok(()), Some(440)),
+        (100, 20, Ok(()), Some(115)),
+        (2_000, 200, Err(Reason::OscillatorBeyondDrift), Some(2_200)),
+        (2_000, 2_100, Ok(()), None),
+    ];
+    for (ppm, max_drift_ppm, verdict, drift_ppm) in cases {
+        let got = corrected_by(ppm, max_drift_ppm);
+        assert_eq!(got, (verdict, drift_ppm), "{ppm} ppm, with max_drift_ppm {max_drift_ppm}");
+    }
+}
+
+#[test]
+fn a_slew_that_the_growth_of_the_bound_does_not_cover_is_refused() {
+    let judge = |rate_ppb| {
+        let mut kernel = Kernel::new(LeapTable::builtin());
+        let state = KernelState { rate_ppb, ..healthy() };
+        kernel.judge(&evidence(state, state)).map(|_| ()).map_err(|error| error.reason())
+    };
+    assert_eq!(judge(-300_000), Ok(()));
+    assert_eq!(judge(300_001), Err(Reason::Slewing));
+    assert_eq!(judge(-100_000_000), Err(Reason::Slewing));
+    // The larger of the two reads counts.
+    let h = healthy();
+    let fast = KernelState { rate_ppb: -400_000, ..h };
+    for (before, after) in [(h, fast), (fast, h)] {
+        let sample = Kernel::new(LeapTable::builtin()).judge(&evidence(before, after));
+        assert_eq!(sample.map_err(|error| error.reason()), Err(Reason::Slewing));
+    }
+}
+
+/// A minute under a daemon that polls every 16 s, whose clock another program steps by this at
+/// 30 s, and that does not notice. Returns the samples, each with its second.
+fn stepped_by(step_ns: i64) -> Vec<(Interval, i64)> {
+    let mut kernel = Kernel::new(LeapTable::builtin());
+    let truth = |second: i64| Timestamp::from_tai_nanos((1_700_000_037 + second) * SECOND);
+    let mut samples = Vec::new();
+    for second in 0..400i64 {
+        let ahead_ns = if second < 30 { 0 } else { step_ns };
+        // The step takes the bound back until the daemon's next update.
+        let maxerror_us = if (30..32).contains(&second) {
+            16_000_000
+        } else {
+            1_000 + second / 16 + second % 16 * 500
+        };
+        let status = if (30..32).contains(&second) { STA_UNSYNC } else { STA_NANO };
+        let state = KernelState { maxerror_us, status, ..healthy() };
+        let unix_ns = (1_700_000_000 + second) * SECOND + ahead_ns;
+        let offset = unix_ns - second * SECOND;
+        let mut e = evidence(state, state);
+        e.realtime = Realtime { before: 1, unix_ns, after: 2, offset: (offset - 60, offset) };
+        e.counted_until_ns = unix_ns;
+        e.monotonic_ns = second * SECOND;
+        if let Ok(sample) = kernel.judge(&e) {
+            // By then the daemon has made its sixteenth update since the step.
+            let is_taken_in = second >= 32 + 15 * 16;
+            assert!(is_taken_in || sample.time.contains(truth(second)), "at {second} s");
+            samples.push((sample.time, second));
+        }
+    }
+    samples
+}
+
+#[test]
+fn a_step_beside_the_daemon_counts_as_error_until_it_has_made_several_updates() {
+    for step_ms in [-3_600_000, -20, -1, 1, 20, 3_600_000] {
+        let step_ns = step_ms * 1_000_000;
+        let samples = stepped_by(step_ns);
+        let width_at = |second| {
+            let (time, _) = samples.iter().find(|(_, at)| *at == second).expect("a bound");
+            time.width()
+        };
+        assert!(width_at(29) < Duration::from_millis(20), "before the step of {step_ms} ms");
+        let step = Duration::from_nanos(step_ns.unsigned_abs());
+        assert!(width_at(64) > step, "after the step of {step_ms} ms");
+        assert!(width_at(399) < Duration::from_millis(20), "much later: {step_ms} ms");
+    }
+}
+
 #[test]
 fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_it() {
     let mut kernel = Kernel::new(LeapTable::builtin());
@@ -271,6 +364,52 @@ fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_
     let second = SECOND as u128;
     assert!(width_ns(&mut kernel, &at(midnight - 3_600, told)) < second);
     assert!(width_ns(&mut kernel, &at(midnight + 86_400, quiet)) >= second);
+}
+
+#[test]
+fn a_wall_clock_that_is_not_the_kernels_is_refused() {
+    let host = ScriptedHost::new();
+    host.set_kernel_state(healthy());
+    let counter = Counter::new(host.clone(), CounterId::DIRECT);
+    assert!(gather(&counter).is_ok());
+    let cases = [
+        (-3_600 * SECOND, "3600.000 s behind"),
+        (-20_000_000, "0.020 s behind"),
+        (20_000_000, "0.020 s ahead of"),
+        (86_400 * SECOND, "86400.000 s ahead of"),
+    ];
+    for (by_ns, said) in cases {
+        host.show_other_time(by_ns);
+        let Err(error) = gather(&counter) else { panic!("{by_ns} ns off") };
+        assert_eq!(error.reason(), Reason::ShownOtherTime);
+        let text = error.to_string();
+        assert!(text.contains(said) && text.contains("libfaketime"), "{text}");
+    }
+    // At a leap second adjtimex counts it at once, and the clock from the next tick on.
+    for (state, by_ns) in [(TIME_OOP, SECOND), (TIME_WAIT, -SECOND)] {
+        host.set_kernel_state(KernelState { state, ..healthy() });
+        host.show_other_time(by_ns);
+        assert!(gather(&counter).is_ok(), "a leap second");
+        host.show_other_time(by_ns / 2);
+        assert!(gather(&counter).is_err(), "no leap second");
+    }
+}
+
+#[test]
+fn a_chronyd_that_is_gone_or_silent_for_long_leaves_a_holdover() {
+    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut holdover_at = |second: i64, maxerror_us| {
+        let state = KernelState { maxerror_us, ..healthy() };
+        let e = Evidence { monotonic_ns: second * SECOND, ..evidence(state, state) };
+        kernel.judge(&e).expect("the bound still holds");
+        kernel.condition().holdover
+    };
+    for (second, maxerror_us) in [(0, 1_001), (64, 1_002), (128, 1_003), (384, 1_503)] {
+        assert_eq!(holdover_at(second, maxerror_us), None, "at {second} s");
+    }
+    let why = holdover_at(385, 2_003).expect("four intervals");
+    assert!(why.contains("257 s ago"), "{why}");
+    assert_eq!(holdover_at(390, 1_004), None, "it has written again");
 }
 
 #[test]
