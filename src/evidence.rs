@@ -216,6 +216,8 @@ pub enum Reason {
     OscillatorBeyondDrift = 12,
     /// This process is shown another time than the kernel keeps.
     ShownOtherTime = 13,
+    /// The clock that everything is counted by stands still.
+    CounterStopped = 14,
 }
 
 impl Reason {
@@ -234,6 +236,7 @@ impl Reason {
             9 => Reason::Unsupported,
             12 => Reason::OscillatorBeyondDrift,
             13 => Reason::ShownOtherTime,
+            14 => Reason::CounterStopped,
             _ => Reason::NotSampled,
         }
     }
@@ -262,6 +265,9 @@ impl Reason {
             Reason::OscillatorBeyondDrift => {
                 "the time daemon corrects an oscillator that is further off than max_drift_ppm and \
                  than the kernel's error bound allows for"
+            }
+            Reason::CounterStopped => {
+                "CLOCK_MONOTONIC_RAW stands still, so nothing can be carried on"
             }
             Reason::ShownOtherTime => {
                 "this process is shown another wall clock than the kernel keeps (libfaketime, for \
@@ -297,6 +303,10 @@ impl Reason {
             Reason::OscillatorBeyondDrift => {
                 "choose another clocksource if the host has one, or state what it is off with \
                  `max_drift_ppm`"
+            }
+            Reason::CounterStopped => {
+                "look for what answers clock_gettime in the kernel's place (a preloaded library, a \
+                 sandbox, an emulator)"
             }
             Reason::ShownOtherTime => {
                 "run without the program that changes what clock_gettime returns; in a test, inject \

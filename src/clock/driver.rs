@@ -162,6 +162,8 @@ pub(crate) struct RoundContext<'a> {
 enum Invalidation {
     Suspended,
     CounterGivenUp(CounterError),
+    /// The clock that the counter is compared with, or that is the counter, stands still.
+    RawClockStopped,
     /// A clock that the checks need cannot be read, so a suspend or a counter's fault
     /// could go unseen.
     HostDenies(HostError),
@@ -341,6 +343,11 @@ impl Driver {
                 Ok(())
             }
             Err(CounterError::Host(error)) => Err(self.deny(error)),
+            // There is no other clock to go over to.
+            Err(CounterError::RawClockStopped) => {
+                self.forget(Reason::CounterStopped);
+                Err(Invalidation::RawClockStopped)
+            }
             Err(why) => {
                 self.give_up_counter(why.clone());
                 Err(Invalidation::CounterGivenUp(why))
@@ -424,6 +431,9 @@ impl SampleError {
             ),
             SampleError::Invalidated(Invalidation::CounterGivenUp(why)) => {
                 SourceError::failed(format_args!("the counter failed during the sample: {why}"))
+            }
+            SampleError::Invalidated(Invalidation::RawClockStopped) => {
+                SourceError::no_bound(Reason::CounterStopped, CounterError::RawClockStopped)
             }
             SampleError::Invalidated(Invalidation::DriftExceeded(ppm)) => SourceError::no_bound(
                 Reason::OscillatorBeyondDrift,

@@ -317,6 +317,30 @@ fn both_ends_of_a_bound_give_way_by_the_measured_step_of_the_counter() {
     assert!(bound.time.width() <= stated + 4 * step, "{:?}", bound.time.width());
 }
 
+#[test]
+fn a_raw_clock_that_stands_still_ends_readings_on_any_counter() {
+    for host in [ScriptedHost::new(), ScriptedHost::with_raw_clock_only()] {
+        let mut bench = Bench::new(host.clone(), vec![Box::new(Honest(host.clone()))]);
+        let before = bench.round();
+        bench.check(&before);
+        host.stop_raw_clock();
+        host.pass(NANOS_PER_SECOND);
+        for _ in 0..3 {
+            let snapshot = bench.round();
+            assert_eq!(snapshot.status(), Status::Unsynchronized(Reason::CounterStopped));
+            let said = bench.said(&snapshot);
+            assert!(said.contains("CLOCK_MONOTONIC_RAW stands still"), "{said}");
+            host.pass(1_000_000);
+        }
+        host.let_raw_clock_run();
+        host.pass(NANOS_PER_SECOND);
+        bench.round();
+        host.pass(NANOS_PER_SECOND);
+        let after = bench.round();
+        bench.check(&after);
+    }
+}
+
 /// A source that repeats its first sample, and is in this condition.
 struct Repeating {
     honest: Honest,

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::movement::Movement;
 use super::step::{self, GRANULARITY_NS};
 use super::{Counter, CounterError, CounterId, CounterKind, RateBounds, raw_ticks};
 use crate::host::{HardwareCounter, HardwareKind, Host, HostError, narrowest};
@@ -100,6 +101,8 @@ pub(crate) struct Calibration {
     /// How far the counter, and the clocks read beside it, may be ahead of what they show.
     step_ns: u64,
     anchor: CrossTimestamp,
+    /// Whether the raw clock moves.
+    movement: Movement,
     /// The last comparison that found the counter in order.
     pub(crate) last_good: CrossTimestamp,
     /// Why the counter is not the processor's own, if it is not.
@@ -151,12 +154,18 @@ impl Calibration {
             step_ns: step::kernel_step_ns(&**host),
             counter,
             anchor: now,
+            movement: Movement::observe(&**host),
             last_good: now,
             why_not_hardware,
         }
     }
 
     fn measure((counter, kind): (Counter, HardwareKind)) -> Result<Calibration, CounterError> {
+        // A rate against a clock that stands still would be a number without meaning.
+        let mut movement = Movement::observe(counter.host());
+        if movement.is_stopped(counter.host())? {
+            return Err(CounterError::RawClockStopped);
+        }
         let anchor = CrossTimestamp::take(&counter)?;
         counter.host().sleep(BASELINE);
         let now = CrossTimestamp::take(&counter)?;
@@ -172,6 +181,7 @@ impl Calibration {
             ratio,
             step_ns,
             anchor,
+            movement,
             last_good: now,
             why_not_hardware: None,
         })
@@ -184,6 +194,10 @@ impl Calibration {
     /// If it may no longer be trusted: then only readings up to `last_good` may. If the
     /// raw clock cannot be read ([`CounterError::Host`]), nothing is known of the counter.
     pub(crate) fn check(&mut self) -> Result<(), CounterError> {
+        // Everything else is compared with the raw clock, or is read from it.
+        if self.movement.is_stopped(self.counter.host())? {
+            return Err(CounterError::RawClockStopped);
+        }
         if !self.counter.id().is_hardware() {
             self.last_good = CrossTimestamp::take(&self.counter)?;
             return Ok(());
@@ -277,6 +291,7 @@ mod tests {
             ratio: RateBounds::measured(shift, ticks, nanos).expect("measurable"),
             step_ns: GRANULARITY_NS,
             anchor,
+            movement: Movement::observe(&System),
             last_good: now,
             why_not_hardware: None,
         }

@@ -40,6 +40,12 @@ pub enum CounterError {
     /// It stood still or ran backwards between two readings.
     #[error("it ran backwards or stood still")]
     Backwards,
+    /// `CLOCK_MONOTONIC_RAW` itself does not move, so there is nothing to count by.
+    #[error(
+        "CLOCK_MONOTONIC_RAW stands still while CLOCK_MONOTONIC runs: look for what answers \
+         clock_gettime in the kernel's place"
+    )]
+    RawClockStopped,
     /// Its rate against `CLOCK_MONOTONIC_RAW` is not what it was.
     #[error("its rate against CLOCK_MONOTONIC_RAW has changed")]
     RateChanged,

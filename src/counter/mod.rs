@@ -13,6 +13,7 @@
 
 pub(crate) mod calibration;
 mod error;
+mod movement;
 mod rate_bounds;
 mod step;
 

@@ -36,6 +36,7 @@ struct Script {
     /// By how much the wall clock that is shown is ahead of the kernel's.
     shown_ahead_ns: i64,
     denied: Vec<HostClock>,
+    raw_stopped_at: Option<i64>,
     kernel: KernelState,
     has_hardware: bool,
     /// By how much the hardware counter is ahead of the oscillator.
@@ -74,6 +75,7 @@ impl Script {
             realtime_offset_ns: 1_700_000_000_000_000_000,
             shown_ahead_ns: 0,
             denied: Vec::new(),
+            raw_stopped_at: None,
             kernel,
             has_hardware: true,
             counter_ahead: 0,
@@ -127,6 +129,17 @@ impl ScriptedHost {
     /// under libfaketime.
     pub(crate) fn show_other_time(&self, ahead_ns: i64) {
         self.script.lock().shown_ahead_ns = ahead_ns;
+    }
+
+    /// The raw clock stands still from now on.
+    pub(crate) fn stop_raw_clock(&self) {
+        let mut script = self.script.lock();
+        script.raw_stopped_at = Some(script.now_ns);
+    }
+
+    /// The raw clock shows the oscillator again.
+    pub(crate) fn let_raw_clock_run(&self) {
+        self.script.lock().raw_stopped_at = None;
     }
 
     /// From now on this clock may not be read.
@@ -212,7 +225,8 @@ impl Host for ScriptedHost {
         Ok(match clock {
             HostClock::Realtime => wall_ns + script.shown_ahead_ns,
             HostClock::RealtimeCoarse => wall_ns / 4_000_000 * 4_000_000,
-            HostClock::Monotonic | HostClock::MonotonicRaw => now,
+            HostClock::Monotonic => now,
+            HostClock::MonotonicRaw => script.raw_stopped_at.unwrap_or(now),
             HostClock::Boottime => now + script.suspended_ns,
         })
     }

@@ -46,6 +46,17 @@ impl<N: Node> World<N> {
                 self.hosts[id.index()].hardware().step(now, by);
                 self.sample_soon(id);
             }
+            Fault::ForeignStep(id, by, updates) => {
+                let mut hardware = self.hosts[id.index()].hardware();
+                hardware.step(now, by);
+                hardware.discipline.overlook(now, by, updates);
+                drop(hardware);
+                self.sample_soon(id);
+            }
+            Fault::ShowOtherTime(id, by) => {
+                self.hosts[id.index()].hardware().show_other_time(by);
+            }
+            Fault::StopRawClock(id) => self.hosts[id.index()].hardware().stop_raw_clock(now),
             Fault::Slew(id, by) => {
                 let mut hardware = self.hosts[id.index()].hardware();
                 hardware.advance(now);

@@ -92,6 +92,10 @@ pub(super) struct Discipline {
     leap: Option<(i64, i32)>,
     /// By how much it keeps the clock off, without stating it.
     lie_ns: i64,
+    /// Steps by other programs that it does not know of, in ns, and for how many updates.
+    overlooked: (i64, u32),
+    /// By how much it changed its estimate of the oscillator at the last update, in ppb.
+    last_change_ppb: i64,
 }
 
 impl Discipline {
@@ -123,6 +127,19 @@ impl Discipline {
             began,
             leap: None,
             lie_ns: 0,
+            overlooked: (0, 0),
+            last_change_ppb: 0,
+        }
+    }
+
+    /// Does not notice a step by another program for so many updates.
+    ///
+    /// What it has not stated yet, or has stated within the last seconds, is not known to the
+    /// clock either. Then it notices at once.
+    pub(super) fn overlook(&mut self, now: i64, by_ns: i64, updates: u32) {
+        let is_known = now - self.updated_at > 2 * NANOS_PER_SECOND;
+        if self.stated_ns.is_some() && is_known {
+            self.overlooked = (self.overlooked.0 + by_ns, self.overlooked.1.max(updates));
         }
     }
 
@@ -155,15 +172,15 @@ impl Discipline {
             reference: Reference { id: 0x0a00_0001, address: None },
             stratum: 2,
             leap: if self.stated_ns.is_some() { Leap::Normal } else { Leap::Unsynchronized },
-            reference_time: Duration::ZERO,
+            reference_time: Duration::from_nanos(self.updated_at.max(0).unsigned_abs()),
             correction_ns: 0,
             root_delay_ns: 0,
             root_dispersion_ns: stated.saturating_add(age / 2_000).unsigned_abs(),
             last_offset: 0.0,
             rms_offset: 0.0,
-            frequency_ppm: 0.0,
+            frequency_ppm: -(self.freq_ppb as f64) / 1_000.0,
             residual_frequency_ppm: 0.0,
-            skew_ppm: 0.0,
+            skew_ppm: 1.0 + self.last_change_ppb.abs() as f64 / 1_000.0,
             update_interval: self.service.poll.as_secs_f64(),
         })
     }
@@ -269,7 +286,8 @@ impl Discipline {
         let delay = (now - asked_at).max(0);
         let middle = asked_at + delay / 2;
         Measured {
-            offset: server_utc + self.lie_ns - middle,
+            // It takes the clock for where it would be without the steps it does not know of.
+            offset: server_utc + self.lie_ns + self.overlooked.0 - middle,
             // The local clock's rate was off by up to a thousandth during the exchange.
             bound: delay / 2 + delay / 1000 + nanos(self.service.server_error) + 1_000,
         }
@@ -295,9 +313,15 @@ impl Discipline {
             // Only the part beyond the measurement's own error shows a wrong rate.
             let sure = (offset.abs() - bound).max(0) * offset.signum();
             let correction = i128::from(sure) * 500_000_000 / i128::from(elapsed);
+            let before = self.freq_ppb;
             self.freq_ppb = (self.freq_ppb + correction as i64)
-                .clamp(self.first_freq_ppb - 200_000, self.first_freq_ppb + 200_000);
+                .clamp(self.first_freq_ppb - 400_000, self.first_freq_ppb + 400_000);
+            self.last_change_ppb = self.freq_ppb - before;
         }
+        self.overlooked = match self.overlooked {
+            (by_ns, updates @ 2..) => (by_ns, updates - 1),
+            _ => (0, 0),
+        };
         self.synced = true;
         self.updated_at = t;
         self.slew_until = None;

@@ -37,6 +37,14 @@ pub enum Fault {
     Heal,
     /// An operator sets the wall clock, by this many nanoseconds.
     StepClock(NodeId, i64),
+    /// Another program sets the wall clock, by this many nanoseconds, beside a daemon that goes on
+    /// with what it had measured before for so many updates (as chronyd does).
+    ForeignStep(NodeId, i64, u32),
+    /// From now on the process is shown a wall clock that is ahead of the kernel's by this many
+    /// nanoseconds, as under libfaketime.
+    ShowOtherTime(NodeId, i64),
+    /// `CLOCK_MONOTONIC_RAW` stands still, until the process is started again.
+    StopRawClock(NodeId),
     /// An operator slews it with `adjtime()`, without the daemon's knowledge (this breaks
     /// assumption A1 by a little).
     Slew(NodeId, i64),
@@ -77,6 +85,9 @@ impl Fault {
             | Fault::Crash(node)
             | Fault::Restart(node)
             | Fault::StepClock(node, _)
+            | Fault::ForeignStep(node, _, _)
+            | Fault::ShowOtherTime(node, _)
+            | Fault::StopRawClock(node)
             | Fault::Slew(node, _)
             | Fault::LoseTimeServer(node, _)
             | Fault::KillDaemon(node)
@@ -115,6 +126,14 @@ impl fmt::Display for Fault {
             Fault::Cut(from, to) => write!(f, "messages from {from} to {to} are lost"),
             Fault::Heal => f.write_str("the network is whole again"),
             Fault::StepClock(node, by) => write!(f, "the clock of {node} is set by {by} ns"),
+            Fault::ForeignStep(node, by, updates) => {
+                let what = "its daemon does not notice for";
+                write!(f, "the clock of {node} is set by {by} ns, and {what} {updates} updates")
+            }
+            Fault::ShowOtherTime(node, by) => {
+                write!(f, "the process of {node} is shown a clock that is {by} ns ahead")
+            }
+            Fault::StopRawClock(node) => write!(f, "the raw clock of {node} stands still"),
             Fault::Slew(node, by) => write!(f, "the clock of {node} is slewed by {by} ns"),
             Fault::LoseTimeServer(node, lasts) => {
                 write!(f, "{node} cannot reach its time server for {lasts:?}")

@@ -46,6 +46,10 @@ pub(super) struct Hardware {
     step_to_come: Option<(u64, i64)>,
     /// Clocks that a filter denies.
     denied: Vec<HostClock>,
+    /// By how much the wall clock that the process is shown is ahead, in ns.
+    shown_ahead_ns: i64,
+    /// The raw clock stands still, and shows this.
+    raw_stopped_at: Option<u128>,
     pub(super) process_id: u32,
     pub(super) audit: Audit,
     last_reading: Option<LastReading>,
@@ -99,10 +103,12 @@ impl Hardware {
             is_sampling: false,
             step_to_come: None,
             denied: Vec::new(),
+            shown_ahead_ns: 0,
+            raw_stopped_at: None,
             process_id: 1,
             audit: Audit::default(),
             last_reading: None,
-            max_drift_ppm: machine.limits.max_drift_ppm,
+            max_drift_ppm: machine.limits.max_drift_ppm.max(shown_drift_ppm(off_by_ppm)),
             samples_every: machine.limits.poll_interval,
         }
     }
@@ -182,11 +188,11 @@ impl Hardware {
         let raw = self.ticker.at(at);
         let shown = raw - raw % step;
         if clock == HostClock::MonotonicRaw {
-            return Ok((shown >> FRACTION) as i64);
+            return Ok((self.raw_stopped_at.unwrap_or(shown) >> FRACTION) as i64);
         }
         self.kernel.do_accounts_until(raw);
         Ok(match clock {
-            HostClock::Realtime => self.kernel.realtime_ns(shown),
+            HostClock::Realtime => self.kernel.realtime_ns(shown) + self.shown_ahead_ns,
             HostClock::RealtimeCoarse => self.kernel.counted_until_ns(),
             HostClock::Boottime => self.kernel.monotonic_ns(shown) + self.suspended_ns,
             HostClock::Monotonic | HostClock::MonotonicRaw => self.kernel.monotonic_ns(shown),
@@ -271,10 +277,23 @@ impl Hardware {
         self.denied.push(clock);
     }
 
+    /// From now on the process is shown another wall clock.
+    pub(super) fn show_other_time(&mut self, ahead_ns: i64) {
+        self.shown_ahead_ns = ahead_ns;
+    }
+
+    /// From now on the process is shown a raw clock that stands still.
+    pub(super) fn stop_raw_clock(&mut self, t: i64) {
+        let t = self.advance(t);
+        self.raw_stopped_at.get_or_insert(self.ticker.at(t));
+    }
+
     /// A new process, under no filter yet.
     pub(super) fn begin_process(&mut self) {
         self.process_id += 1;
         self.denied.clear();
+        self.shown_ahead_ns = 0;
+        self.raw_stopped_at = None;
         self.last_reading = None;
     }
 
@@ -313,6 +332,13 @@ impl Hardware {
         end(said.earliest()) < end(last.said.earliest()) + nominal - spread
             || end(said.latest()) > end(last.said.latest()) + nominal + spread
     }
+}
+
+/// The drift that a clock assumes where a daemon's correction shows an oscillator like this:
+/// a tenth more, or 15 ppm, and what the daemon's own estimate is off.
+fn shown_drift_ppm(off_by_ppm: f64) -> u32 {
+    let off = off_by_ppm.abs();
+    if off <= 200.1 { 0 } else { (off * 1.1 + 30.0) as u32 }
 }
 
 /// The error of a rate that was measured over 10 ms, in ppm.

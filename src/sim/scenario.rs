@@ -129,12 +129,22 @@ impl Scenario {
 
     /// The faults that are kept, and when they happen.
     pub fn faults(&self) -> Vec<(Duration, Fault)> {
-        let mut faults: Vec<_> = self.faults.iter().filter_map(|&i| self.fault(i)).collect();
+        let mut all: Vec<_> = self.faults.iter().filter_map(|&i| self.fault(i)).collect();
         // One time server announces it to all of them.
         if let Some((_, leap)) = self.leap() {
-            faults
-                .extend(self.nodes().map(|node| (Duration::ZERO, Fault::AnnounceLeap(node, leap))));
+            all.extend(self.nodes().map(|node| (Duration::ZERO, Fault::AnnounceLeap(node, leap))));
         }
+        // A process that begins after a step that its daemon overlooks cannot know of it: what
+        // it is told is then against A1. (README, limits.)
+        let overlooks = |node: Option<NodeId>, faults: &[(Duration, Fault)]| {
+            faults.iter().any(|(_, f)| matches!(f, Fault::ForeignStep(..)) && f.node() == node)
+        };
+        let kept = |fault: &Fault| {
+            let begins_anew =
+                matches!(fault, Fault::Crash(_) | Fault::Restart(_) | Fault::Suspend(..));
+            !begins_anew || !overlooks(fault.node(), &all)
+        };
+        let mut faults: Vec<_> = all.iter().filter(|(_, fault)| kept(fault)).cloned().collect();
         faults.sort_by_key(|&(at, _)| at);
         faults
     }
@@ -225,6 +235,9 @@ impl Scenario {
         if random.chance(500_000) {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
         }
+        if let Some(oscillator) = self.oscillator_beyond_a2(number) {
+            return machine.oscillator(oscillator).daemon(Daemon::Chrony);
+        }
         // An operator whose statement is true: the clock is within 4 s until it is stepped.
         if self.mix == Mix::Honest && random.chance(150_000) {
             machine = machine
@@ -234,7 +247,9 @@ impl Scenario {
         if self.learns(number) {
             machine = machine.max_wander_ppm(WANDER_PPM);
         }
-        if self.mix != Mix::Drifting && (self.mix == Mix::Lying || random.chance(350_000)) {
+        // Without a daemon, nothing but the reference shows a drift.
+        let always = matches!(self.mix, Mix::Lying | Mix::Drifting);
+        if always || random.chance(350_000) {
             let width = Duration::from_nanos(100 << random.below(17));
             machine = machine.reference(Reference { width, adversarial: random.chance(700_000) });
         }
@@ -268,6 +283,18 @@ impl Scenario {
         })
     }
 
+    /// An oscillator that is further off than A2 allows, on one of twelve honest machines. Its
+    /// chronyd corrects it, which shows it.
+    fn oscillator_beyond_a2(&self, number: u32) -> Option<Oscillator> {
+        let mut random = Random::new(self.seed, MACHINES + (1 << 41) + u64::from(number));
+        if self.mix != Mix::Honest || !random.chance(83_000) {
+            return None;
+        }
+        let sign = if random.chance(500_000) { 1.0 } else { -1.0 };
+        let off_by = Oscillator::off_by(sign * (205.0 + 275.0 * random.unit()));
+        Some(off_by.wander(0.05 * random.unit()).temperature(5.0 * random.unit(), DAY_AND_NIGHT))
+    }
+
     /// Whether this machine's clock assumes A3, which then holds.
     fn learns(&self, number: u32) -> bool {
         let steady =
@@ -298,8 +325,20 @@ impl Scenario {
         let kinds = if self.machine(node.0).counter.counts_in_suspend { 10 } else { 8 };
         // A leap second that no table lists, and that falls into a suspend, cannot be noticed.
         let may_sleep = self.leap().is_none_or(|(midnight, _)| midnight == LISTED);
-        let kind = random.below(kinds + 4);
+        let kind = random.below(kinds + 7);
+        let is_assumed = self.machine(node.0).assume_error.is_some();
         match kind {
+            _ if kind == kinds + 4 => {
+                let most = 1 << random.between(20, 42);
+                let by = random.between(-most, most);
+                Fault::ForeignStep(node, by, random.below(12) as u32)
+            }
+            // An operator who looks at a false clock would state a false error.
+            _ if kind == kinds + 5 && !is_assumed => {
+                let most = 1 << random.between(23, 43);
+                Fault::ShowOtherTime(node, random.between(-most, most))
+            }
+            _ if kind >= kinds + 5 => Fault::StopRawClock(node),
             _ if kind == kinds => Fault::Fork(node, random.chance(300_000)),
             _ if kind == kinds + 1 => Fault::Reassume(node),
             _ if kind == kinds + 2 => Fault::UpdateLeapTable(node),
@@ -351,6 +390,9 @@ fn links(random: &mut Random) -> Link {
     }
 }
 
+/// The period of an outdoor temperature.
+const DAY_AND_NIGHT: Duration = Duration::from_secs(86_400);
+
 /// What A3 is, where it is assumed.
 const WANDER_PPM: u32 = 15;
 
@@ -358,7 +400,6 @@ const WANDER_PPM: u32 = 15;
 fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
     let sign = if random.chance(500_000) { 1.0 } else { -1.0 };
     if mix == Mix::Drifting {
-        // Beyond 300 ppm the kernel's bound is refused, so no evidence could show the drift.
         return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), None);
     }
     match random.below(3) {
@@ -383,8 +424,11 @@ fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
 }
 
 fn daemon(mix: Mix, random: &mut Random) -> Daemon {
-    if mix != Mix::Honest {
-        return Daemon::Chrony;
+    match mix {
+        Mix::Honest => {}
+        // A daemon would show the drift by its correction.
+        Mix::Drifting => return Daemon::None,
+        Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,
     }
     match random.below(10) {
         0 => Daemon::Timesyncd,

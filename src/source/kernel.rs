@@ -51,6 +51,7 @@ use crate::host::{
 use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
+use crate::source::chrony::Tracking;
 use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
 use crate::source::daemon::{self, Daemon};
 use crate::source::daemons::{HostDaemons, TimeDaemons};
@@ -68,8 +69,8 @@ pub struct Kernel {
     daemons: Box<dyn TimeDaemons>,
     /// How long the host had been suspended in all at the last sample.
     suspended_ns: Option<i64>,
-    /// Whether the kernel had a bound at the last sample.
-    had_bound: bool,
+    /// Whether the kernel had a bound at the last sample, and when that was.
+    had_bound: (bool, i64),
     /// The writer's mark at the first sample after a suspend, until it changes.
     since_suspend: Option<i64>,
     /// The leap second that the kernel was told of.
@@ -110,7 +111,7 @@ impl Kernel {
             wall_clock,
             daemons,
             suspended_ns: None,
-            had_bound: false,
+            had_bound: (false, 0),
             since_suspend: None,
             pending_leap: None,
             in_flight: InFlight::default(),
@@ -253,7 +254,11 @@ impl Kernel {
 
     /// By how much the clock may be ahead of what its daemon takes it for, in ns.
     fn note_steps(&mut self, evidence: &Evidence) -> (i64, i64) {
-        let had_bound = std::mem::replace(&mut self.had_bound, evidence.kernel.1.has_bound());
+        // Where no look was taken for a while, a daemon may have stated a bound in between.
+        const GAP_NS: i64 = 2 * NANOS_PER_SECOND;
+        let now = (evidence.kernel.1.has_bound(), evidence.monotonic_ns);
+        let (had_bound, at_ns) = std::mem::replace(&mut self.had_bound, now);
+        let is_disciplined = had_bound || evidence.monotonic_ns.saturating_sub(at_ns) > GAP_NS;
         if self.since_suspend.is_some() {
             self.unaccounted_step.forget();
         }
@@ -263,7 +268,7 @@ impl Kernel {
             &self.wall_clock,
             |step| leap.is_some_and(|leap| leap.explains(&evidence.realtime, step)),
             self.updates.updates(),
-            had_bound,
+            is_disciplined,
         )
     }
 
@@ -273,13 +278,18 @@ impl Kernel {
         let faster = before.rate_ppb.unsigned_abs() > after.rate_ppb.unsigned_abs();
         let rate_ppb = if faster { before.rate_ppb } else { after.rate_ppb };
         let tracking = self.chrony.as_ref().and_then(ChronyCheck::tracking);
-        let stated = tracking.map(|tracking| {
+        // After its start its estimate may be off by any amount, and it says so.
+        let is_settled = |tracking: &&Tracking| tracking.skew_ppm.abs() <= LARGEST_SKEW_PPM;
+        let stated = tracking.filter(is_settled).map(|tracking| {
             // Its frequency is positive where the oscillator is fast, and the correction is the
             // opposite. `as` saturates, and takes what is not a number for 0.
             let correction_ppb = (-tracking.frequency_ppm * 1000.0) as i64;
             (correction_ppb, tracking.skew_ppm.abs().ceil() as u32)
         });
         let (max_drift_ppm, now_ns) = (self.policy.max_drift_ppm, evidence.monotonic_ns);
+        if self.condition.holdover.is_some() {
+            self.rate_correction.freeze(now_ns);
+        }
         self.rate_correction.note(rate_ppb, stated, max_drift_ppm, now_ns)
     }
 
@@ -376,6 +386,9 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
         format_args!("the kernel's time state changed during each of {TRIES} attempts to read it"),
     ))
 }
+
+/// With a larger error of its estimate chronyd states nothing about the oscillator yet, in ppm.
+const LARGEST_SKEW_PPM: f64 = 100.0;
 
 /// By how much the wall clock that this process is shown differs from the kernel's own, which
 /// was read before and after it. `None` if it does not.

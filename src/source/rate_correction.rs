@@ -102,7 +102,8 @@ impl RateCorrection {
             .is_some_and(|(stated_ppb, _)| covers(rate_ppb.saturating_sub(stated_ppb), error_ppm));
         let is_known = statement.is_some() || by_assumption;
         let beyond_a2 = (is_refuted && is_known).then(|| off_ppm.saturating_add(error_ppm));
-        let drift_ppm = self.widest(beyond_a2, now_ns);
+        let excludes = statement.is_some() && off_ppm.saturating_add(error_ppm) <= max_drift_ppm;
+        let drift_ppm = self.widest(beyond_a2, excludes, now_ns);
 
         let correction = if is_refuted && off_ppm > growth_ppm && statement.is_some() {
             Correction::BeyondDrift { off_ppm }
@@ -127,18 +128,26 @@ impl RateCorrection {
         (age_ns >= LONGER_THAN_A_SLEW_NS).then_some(rate_ppb)
     }
 
-    /// The largest drift of the last minute. It does not fall with each slew that ends,
-    /// because bounds that were carried by the larger one would be carried by turns.
-    fn widest(&mut self, drift_ppm: Option<u32>, now_ns: i64) -> Option<u32> {
-        self.widest = self.widest.filter(|widest| now_ns < widest.until_ns);
-        if let Some(drift_ppm) = drift_ppm {
-            let before = self.widest.map_or(0, |widest| widest.drift_ppm);
-            if drift_ppm >= before {
-                let until_ns = now_ns.saturating_add(LONGER_THAN_A_SLEW_NS);
-                self.widest = Some(Widest { drift_ppm, until_ns });
-            }
+    /// The largest drift that was seen, until a statement has excluded it for a minute.
+    fn widest(&mut self, drift_ppm: Option<u32>, excludes: bool, now_ns: i64) -> Option<u32> {
+        let before = self.widest.filter(|widest| now_ns < widest.until_ns);
+        let widest_ppm = drift_ppm.max(before.map(|widest| widest.drift_ppm))?;
+        // Bounds are not carried by one rate and another in turn.
+        let until_ns = match before {
+            Some(before) if excludes => before.until_ns,
+            _ => now_ns.saturating_add(LONGER_THAN_A_SLEW_NS),
+        };
+        self.widest = Some(Widest { drift_ppm: widest_ppm, until_ns });
+        Some(widest_ppm)
+    }
+
+    /// Nothing updates the correction any more. What it is now may be a slew that will not end,
+    /// so it is no statement, and what was known before stays.
+    pub(crate) fn freeze(&mut self, now_ns: i64) {
+        self.held = None;
+        if let Some(widest) = &mut self.widest {
+            widest.until_ns = widest.until_ns.max(now_ns.saturating_add(LONGER_THAN_A_SLEW_NS));
         }
-        self.widest.map(|widest| widest.drift_ppm)
     }
 }
 
@@ -221,11 +230,43 @@ mod tests {
     }
 
     #[test]
-    fn the_drift_of_a_slew_counts_for_a_minute() {
+    fn a_drift_counts_until_a_statement_has_excluded_it_for_a_minute() {
         let mut correction = RateCorrection::default();
         assert_eq!(correction.note(250 * PPM, None, 200, 0), (Covered, Some(275)));
-        assert_eq!(correction.note(10 * PPM, None, 200, 63 * SECOND), (Covered, Some(275)));
-        assert_eq!(correction.note(10 * PPM, None, 200, 64 * SECOND), (Covered, None));
+        // Without a statement the last correction need not be the oscillator's.
+        for second in [1, 60, 64] {
+            let meaning = correction.note(10 * PPM, None, 200, second * SECOND);
+            assert_eq!(meaning, (Covered, Some(275)), "at {second} s");
+        }
+        // From here on it is held, and excludes the larger one.
+        let at = |second: i64| (second + 1) * SECOND;
+        assert_eq!(correction.note(10 * PPM, None, 200, at(64)), (Covered, Some(275)));
+        assert_eq!(correction.note(10 * PPM, None, 200, at(126)), (Covered, Some(275)));
+        assert_eq!(correction.note(10 * PPM, None, 200, at(128)), (Covered, None));
         assert!(matches!(correction.note(i64::MIN, None, 200, i64::MAX), (Slew { .. }, _)));
+    }
+    #[test]
+    fn a_statement_that_is_uncertain_does_not_exclude_a_drift() {
+        let mut correction = RateCorrection::default();
+        let stated = |ppm: i64, error_ppm| Some((ppm * PPM, error_ppm));
+        assert_eq!(correction.note(250 * PPM, stated(250, 1), 200, 0), (Covered, Some(275)));
+        let meaning = correction.note(50 * PPM, stated(50, 160), 200, 999 * SECOND);
+        assert_eq!(meaning, (Covered, None), "it was not seen for long");
+        correction.note(250 * PPM, stated(250, 1), 200, 1_000 * SECOND);
+        for second in (1_000..2_000).step_by(50) {
+            let meaning = correction.note(50 * PPM, stated(50, 160), 200, second * SECOND);
+            assert_eq!(meaning, (Covered, Some(275)));
+        }
+    }
+
+    #[test]
+    fn what_a_dead_daemon_has_left_is_no_statement() {
+        let mut correction = RateCorrection::default();
+        correction.note(250 * PPM, None, 200, 0);
+        for second in (0..1_000).step_by(50) {
+            correction.freeze(second * SECOND);
+            let meaning = correction.note(0, None, 200, second * SECOND);
+            assert_eq!(meaning, (Covered, Some(275)), "at {second} s");
+        }
     }
 }
