@@ -212,6 +212,12 @@ impl<H: Host + Clone> ClockCore<H> {
         self.snapshot().epoch().into()
     }
 
+    /// By how many ppm bounds are carried: by A2, or by a drift that a source has shown.
+    #[cfg(feature = "sim")]
+    pub(crate) fn drift_ppm(&self) -> u32 {
+        self.process().record.lock().drift_ppm.unwrap_or(self.limits.max_drift_ppm)
+    }
+
     /// Everything that the clock can say about itself.
     pub(crate) fn report(&self) -> Report {
         // The host is read before the lock is taken, because a source may be slow.

@@ -164,10 +164,10 @@ impl TrueTime for SimClock {
         let down = Err(ClockError::Unsynchronized(Reason::NotSampled));
         let Some(core) = self.core() else { return down };
         let answer = core.now();
-        let epoch = core.epoch();
+        let (epoch, drift_ppm) = (core.epoch(), core.drift_ppm());
         let mut hardware = self.host.hardware();
         match answer {
-            Ok(said) => hardware.judge(said, epoch),
+            Ok(said) => hardware.judge(said, epoch, drift_ppm),
             Err(_) => hardware.audit.refusals += 1,
         }
         answer

@@ -94,8 +94,10 @@ pub(super) struct Discipline {
     lie_ns: i64,
     /// Steps by other programs that it does not know of, in ns, and for how many updates.
     overlooked: (i64, u32),
-    /// By how much it changed its estimate of the oscillator at the last update, in ppb.
-    last_change_ppb: i64,
+    /// How far its estimate of the oscillator may be off, in ppb.
+    skew_ppb: i64,
+    /// To within what it knew the offset at the last update, in ns.
+    last_bound_ns: i64,
 }
 
 impl Discipline {
@@ -128,7 +130,8 @@ impl Discipline {
             leap: None,
             lie_ns: 0,
             overlooked: (0, 0),
-            last_change_ppb: 0,
+            skew_ppb: 1_000,
+            last_bound_ns: 0,
         }
     }
 
@@ -180,7 +183,7 @@ impl Discipline {
             rms_offset: 0.0,
             frequency_ppm: -(self.freq_ppb as f64) / 1_000.0,
             residual_frequency_ppm: 0.0,
-            skew_ppm: 1.0 + self.last_change_ppb.abs() as f64 / 1_000.0,
+            skew_ppm: self.skew_ppb as f64 / 1_000.0,
             update_interval: self.service.poll.as_secs_f64(),
         })
     }
@@ -316,8 +319,12 @@ impl Discipline {
             let before = self.freq_ppb;
             self.freq_ppb = (self.freq_ppb + correction as i64)
                 .clamp(self.first_freq_ppb - 400_000, self.first_freq_ppb + 400_000);
-            self.last_change_ppb = self.freq_ppb - before;
+            // A rate that is wrong by less than this does not show between two measurements.
+            let unseen = i128::from(bound + self.last_bound_ns) * 1_000_000_000;
+            let unseen = (unseen / i128::from(elapsed)) as i64;
+            self.skew_ppb = 1_000 + unseen + (self.freq_ppb - before).abs();
         }
+        self.last_bound_ns = bound;
         self.overlooked = match self.overlooked {
             (by_ns, updates @ 2..) => (by_ns, updates - 1),
             _ => (0, 0),

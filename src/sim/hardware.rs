@@ -53,7 +53,6 @@ pub(super) struct Hardware {
     pub(super) process_id: u32,
     pub(super) audit: Audit,
     last_reading: Option<LastReading>,
-    max_drift_ppm: u32,
     samples_every: Duration,
 }
 
@@ -108,7 +107,6 @@ impl Hardware {
             process_id: 1,
             audit: Audit::default(),
             last_reading: None,
-            max_drift_ppm: machine.limits.max_drift_ppm.max(shown_drift_ppm(off_by_ppm)),
             samples_every: machine.limits.poll_interval,
         }
     }
@@ -304,25 +302,27 @@ impl Hardware {
         self.kernel.realtime_ns(self.ticker.at(t)) - utc
     }
 
-    /// Compares a reading with the truth, and with the reading before it.
-    pub(super) fn judge(&mut self, said: Interval, epoch: u64) {
+    /// Compares a reading with the truth, and with the reading before it, where the clock carries
+    /// its bounds by this drift.
+    pub(super) fn judge(&mut self, said: Interval, epoch: u64, drift_ppm: u32) {
         let at = self.reached;
         self.audit.judge(at, said);
-        // Each of the two is carried by A2 alone, over the ticks between them.
+        // Each of the two is carried by A2 alone, or by the drift that a daemon has shown, over
+        // the ticks between them.
         let tick = self.tick(at);
         if let Some(last) = self.last_reading.filter(|last| last.epoch == epoch) {
-            if self.excludes(&last, tick, &said) {
+            if self.excludes(&last, tick, &said, drift_ppm.max(last.drift_ppm)) {
                 self.audit.disowned += 1;
             }
         }
-        self.last_reading = Some(LastReading { tick, epoch, said });
+        self.last_reading = Some(LastReading { tick, epoch, said, drift_ppm });
     }
 
-    /// Whether `last`, carried to `tick` by A2 alone, does not contain the present interval.
-    fn excludes(&self, last: &LastReading, tick: u64, said: &Interval) -> bool {
+    /// Whether `last`, carried to `tick` by this drift, does not contain the present interval.
+    fn excludes(&self, last: &LastReading, tick: u64, said: &Interval, drift_ppm: u32) -> bool {
         let ticks = u128::from(tick.saturating_sub(last.tick));
         let nominal = (ticks * NANOS_PER_SECOND as u128 / u128::from(self.counter.hertz)) as i128;
-        let drift = i128::from(self.max_drift_ppm);
+        let drift = i128::from(drift_ppm);
         // Each sample and each reading rounds outward by a nanosecond or two.
         let samples = nominal / i128::from(nanos(self.samples_every).max(1)) + 2;
         // A frequency that is off by 200 ppm makes a period that is off by up to 200.04. A
@@ -334,13 +334,6 @@ impl Hardware {
     }
 }
 
-/// The drift that a clock assumes where a daemon's correction shows an oscillator like this:
-/// a tenth more, or 15 ppm, and what the daemon's own estimate is off.
-fn shown_drift_ppm(off_by_ppm: f64) -> u32 {
-    let off = off_by_ppm.abs();
-    if off <= 200.1 { 0 } else { (off * 1.1 + 30.0) as u32 }
-}
-
 /// The error of a rate that was measured over 10 ms, in ppm.
 const CALIBRATION_PPM: i128 = 30;
 
@@ -350,6 +343,7 @@ struct LastReading {
     tick: u64,
     epoch: u64,
     said: Interval,
+    drift_ppm: u32,
 }
 
 /// TAI − UTC at `tai`, in seconds.

@@ -338,7 +338,11 @@ impl Scenario {
                 let most = 1 << random.between(23, 43);
                 Fault::ShowOtherTime(node, random.between(-most, most))
             }
-            _ if kind >= kinds + 5 => Fault::StopRawClock(node),
+            // Readings of the raw clock itself would stand still until the next poll.
+            _ if kind >= kinds + 5 && self.machine(node.0).counter.is_hardware() => {
+                Fault::StopRawClock(node)
+            }
+            _ if kind >= kinds + 5 => Fault::DenyClock(node, HostClock::MonotonicRaw),
             _ if kind == kinds => Fault::Fork(node, random.chance(300_000)),
             _ if kind == kinds + 1 => Fault::Reassume(node),
             _ if kind == kinds + 2 => Fault::UpdateLeapTable(node),
