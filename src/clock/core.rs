@@ -11,21 +11,30 @@
 //! from the last snapshot, and widen. To sample again it calls `refresh()`. But the
 //! thread may have been in the middle of a round when the process was copied, and then
 //! its lock is held, in the child, by a thread that does not exist. So what samples
-//! belongs to a process ([`PerProcess`]): a child makes a new one, takes over what the old
-//! one holds if its lock is free, and continues from the last published snapshot if it
-//! is not.
+//! belongs to a process ([`Sampling`], in a [`PerProcess`]): a child makes a new one, takes over
+//! what the old one holds if its lock is free, and continues from the last published
+//! snapshot if it is not. (`fork` has the whole of it.)
+//!
+//! # Requests that make readings void
+//!
+//! A leap table that changes the present, a statement that the operator makes again, and a
+//! restore from a checkpoint have one thing in common: what is published is wrong from now
+//! on. A round would replace it, but another thread may be in the middle of a round, and its
+//! source may block for as long as it likes. So these requests do not wait for a round. They
+//! leave a mark in [`PendingRequests`], and then publish by themselves that nothing is known
+//! ([`ClockCore::withhold`]). While the mark is there the driver publishes nothing, because
+//! its evidence is from before the request. It removes the mark when it forgets that evidence.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use crate::clock::driver::{Driver, PendingRequests, RoundContext, SourceKind};
 use crate::clock::report::{Limits, Record, Report};
 use crate::counter::calibration::Calibration;
-use crate::counter::{Counter, CounterError, CounterId, CounterKind};
+use crate::counter::{Counter, CounterError, CounterId, CounterKind, RateBounds};
 use crate::evidence::Reason;
+use crate::fork::{Mutex, Owned, PerProcess};
 use crate::host::{Host, HostError};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
@@ -53,16 +62,16 @@ pub(crate) struct ClockCore<H> {
     wall_clock: Arc<WallClock>,
     requests: PendingRequests,
     make_sources: MakeSources,
-    process: PerProcess,
+    process: PerProcess<Sampling>,
+    /// Whether a statement of the operator is among the sources.
+    is_assuming: bool,
 }
 
 /// What samples in one process: the driver, and the record of what it did.
-pub(crate) struct PerProcess {
-    pid: u32,
+pub(crate) struct Sampling {
     driver: Mutex<Option<Driver>>,
+    /// Held for moments only: also while a snapshot is published.
     pub(crate) record: Mutex<Record>,
-    /// The same of a child of this process, in that child.
-    child: OnceLock<Box<PerProcess>>,
 }
 
 /// What a core is made of.
@@ -89,11 +98,13 @@ impl<H: Host + Clone> ClockCore<H> {
         let status = Status::Unsynchronized(Reason::NotSampled);
         let flags = SnapshotFlags::new(calibration.counter.id(), status, 0);
         let nothing = Snapshot::empty(calibration.rates(limits.max_drift_ppm), flags);
-        let (ring, writer) = Ring::new(nothing.to_words());
-        let driver = Driver::new(sources, calibration, limits, writer);
+        let (ring, _) = Ring::new(nothing.to_words());
+        let is_assuming = sources.iter().any(|kind| matches!(kind, SourceKind::Operator(_)));
+        let driver = Driver::new(sources, calibration, limits);
         Ok(ClockCore {
             requests: PendingRequests::new(&host),
-            process: PerProcess::new(host.process_id(), driver, Record::default()),
+            process: PerProcess::of(host.process(), Sampling::new(driver, Record::default())),
+            is_assuming,
             host,
             shared_host,
             ring,
@@ -224,6 +235,7 @@ impl<H: Host + Clone> ClockCore<H> {
         let process = self.process();
         match process.driver.try_lock_for(ROUND_TIMEOUT).as_deref_mut() {
             Some(Some(driver)) => {
+                self.carry_out_restart(driver);
                 let ClockCore { ring, requests, .. } = self;
                 driver.round(RoundContext { ring, record: &process.record, requests });
                 process.record.lock().rounds += 1;
@@ -234,7 +246,7 @@ impl<H: Host + Clone> ClockCore<H> {
     }
 
     /// Uses another leap table from now on. If that changes what the wall clock means at
-    /// present, the earlier evidence is wrong and is forgotten.
+    /// present, the earlier evidence is wrong and is forgotten, at once for readers.
     pub(crate) fn replace_leap_table(&self, leaps: LeapTable) {
         let counter = Counter::new(self.shared_host.clone(), CounterId::MONOTONIC_RAW);
         // If the wall clock cannot be read, the tables cannot be compared, so forget.
@@ -245,73 +257,94 @@ impl<H: Host + Clone> ClockCore<H> {
         self.requests.forget.fetch_or(differs, Ordering::SeqCst);
         self.wall_clock.replace(leaps);
         self.requests.forget.fetch_or(differs, Ordering::SeqCst);
+        self.withhold();
         self.round();
     }
 
     /// States the operator's error again, and samples all sources.
     pub(crate) fn reassume(&self) {
-        self.requests.renew.store(true, Ordering::SeqCst);
+        if self.is_assuming {
+            self.requests.renew.store(true, Ordering::SeqCst);
+            self.withhold();
+        }
         self.round();
     }
 
-    /// What samples in this process.
-    pub(crate) fn process(&self) -> &PerProcess {
-        let pid = self.host.process_id();
-        let mut process = &self.process;
-        while process.pid != pid {
-            process = match process.child.get() {
-                Some(child) => child,
-                None => self.after_fork(process),
-            };
+    /// Begins again on a machine that may be another one: forgets everything, measures the
+    /// counter, and samples all sources.
+    pub(crate) fn restored(&self) {
+        self.requests.restart.store(true, Ordering::SeqCst);
+        self.withhold();
+        self.round();
+    }
+
+    /// Shows to readers that nothing is known, unless a round has carried out the request.
+    fn withhold(&self) {
+        let process = self.process();
+        // The driver publishes under this lock, and looks for requests there.
+        let _turn = process.record.lock();
+        if !self.requests.are_pending() {
+            return;
         }
-        process
+        let shown = self.snapshot();
+        let has_ended = shown.bound().is_some();
+        let epoch = shown.epoch().wrapping_add(has_ended.into());
+        let status = Status::Unsynchronized(Reason::NotSampled);
+        let flags = SnapshotFlags::new(shown.counter(), status, epoch);
+        let nothing = Snapshot::empty(RateBounds::NANOSECONDS, flags);
+        self.ring.adopt().publish(&self.ring, nothing.to_words());
+    }
+
+    /// Carries out the request of [`restored`](Self::restored), before anything is sampled.
+    fn carry_out_restart(&self, driver: &mut Driver) {
+        if !self.requests.restart.load(Ordering::SeqCst) {
+            return;
+        }
+        self.host.forget_settings();
+        // Removed before the work: a second restore during it is another request.
+        self.requests.restart.store(false, Ordering::SeqCst);
+        driver.restart(self.calibrate(), (self.make_sources)());
+    }
+
+    /// A counter, and its rate measured now.
+    fn calibrate(&self) -> Calibration {
+        Calibration::new(&self.shared_host, self.kind)
+            .unwrap_or_else(|why| Calibration::monotonic_raw(&self.shared_host, Some(why)))
+    }
+
+    /// What samples in this process.
+    pub(crate) fn process(&self) -> Arc<Owned<Sampling>> {
+        self.process.get(self.host.process(), |parent| self.child_of(parent))
     }
 
     /// What samples in this process, a fork of the one that `parent` belonged to.
-    fn after_fork<'a>(&self, parent: &'a PerProcess) -> &'a PerProcess {
-        // One thread at a time makes it. The wait for the lock is limited, because a fork in
-        // the middle of it leaves a lock that no thread releases. For the same reason the
-        // value is complete before it is put into the cell.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = ONE_AT_A_TIME.try_lock_for(ROUND_TIMEOUT);
-        if let Some(child) = parent.child.get() {
-            return child;
-        }
-        let child = Box::new(self.child_of(parent));
-        parent.child.get_or_init(move || child)
-    }
-
-    fn child_of(&self, parent: &PerProcess) -> PerProcess {
-        let pid = self.host.process_id();
-        let inherited = parent.driver.try_lock().and_then(|mut driver| driver.take());
-        let record = parent.record.try_lock().map(|mut record| std::mem::take(&mut *record));
+    fn child_of(&self, parent: Option<&Sampling>) -> Sampling {
+        let inherited = parent
+            .and_then(|parent| parent.driver.try_lock())
+            .and_then(|mut driver| driver.take());
+        let record = parent
+            .and_then(|parent| parent.record.try_lock())
+            .map(|mut record| std::mem::take(&mut *record));
         let record = record.unwrap_or_default();
         if let Some(driver) = inherited {
             let mut record = record;
             record.running = false;
-            return PerProcess::new(pid, driver, record);
+            return Sampling::new(driver, record);
         }
         // The parent's driver is lost in the middle of a round: begin with new sources.
-        let calibration = Calibration::new(&self.shared_host, self.kind)
-            .unwrap_or_else(|why| Calibration::monotonic_raw(&self.shared_host, Some(why)));
         let sources = (self.make_sources)();
-        let mut driver = Driver::new(sources, calibration, self.limits, self.ring.adopt());
+        let mut driver = Driver::new(sources, self.calibrate(), self.limits);
         driver.resume_from(&self.snapshot());
         let kept: Vec<&str> = driver.names().collect();
         let lost = record.source_names().filter(|name| !kept.contains(name)).map(str::to_owned);
         let record = Record::after_loss(lost.collect());
-        PerProcess::new(pid, driver, record)
+        Sampling::new(driver, record)
     }
 }
 
-impl PerProcess {
-    fn new(pid: u32, driver: Driver, record: Record) -> PerProcess {
-        PerProcess {
-            pid,
-            driver: Mutex::new(Some(driver)),
-            record: Mutex::new(record),
-            child: OnceLock::new(),
-        }
+impl Sampling {
+    fn new(driver: Driver, record: Record) -> Sampling {
+        Sampling { driver: Mutex::new(Some(driver)), record: Mutex::new(record) }
     }
 
     /// Keeps the driver locked, as it is in a child whose parent forked during a round.
@@ -329,6 +362,8 @@ fn denied(_: HostError) -> ClockError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::OnceLock;
+
     use super::*;
     use crate::evidence::{Sample, Source, SourceError};
     use crate::host::scripted::ScriptedHost;
@@ -503,6 +538,245 @@ mod tests {
         assert!(core.round(), "the child publishes, though its source states nothing");
         check(&core, &host);
         assert_eq!((core.status(), core.epoch()), (Status::Holdover, epoch));
+    }
+
+    /// A source that calls a function while it is sampled, as another thread might.
+    struct Meanwhile<F>(Honest, F);
+
+    impl<F: FnMut() + Send> Source for Meanwhile<F> {
+        fn name(&self) -> &str {
+            "meanwhile"
+        }
+
+        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+            let sample = self.0.sample(counter);
+            (self.1)();
+            sample
+        }
+    }
+
+    type Core = ClockCore<Arc<ScriptedHost>>;
+    type Seen = Vec<(Result<Interval, ClockError>, u64)>;
+
+    /// What readers see after a request that comes while a source is being sampled, and until
+    /// that source answers: `request` is made in the second round.
+    fn seen_during(host: &Arc<ScriptedHost>, request: fn(&Core)) -> (Arc<Core>, Seen) {
+        let clock: Arc<OnceLock<Arc<Core>>> = Arc::default();
+        let seen: Arc<Mutex<Seen>> = Arc::default();
+        let (reader, noted) = (clock.clone(), seen.clone());
+        let meanwhile = Meanwhile(Honest(host.clone()), move || {
+            if let Some(core) = reader.get() {
+                noted.lock().push((core.now(), core.epoch()));
+                request(core);
+                noted.lock().push((core.now(), core.epoch()));
+            }
+        });
+        let silent = SourceKind::Evidence(Box::new(Silent));
+        let core = core(host, vec![SourceKind::Evidence(Box::new(meanwhile)), silent]);
+        let core = Arc::new(core);
+        core.round();
+        assert!(clock.set(core.clone()).is_ok());
+        core.round();
+        let seen = std::mem::take(&mut *seen.lock());
+        (core, seen)
+    }
+
+    /// The table in force, and one more leap second that was missing in it.
+    fn another_table() -> LeapTable {
+        let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
+            .entries()
+            .map(|entry| (entry.since.nanos() / NANOS_PER_SECOND, entry.tai_minus_utc))
+            .collect();
+        entries.push((1_690_000_000 / 86_400 * 86_400, 38));
+        LeapTable::from_entries(&entries).expect("in order")
+    }
+
+    #[test]
+    fn a_request_takes_effect_for_readers_while_a_source_blocks() {
+        let requests: [(&str, fn(&Core)); 2] = [
+            ("another leap table", |core| core.replace_leap_table(another_table())),
+            ("a restore", Core::restored),
+        ];
+        for (what, request) in requests {
+            let host = ScriptedHost::new();
+            let (core, seen) = seen_during(&host, request);
+            assert!(seen[0].0.is_ok(), "{what}: before");
+            let nothing = ClockError::Unsynchronized(Reason::NotSampled);
+            // The sampled source is asked twice, because the request makes its first answer void.
+            for (reading, epoch) in &seen[1..2] {
+                assert_eq!((*reading, *epoch), (Err(nothing), seen[0].1 + 1), "{what}");
+            }
+            core.round();
+            assert!(core.epoch() > seen[0].1, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_changes_nothing_at_present_withholds_nothing() {
+        let host = ScriptedHost::new();
+        let (core, seen) = seen_during(&host, |core| core.replace_leap_table(LeapTable::builtin()));
+        assert!(seen.iter().all(|(reading, epoch)| reading.is_ok() && *epoch == 0), "{seen:?}");
+        check(&core, &host);
+    }
+
+    #[test]
+    fn without_a_statement_of_the_operators_reassume_forgets_nothing() {
+        let host = ScriptedHost::new();
+        let core = honest(&host);
+        core.round();
+        core.reassume();
+        assert_eq!(core.epoch(), 0);
+        check(&core, &host);
+    }
+
+    #[test]
+    fn a_restored_process_reads_true_time_at_once_whatever_the_other_hosts_counter_shows() {
+        const MINUTE: i64 = 60 * NANOS_PER_SECOND;
+        for (counter_by, raw_by) in [(0, 0), (1 << 50, 1 << 45), (-1_800_000_000_000, -(1 << 40))] {
+            for has_counter in [true, false] {
+                let host = match has_counter {
+                    true => ScriptedHost::new(),
+                    false => ScriptedHost::with_raw_clock_only(),
+                };
+                let core = honest(&host);
+                core.round();
+                let (before, epoch) = (check(&core, &host), core.epoch());
+                host.restore(MINUTE, counter_by, raw_by);
+                core.restored();
+                let now = check(&core, &host);
+                assert!(now.definitely_after(&before) && core.epoch() > epoch);
+                host.pass(NANOS_PER_SECOND);
+                check(&core, &host);
+                core.round();
+                assert_eq!(core.status(), Status::Synchronized);
+                check(&core, &host);
+            }
+        }
+    }
+
+    #[test]
+    fn a_restore_ends_the_operators_statement() {
+        let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+        let host = ScriptedHost::new();
+        let assumed = Assumed::new(Duration::from_millis(1), wall_clock);
+        let core = core(&host, vec![SourceKind::Operator(Box::new(assumed))]);
+        core.round();
+        assert_eq!(core.status(), Status::Assumed);
+        core.restored();
+        let ended = Status::Unsynchronized(Reason::AssumptionEnded);
+        assert_eq!((core.status(), core.now().is_err()), (ended, true));
+        core.reassume();
+        assert_eq!(core.status(), Status::Assumed);
+    }
+
+    #[test]
+    fn a_restored_process_forgets_what_its_own_sources_remember_of_the_old_host() {
+        let host = ScriptedHost::new();
+        let mut core = core(&host, vec![SourceKind::Evidence(Box::new(Silent))]);
+        let truth = host.clone();
+        core.make_sources = Box::new(move || {
+            // Of the same name, as a new kernel source is.
+            let fresh = Meanwhile(Honest(truth.clone()), || {});
+            vec![SourceKind::Evidence(Box::new(Named("silent", fresh)))]
+        });
+        core.round();
+        assert!(core.now().is_err());
+        core.restored();
+        check(&core, &host);
+    }
+
+    /// A source under another name.
+    struct Named<S>(&'static str, S);
+
+    impl<S: Source> Source for Named<S> {
+        fn name(&self) -> &str {
+            self.0
+        }
+
+        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+            self.1.sample(counter)
+        }
+    }
+
+    #[test]
+    fn a_time_namespace_is_neither_a_suspend_nor_hides_one() {
+        let day = 86_400 * NANOS_PER_SECOND;
+        for (monotonic, boottime) in [(0, 0), (0, day), (day, 0), (-3, 5 * day), (day, day)] {
+            let host = ScriptedHost::new();
+            host.enter_time_namespace(monotonic, boottime);
+            let core = honest(&host);
+            core.round();
+            check(&core, &host);
+            assert_eq!(core.report().suspended.map(|time| time.as_millis()), Some(0));
+            host.suspend(5 * NANOS_PER_SECOND);
+            core.round();
+            let suspended = core.report().suspended.expect("a clock shows it");
+            assert_eq!(suspended.as_secs_f64().round(), 5.0);
+            assert_eq!(core.epoch(), 1, "the suspend is seen: {monotonic}, {boottime}");
+        }
+    }
+
+    #[test]
+    fn where_the_kernel_is_not_used_adjtimex_is_not_called() {
+        let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+        for asks_kernel in [false, true] {
+            let host = ScriptedHost::new();
+            let assumed = Assumed::new(Duration::from_millis(1), wall_clock.clone());
+            let assumed = Box::new(assumed.asking_kernel(asks_kernel));
+            let core = core(&host, vec![SourceKind::Operator(assumed)]);
+            core.round();
+            core.reassume();
+            core.replace_leap_table(another_table());
+            core.restored();
+            let _ = core.report();
+            assert_eq!(host.adjtimex_calls() > 0, asks_kernel);
+        }
+    }
+
+    #[test]
+    fn earliest_goes_back_only_in_a_new_epoch() {
+        // A source that is an hour ahead, and then right.
+        let host = ScriptedHost::new();
+        let (truth, wrong) = (host.clone(), Arc::new(std::sync::atomic::AtomicI64::new(0)));
+        let by = wrong.clone();
+        let source = move |counter: &Counter| {
+            let before = counter.read();
+            let now = truth.truth_ns() + by.load(Ordering::Relaxed);
+            let time = Interval::from(Timestamp::from_tai_nanos(now));
+            Ok(Sample::new(before, counter.read(), time.widen(Duration::from_micros(1))))
+        };
+        let core = core(&host, vec![SourceKind::Evidence(Box::new(Does(source)))]);
+        let mut last: Option<(Timestamp, u64)> = None;
+        let mut went_back = 0;
+        for round in 0..2_500 {
+            // Longer than the older side of a contradiction is covered.
+            let ahead = if (300..1_300).contains(&round) { NANOS_PER_SECOND } else { 0 };
+            wrong.store(ahead, Ordering::Relaxed);
+            host.pass(100_000_000);
+            core.round();
+            let Ok(now) = core.now() else { continue };
+            let epoch = core.epoch();
+            if let Some((earlier, of)) = last.replace((now.earliest(), epoch)) {
+                if now.earliest() < earlier {
+                    went_back += 1;
+                    assert!(epoch > of, "in round {round}: {earlier}, then {now}");
+                }
+            }
+        }
+        assert!(went_back > 0, "or the test shows nothing");
+    }
+
+    /// A source that does what a function does.
+    struct Does<F>(F);
+
+    impl<F: FnMut(&Counter) -> Result<Sample, SourceError> + Send> Source for Does<F> {
+        fn name(&self) -> &str {
+            "does"
+        }
+
+        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+            (self.0)(counter)
+        }
     }
 
     /// A source that reads its own clock while it is sampled.

@@ -41,6 +41,7 @@ use crate::host::{
 };
 use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
+use crate::source::chrony::alone::ChronyAlone;
 use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
 use crate::source::daemon::{self, Daemon};
 use crate::source::daemons::{HostDaemons, TimeDaemons};
@@ -61,6 +62,8 @@ pub struct Kernel {
     pending_leap: Option<PendingLeap>,
     in_flight: InFlight,
     chrony: Option<ChronyCheck>,
+    /// What counts where the system denies `adjtimex`.
+    chrony_alone: ChronyAlone,
     policy: Policy,
 }
 
@@ -93,6 +96,7 @@ impl Kernel {
             pending_leap: None,
             in_flight: InFlight::default(),
             chrony: None,
+            chrony_alone: ChronyAlone::default(),
             policy: Policy {
                 chrony: ChronyAnswer::Nothing("its report is not used".to_owned()),
                 needs_chrony: false,
@@ -149,6 +153,24 @@ impl Source for Kernel {
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        match self.sample_kernel(counter) {
+            Err(SourceError::Host(denied)) if denied.is_adjtimex() && self.chrony.is_some() => {
+                let Kernel { daemons, wall_clock, .. } = self;
+                self.chrony_alone.sample(counter, &mut **daemons, wall_clock, denied)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn details(&self) -> Option<String> {
+        let beside = self.chrony.as_ref()?.tracking();
+        Some(beside.or(self.chrony_alone.tracking())?.to_string())
+    }
+}
+
+impl Kernel {
+    /// The sample by the kernel's bound.
+    fn sample_kernel(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
         let before_chrony = Realtime::read(counter)?;
         self.ask_chrony(counter.host())?;
         let evidence = gather(counter)?;
@@ -159,12 +181,6 @@ impl Source for Kernel {
         self.judge(&evidence)
     }
 
-    fn details(&self) -> Option<String> {
-        Some(self.chrony.as_ref()?.tracking()?.to_string())
-    }
-}
-
-impl Kernel {
     /// The sample that follows from what was read. This part reads nothing itself.
     fn judge(&mut self, evidence: &Evidence) -> Result<Sample, SourceError> {
         self.notice_suspend(evidence);
