@@ -4,7 +4,7 @@
 //! process forks then. A child that waits for that thread is killed by its alarm, and fails.
 #![cfg(target_os = "linux")]
 
-use std::pin::pin;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
@@ -82,17 +82,19 @@ impl TrueTime for Gate {
     }
 }
 
-/// A waiter whose timer's thread holds its lock, and the clock's gate.
-fn waiter_with_a_locked_timer() -> (Waiter<Gate>, Arc<AtomicBool>) {
+/// A wait that is pending, whose timer's thread holds its lock: it reads the clock with the
+/// lock in hand.
+type Pending = std::pin::Pin<Box<truechimer::wait::WaitFuture<Gate>>>;
+
+/// A waiter with a pending wait until `t`, and the gate that holds up its timer's thread.
+fn waiter_with_a_locked_timer(t: Timestamp) -> (Waiter<Gate>, Pending, Arc<AtomicBool>) {
     let clock = Gate::new("truechimer-wait");
     let (is_inside, is_open) = (clock.is_inside.clone(), clock.is_open.clone());
     let waiter = Waiter::new(clock);
-    let far = Timestamp::from_tai_nanos(i64::MAX / 2);
-    let mut future = pin!(waiter.wait_async(far));
-    // The timer's thread reads the clock with its lock in hand.
-    assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut pending = Box::pin(waiter.wait_async(t));
+    assert!(pending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     until(&is_inside);
-    (waiter.clone(), is_open)
+    (waiter, pending, is_open)
 }
 
 fn soon(waiter: &Waiter<Gate>) -> Timestamp {
@@ -102,17 +104,13 @@ fn soon(waiter: &Waiter<Gate>) -> Timestamp {
 
 #[test]
 fn a_wait_in_the_child_is_woken_though_the_parents_timer_holds_its_lock() {
-    let clock = Gate::new("truechimer-wait");
-    let (is_inside, is_open) = (clock.is_inside.clone(), clock.is_open.clone());
-    let waiter = Waiter::new(clock);
     let far = Timestamp::from_tai_nanos(i64::MAX / 2);
-    let mut pending = Box::pin(waiter.wait_async(far));
-    assert!(pending.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-    until(&is_inside);
+    let (waiter, pending, is_open) = waiter_with_a_locked_timer(far);
+    let mut pending = Some(pending);
     assert!(in_a_fork(|| {
         is_open.store(true, Ordering::SeqCst); // in the child's memory only
         let is_woken = futures::executor::block_on(waiter.wait_async(soon(&waiter))).is_ok();
-        drop(pending); // of the parent, and unknown here
+        drop(pending.take()); // of the parent, and unknown here
         is_woken && waiter.pending() == 0
     }));
     is_open.store(true, Ordering::SeqCst);
@@ -120,15 +118,14 @@ fn a_wait_in_the_child_is_woken_though_the_parents_timer_holds_its_lock() {
 
 #[test]
 fn a_future_that_was_pending_at_the_fork_goes_on_when_the_child_polls_it() {
-    let (waiter, is_open) = {
-        let (waiter, is_open) = waiter_with_a_locked_timer();
-        is_open.store(true, Ordering::SeqCst);
-        (waiter, is_open)
-    };
-    let mut pending = Box::pin(waiter.wait_async(soon(&waiter)));
-    let _ = pending.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-    assert!(in_a_fork(|| futures::executor::block_on(pending).is_ok()));
-    assert!(is_open.load(Ordering::SeqCst));
+    // A second after the clock's beginning, which is some ms ago.
+    let t = Timestamp::from_tai_nanos(1_000_000_000);
+    let (_waiter, mut pending, is_open) = waiter_with_a_locked_timer(t);
+    assert!(in_a_fork(|| {
+        is_open.store(true, Ordering::SeqCst); // in the child's memory only
+        futures::executor::block_on(pending.as_mut()).is_ok()
+    }));
+    is_open.store(true, Ordering::SeqCst);
 }
 
 /// A source that blocks the clock's thread in the parent.
@@ -162,7 +159,8 @@ fn a_child_uses_its_clock_though_the_parents_thread_is_in_a_round() {
     until(&is_inside);
     let before = clock.now().expect("the operator states it");
     assert!(in_a_fork(|| {
-        let carried = clock.now().is_ok_and(|now| now.overlaps(&before) || now.definitely_after(&before));
+        let carried =
+            clock.now().is_ok_and(|now| now.overlaps(&before) || now.definitely_after(&before));
         let _ = (clock.refresh(), clock.reassume(), clock.status(), clock.epoch());
         clock.set_leap_table(LeapTable::builtin());
         let report = clock.report();
@@ -173,15 +171,20 @@ fn a_child_uses_its_clock_though_the_parents_thread_is_in_a_round() {
 }
 
 #[test]
-fn a_child_sees_one_long_pause_though_the_monitor_holds_its_history() {
-    let (is_inside, is_open) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+fn a_child_sees_one_long_pause_where_no_monitor_runs() {
     let monitor = PauseMonitor::builder().interval(Duration::from_millis(1)).start().expect("one");
     let guard = monitor.guard();
-    let _ = (is_inside, is_open);
     assert!(in_a_fork(|| {
         thread::sleep(Duration::from_millis(20));
-        guard.was_paused() && monitor.last().is_none_or(|_| true)
+        let is_paused = guard.was_paused();
+        drop(monitor.recent());
+        is_paused
     }));
+}
+
+/// Whether a thread samples for this clock in this process.
+fn runs(clock: &Option<Clock>) -> bool {
+    clock.as_ref().is_some_and(|clock| clock.report().sampler.running)
 }
 
 /// In a PID namespace of its own a process is number 1, and so is a child with another.
@@ -199,8 +202,9 @@ fn parent_and_child_with_one_process_id_are_told_apart() {
                 .assume_error(Duration::from_millis(5))
                 .build()
                 .expect("a clock");
+            let mut clock = Some(clock);
             let fence = DurableFence::open(&path).expect("a new file");
-            let is_first = std::process::id() == 1 && clock.report().sampler.running;
+            let is_first = std::process::id() == 1 && runs(&clock);
             if unshare(CloneFlags::CLONE_NEWPID).is_err() {
                 return SKIPPED;
             }
@@ -210,12 +214,12 @@ fn parent_and_child_with_one_process_id_are_told_apart() {
                     fence.admit(FencingToken(9)),
                     Err(FenceError::Record(RecordError::Forked { .. }))
                 );
-                let has_no_thread = !clock.report().sampler.running;
-                let reads = clock.refresh().is_ok();
-                drop(clock); // of the parent's, whose thread it must not stop
+                let has_no_thread = !runs(&clock);
+                let reads = clock.as_ref().is_some_and(|clock| clock.refresh().is_ok());
+                drop(clock.take()); // of the parent's, whose thread it must not stop
                 if is_first && refused && has_no_thread && reads { 0 } else { 2 }
             });
-            let goes_on = clock.report().sampler.running && fence.admit(FencingToken(9)).is_ok();
+            let goes_on = runs(&clock) && fence.admit(FencingToken(9)).is_ok();
             if is_first && goes_on { code.unwrap_or(4) } else { 3 }
         })
         .unwrap_or(5)

@@ -71,11 +71,7 @@ impl<T> PerProcess<T> {
             // Acquire pairs with the release in `Turn`. Any other number is of a thread that
             // did not come along.
             let (taken, not_taken) = (Ordering::Acquire, Ordering::Relaxed);
-            if self
-                .maker
-                .compare_exchange(maker, process.number(), taken, not_taken)
-                .is_err()
-            {
+            if self.maker.compare_exchange(maker, process.number(), taken, not_taken).is_err() {
                 continue;
             }
             let _turn = Turn(&self.maker);

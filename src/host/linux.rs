@@ -12,9 +12,7 @@ use super::adjtimex;
 use super::hardware;
 use super::kernel_state::KernelState;
 use super::time_namespace;
-use super::{
-    HardwareCounter, Host, HostClock, HostError, HostQuestion, ProcessKey, TimeNamespace,
-};
+use super::{HardwareCounter, Host, HostClock, HostError, HostQuestion, ProcessKey, TimeNamespace};
 
 /// The machine that this process runs on.
 #[derive(Clone, Copy, Debug)]

@@ -49,16 +49,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use kernel_state::KernelState;
-pub(crate) use process_key::ProcessKey;
-pub use time_namespace::TimeNamespace;
 #[cfg(test)]
 pub(crate) use kernel_state::STA_NANO;
 pub(crate) use kernel_state::{GROWTH_PPM, STA_DEL, STA_INS, STA_PLL, TIME_ERROR, TIME_WAIT};
 #[cfg(any(test, feature = "sim"))]
 #[cfg_attr(not(feature = "sim"), allow(unused_imports))]
 pub(crate) use kernel_state::{STA_FREQHOLD, STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK, TIME_OOP};
+pub(crate) use process_key::ProcessKey;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
+pub use time_namespace::TimeNamespace;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;

@@ -198,8 +198,7 @@ mod tests {
         assert!(in_a_bare_clone(|| {
             let child = ProcessKey::current();
             let is_new = child != here && child == ProcessKey::current();
-            is_new
-                && in_a_bare_clone(|| ![here, child].contains(&ProcessKey::current()))
+            is_new && in_a_bare_clone(|| ![here, child].contains(&ProcessKey::current()))
         }));
         assert_eq!(ProcessKey::current(), here, "nothing has changed for the parent");
     }

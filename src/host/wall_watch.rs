@@ -372,7 +372,8 @@ mod tests {
         let before = differences(&watch, &clocks);
         let child = ProcessKey::simulated(2);
         watch.lock(process());
-        let boot = watch.nanos(HostClock::Boottime, &clocks, child).expect("the lock is taken over");
+        let boot =
+            watch.nanos(HostClock::Boottime, &clocks, child).expect("the lock is taken over");
         let monotonic = watch.nanos(HostClock::Monotonic, &clocks, child).expect("and free again");
         assert!(boot - monotonic > before.0 + NOISE_NS);
     }

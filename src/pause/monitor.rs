@@ -186,7 +186,13 @@ impl PauseMonitorBuilder {
         let probes = told.recv().map_err(|_| {
             PauseError::Spawn(io::Error::other("the monitor's thread ended at once"))
         })?;
-        Ok(PauseMonitor { history, stop, probes, thread: Some(thread), owner: ProcessKey::current() })
+        Ok(PauseMonitor {
+            history,
+            stop,
+            probes,
+            thread: Some(thread),
+            owner: ProcessKey::current(),
+        })
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::hardware::Hardware;
-use crate::host::{HardwareCounter, HardwareKind, Host, HostClock, HostError, KernelState, ProcessKey};
+use crate::host::{
+    HardwareCounter, HardwareKind, Host, HostClock, HostError, KernelState, ProcessKey,
+};
 
 /// A machine of the simulated world.
 #[derive(Clone)]

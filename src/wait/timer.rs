@@ -112,12 +112,7 @@ struct State {
 
 impl<C: TrueTime> Timer<C> {
     pub(super) fn new(clock: C, settings: WaitSettings) -> Timer<C> {
-        Timer {
-            clock,
-            settings,
-            waits: PerProcess::new(),
-            margin: Margin::new(),
-        }
+        Timer { clock, settings, waits: PerProcess::new(), margin: Margin::new() }
     }
 
     /// The waits of this process.

@@ -46,7 +46,7 @@ const TRUE_TIME: &[&str] = &[
 ];
 
 /// What tools may use of each other.
-const TOOLS: &[&str] = &["durable", "fence", "fork", "hlc", "sync"];
+const TOOLS: &[&str] = &["durable", "fence", "fork", "hlc", "host::ProcessKey", "sync"];
 
 /// The longest path that fits a file decides.
 pub const LAYERS: &[Layer] = &[
@@ -66,10 +66,7 @@ pub const LAYERS: &[Layer] = &[
     layer("fork", &[&["host::ProcessKey"]]),
     layer("counter", &[&["timestamp", "interval", "host"]]),
     layer("evidence", &[&["timestamp", "interval", "host", "counter"]]),
-    layer(
-        "source",
-        &[&["timestamp", "interval", "scale", "fork", "host", "counter", "evidence"]],
-    ),
+    layer("source", &[&["timestamp", "interval", "scale", "fork", "host", "counter", "evidence"]]),
     // Pure: it receives samples and reads nothing itself.
     layer("estimator", &[&["timestamp", "interval", "agreement", "counter", "evidence"]]),
     layer(
@@ -77,14 +74,17 @@ pub const LAYERS: &[Layer] = &[
         &[&["timestamp", "interval", "sync", "host", "counter", "evidence", "estimator"]],
     ),
     // Tells waiters that a clock in a test was moved.
-    layer("clock/changes", &[&["fork", "sync"]]),
+    layer("clock/changes", &[&["fork", "host::ProcessKey", "sync"]]),
     layer("clock/truetime", &[&["timestamp", "interval", "evidence", "snapshot", "clock/changes"]]),
     layer(
         "clock",
-        &[PURE, &["fork", "sync", "host", "counter", "evidence", "source", "estimator", "snapshot"]],
+        &[
+            PURE,
+            &["fork", "sync", "host", "counter", "evidence", "source", "estimator", "snapshot"],
+        ],
     ),
     // The toolkit sees a clock only as the trait.
-    layer("durable", &[&["fork"]]),
+    layer("durable", &[&["fork", "host::ProcessKey"]]),
     layer("wait", &[PURE, TRUE_TIME, TOOLS]),
     layer("hlc", &[PURE, TRUE_TIME, TOOLS]),
     layer("lease", &[PURE, TRUE_TIME, TOOLS]),
