@@ -177,8 +177,8 @@ fn a_step_that_is_never_reported_counts_for_many_updates() {
 fn a_step_while_the_request_is_under_way_counts() {
     let mut bench = Bench::trusted();
     bench.host.pass(2 * SECOND);
-    // The first of the readings that are made after the request, of some thirty in all.
-    for reading in 0..40 {
+    // Before each of the readings that one sample makes, of some 150 in all.
+    for reading in 0..200 {
         bench.host.step_away_during(reading..reading + 1_000, 20_000_000);
         let time = bench.kernel.sample(&bench.counter).map(|sample| sample.time);
         if let Ok(time) = time {
