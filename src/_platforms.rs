@@ -38,6 +38,52 @@
 //! built for 64. There the kernel's clocks cannot be read beyond 2038-01-19T03:14:07Z, and
 //! this crate cannot help it. On i686 the time-stamp counter is not used.
 //!
+//! # System calls, and hardened services
+//!
+//! What each part asks of Linux, beyond what every program with threads does (`mmap`,
+//! `madvise`, `clone3`, `futex`, `rt_sigprocmask`). No call needs a privilege, and none
+//! changes a clock. Without a call, its last column holds.
+//!
+//! | part | calls | if a filter denies them with an error |
+//! |---|---|---|
+//! | reading: `now`, `earliest`, `after`, `before` | none with a TSC or CNTVCT that the kernel uses itself; else `clock_gettime(CLOCK_MONOTONIC_RAW)`, which the vDSO answers since kernel 5.3 | readings are errors ([`Reason::Denied`]) |
+//! | building, [`Clock::restored`] | `prctl(PR_GET_TSC)`, `clock_nanosleep` (10 ms) | the TSC is taken to be allowed |
+//! | each round | `clock_gettime` of MONOTONIC, MONOTONIC_RAW, BOOTTIME, REALTIME and REALTIME_COARSE, by the vDSO; `openat`, `read`, `close` of the clocksource in `/sys`; once in a process `readlink` and the same of `/proc/self/timens_offsets` | readings are errors for a clock; a file that cannot be read counts for nothing |
+//! | waking at a step | `timerfd_create`, `timerfd_settime`, `ppoll`, `read` | steps are noticed at the next poll; the report says so |
+//! | the kernel's bound (not [`without_kernel`](ClockBuilder::without_kernel)) | `clock_adjtime`, and where that is denied `adjtimex` | chronyd's report counts alone, once chronyd has made an update while the clock watched; without chronyd there is no bound |
+//! | chronyd's report (not [`without_chrony`](ClockBuilder::without_chrony)) | `socket`, `bind`, `connect`, `setsockopt`, `sendto`, `recvfrom`, `close`; on its Unix socket also `unlink` and `chmod` | the kernel's bound counts alone |
+//! | the list of daemons, with the kernel's bound | `openat`, `getdents64`, `read`, `close` in `/proc` and `/sys/bus/vmbus` | no daemon is visible |
+//! | [`assume_error`] | none of its own; with the kernel's bound `adjtimex` as above | nothing |
+//! | [`wait`] | `futex` with a timeout, `prctl(PR_SET_TIMERSLACK)` | waits end later |
+//! | [`pause`] | `futex`; `openat`, `read`, `pread64` of the thread's `schedstat` in `/proc` and of an RTC in `/sys` | a pause is seen, and not why |
+//! | durable fences and marks | `openat`, `flock`, `fstat`, `read`, `write`, `ftruncate`, `fsync`, `rename` | an error that names the file |
+//!
+//! A filter that *kills* makes no difference between asking and setting. So
+//! `Clock::builder().without_kernel().without_chrony().assume_error(..)` never calls
+//! `adjtimex` in any form, nor opens a socket.
+//!
+//! In a systemd unit, `ProtectClock=yes` denies `adjtimex` and `clock_adjtime`, reading
+//! included, and no other line allows them again. `SystemCallFilter=@system-service` leaves
+//! them out, and kills unless `SystemCallErrorNumber=` is given. These lines let the clock
+//! read the kernel's bound, and keep the service from setting any clock:
+//!
+//! ```text
+//! [Service]
+//! ProtectClock=no
+//! CapabilityBoundingSet=~CAP_SYS_TIME CAP_WAKE_ALARM
+//! NoNewPrivileges=yes
+//! SystemCallFilter=@system-service
+//! SystemCallFilter=adjtimex clock_adjtime
+//! SystemCallErrorNumber=EPERM
+//! # For chronyd's report:
+//! RestrictAddressFamilies=AF_INET AF_UNIX
+//! IPAddressAllow=localhost
+//! ```
+//!
+//! With `ProtectClock=yes`, `PrivateNetwork=no` and a chronyd on the host, the clock works by
+//! chronyd's report: it is `Denied` until chronyd's next update, which takes up to its poll
+//! interval (`maxpoll`). With neither, use [`assume_error`] or a source of your own.
+//!
 //! # Android
 //!
 //! It is Linux, and has the same code, but for `adjtimex`, which libc does not show there.

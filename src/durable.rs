@@ -38,6 +38,8 @@ use std::sync::Arc;
 
 use lock::{Lock, LockError};
 
+use crate::fork::ProcessKey;
+
 /// "truechimer record", first layout.
 const MAGIC: [u8; 8] = *b"tchimer1";
 
@@ -184,6 +186,35 @@ impl RecordError {
     }
 }
 
+/// The process that opened a record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner {
+    process: ProcessKey,
+    /// For the error message only, because a child may have the same one.
+    id: u32,
+}
+
+impl Owner {
+    pub(crate) fn this_process() -> Owner {
+        // wasm32 has no processes.
+        let id = if cfg!(target_family = "wasm") { 0 } else { std::process::id() };
+        Owner { process: ProcessKey::current(), id }
+    }
+
+    fn is_this_process(&self) -> bool {
+        self.process == ProcessKey::current()
+    }
+
+    /// An error in a forked child. Call it before taking a lock, because a thread of the parent
+    /// may have held it at the fork.
+    pub(crate) fn check(&self, path: &Path) -> Result<(), RecordError> {
+        if self.is_this_process() {
+            return Ok(());
+        }
+        Err(RecordError::Forked { path: path.to_owned(), owner: self.id })
+    }
+}
+
 /// One number on disk, and the exclusive right to change it.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -193,7 +224,7 @@ pub(crate) struct Record {
     value: u64,
     /// The permissions of the file that was found, so that a replacement keeps them.
     permissions: Option<Permissions>,
-    owner: u32,
+    owner: Owner,
     /// `None` only inside `drop`.
     lock: Option<Lock>,
 }
@@ -207,7 +238,7 @@ impl Record {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let directory = directory::open(parent).map_err(|e| RecordError::io("open", parent, e))?;
         let lock = Some(lock(&beside(&path, ".lock"))?);
-        let owner = std::process::id();
+        let owner = Owner::this_process();
         let mut record =
             Record { path, directory, kind, value: first, permissions: None, owner, lock };
         match record.read()? {
@@ -268,9 +299,7 @@ impl Record {
 
     /// Replaces the file in four steps: write, sync, rename, sync the directory.
     fn replace(&mut self, to: u64) -> Result<(), RecordError> {
-        if std::process::id() != self.owner {
-            return Err(RecordError::Forked { path: self.path.clone(), owner: self.owner });
-        }
+        self.owner.check(&self.path)?;
         let scratch = beside(&self.path, ".new");
         write_whole(&scratch, &encode(self.kind, to), self.permissions.as_ref())
             .map_err(|e| RecordError::io("write", &scratch, e))?;
@@ -286,7 +315,7 @@ impl Drop for Record {
     fn drop(&mut self) {
         // Dropping the lock unlocks for every process that shares the open file. A forked child must not
         // unlock its parent's record when it drops its copy.
-        if std::process::id() != self.owner {
+        if !self.owner.is_this_process() {
             std::mem::forget(self.lock.take());
         }
     }

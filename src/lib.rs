@@ -142,7 +142,7 @@
 //!
 //! # Features
 //!
-//! None is on by default; the core needs parking_lot and thiserror, and on Unix libc and nix.
+//! None is on by default; the core needs arc-swap, parking_lot and thiserror, and on Unix libc and nix.
 //!
 //! - `cli`: the `truechimer` command.
 //! - `serde`: values and reports as data.
@@ -163,6 +163,7 @@ mod durable;
 mod estimator;
 pub mod evidence;
 pub mod fence;
+mod fork;
 pub mod hlc;
 pub mod host;
 pub mod interval;

@@ -41,6 +41,31 @@ fn granted(decision: Result<Decision, GrantError>) -> Grant {
 }
 
 #[test]
+fn after_a_clock_was_wrong_the_fence_and_a_quiet_term_keep_two_holders_apart() {
+    let mut grantor = Grantor::durable(TERM).expect("a term");
+    let former = granted(grantor.apply(Some(span(1_000, 1_010)), acquire(1)));
+    // A source is wrong by an hour: the grantor sees that the lease has expired.
+    let new = granted(grantor.apply(Some(span(9_000, 9_010)), acquire(2)));
+    // The truth comes out: both sides of the contradiction are covered, in a new epoch.
+    let (former, new) =
+        (Lease::new(former.token, former.expires), Lease::new(new.token, new.expires));
+    let truth = clock_at(1_020, 1_030);
+    assert!(former.check(&truth).is_ok() && new.check(&truth).is_ok(), "two holders");
+    // Only the resource can tell them apart.
+    let fence = truechimer::Fence::starting_at(FencingToken(0));
+    assert!(fence.admit(new.token()).is_ok() && fence.admit(former.token()).is_err());
+    // The grantor grants nothing until the former lease, and whatever else, has expired.
+    let mut grantor = grantor.after_lost_updates(&span(1_020, 1_030));
+    for now in [span(1_031, 1_040), span(1_100, 1_130), span(9_050, 9_110)] {
+        let refused = grantor.apply(Some(now), acquire(3));
+        assert!(matches!(refused, Err(GrantError::Quiet { .. })), "{now}: {refused:?}");
+    }
+    let third = granted(grantor.apply(Some(span(9_101, 9_111)), acquire(3)));
+    assert!(third.token > new.token(), "and its token is larger than both");
+    assert!(former.check(&clock_at(9_101, 9_111)).is_err());
+}
+
+#[test]
 fn the_holder_acts_only_while_the_latest_is_before_the_expiry() {
     let expires = at(1_000);
     let lease = Lease::new(FencingToken(7), expires);

@@ -302,7 +302,8 @@ impl ClockBuilder {
         };
         let operator = self
             .assume_error
-            .map(|error| SourceKind::Operator(Box::new(Assumed::new(error, wall_clock.clone()))));
+            .map(|error| Assumed::new(error, wall_clock.clone()).asking_kernel(with_kernel))
+            .map(|assumed| SourceKind::Operator(Box::new(assumed)));
         let sources = operator
             .into_iter()
             .chain(make_sources())

@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
-use parking_lot::Mutex;
+use crate::fork::{Mutex, Owned, PerProcess, ProcessKey};
 
 /// The waits that sleep on a clock which is moved by hand.
 ///
@@ -17,15 +17,23 @@ use parking_lot::Mutex;
 /// [`TrueTime::changes`](crate::TrueTime::changes), and calls
 /// [`notify`](Self::notify) after *each* move, because the waits rely on it. Clones
 /// share one list.
+///
+/// The child of a `fork` begins with an empty list: the waits in its parent's are of
+/// threads that it does not have. A wait that is polled in the child subscribes there.
 #[derive(Clone, Default, Debug)]
 pub struct Changes {
-    listeners: Arc<Mutex<Listeners>>,
+    listeners: Arc<PerProcess<Mutex<Listeners>>>,
 }
 
 #[derive(Default, Debug)]
 struct Listeners {
     issued: u64,
     wakers: BTreeMap<u64, Waker>,
+}
+
+/// The list of this process.
+fn here(listeners: &PerProcess<Mutex<Listeners>>) -> Arc<Owned<Mutex<Listeners>>> {
+    listeners.get(ProcessKey::current(), |_| Mutex::default())
 }
 
 impl Changes {
@@ -39,7 +47,8 @@ impl Changes {
     /// Call it after the clock has moved and without holding its lock, because
     /// listeners read the clock in here.
     pub fn notify(&self) {
-        let wakers: Vec<Waker> = self.listeners.lock().wakers.values().cloned().collect();
+        let listeners = here(&self.listeners);
+        let wakers: Vec<Waker> = listeners.lock().wakers.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -47,25 +56,32 @@ impl Changes {
     ///
     /// To miss no change, subscribe first and read the clock after that.
     pub fn subscribe(&self, waker: Waker) -> Subscription {
-        let mut listeners = self.listeners.lock();
+        let process = ProcessKey::current();
+        let here = here(&self.listeners);
+        let mut listeners = here.lock();
         listeners.issued += 1;
         let id = listeners.issued;
         listeners.wakers.insert(id, waker);
-        Subscription { listeners: Arc::downgrade(&self.listeners), id }
+        Subscription { listeners: Arc::downgrade(&self.listeners), process, id }
     }
 }
 
 /// A place in the list of [`Changes`]. Dropping it gives the place back.
 #[must_use = "dropping a subscription ends it"]
 pub struct Subscription {
-    listeners: Weak<Mutex<Listeners>>,
+    listeners: Weak<PerProcess<Mutex<Listeners>>>,
+    process: ProcessKey,
     id: u64,
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        // A forked child counts its subscriptions anew, so this number is another's there.
+        if self.process != ProcessKey::current() {
+            return;
+        }
         let Some(listeners) = self.listeners.upgrade() else { return };
-        let waker = listeners.lock().wakers.remove(&self.id);
+        let waker = here(&listeners).lock().wakers.remove(&self.id);
         // Dropping a waker may drop a task and, with it, another subscription to
         // this list. So the lock is released first.
         drop(waker);

@@ -11,21 +11,30 @@
 //! from the last snapshot, and widen. To sample again it calls `refresh()`. But the
 //! thread may have been in the middle of a round when the process was copied, and then
 //! its lock is held, in the child, by a thread that does not exist. So what samples
-//! belongs to a process ([`PerProcess`]): a child makes a new one, takes over what the old
-//! one holds if its lock is free, and continues from the last published snapshot if it
-//! is not.
+//! belongs to a process ([`Sampling`], in a [`PerProcess`]): a child makes a new one, takes over
+//! what the old one holds if its lock is free, and continues from the last published
+//! snapshot if it is not. (`fork` has the whole of it.)
+//!
+//! # Requests that make readings void
+//!
+//! A leap table that changes the present, a statement that the operator makes again, and a
+//! restore from a checkpoint have one thing in common: what is published is wrong from now
+//! on. A round would replace it, but another thread may be in the middle of a round, and its
+//! source may block for as long as it likes. So these requests do not wait for a round. They
+//! leave a mark in [`PendingRequests`], and then publish by themselves that nothing is known
+//! ([`ClockCore::withhold`]). While the mark is there the driver publishes nothing, because
+//! its evidence is from before the request. It removes the mark when it forgets that evidence.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-
-use parking_lot::Mutex;
 
 use crate::clock::driver::{Driver, PendingRequests, RoundContext, SourceKind};
 use crate::clock::report::{Limits, Record, Report};
 use crate::counter::calibration::Calibration;
-use crate::counter::{Counter, CounterError, CounterId, CounterKind};
+use crate::counter::{Counter, CounterError, CounterId, CounterKind, RateBounds};
 use crate::evidence::Reason;
+use crate::fork::{Mutex, Owned, PerProcess};
 use crate::host::{Host, HostError};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
@@ -53,16 +62,16 @@ pub(crate) struct ClockCore<H> {
     wall_clock: Arc<WallClock>,
     requests: PendingRequests,
     make_sources: MakeSources,
-    process: PerProcess,
+    process: PerProcess<Sampling>,
+    /// Whether a statement of the operator is among the sources.
+    is_assuming: bool,
 }
 
 /// What samples in one process: the driver, and the record of what it did.
-pub(crate) struct PerProcess {
-    pid: u32,
+pub(crate) struct Sampling {
     driver: Mutex<Option<Driver>>,
+    /// Held for moments only: also while a snapshot is published.
     pub(crate) record: Mutex<Record>,
-    /// The same of a child of this process, in that child.
-    child: OnceLock<Box<PerProcess>>,
 }
 
 /// What a core is made of.
@@ -89,11 +98,13 @@ impl<H: Host + Clone> ClockCore<H> {
         let status = Status::Unsynchronized(Reason::NotSampled);
         let flags = SnapshotFlags::new(calibration.counter.id(), status, 0);
         let nothing = Snapshot::empty(calibration.rates(limits.max_drift_ppm), flags);
-        let (ring, writer) = Ring::new(nothing.to_words());
-        let driver = Driver::new(sources, calibration, limits, writer);
+        let (ring, _) = Ring::new(nothing.to_words());
+        let is_assuming = sources.iter().any(|kind| matches!(kind, SourceKind::Operator(_)));
+        let driver = Driver::new(sources, calibration, limits);
         Ok(ClockCore {
             requests: PendingRequests::new(&host),
-            process: PerProcess::new(host.process_id(), driver, Record::default()),
+            process: PerProcess::of(host.process(), Sampling::new(driver, Record::default())),
+            is_assuming,
             host,
             shared_host,
             ring,
@@ -230,6 +241,7 @@ impl<H: Host + Clone> ClockCore<H> {
         let process = self.process();
         match process.driver.try_lock_for(ROUND_TIMEOUT).as_deref_mut() {
             Some(Some(driver)) => {
+                self.carry_out_restart(driver);
                 let ClockCore { ring, requests, .. } = self;
                 driver.round(RoundContext { ring, record: &process.record, requests });
                 process.record.lock().rounds += 1;
@@ -240,7 +252,7 @@ impl<H: Host + Clone> ClockCore<H> {
     }
 
     /// Uses another leap table from now on. If that changes what the wall clock means at
-    /// present, the earlier evidence is wrong and is forgotten.
+    /// present, the earlier evidence is wrong and is forgotten, at once for readers.
     pub(crate) fn replace_leap_table(&self, leaps: LeapTable) {
         let counter = Counter::new(self.shared_host.clone(), CounterId::MONOTONIC_RAW);
         // If the wall clock cannot be read, the tables cannot be compared, so forget.
@@ -251,73 +263,93 @@ impl<H: Host + Clone> ClockCore<H> {
         self.requests.forget.fetch_or(differs, Ordering::SeqCst);
         self.wall_clock.replace(leaps);
         self.requests.forget.fetch_or(differs, Ordering::SeqCst);
+        self.withhold();
         self.round();
     }
 
     /// States the operator's error again, and samples all sources.
     pub(crate) fn reassume(&self) {
-        self.requests.renew.store(true, Ordering::SeqCst);
+        if self.is_assuming {
+            self.requests.renew.store(true, Ordering::SeqCst);
+            self.withhold();
+        }
         self.round();
     }
 
-    /// What samples in this process.
-    pub(crate) fn process(&self) -> &PerProcess {
-        let pid = self.host.process_id();
-        let mut process = &self.process;
-        while process.pid != pid {
-            process = match process.child.get() {
-                Some(child) => child,
-                None => self.after_fork(process),
-            };
+    /// Begins again on a machine that may be another one: forgets everything, measures the
+    /// counter, and samples all sources.
+    pub(crate) fn restored(&self) {
+        self.requests.restart.store(true, Ordering::SeqCst);
+        self.withhold();
+        self.round();
+    }
+
+    /// Shows to readers that nothing is known, unless a round has carried out the request.
+    fn withhold(&self) {
+        let process = self.process();
+        // The driver publishes under this lock, and looks for requests there.
+        let _turn = process.record.lock();
+        if !self.requests.are_pending() {
+            return;
         }
-        process
+        let shown = self.snapshot();
+        let has_ended = shown.bound().is_some();
+        let epoch = shown.epoch().wrapping_add(has_ended.into());
+        let status = Status::Unsynchronized(Reason::NotSampled);
+        let flags = SnapshotFlags::new(shown.counter(), status, epoch);
+        let nothing = Snapshot::empty(RateBounds::NANOSECONDS, flags);
+        self.ring.adopt().publish(&self.ring, nothing.to_words());
+    }
+
+    /// Carries out the request of [`restored`](Self::restored), before anything is sampled.
+    fn carry_out_restart(&self, driver: &mut Driver) {
+        if !self.requests.restart.load(Ordering::SeqCst) {
+            return;
+        }
+        self.host.forget_settings();
+        // Removed before the work: a second restore during it is another request.
+        self.requests.restart.store(false, Ordering::SeqCst);
+        driver.restart(self.calibrate(), (self.make_sources)());
+    }
+
+    /// A counter, and its rate measured now.
+    fn calibrate(&self) -> Calibration {
+        Calibration::new(&self.shared_host, self.kind)
+            .unwrap_or_else(|why| Calibration::monotonic_raw(&self.shared_host, Some(why)))
+    }
+
+    /// What samples in this process.
+    pub(crate) fn process(&self) -> Arc<Owned<Sampling>> {
+        self.process.get(self.host.process(), |parent| self.child_of(parent))
     }
 
     /// What samples in this process, a fork of the one that `parent` belonged to.
-    fn after_fork<'a>(&self, parent: &'a PerProcess) -> &'a PerProcess {
-        // One thread at a time makes it. The wait for the lock is limited, because a fork in
-        // the middle of it leaves a lock that no thread releases. For the same reason the
-        // value is complete before it is put into the cell.
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let _turn = ONE_AT_A_TIME.try_lock_for(ROUND_TIMEOUT);
-        if let Some(child) = parent.child.get() {
-            return child;
-        }
-        let child = Box::new(self.child_of(parent));
-        parent.child.get_or_init(move || child)
-    }
-
-    fn child_of(&self, parent: &PerProcess) -> PerProcess {
-        let pid = self.host.process_id();
-        let inherited = parent.driver.try_lock().and_then(|mut driver| driver.take());
-        let record = parent.record.try_lock().map(|mut record| std::mem::take(&mut *record));
+    fn child_of(&self, parent: Option<&Sampling>) -> Sampling {
+        let inherited =
+            parent.and_then(|parent| parent.driver.try_lock()).and_then(|mut driver| driver.take());
+        let record = parent
+            .and_then(|parent| parent.record.try_lock())
+            .map(|mut record| std::mem::take(&mut *record));
         let record = record.unwrap_or_default();
         if let Some(driver) = inherited {
             let mut record = record;
             record.running = false;
-            return PerProcess::new(pid, driver, record);
+            return Sampling::new(driver, record);
         }
         // The parent's driver is lost in the middle of a round: begin with new sources.
-        let calibration = Calibration::new(&self.shared_host, self.kind)
-            .unwrap_or_else(|why| Calibration::monotonic_raw(&self.shared_host, Some(why)));
         let sources = (self.make_sources)();
-        let mut driver = Driver::new(sources, calibration, self.limits, self.ring.adopt());
-        driver.resume_from(&self.snapshot());
+        let mut driver = Driver::new(sources, self.calibrate(), self.limits);
+        driver.resume_from(&self.snapshot(), record.drift_ppm);
         let kept: Vec<&str> = driver.names().collect();
         let lost = record.source_names().filter(|name| !kept.contains(name)).map(str::to_owned);
-        let record = Record::after_loss(lost.collect());
-        PerProcess::new(pid, driver, record)
+        let record = Record::after_loss(lost.collect(), record.drift_ppm);
+        Sampling::new(driver, record)
     }
 }
 
-impl PerProcess {
-    fn new(pid: u32, driver: Driver, record: Record) -> PerProcess {
-        PerProcess {
-            pid,
-            driver: Mutex::new(Some(driver)),
-            record: Mutex::new(record),
-            child: OnceLock::new(),
-        }
+impl Sampling {
+    fn new(driver: Driver, record: Record) -> Sampling {
+        Sampling { driver: Mutex::new(Some(driver)), record: Mutex::new(record) }
     }
 
     /// Keeps the driver locked, as it is in a child whose parent forked during a round.
@@ -334,217 +366,5 @@ fn denied(_: HostError) -> ClockError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::{Sample, Source, SourceError};
-    use crate::host::scripted::ScriptedHost;
-    use crate::source::RealtimeScale;
-    use crate::source::assume::Assumed;
-    use crate::timestamp::NANOS_PER_SECOND;
-
-    /// A source that knows the truth of a scripted host.
-    struct Honest(Arc<ScriptedHost>);
-
-    impl Source for Honest {
-        fn name(&self) -> &str {
-            "honest"
-        }
-
-        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-            let before = counter.read();
-            let truth = Timestamp::from_tai_nanos(self.0.truth_ns());
-            Ok(Sample::new(before, counter.read(), truth.into()))
-        }
-    }
-
-    fn core(host: &Arc<ScriptedHost>, sources: Vec<SourceKind>) -> ClockCore<Arc<ScriptedHost>> {
-        let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
-        let parts = Parts {
-            limits: Limits::default(),
-            kind: CounterKind::Auto,
-            wall_clock,
-            sources,
-            make_sources: Box::new(Vec::new),
-        };
-        ClockCore::new(host.clone(), parts).expect("Auto never fails")
-    }
-
-    fn honest(host: &Arc<ScriptedHost>) -> ClockCore<Arc<ScriptedHost>> {
-        core(host, vec![SourceKind::Evidence(Box::new(Honest(host.clone())))])
-    }
-
-    fn check(core: &ClockCore<Arc<ScriptedHost>>, host: &ScriptedHost) -> Interval {
-        let before = Timestamp::from_tai_nanos(host.truth_ns());
-        let now = core.now().expect("there is evidence");
-        let after = Timestamp::from_tai_nanos(host.truth_ns());
-        assert!(now.earliest() <= after && before <= now.latest(), "{now} at {before}");
-        now
-    }
-
-    #[test]
-    fn a_forked_child_takes_over_the_sources() {
-        let host = ScriptedHost::new();
-        let core = honest(&host);
-        assert!(core.round());
-        host.fork();
-        host.pass(NANOS_PER_SECOND);
-        let carried = check(&core, &host);
-        assert!(core.round(), "the child samples by itself");
-        assert!(check(&core, &host).width() < carried.width());
-        let report = core.report();
-        assert_eq!(report.sources.len(), 1);
-        assert!(report.sampler.lost_sources.is_empty());
-    }
-
-    #[test]
-    fn a_child_whose_parent_was_in_the_middle_of_a_round_goes_on_without_waiting_for_it() {
-        let host = ScriptedHost::new();
-        let core = honest(&host);
-        assert!(core.round());
-        let (before, epoch) = (check(&core, &host), core.epoch());
-        core.process().lose_driver();
-        host.fork();
-        host.pass(NANOS_PER_SECOND);
-        assert!(core.round(), "with new sources, of which there are none here");
-        assert!(check(&core, &host).width() > before.width(), "what was known is carried on");
-        assert_eq!(core.epoch(), epoch);
-        assert_eq!(core.report().sampler.lost_sources, ["honest"]);
-    }
-
-    #[test]
-    fn a_step_or_a_suspend_ends_the_operators_statement_until_it_is_made_again() {
-        let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
-        for is_suspend in [false, true] {
-            let host = ScriptedHost::new();
-            let assumed = Assumed::new(Duration::from_millis(1), wall_clock.clone());
-            let core = core(&host, vec![SourceKind::Operator(Box::new(assumed))]);
-            core.round();
-            assert_eq!(core.status(), Status::Assumed);
-            let before = core.now().expect("stated");
-            if is_suspend {
-                host.suspend(5_000_000_000);
-            } else {
-                host.step(5_000_000_000);
-            }
-            core.round();
-            match is_suspend {
-                true => assert!(core.now().is_err(), "the counter may have stood still"),
-                // What was known before the step is carried on.
-                false => assert_eq!(core.status(), Status::Holdover),
-            }
-            core.reassume();
-            assert_eq!(core.status(), Status::Assumed);
-            let now = core.now().expect("stated again");
-            assert_eq!(now.definitely_after(&before), !is_suspend, "{now}");
-        }
-    }
-
-    #[test]
-    fn a_table_that_changes_the_present_makes_a_new_epoch() {
-        let host = ScriptedHost::new();
-        let core = honest(&host);
-        core.round();
-        core.replace_leap_table(LeapTable::builtin());
-        assert_eq!(core.epoch(), 0, "the same table");
-        let mut entries: Vec<(i64, i32)> = LeapTable::builtin()
-            .entries()
-            .map(|entry| (entry.since.nanos() / NANOS_PER_SECOND, entry.tai_minus_utc))
-            .collect();
-        entries.push((1_690_000_000 / 86_400 * 86_400, 38));
-        core.replace_leap_table(LeapTable::from_entries(&entries).expect("in order"));
-        assert_eq!(core.epoch(), 1);
-        assert!(core.now().is_ok(), "and the sources were sampled again");
-    }
-
-    #[test]
-    fn a_counter_that_this_thread_may_not_read_is_an_error_and_never_a_number() {
-        let host = ScriptedHost::with_raw_clock_only();
-        let core = honest(&host);
-        core.round();
-        check(&core, &host);
-        host.deny(crate::host::HostClock::MonotonicRaw);
-        let denied = ClockError::Unsynchronized(Reason::Denied);
-        assert_eq!(core.now(), Err(denied));
-        assert_eq!(core.earliest(), Err(denied));
-        assert_eq!(core.status(), Status::Unsynchronized(Reason::Denied));
-        assert!(core.report().now.is_err());
-    }
-
-    #[test]
-    fn now_reads_the_counter_in_order_because_an_early_tick_makes_latest_too_small() {
-        let host = ScriptedHost::new();
-        let core = honest(&host);
-        core.round();
-        for _ in 0..3 {
-            let now = check(&core, &host);
-            assert!(now.width() < Duration::from_nanos(200), "a late reading would show: {now}");
-            let earliest = core.earliest().expect("there is evidence");
-            assert!(earliest.tai_nanos() <= host.truth_ns(), "this one may be early");
-        }
-    }
-
-    /// A source that states nothing.
-    struct Silent;
-
-    impl Source for Silent {
-        fn name(&self) -> &str {
-            "silent"
-        }
-
-        fn sample(&mut self, _: &Counter) -> Result<Sample, SourceError> {
-            Err(SourceError::failed("for the test"))
-        }
-    }
-
-    #[test]
-    fn a_child_that_lost_its_parents_driver_resumes_from_what_the_parent_published() {
-        let host = ScriptedHost::new();
-        let mut core = honest(&host);
-        core.make_sources = Box::new(|| vec![SourceKind::Evidence(Box::new(Silent))]);
-        core.round();
-        let epoch = core.epoch();
-        core.process().lose_driver();
-        host.fork();
-        host.pass(1_000_000_000);
-        assert!(core.round(), "the child publishes, though its source states nothing");
-        check(&core, &host);
-        assert_eq!((core.status(), core.epoch()), (Status::Holdover, epoch));
-    }
-
-    /// A source that reads its own clock while it is sampled.
-    struct Reader {
-        honest: Honest,
-        clock: Arc<OnceLock<Arc<ClockCore<Arc<ScriptedHost>>>>>,
-        seen: Arc<Mutex<Vec<Result<Interval, ClockError>>>>,
-    }
-
-    impl Source for Reader {
-        fn name(&self) -> &str {
-            "reader"
-        }
-
-        fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-            self.seen.lock().extend(self.clock.get().map(|clock| clock.now()));
-            self.honest.sample(counter)
-        }
-    }
-
-    #[test]
-    fn while_a_source_is_sampled_no_reader_sees_a_bound_from_before_a_suspend() {
-        let host = ScriptedHost::new();
-        let (clock, seen) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(Vec::new())));
-        let honest = Honest(host.clone());
-        let reader = Reader { honest, clock: clock.clone(), seen: seen.clone() };
-        let core = Arc::new(core(&host, vec![SourceKind::Evidence(Box::new(reader))]));
-        core.round();
-        assert!(clock.set(core.clone()).is_ok());
-        core.round();
-        let seen = || std::mem::take(&mut *seen.lock());
-        assert!(seen().iter().all(Result::is_ok), "between two rounds it is readable");
-        host.suspend(1_000_000_000);
-        core.round();
-        let suspended = ClockError::Unsynchronized(Reason::Suspended);
-        assert_eq!(seen(), [Err(suspended)]);
-        check(&core, &host);
-    }
-}
+#[path = "core_tests.rs"]
+mod tests;

@@ -14,15 +14,14 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use parking_lot::Mutex;
-
 use crate::clock::report::{Answer, Limits, Record};
 use crate::counter::calibration::Calibration;
 use crate::counter::{Counter, CounterError};
 use crate::estimator::{Estimator, Fused};
 use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
+use crate::fork::Mutex;
 use crate::host::{Host, HostClock, HostError, SUSPEND_NOISE_NS, suspended_ns};
-use crate::snapshot::ring::{Ring, Writer};
+use crate::snapshot::ring::Ring;
 use crate::snapshot::{Snapshot, SnapshotFlags, Status};
 use crate::source::assume::Assumed;
 
@@ -105,6 +104,8 @@ pub(crate) struct PendingRequests {
     pub(crate) renew: AtomicBool,
     /// The evidence so far is wrong and must be forgotten.
     pub(crate) forget: AtomicBool,
+    /// The process was restored from a checkpoint: `ClockCore::round` carries it out.
+    pub(crate) restart: AtomicBool,
     /// How long the host had been suspended in all at the last check; [`NO_SUSPENDS`] where
     /// no clock shows it.
     suspended_ns: AtomicI64,
@@ -119,8 +120,14 @@ impl PendingRequests {
         PendingRequests {
             renew: AtomicBool::new(false),
             forget: AtomicBool::new(false),
+            restart: AtomicBool::new(false),
             suspended_ns: AtomicI64::new(suspended),
         }
+    }
+
+    /// Whether the evidence so far is void, and not forgotten yet.
+    pub(crate) fn are_pending(&self) -> bool {
+        [&self.renew, &self.forget, &self.restart].iter().any(|flag| flag.load(Ordering::SeqCst))
     }
 
     /// Whether the host was suspended since the last call.
@@ -140,7 +147,6 @@ pub(crate) struct Driver {
     slots: Vec<SourceSlot>,
     calibration: Calibration,
     estimator: Estimator,
-    writer: Writer,
     limits: Limits,
     /// How far the counter's rate may be from nominal: by A2, or by a source's evidence that it
     /// is further.
@@ -177,7 +183,6 @@ impl Driver {
         sources: Vec<SourceKind>,
         calibration: Calibration,
         limits: Limits,
-        writer: Writer,
     ) -> Driver {
         let granularity_ns = calibration.granularity_ns(limits.max_drift_ppm);
         let rates = calibration.rates(limits.max_drift_ppm);
@@ -185,16 +190,50 @@ impl Driver {
             .learning_rate(limits.max_wander_ppm);
         let slots = sources.into_iter().map(SourceSlot::new).collect();
         let drift_ppm = limits.max_drift_ppm;
-        Driver { slots, calibration, estimator, writer, limits, drift_ppm, last_tick: 0 }
+        Driver { slots, calibration, estimator, limits, drift_ppm, last_tick: 0 }
     }
 
-    /// Continues from the last snapshot of another driver.
-    pub(crate) fn resume_from(&mut self, snapshot: &Snapshot) {
+    /// Continues from the last snapshot of another driver, which carried its bounds by
+    /// `drift_ppm` if a source had shown one.
+    pub(crate) fn resume_from(&mut self, snapshot: &Snapshot, drift_ppm: Option<u32>) {
+        if let Some(drift_ppm) = drift_ppm {
+            self.drift_ppm = drift_ppm;
+            self.estimator.set_rates(self.calibration.rates(drift_ppm));
+        }
         if snapshot.counter() == self.calibration.counter.id() {
             self.estimator.resume(snapshot.bound(), snapshot.epoch());
         } else {
             self.estimator.resume_after(snapshot.epoch());
         }
+    }
+
+    /// Begins again on another machine: with a counter that was measured there, and with
+    /// sources that have seen nothing of the old one.
+    ///
+    /// The sources that the program has given are kept, because only the program can make
+    /// them. The operator's statement was of the old machine, so it has ended.
+    pub(crate) fn restart(&mut self, calibration: Calibration, sources: Vec<SourceKind>) {
+        let max_drift_ppm = self.limits.max_drift_ppm;
+        self.calibration = calibration;
+        // Nothing can be carried over, because no tick of the old counter is known in the new.
+        self.estimator.change_counter(
+            (0, 0),
+            0,
+            self.calibration.rates(max_drift_ppm),
+            self.calibration.granularity_ns(max_drift_ppm),
+        );
+        for new in sources.into_iter().map(SourceSlot::new) {
+            if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == new.name) {
+                *slot = new;
+            }
+        }
+        for slot in &mut self.slots {
+            if let SourceKind::Operator(assumed) = &mut slot.kind {
+                assumed.end_by_restore();
+            }
+        }
+        self.last_tick = 0;
+        self.forget(Reason::NotSampled);
     }
 
     /// The names of the sources.
@@ -211,7 +250,7 @@ impl Driver {
             let now_ns = self.monotonic_ns();
             context.record.lock().begin(i, &self.slots[i].name, now_ns);
             let outcome = self.sample(i, context);
-            self.publish(context.ring);
+            self.publish(context);
             let details = self.slots[i].details();
             let holdover = self.slots[i].condition.holdover.clone();
             let mut record = context.record.lock();
@@ -262,7 +301,7 @@ impl Driver {
         let requested = self.take_requests(context.requests);
         let outcome = requested.and(self.check_counter(context.requests));
         if outcome.is_err() {
-            self.publish(context.ring);
+            self.publish(context);
         }
         outcome
     }
@@ -291,7 +330,7 @@ impl Driver {
         // What is known was carried by rates that the oscillator has exceeded.
         let granularity_ns = self.calibration.granularity_ns(drift_ppm);
         self.estimator.widen_rates(tick, rates, granularity_ns);
-        self.publish(context.ring);
+        self.publish(context);
         Err(Invalidation::DriftExceeded(drift_ppm))
     }
 
@@ -374,7 +413,15 @@ impl Driver {
         );
     }
 
-    fn publish(&mut self, ring: &Ring) {
+    /// Shows the present estimate to readers.
+    ///
+    /// Not while a request is pending: then it rests on evidence that is void, and the request
+    /// has published so. The record's lock keeps the two in order.
+    fn publish(&mut self, context: RoundContext<'_>) {
+        let _turn = context.record.lock();
+        if context.requests.are_pending() {
+            return;
+        }
         // Where the counter cannot be read, readers cannot read it either, and what was
         // published last is refused by their own attempt.
         self.last_tick = self.calibration.counter.try_read().unwrap_or(self.last_tick);
@@ -387,7 +434,8 @@ impl Driver {
                 .until(estimate.until),
             None => Snapshot::empty(estimate.rates, flags),
         };
-        self.writer.publish(ring, snapshot.to_words());
+        // The request may have published since this driver did.
+        context.ring.adopt().publish(context.ring, snapshot.to_words());
     }
 
     /// The status that follows from the sources' last answers.

@@ -58,9 +58,9 @@ impl Bench {
     fn new(host: Arc<ScriptedHost>, sources: Vec<Box<dyn Source>>) -> Bench {
         let shared: Arc<dyn Host> = host.clone();
         let calibration = Calibration::new(&shared, CounterKind::Auto).expect("Auto never fails");
-        let (ring, writer) = Ring::new([0; WORDS]);
+        let (ring, _) = Ring::new([0; WORDS]);
         let sources = sources.into_iter().map(SourceKind::Evidence).collect();
-        let driver = Driver::new(sources, calibration, LIMITS, writer);
+        let driver = Driver::new(sources, calibration, LIMITS);
         let requests = PendingRequests::new(&*host);
         Bench { host, driver, ring, record: Mutex::default(), requests }
     }

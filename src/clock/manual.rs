@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use arc_swap::ArcSwap;
 
 use super::changes::Changes;
 use super::truetime::TrueTime;
@@ -42,7 +42,8 @@ pub struct ManualClock {
 }
 
 struct Shared {
-    reading: Mutex<Result<Interval, ClockError>>,
+    /// Exchanged without a lock, so that a forked child can read and move its copy.
+    reading: ArcSwap<Result<Interval, ClockError>>,
     changes: Changes,
 }
 
@@ -50,7 +51,7 @@ impl ManualClock {
     /// A clock that reads `now` until it is moved.
     #[must_use]
     pub fn new(now: Interval) -> ManualClock {
-        let shared = Shared { reading: Mutex::new(Ok(now)), changes: Changes::new() };
+        let shared = Shared { reading: ArcSwap::from_pointee(Ok(now)), changes: Changes::new() };
         ManualClock { shared: Arc::new(shared) }
     }
 
@@ -58,7 +59,7 @@ impl ManualClock {
     ///
     /// This is also what ends a failure.
     pub fn set(&self, now: Interval) {
-        self.update(|reading| *reading = Ok(now));
+        self.update(|_| Ok(now));
     }
 
     /// Moves both ends of the interval forward by `by`. They stop at
@@ -84,23 +85,25 @@ impl ManualClock {
 
     /// Every reading is this error from now on, until [`set`](Self::set) gives a time.
     pub fn fail(&self, error: ClockError) {
-        self.update(|reading| *reading = Err(error));
+        self.update(|_| Err(error));
     }
 
-    fn update_interval(&self, change: impl FnOnce(Interval) -> Interval) {
-        self.update(|reading| *reading = reading.map(change));
+    fn update_interval(&self, change: impl Fn(Interval) -> Interval) {
+        self.update(|reading| reading.map(&change));
     }
 
-    fn update(&self, change: impl FnOnce(&mut Result<Interval, ClockError>)) {
-        change(&mut self.shared.reading.lock());
-        // The lock is released by now, because those that are woken read the clock.
+    fn update(
+        &self,
+        change: impl Fn(Result<Interval, ClockError>) -> Result<Interval, ClockError>,
+    ) {
+        self.shared.reading.rcu(|reading| change(**reading));
         self.shared.changes.notify();
     }
 }
 
 impl TrueTime for ManualClock {
     fn now(&self) -> Result<Interval, ClockError> {
-        *self.shared.reading.lock()
+        **self.shared.reading.load()
     }
 
     fn changes(&self) -> Option<&Changes> {

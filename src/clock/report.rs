@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::counter::calibration::Calibration;
 use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM};
 use crate::evidence::{Sample, SourceError};
-use crate::host::{Host, HostClock, suspended_ns};
+use crate::host::{Host, HostClock, TimeNamespace, suspended_ns};
 use crate::interval::Interval;
 use crate::snapshot::{ClockError, Status};
 
@@ -34,9 +34,12 @@ pub struct Report {
     pub sources: Vec<SourceReport>,
     /// The clock's own thread.
     pub sampler: SamplerReport,
-    /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC), to within
+    /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC, less what a
+    /// time namespace adds), to within
     /// 1 ms; `None` where no clock shows it, or none may be read.
     pub suspended: Option<Duration>,
+    /// By how much this process is shown other monotonic clocks than the host keeps.
+    pub time_namespace: TimeNamespace,
     /// The user's settings.
     pub limits: Limits,
 }
@@ -183,9 +186,9 @@ struct Entry {
 }
 
 impl Record {
-    /// An empty record, but for the names of sources that a fork lost.
-    pub(crate) fn after_loss(lost_sources: Vec<String>) -> Record {
-        Record { lost_sources, ..Record::default() }
+    /// An empty record, but for the names of sources that a fork lost and the drift in use.
+    pub(crate) fn after_loss(lost_sources: Vec<String>, drift_ppm: Option<u32>) -> Record {
+        Record { lost_sources, drift_ppm, ..Record::default() }
     }
 
     /// Source `i` is being sampled, from this time of the monotonic clock on.
@@ -275,6 +278,7 @@ impl Record {
                 lost_sources: self.lost_sources.clone(),
             },
             suspended: suspended.map(|ns| Duration::from_nanos(ns.max(0).unsigned_abs())),
+            time_namespace: host.time_namespace(),
             limits,
         }
     }

@@ -57,6 +57,13 @@ impl Clock {
 
     /// A moment that has certainly been reached. Cheaper than [`now`](Self::now).
     ///
+    /// It can go back. Within one [`epoch`](Self::epoch) that means nothing: both moments have
+    /// been reached, the later one is just not shown again. (It happens when a counter is
+    /// read out of order, or when a new bound is rounded.) At a new epoch it can go back by
+    /// as much as a source was wrong, because the earlier moment may not have been reached.
+    /// So what relies on "`t` has passed" for longer than a moment keeps the epoch of the reading
+    /// beside `t`, and does not rely on it in another epoch.
+    ///
     /// The processor may read the counter before earlier instructions are done. That can only
     /// make the result earlier, which is the safe side
     /// ([rule 5](crate::_design#rule-5)). On arm64 it may be some nanoseconds earlier than
@@ -98,6 +105,26 @@ impl Clock {
 
     /// A number that changes when a reading may contradict an earlier one
     /// ([rule 7](crate::_design#rule-7)). Keep it with timestamps that you store, and compare.
+    ///
+    /// While it stays the same, a moment that [`earliest`](Self::earliest) gave stays reached,
+    /// and one that the clock excluded stays excluded. (That `earliest()` alone may go
+    /// back by nanoseconds does not change it.) It changes
+    ///
+    /// - when a contradiction begins or ends: sources disagreed, so one of them was wrong,
+    ///   and so may have been what was read before;
+    /// - when everything is forgotten: after a suspend, after [`set_leap_table`] with a table
+    ///   that changes the present, after [`reassume`] and [`restored`], and when a clock that
+    ///   the checks need is denied;
+    /// - when the counter is given up.
+    ///
+    /// What was decided by a reading of an earlier epoch was decided by evidence that may have
+    /// been wrong. A cache of timestamps is to be thrown away. A lease that ends by the clock
+    /// is judged anew by each reading, and a fencing token protects what was written meanwhile
+    /// ([`lease`](crate::lease)).
+    ///
+    /// [`set_leap_table`]: Self::set_leap_table
+    /// [`reassume`]: Self::reassume
+    /// [`restored`]: Self::restored
     pub fn epoch(&self) -> u64 {
         self.core.epoch()
     }
@@ -124,7 +151,10 @@ impl Clock {
     /// The operator states the error of `assume_error` again, for the wall clock as it is now,
     /// after a step or a suspend has ended the earlier statement.
     ///
-    /// The clock forgets its evidence, because that may rest on the earlier statement.
+    /// The clock forgets its evidence at once, because that may rest on the earlier statement,
+    /// and samples all sources. If another thread is sampling a source that blocks for more
+    /// than a second, this does not wait for it: readings are errors from here on, and the
+    /// statement counts from the end of that sample.
     /// Without `assume_error` this does the same as [`refresh`](Self::refresh).
     ///
     /// # Errors
@@ -138,7 +168,9 @@ impl Clock {
     /// Uses another leap table from now on, as when a leap second has been announced.
     ///
     /// If its TAI − UTC for the present differs from that of the old table, the clock forgets
-    /// its evidence and a new epoch begins.
+    /// its evidence and a new epoch begins. When this returns, no reading is by the old table.
+    /// Usually the sources have been sampled by then. If another thread is sampling one that
+    /// blocks for more than a second, readings are errors until that sample ends.
     ///
     /// ```
     /// # let clock = truechimer::Clock::builder().build()?;
@@ -149,6 +181,31 @@ impl Clock {
     /// ```
     pub fn set_leap_table(&self, leaps: LeapTable) {
         self.core.replace_leap_table(leaps);
+    }
+
+    /// Call this in a hook that runs after the process was restored from a checkpoint (CRIU,
+    /// CRaC, a container's checkpoint), before anything reads the clock.
+    ///
+    /// The process goes on where it stopped, minutes later and perhaps on another host. Nothing
+    /// tells it so: the processor's counter is another one, and a time namespace keeps the
+    /// kernel's monotonic clocks where they were. Until the next poll, readings would be wrong
+    /// by all of that time.
+    ///
+    /// So this forgets everything that was known, at once for all readers, and a new epoch
+    /// begins. It chooses the counter and measures its rate anew, which takes some 10 ms, and
+    /// samples all sources. The operator's statement (`assume_error`) has ended, because it was
+    /// of the old host: check the wall clock, and call [`reassume`](Self::reassume).
+    ///
+    /// The reading that it returns is of the new host. If another thread was in the middle of
+    /// a sample and its source blocks for more than a second, this returns an error. Readings
+    /// are then errors until that thread has carried out the rest.
+    ///
+    /// # Errors
+    ///
+    /// As [`now`](Self::now).
+    pub fn restored(&self) -> Result<Interval, ClockError> {
+        self.core.restored();
+        self.now()
     }
 
     /// Waits until a source, or the operator, states a bound, but no longer than `timeout`.

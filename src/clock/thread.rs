@@ -13,13 +13,14 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::clock::core::ClockCore;
-use crate::host::{Host, System};
+use crate::fork::ProcessKey;
+use crate::host::System;
 
 type Shared = ClockCore<System>;
 
 /// Stops the thread when the last clock that has it is dropped.
 pub(crate) struct ThreadHandle {
-    pid: u32,
+    process: ProcessKey,
     stopping: Arc<AtomicBool>,
     waker: Arc<Waker>,
     thread: Thread,
@@ -32,7 +33,8 @@ impl ThreadHandle {
         let (waker, step_timer) = Waker::new();
         let waker = Arc::new(waker);
         {
-            let mut record = shared.process().record.lock();
+            let process = shared.process();
+            let mut record = process.record.lock();
             record.running = true;
             record.step_timer = step_timer;
         }
@@ -51,14 +53,14 @@ impl ThreadHandle {
         })?;
         let _ = rounds.recv_timeout(patience);
         let thread = handle.thread().clone();
-        Ok(ThreadHandle { pid: System.process_id(), stopping, waker, thread })
+        Ok(ThreadHandle { process: ProcessKey::current(), stopping, waker, thread })
     }
 }
 
 impl Drop for ThreadHandle {
     fn drop(&mut self) {
         // A forked child shares the timer with its parent, and has no thread to stop.
-        if self.pid == System.process_id() {
+        if self.process == ProcessKey::current() {
             self.stopping.store(true, Ordering::SeqCst);
             self.waker.wake(&self.thread);
         }

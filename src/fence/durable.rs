@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use super::error::{FenceError, StaleToken};
 use super::fence::Fence;
 use super::fencing_token::FencingToken;
-use crate::durable::{Kind, Record, RecordError};
+use crate::durable::{Kind, Owner, Record, RecordError};
 
 /// The kind that is written into a fence's file.
 const KIND: Kind = Kind(*b"fence\0\0\0");
@@ -52,7 +52,7 @@ pub struct DurableFence {
     /// before it is stored.
     on_disk: Fence,
     record: Mutex<Record>,
-    owner: u32,
+    owner: Owner,
     path: PathBuf,
 }
 
@@ -69,7 +69,7 @@ impl DurableFence {
             on_disk: Fence::starting_at(FencingToken(record.value())),
             path: record.path().to_owned(),
             record: Mutex::new(record),
-            owner: std::process::id(),
+            owner: Owner::this_process(),
         })
     }
 
@@ -83,10 +83,7 @@ impl DurableFence {
     /// cannot be stored, and then it is not admitted.
     pub fn admit(&self, token: FencingToken) -> Result<(), FenceError> {
         // A forked child has a copy of the memory, which does not follow the parent's fence.
-        if std::process::id() != self.owner {
-            let (path, owner) = (self.path.clone(), self.owner);
-            return Err(RecordError::Forked { path, owner }.into());
-        }
+        self.owner.check(&self.path)?;
         if token > self.on_disk.newest() {
             let mut record = self.record.lock();
             // Another thread may have stored a larger token while this one waited.

@@ -10,14 +10,14 @@
 //! After a restart the node starts above the mark. The mark may be ahead of true time by
 //! up to a window, so the node first waits until it has passed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::error::HlcError;
 use super::register::Register;
-use crate::durable::{Kind, Record, RecordError};
+use crate::durable::{Kind, Owner, Record, RecordError};
 use crate::timestamp::duration_nanos;
 
 const KIND: Kind = Kind(*b"hlc-mark");
@@ -26,6 +26,8 @@ const KIND: Kind = Kind(*b"hlc-mark");
 #[derive(Debug)]
 pub(super) struct HighWaterMark {
     record: Mutex<Record>,
+    owner: Owner,
+    path: PathBuf,
     /// In nanoseconds.
     window: u64,
 }
@@ -37,7 +39,8 @@ impl HighWaterMark {
         let record = Record::open(path, KIND, 0)?;
         let floor = record.value();
         let window = duration_nanos(window);
-        Ok((HighWaterMark { record: Mutex::new(record), window }, floor))
+        let (owner, path) = (Owner::this_process(), record.path().to_owned());
+        Ok((HighWaterMark { record: Mutex::new(record), owner, path, window }, floor))
     }
 
     /// How far ahead the mark on disk is kept.
@@ -50,6 +53,7 @@ impl HighWaterMark {
     /// It waits for the disk only if `next` is above the mark. Otherwise one thread does
     /// the work while the others continue.
     pub(super) fn reserve(&self, register: &Register, next: u64) -> Result<(), HlcError> {
+        self.owner.check(&self.path)?;
         let must_wait = next > register.reserved();
         let guard = if must_wait { Some(self.record.lock()) } else { self.record.try_lock() };
         let Some(mut record) = guard else { return Ok(()) };
@@ -74,6 +78,7 @@ impl HighWaterMark {
 
     /// Takes the register back to `floor`, and the mark to a window above it.
     pub(super) fn reset(&self, register: &Register, floor: u64) -> Result<(), HlcError> {
+        self.owner.check(&self.path)?;
         let mut record = self.record.lock();
         // The register first, so that stamps issued from here on are below the old mark too.
         register.reset(floor);

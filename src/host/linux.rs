@@ -1,8 +1,8 @@
 //! [`System`] on Linux and Android: system calls that nix does not wrap.
 //!
 //! Nothing is decided here. Each function asks the kernel one question and hands the
-//! answer on, or the error. `unsafe` is in this module, in `adjtimex` and in
-//! `hardware` only.
+//! answer on, or the error. `unsafe` is in this module, in `adjtimex`, `hardware` and
+//! `process_key` only.
 
 use std::fs;
 use std::time::Duration;
@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::adjtimex;
 use super::hardware;
 use super::kernel_state::KernelState;
-use super::{HardwareCounter, Host, HostClock, HostError, HostQuestion};
+use super::time_namespace;
+use super::{HardwareCounter, Host, HostClock, HostError, HostQuestion, ProcessKey, TimeNamespace};
 
 /// The machine that this process runs on.
 #[derive(Clone, Copy, Debug)]
@@ -81,9 +82,17 @@ impl Host for System {
         return Err(HostError::unsupported(HostQuestion::Adjtimex));
     }
 
+    fn time_namespace(&self) -> TimeNamespace {
+        time_namespace::of_this_process()
+    }
+
+    fn forget_settings(&self) {
+        time_namespace::forget();
+    }
+
     #[inline]
-    fn process_id(&self) -> u32 {
-        std::process::id()
+    fn process(&self) -> ProcessKey {
+        ProcessKey::current()
     }
 
     fn sleep(&self, time: Duration) {

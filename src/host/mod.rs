@@ -36,8 +36,10 @@ mod linux;
 // Tested on Linux too, because it is developed there.
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
 pub(crate) mod portable;
+mod process_key;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod time_namespace;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
 mod wall_watch;
 
@@ -53,8 +55,10 @@ pub(crate) use kernel_state::{GROWTH_PPM, STA_DEL, STA_INS, STA_PLL, TIME_ERROR,
 #[cfg(any(test, feature = "sim"))]
 #[cfg_attr(not(feature = "sim"), allow(unused_imports))]
 pub(crate) use kernel_state::{STA_FREQHOLD, STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK, TIME_OOP};
+pub(crate) use process_key::ProcessKey;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
+pub use time_namespace::TimeNamespace;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
@@ -95,8 +99,17 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// What the kernel says of its clock's error (`adjtimex`).
     fn kernel_state(&self) -> Result<KernelState, HostError>;
 
+    /// By how much the clocks are shown to this process with an offset.
+    fn time_namespace(&self) -> TimeNamespace {
+        TimeNamespace::default()
+    }
+
+    /// Has everything read again that is read once in a process, because the process was
+    /// restored from a checkpoint.
+    fn forget_settings(&self) {}
+
     /// The process that asks. It changes at a `fork`, in the child.
-    fn process_id(&self) -> u32;
+    fn process(&self) -> ProcessKey;
 
     /// Lets at least so much time pass.
     fn sleep(&self, time: Duration);
@@ -136,8 +149,16 @@ impl<H: Host + ?Sized> Host for Arc<H> {
         (**self).kernel_state()
     }
 
-    fn process_id(&self) -> u32 {
-        (**self).process_id()
+    fn time_namespace(&self) -> TimeNamespace {
+        (**self).time_namespace()
+    }
+
+    fn forget_settings(&self) {
+        (**self).forget_settings();
+    }
+
+    fn process(&self) -> ProcessKey {
+        (**self).process()
     }
 
     fn sleep(&self, time: Duration) {
@@ -239,6 +260,11 @@ impl HostError {
         self.question
     }
 
+    /// Whether the system denies `adjtimex`, which it has.
+    pub(crate) fn is_adjtimex(&self) -> bool {
+        self.question == HostQuestion::Adjtimex && self.errno.is_some()
+    }
+
     /// Whether the operating system has nothing of the kind, so that no permission would help.
     pub fn is_unsupported(&self) -> bool {
         self.errno.is_none()
@@ -299,6 +325,8 @@ pub(crate) enum HardwareKind {
 /// How long the host has been suspended since it booted, in nanoseconds, to within
 /// [`SUSPEND_NOISE_NS`]. `None` on a system that has no clock to show it.
 ///
+/// It is BOOTTIME − MONOTONIC of the host, less what a time namespace adds.
+///
 /// # Errors
 ///
 /// If a clock that exists may not be read: then a suspend could go unseen.
@@ -311,7 +339,7 @@ pub(crate) fn suspended_ns(host: &(impl Host + ?Sized)) -> Result<Option<i64>, H
     };
     // An interruption between the reads looks like a suspend, so the narrowest counts.
     match narrowest(4, once, |&(width, _)| width) {
-        Ok((_, suspended)) => Ok(Some(suspended)),
+        Ok((_, shown)) => Ok(Some(shown.saturating_sub(host.time_namespace().excess_ns()))),
         Err(error) if error.is_unsupported() => Ok(None),
         Err(error) => Err(error),
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::kernel_state::KernelState;
 use super::wall_watch::{TwoClocks, WallWatch};
-use super::{HardwareCounter, Host, HostClock, HostError, HostQuestion};
+use super::{HardwareCounter, Host, HostClock, HostError, HostQuestion, ProcessKey};
 
 /// The machine that this process runs on.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ impl Host for System {
 
     fn nanos(&self, clock: HostClock) -> Result<i64, HostError> {
         static WATCH: WallWatch = WallWatch::new();
-        let nanos = WATCH.nanos(clock, self, std::process::id());
+        let nanos = WATCH.nanos(clock, self, ProcessKey::current());
         nanos.ok_or(HostError::unsupported(HostQuestion::Clock(clock)))
     }
 
@@ -50,8 +50,8 @@ impl Host for System {
         Err(HostError::unsupported(HostQuestion::Adjtimex))
     }
 
-    fn process_id(&self) -> u32 {
-        std::process::id()
+    fn process(&self) -> ProcessKey {
+        ProcessKey::current()
     }
 
     fn sleep(&self, time: Duration) {

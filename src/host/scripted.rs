@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::wall_watch::{TwoClocks, WallWatch};
 use super::{
     HardwareCounter, HardwareKind, Host, HostClock, HostError, HostQuestion, KernelState,
-    STA_UNSYNC, TIME_ERROR,
+    ProcessKey, STA_UNSYNC, TIME_ERROR, TimeNamespace,
 };
 
 /// How long a reading takes, in ns: also the step of the counter.
@@ -37,11 +37,17 @@ struct Script {
     shown_ahead_ns: i64,
     denied: Vec<HostClock>,
     raw_stopped_at: Option<i64>,
+    denies_adjtimex: bool,
+    /// How often `adjtimex` was called.
+    adjtimex_calls: u32,
     kernel: KernelState,
     has_hardware: bool,
     /// By how much the hardware counter is ahead of the oscillator.
-    counter_ahead: u64,
-    process_id: u32,
+    counter_ahead: i64,
+    /// By how much the raw clock is.
+    raw_ahead_ns: i64,
+    namespace: TimeNamespace,
+    process: u32,
     /// How many readings were made of clocks and of the kernel's state.
     readings: u32,
     /// The readings during which the wall clock is stepped away, and by how much.
@@ -76,10 +82,14 @@ impl Script {
             shown_ahead_ns: 0,
             denied: Vec::new(),
             raw_stopped_at: None,
+            denies_adjtimex: false,
+            adjtimex_calls: 0,
             kernel,
             has_hardware: true,
             counter_ahead: 0,
-            process_id: 1,
+            raw_ahead_ns: 0,
+            namespace: TimeNamespace::default(),
+            process: 1,
             readings: 0,
             stepped_away: None,
         }
@@ -147,6 +157,16 @@ impl ScriptedHost {
         self.script.lock().denied.push(clock);
     }
 
+    /// From now on `adjtimex` is denied.
+    pub(crate) fn deny_adjtimex(&self) {
+        self.script.lock().denies_adjtimex = true;
+    }
+
+    /// How often `adjtimex` was called so far.
+    pub(crate) fn adjtimex_calls(&self) -> u32 {
+        self.script.lock().adjtimex_calls
+    }
+
     /// The wall clock is stepped.
     pub(crate) fn step(&self, by_ns: i64) {
         self.script.lock().realtime_offset_ns += by_ns;
@@ -167,18 +187,35 @@ impl ScriptedHost {
 
     /// The hardware counter jumps ahead.
     pub(crate) fn disturb_counter(&self, ticks: u64) {
-        self.script.lock().counter_ahead += ticks;
+        self.script.lock().counter_ahead += ticks as i64;
+    }
+
+    /// The process is in a time namespace with these offsets from now on.
+    pub(crate) fn enter_time_namespace(&self, monotonic_ns: i64, boottime_ns: i64) {
+        self.script.lock().namespace = TimeNamespace { monotonic_ns, boottime_ns };
+    }
+
+    /// The process is restored from a checkpoint on another host, `later_ns` later: the
+    /// counters of the other host show other numbers, and a time namespace keeps MONOTONIC and
+    /// BOOTTIME where they were. The wall clock shows the time that has passed.
+    pub(crate) fn restore(&self, later_ns: i64, counter_by: i64, raw_by_ns: i64) {
+        let mut script = self.script.lock();
+        script.now_ns += later_ns;
+        script.namespace.monotonic_ns -= later_ns;
+        script.namespace.boottime_ns -= later_ns;
+        script.counter_ahead += counter_by - later_ns;
+        script.raw_ahead_ns += raw_by_ns;
     }
 
     /// The process is a forked child from now on.
     pub(crate) fn fork(&self) {
-        self.script.lock().process_id += 1;
+        self.script.lock().process += 1;
     }
 
     fn ticks(&self) -> u64 {
         let mut script = self.script.lock();
         script.now_ns += READING_NS;
-        script.now_ns as u64 + script.counter_ahead
+        script.now_ns.wrapping_add(script.counter_ahead) as u64
     }
 }
 
@@ -211,7 +248,7 @@ impl Host for ScriptedHost {
 
     fn nanos(&self, clock: HostClock) -> Result<i64, HostError> {
         if let Some(watch) = &self.watch {
-            let nanos = watch.nanos(clock, self, self.process_id());
+            let nanos = watch.nanos(clock, self, self.process());
             return nanos.ok_or(HostError::unsupported(HostQuestion::Clock(clock)));
         }
         let mut script = self.script.lock();
@@ -225,9 +262,13 @@ impl Host for ScriptedHost {
         Ok(match clock {
             HostClock::Realtime => wall_ns + script.shown_ahead_ns,
             HostClock::RealtimeCoarse => wall_ns / 4_000_000 * 4_000_000,
-            HostClock::Monotonic => now,
-            HostClock::MonotonicRaw => script.raw_stopped_at.unwrap_or(now),
-            HostClock::Boottime => now + script.suspended_ns,
+            HostClock::Monotonic => now + script.namespace.monotonic_ns,
+            HostClock::MonotonicRaw => {
+                script.raw_stopped_at.unwrap_or(now)
+                    + script.raw_ahead_ns
+                    + script.namespace.monotonic_ns
+            }
+            HostClock::Boottime => now + script.suspended_ns + script.namespace.boottime_ns,
         })
     }
 
@@ -236,6 +277,10 @@ impl Host for ScriptedHost {
             return Err(HostError::unsupported(HostQuestion::Adjtimex));
         }
         let mut script = self.script.lock();
+        script.adjtimex_calls += 1;
+        if script.denies_adjtimex {
+            return Err(HostError::new(HostQuestion::Adjtimex, 1));
+        }
         let away_ns = script.away_ns();
         script.readings += 1;
         let unix_ns = script.now_ns + script.realtime_offset_ns + away_ns;
@@ -246,8 +291,12 @@ impl Host for ScriptedHost {
         })
     }
 
-    fn process_id(&self) -> u32 {
-        self.script.lock().process_id
+    fn time_namespace(&self) -> TimeNamespace {
+        self.script.lock().namespace
+    }
+
+    fn process(&self) -> ProcessKey {
+        ProcessKey::simulated(self.script.lock().process)
     }
 
     fn sleep(&self, time: Duration) {

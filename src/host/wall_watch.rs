@@ -35,9 +35,9 @@
 //! 1.8 s if they are an hour apart), and a suspend that somebody hides by setting the wall
 //! clock back by just as much before the next look.
 
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::HostClock;
+use super::{HostClock, ProcessKey};
 
 /// A change of the difference below this is a delay of the reading, or a slew.
 const NOISE_NS: i64 = 1_000_000;
@@ -147,7 +147,7 @@ impl Known {
 #[derive(Debug)]
 pub(crate) struct WallWatch {
     /// The process that holds the lock, or [`FREE`].
-    owner: AtomicU32,
+    owner: AtomicU64,
     /// [`Known`], word by word; the reference is at [`NEVER`] before the first look.
     at_ns: AtomicI64,
     difference: (AtomicI64, AtomicI64),
@@ -155,13 +155,13 @@ pub(crate) struct WallWatch {
     forwards_ns: AtomicI64,
 }
 
-const FREE: u32 = 0;
+const FREE: u64 = 0;
 const NEVER: i64 = i64::MIN;
 
 impl WallWatch {
     pub(crate) const fn new() -> WallWatch {
         WallWatch {
-            owner: AtomicU32::new(FREE),
+            owner: AtomicU64::new(FREE),
             at_ns: AtomicI64::new(NEVER),
             difference: (AtomicI64::new(0), AtomicI64::new(0)),
             base_ns: AtomicI64::new(0),
@@ -176,7 +176,7 @@ impl WallWatch {
         &self,
         clock: HostClock,
         clocks: &impl TwoClocks,
-        process: u32,
+        process: ProcessKey,
     ) -> Option<i64> {
         match clock {
             HostClock::Realtime => Some(clocks.wall_ns()),
@@ -194,7 +194,7 @@ impl WallWatch {
         }
     }
 
-    fn look(&self, clocks: &impl TwoClocks, process: u32) -> (Look, Known) {
+    fn look(&self, clocks: &impl TwoClocks, process: ProcessKey) -> (Look, Known) {
         let was_lost = self.lock(process);
         let look = Look::take(clocks);
         let known = match self.load() {
@@ -213,7 +213,8 @@ impl WallWatch {
     }
 
     /// Takes the lock. `true` if it was held by a thread that a fork left behind.
-    fn lock(&self, process: u32) -> bool {
+    fn lock(&self, process: ProcessKey) -> bool {
+        let process = process.number();
         loop {
             // Acquire pairs with the release in `look`.
             let free =
@@ -260,6 +261,10 @@ mod tests {
     const SECOND: i64 = 1_000 * MS;
     const HOUR: i64 = 3_600 * SECOND;
 
+    fn process() -> ProcessKey {
+        ProcessKey::simulated(1)
+    }
+
     /// A wall clock and a monotonic clock that a test moves; a read takes `cost`.
     struct Clocks {
         wall: Cell<i64>,
@@ -293,7 +298,7 @@ mod tests {
 
     /// `CLOCK_BOOTTIME - CLOCK_MONOTONIC` and `CLOCK_REALTIME - CLOCK_MONOTONIC`, to 1 µs.
     fn differences(watch: &WallWatch, clocks: &Clocks) -> (i64, i64) {
-        let read = |clock| watch.nanos(clock, clocks, 1).expect("made of the two");
+        let read = |clock| watch.nanos(clock, clocks, process()).expect("made of the two");
         let boot = read(HostClock::Boottime);
         let monotonic = read(HostClock::Monotonic);
         let wall = read(HostClock::Realtime);
@@ -346,7 +351,7 @@ mod tests {
         let before = differences(&watch, &clocks).0;
         clocks.cost.set(20 * MS);
         clocks.pass(15 * MS, 0);
-        watch.nanos(HostClock::Monotonic, &clocks, 1);
+        watch.nanos(HostClock::Monotonic, &clocks, process());
         clocks.cost.set(100);
         let suspended = differences(&watch, &clocks).0 - before;
         assert!((15 * MS..16 * MS).contains(&suspended), "{suspended}");
@@ -365,9 +370,11 @@ mod tests {
     fn a_child_whose_parent_was_in_the_middle_of_a_look_counts_a_suspend() {
         let (watch, clocks) = (WallWatch::new(), Clocks::new());
         let before = differences(&watch, &clocks);
-        watch.lock(1);
-        let boot = watch.nanos(HostClock::Boottime, &clocks, 2).expect("the lock is taken over");
-        let monotonic = watch.nanos(HostClock::Monotonic, &clocks, 2).expect("and free again");
+        let child = ProcessKey::simulated(2);
+        watch.lock(process());
+        let boot =
+            watch.nanos(HostClock::Boottime, &clocks, child).expect("the lock is taken over");
+        let monotonic = watch.nanos(HostClock::Monotonic, &clocks, child).expect("and free again");
         assert!(boot - monotonic > before.0 + NOISE_NS);
     }
 }

@@ -46,6 +46,31 @@
 //! resource must check. [`Lease::run`] at least reports afterwards that the lease
 //! may have ended before the work did.
 //!
+//! # When the clock was wrong
+//!
+//! `earliest` can go back: a source was wrong by an hour, the grantor saw that E had passed,
+//! and a contradiction brought the truth out. The clock then begins a new
+//! [epoch](crate::Clock::epoch). What was granted in the earlier one cannot be taken back, and
+//! two holders may have their leases: the new one, and the former one, whose E has not
+//! come. In that case:
+//!
+//! - **The resource** refuses the former holder by its token, once the new one has written.
+//!   This is the only protection that needs no clock, so what must not be written twice
+//!   needs a [fence](crate::fence).
+//! - **A holder** keeps the epoch of its last check beside its work. If it has changed, the
+//!   check was by evidence that may have been wrong. The holder checks anew, and treats
+//!   what it did since as [`SectionOutcome`] treats work that outlived its lease.
+//! - **A grantor** whose clock is in another epoch than at its last grant goes quiet for its
+//!   longest term: [`Grantor::after_lost_updates`] makes one that does. By then each lease
+//!   that was granted, over another or under it, has expired. A grantor without a stored
+//!   state numbers its tokens by the clock. If that clock was ahead, its tokens are too, and
+//!   fences refuse the lower tokens of a restarted grantor until time has caught up.
+//! - **A term** is counted from the grantor's `earliest`, so a clock that was *behind* makes
+//!   leases end early, which harms nobody.
+//!
+//! A clock that is [restored](crate::Clock::restored) or that [forgot](crate::Clock::reassume)
+//! its evidence begins a new epoch too, and the same holds.
+//!
 //! # Two kinds
 //!
 //! | | [`Lease`], [`Grantor`] | [`DurationLease`], [`DurationGrantor`] |

@@ -72,6 +72,7 @@ mod pause;
 mod pause_guard;
 mod pause_history;
 mod probe;
+mod shared_history;
 
 pub use error::PauseError;
 pub use monitor::{PauseMonitor, PauseMonitorBuilder};

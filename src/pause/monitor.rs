@@ -7,15 +7,14 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::classify::{Schedule, classify};
 use super::error::{LONGEST_INTERVAL, PauseError, SHORTEST_INTERVAL};
 use super::observation::Observation;
 use super::pause::{Pause, PauseKind};
 use super::pause_guard::PauseGuard;
-use super::pause_history::PauseHistory;
 use super::probe::{Probe, Probes};
+use super::shared_history::SharedHistory;
+use crate::fork::ProcessKey;
 use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// The function that is called for each pause.
@@ -28,11 +27,11 @@ type Callback = Box<dyn FnMut(&Pause) + Send>;
 /// it). After a `fork` the child has no such thread. There, all time counts as one long
 /// pause until the child starts a monitor of its own.
 pub struct PauseMonitor {
-    history: Arc<Mutex<PauseHistory>>,
+    history: Arc<SharedHistory>,
     stop: Arc<AtomicBool>,
     probes: Probes,
     thread: Option<JoinHandle<()>>,
-    owner: u32,
+    owner: ProcessKey,
 }
 
 /// The settings of a [`PauseMonitor`].
@@ -71,32 +70,32 @@ impl PauseMonitor {
     /// too long by up to one interval for each pause, and never longer than `b - a`. The
     /// last 1024 pauses are remembered.
     pub fn paused_between(&self, a: Instant, b: Instant) -> Duration {
-        self.history.lock().paused_between(a, b, Instant::now())
+        self.history.here().lock().paused_between(a, b, Instant::now())
     }
 
     /// How many pauses there were.
     pub fn count(&self) -> u64 {
-        self.history.lock().count()
+        self.history.here().lock().count()
     }
 
     /// How many pauses of this kind there were.
     pub fn count_of(&self, kind: PauseKind) -> u64 {
-        self.history.lock().count_of(kind)
+        self.history.here().lock().count_of(kind)
     }
 
     /// The least total length of all pauses.
     pub fn total(&self) -> Duration {
-        self.history.lock().total()
+        self.history.here().lock().total()
     }
 
     /// The last pause that was noticed.
     pub fn last(&self) -> Option<Pause> {
-        self.history.lock().pauses().next_back().copied()
+        self.history.here().lock().pauses().next_back().copied()
     }
 
     /// The last pauses, the newest last, at most 1024.
     pub fn recent(&self) -> Vec<Pause> {
-        self.history.lock().pauses().copied().collect()
+        self.history.here().lock().pauses().copied().collect()
     }
 
     /// Which traces of a pause this host lets the monitor read.
@@ -112,7 +111,7 @@ impl Drop for PauseMonitor {
         self.stop.store(true, Ordering::Relaxed);
         let Some(thread) = self.thread.take() else { return };
         // In a forked child there is no such thread to wait for.
-        if std::process::id() != self.owner {
+        if ProcessKey::current() != self.owner {
             return std::mem::forget(thread);
         }
         thread.thread().unpark();
@@ -163,7 +162,7 @@ impl PauseMonitorBuilder {
             return Err(PauseError::Interval { interval });
         }
         let threshold = threshold.unwrap_or(interval);
-        let history = Arc::new(Mutex::new(PauseHistory::new(Instant::now(), interval, threshold)));
+        let history = Arc::new(SharedHistory::new(Instant::now(), interval, threshold));
         let stop = Arc::new(AtomicBool::new(false));
         // The probe opens files of its thread. So the thread makes it, and then reports
         // what it can read.
@@ -177,7 +176,7 @@ impl PauseMonitorBuilder {
                 // Observe before the caller gets the monitor. Otherwise a pause right after
                 // the start could end before this thread's first observation.
                 let first = probe.observe();
-                history.lock().record(first.at, interval, &[]);
+                history.here().lock().record(first.at, interval, &[]);
                 if tell.send(probe.offers()).is_err() {
                     return;
                 }
@@ -187,13 +186,19 @@ impl PauseMonitorBuilder {
         let probes = told.recv().map_err(|_| {
             PauseError::Spawn(io::Error::other("the monitor's thread ended at once"))
         })?;
-        Ok(PauseMonitor { history, stop, probes, thread: Some(thread), owner: std::process::id() })
+        Ok(PauseMonitor {
+            history,
+            stop,
+            probes,
+            thread: Some(thread),
+            owner: ProcessKey::current(),
+        })
     }
 }
 
 /// The state of the thread.
 struct MonitorThread {
-    history: Arc<Mutex<PauseHistory>>,
+    history: Arc<SharedHistory>,
     stop: Arc<AtomicBool>,
     probe: Probe,
     interval: Duration,
@@ -220,7 +225,7 @@ impl MonitorThread {
     }
 
     fn record(&self, observation: &Observation, pauses: &[Pause]) {
-        self.history.lock().record(observation.at, self.interval, pauses);
+        self.history.here().lock().record(observation.at, self.interval, pauses);
     }
 
     /// Sleeps until `due` and returns how often it slept. `None` means that the monitor was

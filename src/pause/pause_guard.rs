@@ -6,14 +6,13 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
 use super::classify::suspended_between;
 use super::error::PauseError;
 use super::observation::SuspendedTime;
 use super::pause::{Pause, PauseKind};
-use super::pause_history::PauseHistory;
 use super::probe::{open_run_queue, queued, suspended_time};
+use super::shared_history::SharedHistory;
+use crate::fork::ProcessKey;
 
 /// Reports pauses of this process, or of this thread, since the guard was made.
 ///
@@ -29,14 +28,14 @@ use super::probe::{open_run_queue, queued, suspended_time};
 /// Making and checking a guard each take a few microseconds.
 #[derive(Clone)]
 pub struct PauseGuard {
-    history: Arc<Mutex<PauseHistory>>,
+    history: Arc<SharedHistory>,
     began: Instant,
     suspended: Option<SuspendedTime>,
     queued: Option<(ThreadId, Duration)>,
 }
 
 impl PauseGuard {
-    pub(super) fn new(history: Arc<Mutex<PauseHistory>>) -> PauseGuard {
+    pub(super) fn new(history: Arc<SharedHistory>) -> PauseGuard {
         let queued = queued_here().map(|queued| (thread::current().id(), queued));
         PauseGuard { history, suspended: suspended_time(), queued, began: Instant::now() }
     }
@@ -62,7 +61,8 @@ impl PauseGuard {
     fn longest(&self) -> Option<Pause> {
         let (suspended, queued) = (suspended_time(), self.queued.and_then(|_| queued_here()));
         let now = Instant::now();
-        let history = self.history.lock();
+        let here = self.history.here();
+        let history = here.lock();
         let threshold = history.threshold();
 
         // The pauses that the monitor has noticed, and one that it is about to notice.
@@ -108,7 +108,7 @@ impl PauseGuard {
 thread_local! {
     /// The calling thread's run queue file, and the process that opened it. A forked child
     /// inherits the descriptor, which still shows the parent's thread.
-    static RUN_QUEUE: RefCell<Option<(u32, File)>> = const { RefCell::new(None) };
+    static RUN_QUEUE: RefCell<Option<(ProcessKey, File)>> = const { RefCell::new(None) };
 }
 
 /// How long the calling thread has waited in the run queue.
@@ -117,7 +117,7 @@ fn queued_here() -> Option<Duration> {
     RUN_QUEUE
         .try_with(|kept| {
             let mut kept = kept.try_borrow_mut().ok()?;
-            let process = std::process::id();
+            let process = ProcessKey::current();
             if kept.as_ref().is_none_or(|(opened_by, _)| *opened_by != process) {
                 *kept = open_run_queue().map(|file| (process, file));
             }

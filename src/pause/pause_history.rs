@@ -14,6 +14,7 @@ use super::pause::{Pause, PauseKind};
 /// consecutive pauses.
 pub(super) const REMEMBERED: usize = 1024;
 
+#[derive(Clone)]
 pub(super) struct PauseHistory {
     /// The newest last.
     pauses: VecDeque<Pause>,

@@ -10,6 +10,7 @@ use super::peer_limits::PeerLimits;
 use super::peer_verdict::{Assessment, Outcome, PeerReport, PeerVerdict, assess};
 use super::relation::Relation;
 use crate::clock::truetime::TrueTime;
+use crate::fork::ProcessKey;
 use crate::interval::Interval;
 use crate::quorum::Quorum;
 use crate::snapshot::ClockError;
@@ -82,7 +83,7 @@ impl<P: Clone + Eq> PeerClocks<P> {
             faulty,
             limits: PeerLimits::default(),
             // Random, so that answers to an earlier incarnation of this process do not match.
-            seed: RandomState::new().hash_one(process_id()),
+            seed: RandomState::new().hash_one((process_id(), ProcessKey::current().number())),
             asked: 0,
         })
     }

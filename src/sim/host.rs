@@ -7,7 +7,9 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::hardware::Hardware;
-use crate::host::{HardwareCounter, HardwareKind, Host, HostClock, HostError, KernelState};
+use crate::host::{
+    HardwareCounter, HardwareKind, Host, HostClock, HostError, KernelState, ProcessKey,
+};
 
 /// A machine of the simulated world.
 #[derive(Clone)]
@@ -71,8 +73,8 @@ impl Host for SimHost {
         Ok(self.hardware().kernel_state(self.now()))
     }
 
-    fn process_id(&self) -> u32 {
-        self.hardware().process_id
+    fn process(&self) -> ProcessKey {
+        ProcessKey::simulated(self.hardware().process_id)
     }
 
     fn sleep(&self, time: Duration) {

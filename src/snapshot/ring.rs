@@ -58,7 +58,7 @@ pub(crate) struct Ring {
     slots: [Slot; SLOTS as usize],
 }
 
-/// The right to publish. There is one a ring, so there is one writer.
+/// The right to publish. There is one writer at a time.
 pub(crate) struct Writer {
     last: u64,
 }
@@ -75,10 +75,12 @@ impl Ring {
         (Ring { current: Current(AtomicU64::new(0)), slots }, Writer { last: 0 })
     }
 
-    /// The right to publish, taken again. Only for a process that has the ring
-    /// to itself: after a `fork` the child's copy has lost its writer, perhaps
-    /// in the middle of a write. That write was not to the slot in use, so the
-    /// next one goes to the same slot and completes it.
+    /// The right to publish, taken again. Only for a thread that has the ring to itself,
+    /// because it holds the lock that all writers of its process take.
+    ///
+    /// After a `fork` the child's copy has lost its writer, perhaps in the middle of a
+    /// write. That write was not to the slot in use, so the next one goes to the same slot
+    /// and completes it.
     pub(crate) fn adopt(&self) -> Writer {
         Writer { last: self.current.0.load(Ordering::Acquire) } // pairs with [W4]
     }

@@ -22,6 +22,8 @@ use crate::source::wall_clock::WallClock;
 pub(crate) struct Assumed {
     error: Duration,
     wall_clock: Arc<WallClock>,
+    /// Whether the kernel is asked about leap seconds.
+    asks_kernel: bool,
     since: Option<Beginning>,
     ended: Option<&'static str>,
 }
@@ -37,13 +39,24 @@ impl Assumed {
     /// The statement that REALTIME, which is `wall_clock`, is within `error` of UTC, from
     /// the first sample on.
     pub(crate) fn new(error: Duration, wall_clock: Arc<WallClock>) -> Assumed {
-        Assumed { error, wall_clock, since: None, ended: None }
+        Assumed { error, wall_clock, asks_kernel: false, since: None, ended: None }
+    }
+
+    /// Asks the kernel too which leap seconds it was told of: for a clock that reads its state
+    /// anyway. Any other must not make the call, because a filter may kill the process for it.
+    pub(crate) fn asking_kernel(self, asks_kernel: bool) -> Assumed {
+        Assumed { asks_kernel, ..self }
     }
 
     /// The operator states it again, of the clock as it stands at the next sample.
     pub(crate) fn renew(&mut self) {
         self.since = None;
         self.ended = None;
+    }
+
+    /// The process was restored from a checkpoint, perhaps on another host.
+    pub(crate) fn end_by_restore(&mut self) {
+        self.ended = Some("the process was restored from a checkpoint");
     }
 
     /// Why the statement has ended by `now`, if it has.
@@ -74,8 +87,8 @@ impl Source for Assumed {
         if let Some(why) = self.ended {
             return Err(SourceError::no_bound(Reason::AssumptionEnded, why));
         }
-        // What the kernel knows of leap seconds, where it says anything.
-        let kernel = counter.host().kernel_state().ok();
+        // What the kernel knows of leap seconds that the table does not list.
+        let kernel = if self.asks_kernel { counter.host().kernel_state().ok() } else { None };
         let time = self.wall_clock.tai(&read, self.error, kernel.as_ref(), None)?;
         Ok(Sample::new(read.before, read.after, time))
     }

@@ -20,10 +20,12 @@
 //! ```
 //!
 //! A clock reads this report beside the kernel's bound (`check`), and the larger bound counts.
+//! Where the system denies `adjtimex`, the report counts alone (`alone`).
 //! Read next: [`mod@tracking`] for the bytes and how they are checked, [`client`] for the
 //! sockets. The layout of the packets is that of chrony's `candm.h`, version 6, in use since
 //! chrony 1.31.
 
+pub(crate) mod alone;
 pub(crate) mod check;
 pub mod client;
 pub mod tracking;
@@ -47,6 +49,9 @@ pub use client::{ChronyError, Client};
 pub use tracking::{Leap, Reference, Tracking, TrackingError};
 
 /// The kernel's clock, if chronyd confirms its bound.
+///
+/// Where the system denies `adjtimex`, chronyd's report counts alone, once chronyd has made an
+/// update while the clock watched.
 ///
 /// `Clock::new()` reads chronyd's report beside the kernel's bound anyway, and believes the
 /// kernel alone if chronyd does not answer. Use this source to accept only evidence that

@@ -26,8 +26,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-
+use crate::fork::{Mutex, PerProcess, ProcessKey};
 use table::TABLE;
 pub use table::{Daemon, Verdict};
 
@@ -99,13 +98,18 @@ fn hyper_v_synchronizes(sys: &Path) -> bool {
 /// How long a list of processes is used, because reading it takes milliseconds on a busy host.
 const SCAN_EVERY: Duration = Duration::from_secs(30);
 
-static LAST_SCAN: Mutex<Option<(Instant, Vec<Daemon>)>> = Mutex::new(None);
+/// When the processes were read last, and what was found.
+type Scan = Option<(Instant, Vec<Daemon>)>;
+
+/// A forked child makes its own, because a thread of the parent may be in the middle of one.
+static LAST_SCAN: PerProcess<Mutex<Scan>> = PerProcess::new();
 
 /// The daemons that ran within the last half minute. All clocks of the process share one scan.
 pub(crate) fn running() -> Vec<Daemon> {
-    // In the child of a fork the lock may be held by a thread that does not exist. Then no
-    // daemon is known, which refuses nothing.
-    let Some(mut last) = LAST_SCAN.try_lock() else { return Vec::new() };
+    let here = LAST_SCAN.get(ProcessKey::current(), |_| Mutex::default());
+    // A thread that finds another one scanning waits for it. "No daemon is known" would refuse
+    // nothing.
+    let mut last = here.lock();
     match last.as_ref() {
         Some((at, found)) if at.elapsed() < SCAN_EVERY => found.clone(),
         _ => last.insert((Instant::now(), Daemon::detect())).1.clone(),

@@ -52,6 +52,7 @@ use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
 use crate::source::chrony::Tracking;
+use crate::source::chrony::alone::ChronyAlone;
 use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
 use crate::source::daemon::{self, Daemon};
 use crate::source::daemons::{HostDaemons, TimeDaemons};
@@ -83,6 +84,8 @@ pub struct Kernel {
     updates_at_loss: Option<u64>,
     condition: SourceCondition,
     chrony: Option<ChronyCheck>,
+    /// What counts where the system denies `adjtimex`.
+    chrony_alone: ChronyAlone,
     policy: Policy,
 }
 
@@ -121,6 +124,7 @@ impl Kernel {
             updates_at_loss: None,
             condition: SourceCondition::default(),
             chrony: None,
+            chrony_alone: ChronyAlone::default(),
             policy: Policy {
                 chrony: ChronyAnswer::Nothing("its report is not used".to_owned()),
                 needs_chrony: false,
@@ -177,6 +181,30 @@ impl Source for Kernel {
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        match self.sample_kernel(counter) {
+            Err(SourceError::Host(denied)) if denied.is_adjtimex() && self.chrony.is_some() => {
+                let Kernel { daemons, wall_clock, .. } = self;
+                let sample = self.chrony_alone.sample(counter, &mut **daemons, wall_clock, denied);
+                self.note_chrony_alone(counter.host())?;
+                sample
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn details(&self) -> Option<String> {
+        let beside = self.chrony.as_ref()?.tracking();
+        Some(beside.or(self.chrony_alone.tracking())?.to_string())
+    }
+
+    fn condition(&self) -> SourceCondition {
+        self.condition.clone()
+    }
+}
+
+impl Kernel {
+    /// The sample by the kernel's bound.
+    fn sample_kernel(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
         let before_chrony = Realtime::read(counter)?;
         self.ask_chrony(counter.host())?;
         let evidence = gather(counter)?;
@@ -187,16 +215,6 @@ impl Source for Kernel {
         self.judge(&evidence)
     }
 
-    fn details(&self) -> Option<String> {
-        Some(self.chrony.as_ref()?.tracking()?.to_string())
-    }
-
-    fn condition(&self) -> SourceCondition {
-        self.condition.clone()
-    }
-}
-
-impl Kernel {
     /// The sample that follows from what was read. This part reads nothing itself.
     fn judge(&mut self, evidence: &Evidence) -> Result<Sample, SourceError> {
         // Everything that follows the kernel from sample to sample takes note of this one
@@ -272,20 +290,30 @@ impl Kernel {
         )
     }
 
+    /// What chronyd's report alone says of the oscillator, and how often it is updated.
+    fn note_chrony_alone(&mut self, host: &dyn Host) -> Result<(), HostError> {
+        let now_ns = host.nanos(HostClock::Monotonic)?;
+        let tracking = self.chrony_alone.tracking();
+        let interval = tracking.map(|tracking| tracking.update_interval.max(0.0));
+        let interval = interval.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        self.condition =
+            SourceCondition { update_interval: interval, ..SourceCondition::default() };
+        // The kernel's own correction is denied, so the statement takes its place.
+        if let Some(stated) = tracking.and_then(correction_of) {
+            let max_drift_ppm = self.policy.max_drift_ppm;
+            let (_, drift_ppm) =
+                self.rate_correction.note(stated.0, Some(stated), max_drift_ppm, now_ns);
+            self.condition.drift_ppm = drift_ppm;
+        }
+        Ok(())
+    }
+
     /// What the kernel's correction of the clock's rate says of the oscillator.
     fn note_rate_correction(&mut self, evidence: &Evidence) -> (Correction, Option<u32>) {
         let (before, after) = &evidence.kernel;
         let faster = before.rate_ppb.unsigned_abs() > after.rate_ppb.unsigned_abs();
         let rate_ppb = if faster { before.rate_ppb } else { after.rate_ppb };
-        let tracking = self.chrony.as_ref().and_then(ChronyCheck::tracking);
-        // After its start its estimate may be off by any amount, and it says so.
-        let is_settled = |tracking: &&Tracking| tracking.skew_ppm.abs() <= LARGEST_SKEW_PPM;
-        let stated = tracking.filter(is_settled).map(|tracking| {
-            // Its frequency is positive where the oscillator is fast, and the correction is the
-            // opposite. `as` saturates, and takes what is not a number for 0.
-            let correction_ppb = (-tracking.frequency_ppm * 1000.0) as i64;
-            (correction_ppb, tracking.skew_ppm.abs().ceil() as u32)
-        });
+        let stated = self.chrony.as_ref().and_then(ChronyCheck::tracking).and_then(correction_of);
         let (max_drift_ppm, now_ns) = (self.policy.max_drift_ppm, evidence.monotonic_ns);
         if self.condition.holdover.is_some() {
             self.rate_correction.freeze(now_ns);
@@ -389,6 +417,17 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
 
 /// With a larger error of its estimate chronyd states nothing about the oscillator yet, in ppm.
 const LARGEST_SKEW_PPM: f64 = 100.0;
+
+/// By how much chronyd corrects the oscillator by its own report, in ppb, and how far that may be
+/// off in ppm, once it knows.
+fn correction_of(tracking: &Tracking) -> Option<(i64, u32)> {
+    // After its start its estimate may be off by any amount, and it says so.
+    let skew_ppm = tracking.skew_ppm.abs();
+    // Its frequency is positive where the oscillator is fast, and the correction is the
+    // opposite. `as` saturates, and takes what is not a number for 0.
+    let correction_ppb = (-tracking.frequency_ppm * 1000.0) as i64;
+    (skew_ppm <= LARGEST_SKEW_PPM).then_some((correction_ppb, skew_ppm.ceil() as u32))
+}
 
 /// By how much the wall clock that this process is shown differs from the kernel's own, which
 /// was read before and after it. `None` if it does not.

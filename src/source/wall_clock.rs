@@ -13,7 +13,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use arc_swap::ArcSwap;
 
 use crate::evidence::SourceError;
 use crate::host::KernelState;
@@ -38,18 +38,19 @@ pub enum RealtimeScale {
 /// The scale of the wall clock, and the leap table that converts it to TAI.
 #[derive(Debug)]
 pub(crate) struct WallClock {
-    leaps: RwLock<Arc<LeapTable>>,
+    /// Exchanged without a lock (see `fork`).
+    leaps: ArcSwap<LeapTable>,
     shows: RealtimeScale,
 }
 
 impl WallClock {
     pub(crate) fn new(leaps: LeapTable, shows: RealtimeScale) -> WallClock {
-        WallClock { leaps: RwLock::new(Arc::new(leaps)), shows }
+        WallClock { leaps: ArcSwap::from_pointee(leaps), shows }
     }
 
     /// The table in use.
     pub(crate) fn leaps(&self) -> Arc<LeapTable> {
-        self.leaps.read().clone()
+        self.leaps.load_full()
     }
 
     /// Whether `leaps` would give another TAI for this reading of the wall clock. If so, the
@@ -61,7 +62,7 @@ impl WallClock {
 
     /// Uses another table from now on.
     pub(crate) fn replace(&self, leaps: LeapTable) {
-        *self.leaps.write() = Arc::new(leaps);
+        self.leaps.store(Arc::new(leaps));
     }
 
     /// The moment of TAI that the clock showed, if it may have been off by `error`.

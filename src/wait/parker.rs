@@ -10,13 +10,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Wake;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use crate::fork::{Condvar, Mutex, Owned, PerProcess, ProcessKey};
 
 /// Puts blocking waits to sleep. Several waits may share one.
 #[derive(Default, Debug)]
 pub(super) struct Parker {
     cancelled: AtomicBool,
     unparks: AtomicU64,
+    bed: PerProcess<Bed>,
+}
+
+/// Where the threads of one process sleep.
+#[derive(Default, Debug)]
+struct Bed {
     lock: Mutex<()>,
     wake: Condvar,
 }
@@ -52,8 +58,13 @@ impl Parker {
     fn notify(&self) {
         // A sleeper checks its conditions under the lock. So at this point it has
         // either seen the change or sleeps already and receives the notification.
-        drop(self.lock.lock());
-        self.wake.notify_all();
+        let bed = self.bed();
+        drop(bed.lock.lock());
+        bed.wake.notify_all();
+    }
+
+    fn bed(&self) -> Arc<Owned<Bed>> {
+        self.bed.get(ProcessKey::current(), |_| Bed::default())
     }
 
     /// How often sleeps were ended by `unpark`. Read it before deciding to sleep.
@@ -66,13 +77,14 @@ impl Parker {
     /// `seen` is what [`unparks`](Self::unparks) returned before the caller decided to
     /// sleep. If it has changed since, the decision is outdated and the sleep ends at once.
     pub(super) fn sleep_until(&self, then: Instant, seen: u64) -> Awake {
-        let mut guard = self.lock.lock();
+        let bed = self.bed();
+        let mut guard = bed.lock.lock();
         while !self.is_cancelled() && self.unparks() == seen {
-            // Spurious wake-ups happen, so only the timeout ends the sleep.
-            if self.wake.wait_until(&mut guard, then).timed_out() {
-                let unparked = self.is_cancelled() || self.unparks() != seen;
-                return if unparked { Awake::Unparked } else { Awake::TimedOut };
+            // Spurious wake-ups happen, so only the time ends the sleep.
+            if Instant::now() >= then {
+                return Awake::TimedOut;
             }
+            guard = bed.wake.wait_until(guard, then);
         }
         Awake::Unparked
     }

@@ -25,6 +25,11 @@ pub(super) struct WaitQueue {
 }
 
 impl WaitQueue {
+    /// An empty queue that numbers its waits from here on.
+    pub(super) fn numbered_from(issued: u64) -> WaitQueue {
+        WaitQueue { issued, ..WaitQueue::default() }
+    }
+
     pub(super) fn insert(&mut self, t: Timestamp, deadline: Option<Instant>, waker: Waker) -> Key {
         self.issued += 1;
         let key = (t, self.issued);

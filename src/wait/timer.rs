@@ -22,6 +22,14 @@
 //! dropped it without polling it. So the timer waits for it a little, and then wakes
 //! whatever is due by itself.
 //!
+//! # Fork
+//!
+//! The child of a `fork` has neither the thread nor, perhaps, the lock: the thread may have
+//! held it. So queue, lock and thread belong to a process (see `fork`). The first wait in the
+//! child makes new ones, and wakes there. A future that was pending at the fork registers
+//! anew when it is polled in the child. It is not woken there by itself, because nothing of
+//! this crate runs in a child before the child calls it.
+//!
 //! # A clock that is moved by hand
 //!
 //! Such a clock calls [`clock_moved`](Timer::clock_moved) in the thread that moves
@@ -35,8 +43,6 @@ use std::task::{Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
-
 use super::error::WaitError;
 use super::fine_timer::FineTimer;
 use super::margin::Margin;
@@ -47,6 +53,7 @@ use super::settings::WaitSettings;
 use super::stall_detector::StallDetector;
 use crate::clock::changes::Subscription;
 use crate::clock::truetime::TrueTime;
+use crate::fork::{Condvar, Mutex, Owned, PerProcess, ProcessKey};
 use crate::interval::Interval;
 use crate::timestamp::Timestamp;
 
@@ -61,12 +68,39 @@ const LEAST_GRACE: Duration = Duration::from_micros(50);
 pub(super) struct Timer<C> {
     pub(super) clock: C,
     pub(super) settings: WaitSettings,
-    state: Mutex<State>,
-    changed: Condvar,
+    waits: PerProcess<Waits>,
     /// How late a leader is polled after its early wake was due.
     margin: Margin,
+}
+
+/// The waits of one process, and its thread.
+#[derive(Debug)]
+struct Waits {
+    state: Mutex<State>,
+    changed: Condvar,
     /// To a clock that is moved by hand. Unset until the first wait.
     subscription: OnceLock<Option<Subscription>>,
+    /// How many forks the waiter has come through.
+    forks: u64,
+}
+
+/// How many waits of one process are numbered before the numbers of its child begin: more
+/// than can be made.
+const NUMBERS_A_PROCESS: u64 = 1 << 48;
+
+impl Waits {
+    /// Nothing of the parent's is taken over, because waking its tasks would take the locks of
+    /// its executor. A future of the parent finds its number unknown here, and registers anew.
+    fn after(parent: Option<&Waits>) -> Waits {
+        let forks = parent.map_or(0, |parent| parent.forks.wrapping_add(1));
+        let queue = WaitQueue::numbered_from(forks.wrapping_mul(NUMBERS_A_PROCESS));
+        Waits {
+            state: Mutex::new(State { queue, thread: None }),
+            changed: Condvar::default(),
+            subscription: OnceLock::new(),
+            forks,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,19 +112,17 @@ struct State {
 
 impl<C: TrueTime> Timer<C> {
     pub(super) fn new(clock: C, settings: WaitSettings) -> Timer<C> {
-        Timer {
-            clock,
-            settings,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-            margin: Margin::new(),
-            subscription: OnceLock::new(),
-        }
+        Timer { clock, settings, waits: PerProcess::new(), margin: Margin::new() }
+    }
+
+    /// The waits of this process.
+    fn waits(&self) -> Arc<Owned<Waits>> {
+        self.waits.get(ProcessKey::current(), Waits::after)
     }
 
     /// Whether the clock is moved by hand, and calls `clock_moved`.
     fn is_moved_by_hand(&self) -> bool {
-        self.subscription.get().is_some_and(Option::is_some)
+        self.waits().subscription.get().is_some_and(Option::is_some)
     }
 
     /// For how long a leader may spin. With 0 there is no leader.
@@ -119,15 +151,17 @@ impl<C: TrueTime> Timer<C> {
         now: Option<Interval>,
     ) -> (Key, bool) {
         let waker = waker.clone();
-        let mut state = self.state.lock();
+        let waits = self.waits();
+        let spin = self.spin();
+        let mut state = waits.state.lock();
         let queue = &mut state.queue;
         let key = queue.insert(t, deadline, waker);
         // Only what comes first changes what the thread has to do.
         let is_first = queue.is_first(key);
         if is_first || queue.is_first_deadline(key) {
-            self.changed.notify_one();
+            waits.changed.notify_one();
         }
-        let near = |now: Interval| queue.elect(now.earliest(), self.spin());
+        let near = |now: Interval| queue.elect(now.earliest(), spin);
         let leads = is_first && now.and_then(near).is_some();
         drop(state);
         // The clock may have been moved after `now` was read and before the wait was in
@@ -144,7 +178,8 @@ impl<C: TrueTime> Timer<C> {
     /// queue, because it was due and has been woken.
     pub(super) fn replace_waker(&self, key: Key, waker: &Waker) -> bool {
         let mut waker = waker.clone();
-        let mut state = self.state.lock();
+        let waits = self.waits();
+        let mut state = waits.state.lock();
         let kept = state.queue.waker_mut(key);
         let found = kept.is_some();
         if let Some(kept) = kept {
@@ -161,24 +196,27 @@ impl<C: TrueTime> Timer<C> {
     /// `succeeded` means that the caller is about to call `wake_due`. Then the thread
     /// is not woken, which would take microseconds, and looks again when it planned to.
     pub(super) fn deregister(&self, key: Key, deadline: Option<Instant>, succeeded: bool) {
-        let mut state = self.state.lock();
+        let waits = self.waits();
+        let mut state = waits.state.lock();
         let removed = state.queue.remove(key, deadline);
         if state.queue.depose(key) && !succeeded && !state.queue.is_empty() {
-            self.changed.notify_one(); // the waits behind it need another leader
+            waits.changed.notify_one(); // the waits behind it need another leader
         }
         drop(state);
         drop(removed); // see `replace_waker`
     }
 
     pub(super) fn is_leader(&self, key: Key) -> bool {
-        self.state.lock().queue.leader() == Some(key)
+        self.waits().state.lock().queue.leader() == Some(key)
     }
 
     /// Wakes what is due, in order, and the next leader if its moment is near.
     pub(super) fn wake_due(&self, earliest: Timestamp) {
-        let mut state = self.state.lock();
+        let waits = self.waits();
+        let lead = self.lead();
+        let mut state = waits.state.lock();
         let mut wakers = state.queue.take_due(earliest);
-        wakers.extend(state.queue.elect(earliest, self.lead()));
+        wakers.extend(state.queue.elect(earliest, lead));
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -189,7 +227,7 @@ impl<C: TrueTime> Timer<C> {
         match self.clock.now() {
             Ok(now) => self.wake_due(now.earliest()),
             Err(_) => {
-                let wakers: Vec<_> = self.state.lock().queue.wakers().collect();
+                let wakers: Vec<_> = self.waits().state.lock().queue.wakers().collect();
                 wakers.into_iter().for_each(Waker::wake);
             }
         }
@@ -197,13 +235,14 @@ impl<C: TrueTime> Timer<C> {
 
     /// How long the clock has not advanced, as far as the thread knows.
     pub(super) fn stalled_for(&self, at: Instant) -> Duration {
-        let state = self.state.lock();
+        let waits = self.waits();
+        let state = waits.state.lock();
         state.thread.as_ref().map_or(Duration::ZERO, |stall| stall.stalled_for(at))
     }
 
     /// How many waits are pending.
     pub(super) fn pending(&self) -> usize {
-        self.state.lock().queue.len()
+        self.waits().state.lock().queue.len()
     }
 }
 
@@ -220,12 +259,13 @@ impl<C: TrueTime + Send + Sync> Wake for OnMove<C> {
 
 /// If the clock or a waker panics, the thread ends and every wait is woken. Each
 /// reads the clock itself, and the first to be polled starts another thread.
-struct WakeAllOnPanic<'a, C>(&'a Timer<C>);
+struct WakeAllOnPanic<'a, C: TrueTime>(&'a Timer<C>);
 
-impl<C> Drop for WakeAllOnPanic<'_, C> {
+impl<C: TrueTime> Drop for WakeAllOnPanic<'_, C> {
     fn drop(&mut self) {
         if thread::panicking() {
-            let mut state = self.0.state.lock();
+            let waits = self.0.waits();
+            let mut state = waits.state.lock();
             state.thread = None;
             let wakers: Vec<_> = state.queue.wakers().collect();
             drop(state);
@@ -235,11 +275,12 @@ impl<C> Drop for WakeAllOnPanic<'_, C> {
 }
 
 impl<C: TrueTime + Send + Sync + 'static> Timer<C> {
-    /// Subscribes to a clock that is moved by hand. Does nothing after the first call.
+    /// Subscribes to a clock that is moved by hand. Does nothing after the first call in a
+    /// process.
     ///
     /// Call it before reading the clock, so that no move is missed.
     pub(super) fn subscribe(timer: &Arc<Timer<C>>) {
-        timer.subscription.get_or_init(|| {
+        timer.waits().subscription.get_or_init(|| {
             let changes = timer.clock.changes()?;
             Some(changes.subscribe(Waker::from(Arc::new(OnMove(Arc::downgrade(timer))))))
         });
@@ -247,7 +288,8 @@ impl<C: TrueTime + Send + Sync + 'static> Timer<C> {
 
     /// Starts the thread if there is none.
     pub(super) fn start(timer: &Arc<Timer<C>>) -> Result<(), WaitError> {
-        let mut state = timer.state.lock();
+        let waits = timer.waits();
+        let mut state = waits.state.lock();
         if state.thread.is_some() {
             return Ok(());
         }
@@ -264,11 +306,12 @@ impl<C: TrueTime + Send + Sync + 'static> Timer<C> {
     fn run(&self) {
         let _fine = FineTimer::new();
         let _on_panic = WakeAllOnPanic(self);
+        let waits = self.waits();
         let mut idle_since = None;
         // When all waits were last woken because the clock had stopped.
         let mut woke_all = Instant::now();
         loop {
-            let mut state = self.state.lock();
+            let mut state = waits.state.lock();
             let at = Instant::now();
 
             // Without waits, stay for a while and then end.
@@ -278,7 +321,7 @@ impl<C: TrueTime + Send + Sync + 'static> Timer<C> {
                     state.thread = None;
                     return;
                 }
-                self.changed.wait_until(&mut state, saturating_add(since, IDLE));
+                drop(waits.changed.wait_until(state, saturating_add(since, IDLE)));
                 continue;
             }
             idle_since = None;
@@ -306,7 +349,7 @@ impl<C: TrueTime + Send + Sync + 'static> Timer<C> {
             // Wake them without the lock, or sleep until something is due or changes.
             if wakers.is_empty() {
                 let until = self.next_look(queue, reading.ok(), at);
-                self.changed.wait_until(&mut state, until);
+                drop(waits.changed.wait_until(state, until));
             } else {
                 drop(state);
                 wakers.into_iter().for_each(Waker::wake);

@@ -48,6 +48,12 @@ impl<C: TrueTime + Send + Sync + 'static> Waiter<C> {
     /// future at once, so the test decides when the wait ends. `patience` and deadlines
     /// still count real time.
     ///
+    /// # Fork
+    ///
+    /// The child of a `fork` can wait too: its first wait starts a thread of its own. A
+    /// future that was pending at the fork is woken in the parent. In the child it goes on
+    /// once it is polled there.
+    ///
     /// # Errors
     ///
     /// The future's output has those of [`Waiter::wait`], and
@@ -262,9 +268,8 @@ impl<C: TrueTime + Send + Sync + 'static> Future for WaitFuture<C> {
         let at = Instant::now();
         let first = this.started.is_none();
         let started = *this.started.get_or_insert(at);
-        if first {
-            Timer::subscribe(&this.timer);
-        }
+        // Each time, because it may be the first poll in a forked child.
+        Timer::subscribe(&this.timer);
         let reading = this.timer.clock.now();
         if let Some(stall) = &mut this.early_wakes {
             stall.observe(reading.map(|now| now.earliest()), at);

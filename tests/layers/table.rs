@@ -46,7 +46,7 @@ const TRUE_TIME: &[&str] = &[
 ];
 
 /// What tools may use of each other.
-const TOOLS: &[&str] = &["durable", "fence", "hlc", "sync"];
+const TOOLS: &[&str] = &["durable", "fence", "fork", "hlc", "host::ProcessKey", "sync"];
 
 /// The longest path that fits a file decides.
 pub const LAYERS: &[Layer] = &[
@@ -62,9 +62,11 @@ pub const LAYERS: &[Layer] = &[
     layer("sync", &[]),
     // The core, from the inside out.
     layer("host", &[&["timestamp"]]),
+    // State that a forked child makes anew.
+    layer("fork", &[&["host::ProcessKey"]]),
     layer("counter", &[&["timestamp", "interval", "host"]]),
     layer("evidence", &[&["timestamp", "interval", "host", "counter"]]),
-    layer("source", &[&["timestamp", "interval", "scale", "host", "counter", "evidence"]]),
+    layer("source", &[&["timestamp", "interval", "scale", "fork", "host", "counter", "evidence"]]),
     // Pure: it receives samples and reads nothing itself.
     layer("estimator", &[&["timestamp", "interval", "agreement", "counter", "evidence"]]),
     layer(
@@ -72,14 +74,17 @@ pub const LAYERS: &[Layer] = &[
         &[&["timestamp", "interval", "sync", "host", "counter", "evidence", "estimator"]],
     ),
     // Tells waiters that a clock in a test was moved.
-    layer("clock/changes", &[&["sync"]]),
+    layer("clock/changes", &[&["fork", "host::ProcessKey", "sync"]]),
     layer("clock/truetime", &[&["timestamp", "interval", "evidence", "snapshot", "clock/changes"]]),
     layer(
         "clock",
-        &[PURE, &["sync", "host", "counter", "evidence", "source", "estimator", "snapshot"]],
+        &[
+            PURE,
+            &["fork", "sync", "host", "counter", "evidence", "source", "estimator", "snapshot"],
+        ],
     ),
     // The toolkit sees a clock only as the trait.
-    layer("durable", &[]),
+    layer("durable", &[&["fork", "host::ProcessKey"]]),
     layer("wait", &[PURE, TRUE_TIME, TOOLS]),
     layer("hlc", &[PURE, TRUE_TIME, TOOLS]),
     layer("lease", &[PURE, TRUE_TIME, TOOLS]),

@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::fork::ProcessKey;
+
 use super::tracking::{PACKET, Tracking, TrackingError, request};
 
 /// Where chronyd answers any user of this host.
@@ -138,7 +140,7 @@ pub struct Client {
     endpoint: Endpoint,
     socket: Socket,
     /// The process that opened the socket.
-    pid: u32,
+    process: ProcessKey,
     sequence: u32,
     timeout: Duration,
 }
@@ -156,7 +158,7 @@ enum Socket {
 struct OwnPath {
     socket: UnixDatagram,
     path: PathBuf,
-    pid: u32,
+    process: ProcessKey,
 }
 
 #[cfg(unix)]
@@ -166,10 +168,13 @@ impl OwnPath {
         // Several clients in one process each need a path of their own.
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let (pid, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        let path = at.with_file_name(format!("truechimer.{pid}.{count}.sock"));
+        // The key too, because a child in another PID namespace may have its parent's id.
+        let process = ProcessKey::current();
+        let name = format!("truechimer.{pid}.{}.{count}.sock", process.number());
+        let path = at.with_file_name(name);
         // A file of this name was left by a process that has ended.
         let _ = std::fs::remove_file(&path);
-        let own = OwnPath { socket: UnixDatagram::bind(&path)?, path, pid };
+        let own = OwnPath { socket: UnixDatagram::bind(&path)?, path, process };
         // chronyd no longer runs as root, and must be able to write to it.
         std::fs::set_permissions(&own.path, std::fs::Permissions::from_mode(0o666))?;
         own.socket.connect(at)?;
@@ -181,7 +186,7 @@ impl OwnPath {
 impl Drop for OwnPath {
     fn drop(&mut self) {
         // A forked child has a copy of this, and the path is its parent's.
-        if self.pid == std::process::id() {
+        if self.process == ProcessKey::current() {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -209,8 +214,8 @@ impl Client {
 
     pub(crate) fn to(endpoint: Endpoint) -> Result<Client, ChronyError> {
         let socket = endpoint.open()?;
-        let (pid, sequence) = (std::process::id(), any_number());
-        Ok(Client { endpoint, socket, pid, sequence, timeout: TIMEOUT })
+        let (process, sequence) = (ProcessKey::current(), any_number());
+        Ok(Client { endpoint, socket, process, sequence, timeout: TIMEOUT })
     }
 
     /// Waits this long for an answer instead of [`TIMEOUT`].
@@ -226,7 +231,7 @@ impl Client {
     ///
     /// See [`ChronyError`]. After any of them the client can be used again.
     pub fn tracking(&mut self) -> Result<Tracking, ChronyError> {
-        if self.pid != std::process::id() {
+        if self.process != ProcessKey::current() {
             *self = Client::to(self.endpoint.clone())?.with_timeout(self.timeout);
         }
         self.sequence = self.sequence.wrapping_add(1);

@@ -7,6 +7,8 @@ use crate::patched::Change;
 const CORE: &str = "src/clock/core.rs";
 const DRIVER: &str = "src/clock/driver.rs";
 const HOST: &str = "src/host/mod.rs";
+const PER_PROCESS: &str = "src/fork/per_process.rs";
+const PROCESS_KEY: &str = "src/host/process_key.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -57,9 +59,9 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(6),
         harm: "a forked child waits for a thread that does not exist in it",
         changes: &[Change {
-            file: CORE,
-            from: "while process.pid != pid {",
-            to: "while process.pid != pid && pid == 0 {",
+            file: PER_PROCESS,
+            from: "current.as_ref().filter(|owned| owned.process == process).cloned()",
+            to: "current.as_ref().filter(|owned| process == process || owned.process == process).cloned()",
         }],
         caught_by: unit(&[
             "a_child_whose_parent_was_in_the_middle_of_a_round_goes_on_without_waiting_for_it",
@@ -100,5 +102,86 @@ pub const MUTANTS: &[Mutant] = &[
             to: "Err(_) => Ok(None),",
         }],
         caught_by: unit(&["a_clock_that_may_not_be_read_ends_readings_and_is_named_in_the_report"]),
+    },
+    Mutant {
+        name: "copies-of-the-process-not-told-apart",
+        breaks: Rule(6),
+        harm: "a child with its parent's process id believes that it has its parent's thread",
+        changes: &[Change {
+            file: PROCESS_KEY,
+            from: "&& libc::madvise(page, LENGTH, MADV_WIPEONFORK) == 0",
+            to: "",
+        }],
+        caught_by: unit(&[
+            "every_copy_of_the_process_is_another_one_by_whichever_call_it_was_made",
+        ]),
+    },
+    Mutant {
+        name: "request-waits-for-a-round",
+        breaks: Rule(6),
+        harm: "readers use the old leap table, or a bound of the old host, for as long as a source blocks",
+        changes: &[Change {
+            file: CORE,
+            from: "self.ring.adopt().publish(&self.ring, nothing.to_words());",
+            to: "let _ = nothing;",
+        }],
+        caught_by: unit(&["a_request_takes_effect_for_readers_while_a_source_blocks"]),
+    },
+    Mutant {
+        name: "void-evidence-published",
+        breaks: Rule(6),
+        harm: "a round that was under way at a restore publishes by the old counter",
+        changes: &[Change {
+            file: DRIVER,
+            from: "if context.requests.are_pending() {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["a_request_takes_effect_for_readers_while_a_source_blocks"]),
+    },
+    Mutant {
+        name: "restored-keeps-the-calibration",
+        breaks: Rule(9),
+        harm: "the counter of another host is compared with the old one, and given up",
+        changes: &[Change {
+            file: DRIVER,
+            from: "        self.calibration = calibration;
+        // Nothing",
+            to: "        let _ = calibration;
+        // Nothing",
+        }],
+        caught_by: unit(&[
+            "a_restored_process_reads_true_time_at_once_whatever_the_other_hosts_counter_shows",
+        ]),
+    },
+    Mutant {
+        name: "restored-keeps-the-operators-statement",
+        breaks: Rule(6),
+        harm: "a statement about one host's wall clock is used on another",
+        changes: &[Change {
+            file: DRIVER,
+            from: "assumed.end_by_restore();",
+            to: "let _ = assumed;",
+        }],
+        caught_by: unit(&["a_restore_ends_the_operators_statement"]),
+    },
+    Mutant {
+        name: "restored-keeps-its-sources",
+        breaks: Rule(6),
+        harm: "what a source remembers of the old host decides on the new one",
+        changes: &[Change { file: DRIVER, from: "*slot = new;", to: "let _ = (slot, new);" }],
+        caught_by: unit(&[
+            "a_restored_process_forgets_what_its_own_sources_remember_of_the_old_host",
+        ]),
+    },
+    Mutant {
+        name: "namespace-taken-for-a-suspend",
+        breaks: Rule(6),
+        harm: "in a time namespace a suspend is hidden, or one that never was is seen",
+        changes: &[Change {
+            file: HOST,
+            from: "shown.saturating_sub(host.time_namespace().excess_ns())",
+            to: "shown",
+        }],
+        caught_by: unit(&["a_time_namespace_is_neither_a_suspend_nor_hides_one"]),
     },
 ];

@@ -171,8 +171,9 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a forked child judges by a copy of the memory that nobody raises",
         changes: &[Change {
             file: DURABLE_FENCE,
-            from: "if std::process::id() != self.owner {",
-            to: "if false {",
+            from: "self.owner.check(&self.path)?;
+",
+            to: "",
         }],
         caught_by: file("record_fork", &["a_forked_child_admits_nobody_in_its_parents_name"]),
     },
@@ -182,7 +183,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "another process takes the record of an owner that is alive",
         changes: &[Change {
             file: DURABLE,
-            from: "if std::process::id() != self.owner {
+            from: "if !self.owner.is_this_process() {
             std::mem::forget",
             to: "if false {
             std::mem::forget",
@@ -198,10 +199,9 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a forked child counts on from its parent's number",
         changes: &[Change {
             file: DURABLE,
-            from: "if std::process::id() != self.owner {
-            return Err",
-            to: "if false {
-            return Err",
+            from: "self.owner.check(&self.path)?;
+",
+            to: "",
         }],
         caught_by: file("record_fork", &["a_forked_child_does_not_write_its_parents_record"]),
     },

@@ -1,9 +1,10 @@
 //! What a time daemon and the kernel say, and what of it is believed.
 
-use crate::mutant::Broken::Rule;
+use crate::mutant::Broken::{Promise, Rule};
 use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
+const ALONE: &str = "src/source/chrony/alone.rs";
 const ASSUME: &str = "src/source/assume.rs";
 const STATE: &str = "src/host/kernel_state.rs";
 const IN_FLIGHT: &str = "src/source/in_flight.rs";
@@ -334,5 +335,85 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&[
             "a_step_or_a_suspend_ends_the_operators_statement_until_it_is_made_again",
         ]),
+    },
+    Mutant {
+        name: "statement-asks-the-kernel",
+        breaks: Promise("a clock that does not use the kernel does not call it"),
+        harm: "a filter kills the process for a call whose answer is not needed",
+        changes: &[Change {
+            file: ASSUME,
+            from: "if self.asks_kernel {",
+            to: "if self.asks_kernel || self.ended.is_none() {",
+        }],
+        caught_by: unit(&["where_the_kernel_is_not_used_adjtimex_is_not_called"]),
+    },
+    Mutant {
+        name: "unknown-step-not-added",
+        breaks: Rule(3),
+        harm: "chronyd does not know that another program stepped the clock",
+        changes: &[Change {
+            file: ALONE,
+            from: ".saturating_add(watch.unknown_ns())
+",
+            to: "
+",
+        }],
+        caught_by: unit(&["a_step_counts_as_error_until_chronyd_has_measured_it"]),
+    },
+    Mutant {
+        name: "first-report-believed",
+        breaks: Rule(3),
+        harm: "a step before the first look goes unseen",
+        changes: &[Change { file: ALONE, from: ".filter(|watch| watch.updates > 0)", to: "" }],
+        caught_by: unit(&[
+            "nothing_is_believed_before_chronyd_has_made_an_update_under_the_clocks_eyes",
+        ]),
+    },
+    Mutant {
+        name: "report-after-a-suspend-believed",
+        breaks: Rule(6),
+        harm: "after a suspend the wall clock is the RTC's, which chronyd does not know",
+        changes: &[Change {
+            file: ALONE,
+            from: "            self.updates = 0;
+",
+            to: "",
+        }],
+        caught_by: unit(&["after_a_suspend_nothing_is_believed_until_chronyds_next_update"]),
+    },
+    Mutant {
+        name: "any-offset-explains-a-step",
+        breaks: Rule(3),
+        harm: "chronyd has taken in a part of a step, and the rest is not counted",
+        changes: &[Change {
+            file: ALONE,
+            from: "&& step.by_ns.abs_diff(measured_ns) <= step.by_ns / 10;",
+            to: "&& measured_ns > 0;",
+        }],
+        caught_by: unit(&["a_step_counts_as_error_until_chronyd_has_measured_it"]),
+    },
+    Mutant {
+        name: "reference-clock-taken-for-exact",
+        breaks: Rule(3),
+        harm: "chronyd states no error of a PHC or GPS that it follows",
+        changes: &[Change {
+            file: ALONE,
+            from: "tracking.reference.address.is_none() && tracking.root_delay_ns < 1_000",
+            to: "tracking.root_delay_ns == u64::MAX",
+        }],
+        caught_by: unit(&["a_report_without_a_bound_is_refused_and_says_why"]),
+    },
+    Mutant {
+        name: "step-while-asking-not-seen",
+        breaks: Rule(3),
+        harm: "the clock is stepped after chronyd has answered",
+        changes: &[Change {
+            file: ALONE,
+            from: "        self.look(counter, wall_clock)?;
+        let read = Realtime::read_narrowest(counter)?;
+        self.look(counter, wall_clock)?;",
+            to: "        let read = Realtime::read_narrowest(counter)?;",
+        }],
+        caught_by: unit(&["a_step_while_the_request_is_under_way_counts"]),
     },
 ];

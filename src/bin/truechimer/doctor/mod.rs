@@ -97,7 +97,7 @@ impl Diagnosis {
             leap,
             virtual_machine: machine::MachineView::gather(root),
             container: container::ContainerView::gather(root, &|name| std::env::var(name).ok()),
-            suspend: suspend::SuspendView::gather(report.suspended, root),
+            suspend: suspend::SuspendView::new(report.suspended, report.time_namespace),
             devices: devices::Devices::gather(root, kernel.state.as_ref()),
             sources: report.sources.iter().map(sources::SourceView::from).collect(),
             sampler: sources::SamplerView::from(&report.sampler),

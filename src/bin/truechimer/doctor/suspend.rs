@@ -1,12 +1,11 @@
 //! How long the host was suspended. Its counters may stand still then, and the kernel sets the
 //! wall clock from the RTC afterwards.
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
+use truechimer::host::TimeNamespace;
 
-use super::files::contents_of;
 use crate::output::{Page, rounded_up};
 
 /// How long the host has been suspended since it booted.
@@ -16,19 +15,18 @@ pub struct SuspendView {
     /// which the two readings may be apart.
     /// `null` where no clock shows it.
     pub suspended_ns: Option<u64>,
-    /// Whether this process is in a time namespace with offsets of its own.
-    pub time_namespace: bool,
+    /// The offsets of this process's time namespace, if it has any.
+    pub time_namespace: Option<TimeNamespace>,
 }
 
 impl SuspendView {
-    pub fn gather(difference: Option<Duration>, root: &Path) -> SuspendView {
-        let offset_ns = namespace_offset_ns(&contents_of(root, "/proc/self/timens_offsets"));
-        let suspended_ns = difference.map(|difference| {
-            let ns = i128::try_from(difference.as_nanos()).unwrap_or(i128::MAX);
-            let ns = ns.saturating_sub(offset_ns.unwrap_or(0));
-            if ns < 1_000_000 { 0 } else { ns.try_into().unwrap_or(u64::MAX) }
+    pub fn new(suspended: Option<Duration>, namespace: TimeNamespace) -> SuspendView {
+        let suspended_ns = suspended.map(|suspended| {
+            let ns = u64::try_from(suspended.as_nanos()).unwrap_or(u64::MAX);
+            if ns < 1_000_000 { 0 } else { ns }
         });
-        SuspendView { suspended_ns, time_namespace: offset_ns.is_some() }
+        let time_namespace = (!namespace.is_zero()).then_some(namespace);
+        SuspendView { suspended_ns, time_namespace }
     }
 
     pub fn lines(&self, page: &mut Page) {
@@ -40,52 +38,32 @@ impl SuspendView {
                 format!("for {time} in all since boot (BOOTTIME − MONOTONIC)")
             }
         };
-        let namespace = if self.time_namespace { "; in a time namespace" } else { "" };
-        page.line("suspended", &format!("{time}{namespace}"));
+        page.line("suspended", &time);
+        if let Some(namespace) = &self.time_namespace {
+            page.line("time namespace", &format!("{namespace}, which is taken into account"));
+        }
     }
-}
-
-/// By how much a time namespace moves BOOTTIME further than MONOTONIC; `None` if there is no
-/// namespace, or it moves neither.
-fn namespace_offset_ns(offsets: &str) -> Option<i128> {
-    let offset_of = |clock: &str| {
-        let line = offsets.lines().find_map(|line| line.trim_start().strip_prefix(clock))?;
-        let mut numbers = line.split_whitespace().map(str::parse::<i64>);
-        let (seconds, nanos) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-        Some(i128::from(seconds) * 1_000_000_000 + i128::from(nanos))
-    };
-    let (monotonic, boottime) = (offset_of("monotonic")?, offset_of("boottime")?);
-    (monotonic != 0 || boottime != 0).then_some(boottime - monotonic)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::files::fake_root::Host;
 
     #[test]
-    fn a_time_namespace_is_not_taken_for_a_suspend() {
-        let day = 86_400;
-        let cases = [
-            (Duration::from_nanos(300), "", 0, false),
-            (Duration::from_secs(5), "", 5_000_000_000, false),
-            (Duration::from_secs(5), "monotonic 0 0\nboottime 0 0\n", 5_000_000_000, false),
-            (Duration::from_secs(day), "monotonic   0  0\nboottime  86400 0\n", 0, true),
-            (Duration::from_secs(7), "monotonic -3 0\nboottime 2 0\n", 2_000_000_000, true),
-            (Duration::ZERO, "monotonic 0 0\nboottime 9223372036854775807 999\n", 0, true),
-            (Duration::from_secs(5), "monotonic x\nboottime", 5_000_000_000, false),
-        ];
-        for (difference, offsets, slept, namespace) in cases {
-            let host = Host::with(&[("/proc/self/timens_offsets", offsets)]);
-            let view = SuspendView::gather(Some(difference), host.root());
-            let found = (view.suspended_ns, view.time_namespace);
-            assert_eq!(found, (Some(slept), namespace), "{offsets:?}");
-        }
+    fn a_time_namespace_is_shown_if_it_moves_a_clock() {
+        let mut namespace = TimeNamespace::default();
+        assert!(SuspendView::new(None, namespace).time_namespace.is_none());
+        namespace.boottime_ns = 86_400_000_000_000;
+        let view = SuspendView::new(Some(Duration::ZERO), namespace);
+        assert_eq!(view.time_namespace, Some(namespace));
+        assert!(namespace.to_string().contains("CLOCK_BOOTTIME +86400 s"), "{namespace}");
     }
 
     #[test]
     fn what_no_clock_shows_is_not_called_never() {
-        let host = Host::with(&[]);
-        assert_eq!(SuspendView::gather(None, host.root()).suspended_ns, None);
+        let shown = |suspended| SuspendView::new(suspended, TimeNamespace::default()).suspended_ns;
+        assert_eq!(shown(None), None);
+        assert_eq!(shown(Some(Duration::from_nanos(300))), Some(0));
+        assert_eq!(shown(Some(Duration::from_secs(5))), Some(5_000_000_000));
     }
 }
