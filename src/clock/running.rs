@@ -140,6 +140,9 @@ impl Clock {
     /// If its TAI − UTC for the present differs from that of the old table, the clock forgets
     /// its evidence and a new epoch begins.
     ///
+    /// A leap second that the kernel made and the old table did not list makes readings a second
+    /// wider. A table that lists it, or that expires after it, ends this.
+    ///
     /// ```
     /// # let clock = truechimer::Clock::builder().build()?;
     /// if let Ok(table) = truechimer::LeapTable::system() {
