@@ -376,7 +376,7 @@ fn write_whole(path: &Path, bytes: &[u8], permissions: Option<&Permissions>) -> 
     file.sync_all()
 }
 
-fn encode(kind: Kind, value: u64) -> [u8; LENGTH] {
+pub(crate) fn encode(kind: Kind, value: u64) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes[0..8].copy_from_slice(&MAGIC);
     bytes[8..16].copy_from_slice(&kind.0);
@@ -387,7 +387,12 @@ fn encode(kind: Kind, value: u64) -> [u8; LENGTH] {
 }
 
 /// The number in `bytes`, which are the beginning of a file of `length` bytes.
-fn decode(bytes: &[u8], kind: Kind, length: u64, path: &Path) -> Result<u64, RecordError> {
+pub(crate) fn decode(
+    bytes: &[u8],
+    kind: Kind,
+    length: u64,
+    path: &Path,
+) -> Result<u64, RecordError> {
     let path = || path.to_owned();
     // A short file is compared only as far as it goes, so even an empty one counts as truncated.
     // It may have been a record, and then removing it without care would be wrong.

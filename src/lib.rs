@@ -155,6 +155,9 @@
 )]
 
 pub mod _design;
+#[cfg(any(fuzzing, test))]
+#[doc(hidden)]
+pub mod _fuzz;
 pub mod _platforms;
 pub mod agreement;
 pub mod clock;

@@ -9,6 +9,8 @@ use truechimer::{LeapTable, LeapTableError, ScaleError, Timestamp};
 /// tzdata 2025b's list and TZif file.
 const LIST: &str = include_str!("data/leap-seconds.list");
 const TZIF: &[u8] = include_bytes!("data/right-UTC.tzif");
+/// tzdata 2026f's text.
+const TEXT: &str = include_str!("data/leapseconds");
 
 fn message(list: &str) -> String {
     LeapTable::from_list(list.as_bytes()).expect_err("refused").to_string()
@@ -18,13 +20,16 @@ fn message(list: &str) -> String {
 fn the_published_files_agree_with_the_built_in_table() {
     let list = LeapTable::from_list(LIST.as_bytes()).expect("a published list");
     let tzif = LeapTable::from_tzif(TZIF).expect("a published file");
-    for table in [&list, &tzif] {
+    let text = LeapTable::from_leapseconds(TEXT.as_bytes()).expect("a published text");
+    for table in [&list, &tzif, &text] {
         assert!(table.entries().eq(LeapTable::builtin().entries()));
     }
     assert_eq!(list.hash_state(), HashState::Verified);
     assert_eq!(list.expires().map(|t| t.seconds()), Some(1_782_604_800)); // 2026-06-28
     assert_eq!(tzif.hash_state(), HashState::NotApplicable);
-    assert_eq!((tzif.expires(), tzif.source()), (None, &TableSource::Given));
+    assert_eq!((tzif.expires(), tzif.source()), (list.expires(), &TableSource::Given));
+    assert_eq!(text.hash_state(), HashState::NotApplicable);
+    assert_eq!(text.expires().map(|t| t.seconds()), Some(1_814_140_800)); // 2027-06-28
     assert_eq!(LeapTable::builtin().leaps().count(), 27);
 }
 
@@ -63,7 +68,7 @@ fn a_damaged_list_is_refused_and_the_error_says_how() {
         (0..12i64).map(|i| format!("{} {}\n", 2_272_060_800 + i * 31 * 86_400, 10 - i)).collect();
     let cases = [
         (ever_fewer, "line 12: TAI − UTC falls to -1 s"),
-        (String::new(), "no entries"),
+        (String::new(), "an empty file"),
         (LIST[..LIST.find("\n2272060800").expect("a line")].to_owned(), "no entries"),
         (without_hash, "cut off before its hash"),
         (LIST.replace("39b8e49e", ""), "five hexadecimal words"),
@@ -89,7 +94,9 @@ fn a_damaged_list_is_refused_and_the_error_says_how() {
         ("2272060800 9\n".to_owned(), "line 1: the first entry must be 1972-01-01"),
         (many, "line 256: the table has more than 255 entries"),
         ("# a\n".repeat(100_000), "400000 bytes long, more than the limit of 262144"),
-        ("<html>not found</html>\n".to_owned(), "line 1: expected a whole number"),
+        ("<html>not found</html>\n".to_owned(), "an HTML or XML page"),
+        (TEXT.to_owned(), "read it with `from_leapseconds`"),
+        (format!("#@ 2272060799\n{start}"), "expires before its last entry"),
     ];
     for (list, reason) in cases {
         let error = message(&list);
@@ -120,12 +127,21 @@ fn a_tzif_file_cut_off_within_its_leap_seconds_is_refused() {
 
 /// TZif version 1 with the records given: (count, leap seconds so far).
 fn tzif(records: &[(i32, i32)]) -> Vec<u8> {
+    tzif_with(records, &[])
+}
+
+/// The same with transitions: (count, whether it is to the type `-00`).
+fn tzif_with(records: &[(i32, i32)], transitions: &[(i32, bool)]) -> Vec<u8> {
+    let types = if transitions.iter().any(|(_, unknown)| *unknown) { 2 } else { 1 };
     let mut file = b"TZif\0".to_vec();
     file.extend([0; 15]);
-    for count in [0, 0, records.len() as u32, 0, 1, 4] {
+    for count in [0, 0, records.len() as u32, transitions.len() as u32, types, 8] {
         file.extend(count.to_be_bytes());
     }
-    file.extend(*b"\0\0\0\0\0\0UTC\0");
+    transitions.iter().for_each(|(count, _)| file.extend(count.to_be_bytes()));
+    file.extend(transitions.iter().map(|(_, unknown)| u8::from(*unknown)));
+    file.extend(&b"\0\0\0\0\0\0\0\0\0\0\0\x04"[..6 * types as usize]);
+    file.extend(*b"UTC\0-00\0");
     for (count, correction) in records {
         file.extend(count.to_be_bytes());
         file.extend(correction.to_be_bytes());
@@ -134,23 +150,162 @@ fn tzif(records: &[(i32, i32)]) -> Vec<u8> {
 }
 
 #[test]
-fn tzif_records_are_checked_like_lines_and_may_end_with_an_expiry() {
-    let table = LeapTable::from_tzif(&tzif(&[(78_796_800, 1), (94_694_401, 1)])).expect("v4 style");
-    assert_eq!(table.leaps().count(), 1);
-    assert_eq!(table.expires().map(|t| t.seconds()), Some(94_694_400));
-
-    let cases: [(&[(i32, i32)], &str); 6] = [
-        (&[], "no entries"),
-        (&[(78_796_800, 2)], "goes from 10 to 12"),
+fn tzif_records_are_checked_like_lines() {
+    let cases: [(&[(i32, i32)], &str); 5] = [
+        (&[], "a time zone without leap seconds"),
         (&[(94_694_400, 1), (78_796_801, 2)], "not later"),
         (&[(78_796_801, 1)], "not at midnight"),
         (&[(78_796_800, 1), (94_694_401, 1), (94_694_402, 2)], "not its last record"),
-        (&[(78_796_800, i32::MAX)], "out of range"),
+        (&[(78_796_800, 1), (94_694_401, i32::MAX)], "out of range"),
     ];
     for (records, reason) in cases {
         let error = LeapTable::from_tzif(&tzif(records)).expect_err(reason).to_string();
         assert!(error.contains(reason), "wanted {reason:?}, got {error:?}");
     }
+    let file = tzif(&[(78_796_800, 1), (94_694_401, 2)]);
+    let table = LeapTable::from_tzif(&file).expect("two leap seconds");
+    assert_eq!((table.leaps().count(), table.expires()), (2, None));
+}
+
+/// The leap seconds of the published file as records of TZif, from the one at `from` on.
+fn published_records(from: usize) -> Vec<(i32, i32)> {
+    let leaps = LeapTable::builtin();
+    let records = leaps.leaps().enumerate().skip(from);
+    records
+        .map(|(i, leap)| ((leap.at.tai_nanos() / 1_000_000_000) as i32 - 10, i as i32 + 1))
+        .collect()
+}
+
+#[test]
+fn a_tzif_file_states_its_expiry_in_three_ways() {
+    let (all, end) = (published_records(0), 1_814_140_800 + 27);
+    let with_record = [&all[..], &[(end, 27)]].concat();
+    let cases = [
+        ("a record that changes nothing", tzif(&with_record), Some(1_814_140_800)),
+        ("a transition to the same type", tzif_with(&all, &[(end, false)]), Some(1_814_140_800)),
+        ("a transition to `-00`", tzif_with(&all, &[(end, true)]), Some(1_814_140_800)),
+        ("no expiry", tzif(&all), None),
+        ("only a beginning", tzif_with(&all, &[(0, false)]), None),
+        ("a transition from `-00`", tzif_with(&all, &[(0, true), (end, false)]), None),
+    ];
+    for (how, file, expires) in cases {
+        let table = LeapTable::from_tzif(&file).expect(how);
+        assert_eq!(table.expires().map(|t| t.seconds()), expires, "{how}");
+        assert_eq!(table.leaps().count(), 27, "{how}");
+    }
+}
+
+#[test]
+fn a_tzif_file_that_was_cut_by_zic_is_refused_and_the_error_says_so() {
+    let begun = published_records(22);
+    let ended = &published_records(0)[..22];
+    let cases = [
+        (tzif(&begun), "lacks the leap seconds before its first record"),
+        (tzif_with(&begun, &[(1_000_000_000, false)]), "before its first record"),
+        (tzif_with(ended, &[(1_000_000_000, false)]), "lacks the leap seconds after its end"),
+        (tzif_with(ended, &[(1_000_000_000, true)]), "lacks the leap seconds after its end"),
+        (tzif_with(ended, &[(0, false), (1_000_000_000, false)]), "after its end"),
+        (tzif(&[(78_796_800, 2)]), "before its first record"),
+        (tzif(&[(78_796_800, i32::MAX)]), "before its first record"),
+    ];
+    for (file, reason) in cases {
+        let error = LeapTable::from_tzif(&file).expect_err(reason).to_string();
+        assert!(error.contains(reason) && error.contains("zic -r"), "{reason:?}: {error:?}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_and_other_line_ends_change_nothing() {
+    type Reader = fn(&[u8]) -> Result<LeapTable, LeapTableError>;
+    let readers: [(&str, Reader); 2] =
+        [(LIST, LeapTable::from_list), (TEXT, LeapTable::from_leapseconds)];
+    for (text, read) in readers {
+        let as_published = read(text.as_bytes()).expect("a published file");
+        let others = [
+            format!("\u{feff}{text}"),
+            text.replace('\n', "\r\n"),
+            format!("\u{feff}{}", text.replace('\n', "\r\n")),
+            text.replace('\n', "\r"),
+            // A mark directly before data.
+            format!("\u{feff}{}", text.trim_start_matches(|c| c != '\n').trim_start()),
+        ];
+        for other in others {
+            for read in [read, LeapTable::from_bytes] {
+                assert_eq!(read(other.as_bytes()).expect("the same table"), as_published);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_text_of_tzdata_is_refused_and_the_error_says_how() {
+    let leap = "Leap 1972 Jun 30 23:59:60 + S\n";
+    let cases = [
+        (format!("{leap}Leap 1972 Dec 31 23:59:60 + R\n"), "line 2: expected `S` at its end"),
+        (format!("{leap}Leap 1972 Dec 31 23:59:59 + S\n"), "line 2: expected `23:59:60 +`"),
+        (format!("{leap}Leap 1972 Dec 31 23:59:60 - S\n"), "line 2: expected `23:59:60 +`"),
+        (format!("{leap}Leap 1972 Dec 32 23:59:60 + S\n"), "line 2: expected a day of that month"),
+        (format!("{leap}Leap 1973 Feb 29 23:59:60 + S\n"), "line 2: expected a day of that month"),
+        (format!("{leap}Leap 1972 De 31 23:59:60 + S\n"), "line 2: expected a month"),
+        (format!("{leap}Leap 1972 Dezember 31 23:59:60 + S\n"), "line 2: expected a month"),
+        (format!("{leap}Leap 19720 Dec 31 23:59:60 + S\n"), "line 2: expected a year"),
+        (format!("{leap}Leap 1972 Dec 31\n"), "line 2: expected `Leap YEAR"),
+        (format!("{leap}{leap}"), "line 2: the entry is not later"),
+        (format!("{leap}Leap 9999 Dec 31 23:59:60 + S\n"), "line 2: the time is after 2262"),
+        (format!("{leap}2272060800 10\n"), "line 2: expected `Leap` or `Expires`"),
+        (format!("{leap}Expires 1999 Jan 1\n"), "line 2: expected `Expires YEAR"),
+        (format!("{leap}Expires 1999 Jan 1 24:00:00\n"), "line 2: expected a time of day"),
+        (format!("{leap}#expires soon\n"), "line 2: expected the Unix time"),
+        (format!("{leap}#expires\n"), "line 2: expected the expiry"),
+        (format!("{leap}Expires 1972 Jan 1 00:00:00\n"), "expires before its last entry"),
+    ];
+    for (text, reason) in cases {
+        let error = LeapTable::from_leapseconds(text.as_bytes()).expect_err(reason).to_string();
+        assert!(error.contains(reason), "wanted {reason:?}, got {error:?}");
+    }
+    // Only comments: nothing shows that it is this text.
+    assert!(message("# Leap seconds\n").contains("no entries"));
+}
+
+#[test]
+fn the_earliest_expiry_of_a_text_counts_and_skipped_seconds_are_read() {
+    let text = "leap\t1972\tJune\t30\t23:59:60\t+\tStationary # the first\n\
+                Leap 1973 Feb 28 23:59:59 - S\n\
+                #Expires 2027 Jun 28 00:00:00\n#expires 1700000000 (about)\n";
+    let table = LeapTable::from_leapseconds(text.as_bytes()).expect("two leap seconds");
+    let leaps: Vec<_> = table.leaps().map(|leap| (leap.label.to_string(), leap.inserts)).collect();
+    let labels = ["1972-06-30T23:59:60.000000000Z", "1973-02-28T23:59:59.000000000Z"];
+    assert_eq!(leaps, [(labels[0].to_owned(), true), (labels[1].to_owned(), false)]);
+    assert_eq!(table.expires().map(|t| t.seconds()), Some(1_700_000_000));
+}
+
+#[test]
+fn a_published_text_cut_off_anywhere_lacks_no_leap_second() {
+    for end in 0..TEXT.len() {
+        if let Ok(table) = LeapTable::from_leapseconds(&TEXT.as_bytes()[..end]) {
+            assert!(table.entries().eq(LeapTable::builtin().entries()), "cut at {end}");
+            assert!(table.expires().is_some(), "cut at {end}");
+        }
+    }
+    let end = TEXT.find("Leap\t2016").expect("a line");
+    let error = LeapTable::from_leapseconds(&TEXT.as_bytes()[..end]).expect_err("cut off");
+    assert!(error.to_string().contains("it is cut off"), "{error}");
+}
+
+#[test]
+fn no_entry_makes_the_readers_overflow() {
+    let ends = [i64::MIN, i64::MIN + 1, -1, 0, 63_072_000, i64::MAX - 1, i64::MAX];
+    for (unix, offset) in
+        ends.into_iter().flat_map(|unix| [(unix, 10), (unix, i32::MIN), (unix, i32::MAX)])
+    {
+        if (unix, offset) == (63_072_000, 10) {
+            continue;
+        }
+        LeapTable::from_entries(&[(unix, offset)]).expect_err("refused");
+        LeapTable::from_entries(&[(63_072_000, 10), (unix, offset)]).expect_err("refused");
+    }
+    let error = LeapTable::from_entries(&[(i64::MIN, 10)]).expect_err("refused").to_string();
+    assert!(error.contains("does not fit into 64 bits"), "{error}");
 }
 
 #[test]
@@ -284,7 +439,9 @@ fn offsets_and_leap_seconds_near_a_moment() {
 proptest! {
     #[test]
     fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = LeapTable::from_bytes(&bytes);
         let _ = LeapTable::from_list(&bytes);
+        let _ = LeapTable::from_leapseconds(&bytes);
         let _ = LeapTable::from_tzif(&bytes);
         let _ = LeapTable::from_tzif(&[&TZIF[..44], &bytes[..]].concat());
     }

@@ -65,13 +65,19 @@ fn leap_line((year, month, inserts): (i32, usize, bool)) -> String {
 }
 
 fn compile(folder: &Path, leaps: &[(i32, usize, bool)]) -> PathBuf {
+    let lines: String = leaps.iter().map(|&leap| leap_line(leap)).collect();
+    compile_text(folder, &lines, &["-b", "fat"])
+}
+
+/// A zone with the leap seconds of a text like tzdata's.
+fn compile_text(folder: &Path, leaps: &str, options: &[&str]) -> PathBuf {
     let zic = ["/usr/sbin/zic", "/usr/bin/zic"].into_iter().find(|zic| Path::new(zic).exists());
     let zic = zic.expect("zic is here (Debian: package libc-bin)");
-    let lines: String = leaps.iter().map(|&leap| leap_line(leap)).collect();
-    fs::write(folder.join("leaps"), lines).expect("written");
+    fs::write(folder.join("leaps"), leaps).expect("written");
     fs::write(folder.join("zone"), "Zone MadeUp 0 - UTC\n").expect("written");
     let status = Command::new(zic)
-        .args(["-b", "fat", "-L"])
+        .args(options)
+        .arg("-L")
         .args([folder.join("leaps"), "-d".into(), folder.to_owned(), folder.join("zone")])
         .status()
         .expect("zic runs");
@@ -114,6 +120,42 @@ fn made_up_leaps_of_both_signs_agree_with_zic_and_date_each_second() {
             let utc = ours.parse_utc(label).expect("a label of this table");
             assert_eq!(ours.tai_to_utc(t), Ok(utc), "scenario {i}, TAI {tai}");
             assert_eq!(ours.utc_to_tai(utc), Ok(t), "scenario {i}, {label}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs zic (Debian: package libc-bin)"]
+fn what_zic_cut_is_refused_and_what_it_left_whole_is_read() {
+    const TEXT: &str = include_str!("data/leapseconds");
+    let with_expiry = TEXT.replace("#Expires", "Expires");
+    let whole = LeapTable::from_leapseconds(with_expiry.as_bytes()).expect("a published text");
+    let cases = [
+        ("", Ok(())),
+        ("@0", Ok(())),
+        ("@-2000000000/@4000000000", Ok(())),
+        ("@1000000000", Err("before its first record")),
+        ("@1000000000/@1400000000", Err("before its first record")),
+        ("/@1000000000", Err("after its end")),
+        ("@0/@1000000000", Err("after its end")),
+        ("@1600000000", Err("without leap seconds")),
+    ];
+    for (i, (range, expected)) in cases.into_iter().enumerate() {
+        for bloat in ["fat", "slim"] {
+            let folder = Folder::new(&format!("zic-cut-{i}-{bloat}"));
+            let range: &[&str] = if range.is_empty() { &[] } else { &["-r", range] };
+            let zone = compile_text(&folder.0, &with_expiry, &[&["-b", bloat], range].concat());
+            let table = LeapTable::from_tzif(&fs::read(&zone).expect("zic wrote it"));
+            match (table, expected) {
+                (Ok(table), Ok(())) => {
+                    assert!(table.entries().eq(whole.entries()), "{range:?} {bloat}");
+                    assert_eq!(table.expires(), whole.expires(), "{range:?} {bloat}");
+                }
+                (Err(error), Err(reason)) => {
+                    assert!(error.to_string().contains(reason), "{range:?} {bloat}: {error}");
+                }
+                (table, _) => panic!("{range:?} {bloat}: {table:?}"),
+            }
         }
     }
 }

@@ -43,6 +43,7 @@
 //! | real kernels in guests | `tests/guest/fetch.sh`, then `TRUECHIMER_GUEST=1 cargo test --all-features --test guest` |
 //! | an arm64 kernel | `tests/arm64/fetch.sh`, then `TRUECHIMER_GUEST=1 cargo test --all-features --test arm64` |
 //! | other targets | `.ci/targets` |
+//! | all parsers, fuzzed for a minute each | `.ci/fuzz` |
 //! | Miri and ThreadSanitizer | `.ci/sanitize` |
 //! | what a reading costs | `cd benches && cargo bench --bench clock -- nothing` |
 //! | all of them but the last two | `.ci/run` |

@@ -172,6 +172,9 @@ impl Clock {
     /// Usually the sources have been sampled by then. If another thread is sampling one that
     /// blocks for more than a second, readings are errors until that sample ends.
     ///
+    /// A leap second that the kernel made and the old table did not list makes readings a second
+    /// wider. A table that lists it, or that expires after it, ends this.
+    ///
     /// ```
     /// # let clock = truechimer::Clock::builder().build()?;
     /// if let Ok(table) = truechimer::LeapTable::system() {

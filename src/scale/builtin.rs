@@ -41,6 +41,9 @@ const BUILTIN: [(i64, i32); 28] = [
 /// Unix seconds of 2027-06-28. No further leap second comes before it, by tz 2026f's `leapseconds`.
 pub(super) const EXPIRES: i64 = 1_814_140_800;
 
+/// Unix seconds of the midnight after the last leap second.
+pub(super) const LAST: i64 = BUILTIN[BUILTIN.len() - 1].0;
+
 static STEPS: [Step; BUILTIN.len()] = {
     let mut steps = [Step::new(BUILTIN[0].0, None, BUILTIN[0].1); BUILTIN.len()];
     let mut i = 1;

@@ -142,7 +142,7 @@ impl LeapTable {
         lines: impl IntoIterator<Item = (usize, (i64, i32))>,
         expires: Option<i64>,
     ) -> Result<LeapTable, LeapTableError> {
-        let steps = LeapTableError::check_lines(lines)?;
+        let steps = LeapTableError::check_lines(lines, expires)?;
         let ends = match (steps.first(), steps.last()) {
             (Some(&first), Some(&last)) => (first, last),
             _ => return Err(LeapTableError::Empty),

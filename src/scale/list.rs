@@ -10,13 +10,12 @@
 //! white space. Its five words are often written without their
 //! leading zeros, so they are compared as numbers.
 
+use super::file_kind::{FileKind, lines, words};
 use super::leap_table::LeapTable;
 use super::sha1::sha1;
 use super::table_error::LeapTableError;
 use super::table_source::HashState;
 
-/// Real lists are 5 to 11 kB.
-const MOST_BYTES: usize = 256 * 1024;
 /// NTP counts from 1900.
 const NTP_TO_UNIX: i64 = 2_208_988_800;
 
@@ -28,17 +27,13 @@ impl LeapTable {
     /// See [`LeapTableError`]. A list with an update line (`#$`), which all published
     /// lists have, must also have a hash.
     pub fn from_list(list: &[u8]) -> Result<LeapTable, LeapTableError> {
-        if list.len() > MOST_BYTES {
-            let (bytes, limit) = (list.len() as u64, MOST_BYTES as u64);
-            return Err(LeapTableError::TooLarge { bytes, limit });
-        }
+        FileKind::List.require(list)?;
         let mut updated: Option<&[u8]> = None;
         let mut expires: Option<(usize, &[u8])> = None;
         let mut stated: Option<[u32; 5]> = None;
         let mut data = Vec::new();
         let mut digits = Vec::new();
-        for (line, text) in list.split(|&byte| byte == b'\n').enumerate() {
-            let (line, text) = (line + 1, text.trim_ascii());
+        for (line, text) in lines(list) {
             match text {
                 [b'#', b'$', rest @ ..] => only_once(&mut updated, rest.trim_ascii(), line)?,
                 [b'#', b'@', rest @ ..] => {
@@ -86,7 +81,7 @@ fn only_once<T>(slot: &mut Option<T>, value: T, line: usize) -> Result<(), LeapT
 
 /// The time and the offset of a data line. A comment may follow them.
 fn entry(text: &[u8], line: usize) -> Result<(&[u8], &[u8]), LeapTableError> {
-    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut words = words(text);
     match (words.next(), words.next(), words.next()) {
         (Some(time), Some(offset), None | Some([b'#', ..])) => Ok((time, offset)),
         _ => Err(malformed(line, "an NTP time and an offset, then nothing or a `#` comment")),
@@ -109,7 +104,7 @@ fn number(digits: &[u8], line: usize) -> Result<i64, LeapTableError> {
 fn hash(text: &[u8], line: usize) -> Result<[u32; 5], LeapTableError> {
     let bad =
         || malformed(line, "five hexadecimal words after `#h`: the hash is cut off or damaged");
-    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let mut words = words(text);
     let mut hash = [0; 5];
     for word in &mut hash {
         let text = words.next().and_then(|word| std::str::from_utf8(word).ok()).ok_or_else(bad)?;

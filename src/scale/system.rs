@@ -15,8 +15,8 @@ const FOLDERS: [&str; 4] =
 const MOST_BYTES: u64 = 1 << 20;
 
 impl LeapTable {
-    /// The host's table: `leap-seconds.list`, or else `right/UTC`, from `$TZDIR` or
-    /// from the usual folders of tzdata.
+    /// The host's table: `leap-seconds.list`, or else the text `leapseconds`, or else
+    /// `right/UTC`, from `$TZDIR` or from the usual folders of tzdata.
     ///
     /// The first file that exists is used. If it is damaged the result is an error, because the
     /// operator has to learn of the damage.
@@ -36,7 +36,7 @@ impl LeapTable {
 
     pub(super) fn find_in(folders: Vec<PathBuf>) -> Result<LeapTable, LeapTableError> {
         for folder in &folders {
-            for name in ["leap-seconds.list", "right/UTC"] {
+            for name in ["leap-seconds.list", "leapseconds", "right/UTC"] {
                 match LeapTable::open(&folder.join(name)) {
                     Err(LeapTableError::Io { error, .. })
                         if matches!(
@@ -50,7 +50,7 @@ impl LeapTable {
         Err(LeapTableError::NotFound { searched: folders })
     }
 
-    /// Reads a file of either kind: a leap-seconds.list, or TZif with leap seconds.
+    /// Reads a file of any kind that [`from_bytes`](Self::from_bytes) reads.
     ///
     /// # Errors
     ///
@@ -72,11 +72,7 @@ impl LeapTable {
         let file = without_blocking().open(path);
         let mut bytes = Vec::new();
         file.and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)).map_err(io)?;
-        let table = match bytes.starts_with(b"TZif") {
-            true => LeapTable::from_tzif(&bytes),
-            false => LeapTable::from_list(&bytes),
-        };
-        table.map(|table| table.read_from(path)).map_err(refused)
+        LeapTable::from_bytes(&bytes).map(|table| table.read_from(path)).map_err(refused)
     }
 }
 

@@ -8,7 +8,10 @@ use super::step::Step;
 use crate::timestamp::NANOS_PER_SECOND;
 
 /// The remedy for a damaged table.
-const REMEDY: &str = "fetch the list again (<https://data.iana.org/time-zones/data/leap-seconds.list>) \
+const REMEDY: &str = FETCH;
+
+/// How to get a good table.
+pub(super) const FETCH: &str = "fetch the list again (<https://data.iana.org/time-zones/data/leap-seconds.list>) \
                      or update tzdata";
 
 /// Why a leap table is refused.
@@ -21,10 +24,19 @@ pub enum LeapTableError {
         REMEDY
     )]
     Empty,
+    /// The contents are something else than a table of the expected kind.
+    #[error("it is {found}: {remedy}")]
+    OtherFormat {
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// The file is far larger than any real table.
     #[error(
         "the table is {bytes} bytes long, more than the limit of {limit}, so it cannot be a \
-         leap table: give the path of a leap-seconds.list or of a TZif file with leap seconds"
+         leap table: give the path of a leap-seconds.list, of tzdata's leapseconds, or of a TZif file \
+         with leap seconds"
     )]
     TooLarge {
         /// The file's length.
@@ -112,6 +124,25 @@ pub enum LeapTableError {
         /// The line.
         line: usize,
     },
+    /// The table expires before its last entry.
+    #[error("the table expires before its last entry, so one of the two is damaged; {}", REMEDY)]
+    ExpiresTooEarly,
+    /// A published text `leapseconds` lacks its end.
+    #[error(
+        "the text states no expiry after its last leap second, as all published ones do, so it \
+         is cut off; {}",
+        REMEDY
+    )]
+    CutOff,
+    /// A TZif file has only a part of its leap seconds.
+    #[error(
+        "the TZif file lacks the leap seconds {what}, as after `zic -r`: give a complete one \
+         (Debian: package tzdata-legacy), a leap-seconds.list, or use the built-in table"
+    )]
+    Partial {
+        /// Which are missing.
+        what: &'static str,
+    },
     /// A published list lacks its last line.
     #[error(
         "the list has a `#$` line but no `#h` line, so it is cut off before its hash; {}",
@@ -149,8 +180,8 @@ pub enum LeapTableError {
     },
     /// The path is not a regular file, and reading it might never end.
     #[error(
-        "it is {found}, not a regular file: give the path of a leap-seconds.list or of a TZif \
-         file with leap seconds"
+        "it is {found}, not a regular file: give the path of a leap-seconds.list, of tzdata's \
+         leapseconds, or of a TZif file with leap seconds"
     )]
     NotAFile {
         /// What the path is instead.
@@ -187,8 +218,12 @@ fn display_all(paths: &[PathBuf]) -> String {
 /// Real tables have 28 entries after half a century. The limit fits into a `u8`.
 const MOST_ENTRIES: usize = 255;
 
+/// The greatest Unix time of an entry, a day before the end of the range, so that no sum with an
+/// offset and a smear overflows.
+const MOST_SECONDS: u64 = (i64::MAX / NANOS_PER_SECOND - DAY) as u64;
+
 /// The Unix time at which UTC with whole seconds begins, and TAI − UTC there, in seconds.
-const START: (i64, i32) = (63_072_000, 10);
+pub(super) const START: (i64, i32) = (63_072_000, 10);
 
 impl LeapTableError {
     /// Whether trying again can help, which is so only if a file could not be found or read.
@@ -199,12 +234,12 @@ impl LeapTableError {
     /// The steps of a leap table from its lines, each with its number, Unix seconds and offset.
     pub(super) fn check_lines(
         lines: impl IntoIterator<Item = (usize, (i64, i32))>,
+        expires: Option<i64>,
     ) -> Result<Vec<Step>, LeapTableError> {
         let mut steps: Vec<Step> = Vec::new();
         let mut before: Option<(i64, i32)> = None;
         for (line, (unix, offset)) in lines {
-            // With a margin of a day no sum with an offset overflows.
-            if unix.abs() > i64::MAX / NANOS_PER_SECOND - DAY {
+            if unix.unsigned_abs() > MOST_SECONDS {
                 return Err(LeapTableError::OutOfRange { line });
             }
             if steps.len() == MOST_ENTRIES {
@@ -226,7 +261,13 @@ impl LeapTableError {
             steps.push(Step::new(unix, before.map(|(_, offset)| offset), offset));
             before = Some((unix, offset));
         }
-        if steps.is_empty() { Err(LeapTableError::Empty) } else { Ok(steps) }
+        match (before, expires) {
+            (None, _) => Err(LeapTableError::Empty),
+            (Some((last, _)), Some(expires)) if expires < last => {
+                Err(LeapTableError::ExpiresTooEarly)
+            }
+            _ => Ok(steps),
+        }
     }
 }
 
@@ -244,6 +285,10 @@ mod tests {
             LeapTableError::OutOfOrder { line: 2 },
             LeapTableError::BadStep { line: 2, from: 10, to: 12 },
             LeapTableError::HashMissing,
+            LeapTableError::ExpiresTooEarly,
+            LeapTableError::CutOff,
+            LeapTableError::Partial { what: "before its first one" },
+            LeapTableError::OtherFormat { found: "JSON", remedy: FETCH },
             LeapTableError::HashMismatch { stated: hash(), computed: hash() },
             LeapTableError::TzIf { what: "it ends within its header" },
             LeapTableError::Io { path: "/x".into(), error: io::ErrorKind::NotFound.into() },

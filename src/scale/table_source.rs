@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub enum TableSource {
     /// Built into the crate.
     BuiltIn,
-    /// Given by the program, as entries or as the bytes of a list or a TZif file.
+    /// Given by the program, as entries or as the bytes of a file.
     Given,
     /// Read from this file.
     File(PathBuf),

@@ -2,19 +2,26 @@
 //!
 //! Such a file counts seconds including leap seconds, so it has a record for
 //! each leap second. The record contains the count at which it begins and the number of leap
-//! seconds so far. The count is TAI minus 10 s. A version 4 file may end with a record that
-//! changes nothing, and the count of that record is the table's expiry.
+//! seconds so far. The count is TAI minus 10 s.
+//!
+//! The leap seconds are known until the file's expiry. A version 4 file ends with a record
+//! that changes nothing, at the count of the expiry. Older versions of `zic` write a transition
+//! that changes nothing instead, and newer ones a transition to the type `-00`, which means
+//! "unknown".
+//!
+//! `zic -r` cuts a file: only the records of a range of time are in it. If the first ones are
+//! missing, the first record counts more than one leap second. If the last ones are missing,
+//! then the expiry is before leap seconds that the built-in table has. Both are refused,
+//! because by such a table every later moment would be seconds off.
 //!
 //! Read: RFC 9636, sections 3.1 and 3.2 (RFC 8536 before it).
 
+use super::builtin;
+use super::file_kind::{FileKind, MOST_BYTES};
 use super::leap_table::LeapTable;
-use super::table_error::LeapTableError;
+use super::table_error::{LeapTableError, START};
 
-/// Real `right/UTC` files are smaller than 1 kB, and zones with rules have a few kB.
-const MOST_BYTES: usize = 256 * 1024;
 const HEADER: usize = 44;
-/// TAI − UTC when the count of leap seconds began.
-const FIRST_OFFSET: i32 = 10;
 
 /// How many records of each kind follow a header.
 struct Counts {
@@ -33,12 +40,10 @@ impl LeapTable {
     /// # Errors
     ///
     /// See [`LeapTableError`]. A file without leap seconds, such as those outside of
-    /// `right/`, is [`LeapTableError::Empty`].
+    /// `right/`, is [`LeapTableError::OtherFormat`], and one that was cut by `zic -r`
+    /// [`LeapTableError::Partial`].
     pub fn from_tzif(file: &[u8]) -> Result<LeapTable, LeapTableError> {
-        if file.len() > MOST_BYTES {
-            let (bytes, limit) = (file.len() as u64, MOST_BYTES as u64);
-            return Err(LeapTableError::TooLarge { bytes, limit });
-        }
+        FileKind::TzIf.require(file)?;
         let counts = Counts::read(file)?;
         let (block, counts, width) = match counts.version {
             0 => (file, counts, 4),
@@ -51,43 +56,62 @@ impl LeapTable {
             }
         };
         if counts.leap == 0 {
-            return Err(LeapTableError::Empty);
+            return Err(LeapTableError::OtherFormat {
+                found: "a time zone without leap seconds",
+                remedy: "give the path of a zone in tzdata's folder `right` (Debian: package \
+                         tzdata-legacy), or of a leap-seconds.list",
+            });
         }
         let (from, size) = (counts.leaps_at(width), width + 4);
         let records = block
             .get(from..from + counts.leap * size)
             .ok_or(damaged("it ends within its leap seconds"))?;
-        let lines = records.chunks_exact(size).map(|record| {
+        let records = records.chunks_exact(size).map(|record| {
             let (count, correction) = record.split_at(width);
             (signed(count), signed(correction) as i32)
         });
-        from_corrections(lines)
+        let known_until = counts.known_until(&block[..from], width);
+        from_records(records, known_until)
     }
 }
 
 /// A table from records: the count at which a leap second begins, and how many there are by then.
-fn from_corrections(
+/// `known_until` is the count at which the rest of the file ends, if it does.
+fn from_records(
     records: impl Iterator<Item = (i64, i32)>,
+    known_until: Option<i64>,
 ) -> Result<LeapTable, LeapTableError> {
-    let mut entries = vec![(0, (63_072_000, FIRST_OFFSET))];
-    let (mut before, mut expires) = (0i32, None);
+    let mut entries = vec![(0, START)];
+    let (mut before, mut last, mut expires) = (0i32, i64::MIN, None);
     for (i, (count, correction)) in records.enumerate() {
         if expires.is_some() {
             return Err(damaged("its expiry is not its last record"));
+        }
+        if i == 0 && correction.unsigned_abs() != 1 {
+            return Err(LeapTableError::Partial { what: "before its first record" });
         }
         // An inserted second is not yet in the count at its beginning. A skipped one is already
         // subtracted from it.
         let unix = count.checked_sub(i64::from(correction.min(before)));
         let unix = unix.ok_or(damaged("a count is out of range"))?;
-        if correction == before && i > 0 {
+        if correction == before {
             expires = Some(unix);
             continue;
         }
-        let offset = correction.checked_add(FIRST_OFFSET);
+        let offset = correction.checked_add(START.1);
         entries.push((i + 1, (unix, offset.ok_or(damaged("a correction is out of range"))?)));
-        before = correction;
+        (before, last) = (correction, count);
     }
-    LeapTable::from_lines(entries, expires)
+    // A transition before the last leap second is the beginning of a file that was cut.
+    let end = known_until.filter(|&end| end > last).map(|end| end.saturating_sub(before.into()));
+    let expires = expires.or(end);
+    let table = LeapTable::from_lines(entries, expires)?;
+    match expires {
+        Some(expires) if expires < builtin::LAST => {
+            Err(LeapTableError::Partial { what: "after its end" })
+        }
+        _ => Ok(table),
+    }
 }
 
 fn damaged(what: &'static str) -> LeapTableError {
@@ -120,6 +144,21 @@ impl Counts {
             types: count(4)?,
             chars: count(5)?,
         })
+    }
+
+    /// The count of the last transition, if it says that nothing is known from there on. `before`
+    /// is the block as far as its leap seconds.
+    fn known_until(&self, before: &[u8], width: usize) -> Option<i64> {
+        let times = before.get(HEADER..HEADER + self.time * width)?;
+        let types = before.get(HEADER + self.time * (width + 1)..)?;
+        let last = signed(times.chunks_exact(width).last()?);
+        if self.types == 1 {
+            // There is no other type to change to.
+            return Some(last);
+        }
+        let of_last = usize::from(*before.get(HEADER + self.time * (width + 1) - 1)?);
+        let name = usize::from(*types.get(of_last * 6 + 5)?);
+        types.get(self.types * 6 + name..)?.starts_with(b"-00\0").then_some(last)
     }
 
     /// Where the leap seconds begin, in a block whose times have `width` bytes.

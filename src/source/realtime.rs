@@ -162,13 +162,36 @@ fn offsets(
 /// A leap second that the kernel was told to make, or has made.
 ///
 /// The table may not list it, and the kernel forgets it in the end. So it is remembered here.
-/// From that midnight on both offsets are covered, until the table lists the leap second too.
+/// From that midnight on both offsets are covered. If the leap second was true, the old offset
+/// is wrong for ever, and if it was not (servers have announced false ones, as on 2012-07-31), the
+/// kernel's clock is a second off until its daemon has corrected it.
+///
+/// Three things end this:
+///
+/// - A leap table that lists the leap second. The table is enough from then on.
+/// - A leap table that does not list it, and expires after its midnight. The leap second was
+///   false, because leap seconds are announced half a year ahead.
+/// - The kernel states the old TAI − UTC again, after it had stated that before the leap second.
+///   The kernel itself counts each leap second that it makes. So the daemon has set
+///   the old number since, from a table of its own.
+///
+/// After a false leap second the last two count only once a day has passed. A
+/// bound that is older than that has reached the kernel's limit of 16 s, so every bound in use
+/// was written after the leap second, and the daemon has had many updates to measure the
+/// second that the kernel's clock was off.
+///
+/// [`Clock::set_leap_table`](crate::Clock::set_leap_table) is thus the operator's way to end it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct PendingLeap {
-    /// The Unix time at which it takes effect.
+    /// The Unix time at which it takes effect, at the earliest and at the latest. They differ by
+    /// a day if the kernel's state TIME_ERROR hid whether it was over.
     midnight: i64,
-    /// TAI − UTC from then on, in seconds.
+    latest_midnight: i64,
+    /// TAI − UTC before it and from then on, in seconds.
+    offset_before: i32,
     offset: i32,
+    /// Whether the kernel stated `offset_before` while the leap second was still to come.
+    was_in_kernel: bool,
 }
 
 impl PendingLeap {
@@ -194,21 +217,41 @@ impl PendingLeap {
             STA_INS => 1,
             STA_DEL => -1,
             // The leap second was withdrawn, unless its midnight is near or past.
-            _ => return before.filter(|leap| now >= leap.midnight - LEAP_SLACK_S),
+            _ => {
+                return before.filter(|leap| {
+                    now >= leap.midnight - LEAP_SLACK_S && !leap.is_settled(leaps, now, kernel)
+                });
+            }
         };
         // The flag stays set for a while after the leap second, and means the same one.
         if before.is_some_and(|leap| now < leap.midnight + 2 * DAY) {
             return before;
         }
         let last_midnight = now - now.rem_euclid(DAY);
-        let midnight = match kernel.state {
-            // It is over, or it may be, because TIME_ERROR hides that state.
-            TIME_WAIT | TIME_ERROR => last_midnight,
-            _ => last_midnight + DAY,
+        let (midnight, latest_midnight) = match kernel.state {
+            TIME_WAIT => (last_midnight, last_midnight),
+            TIME_ERROR => (last_midnight, last_midnight + DAY),
+            _ => (last_midnight + DAY, last_midnight + DAY),
         };
         let (in_table, _) = leaps.offsets_near(midnight - 1, 0)?;
-        let offset = before.map_or(in_table, |leap| leap.offset) + leap;
-        Some(PendingLeap { midnight, offset })
+        let offset_before = before.map_or(in_table, |leap| leap.offset);
+        let offset = offset_before + leap;
+        let was_in_kernel = now < midnight && kernel.tai == offset_before;
+        Some(PendingLeap { midnight, latest_midnight, offset_before, offset, was_in_kernel })
+    }
+
+    /// Whether it need not be remembered when the kernel shows `now`.
+    fn is_settled(&self, leaps: &LeapTable, now: i64, kernel: &KernelState) -> bool {
+        let in_table = |unix| leaps.offsets_near(unix, 0).map(|(offset, _)| offset);
+        if in_table(self.midnight - 1) == Some(self.offset_before)
+            && in_table(self.latest_midnight) == Some(self.offset)
+        {
+            return true;
+        }
+        let latest = self.latest_midnight;
+        let is_denied = leaps.expires().is_some_and(|expires| expires.seconds() > latest);
+        let is_reset = self.was_in_kernel && kernel.tai == self.offset_before;
+        now >= latest + DAY && (is_denied || is_reset)
     }
 }
 
@@ -314,6 +357,78 @@ mod tests {
         let made = PendingLeap::update(None, &leaps, &noon, &told);
         let later = offsets(&newer, midnight + 9 * DAY, LEAP_SLACK_S, None, made);
         assert_eq!(later, Some((38, 38)));
+    }
+
+    /// The builtin table, and whether the leap second at `midnight` is in it. It expires then.
+    fn table(listed: Option<i64>, expires: i64) -> LeapTable {
+        let ntp = |unix: i64| unix + 2_208_988_800;
+        let builtin = LeapTable::builtin();
+        let entries = builtin.entries().map(|e| (e.since.seconds(), e.tai_minus_utc));
+        let entries = entries.chain(listed.map(|midnight| (midnight, 38)));
+        let lines: String = entries.map(|(at, tai)| format!("{} {tai}\n", ntp(at))).collect();
+        let list = format!("#@ {}\n{lines}", ntp(expires));
+        LeapTable::from_list(list.as_bytes()).expect("a list without a hash")
+    }
+
+    #[test]
+    fn a_leap_that_the_kernel_made_is_forgotten_once_a_table_or_the_daemon_settles_it() {
+        let midnight = 1_700_006_400;
+        let (told, over) = (kernel(TIME_INS, STA_INS), kernel(TIME_OK, 0));
+        let tai = |kernel: KernelState, tai: i32| KernelState { tai, ..kernel };
+        let old = table(None, midnight - 99 * DAY);
+        let denies = table(None, midnight + 99 * DAY);
+        let lists = table(Some(midnight), midnight + 99 * DAY);
+        // What the kernel showed before and after, by which table, and when it is forgotten.
+        let hour = 3_600;
+        let cases = [
+            ("an old table says nothing", told, over, &old, None),
+            ("a table lists it", told, over, &lists, Some(0)),
+            ("a table denies it", told, over, &denies, Some(DAY)),
+            (
+                "an unexpired table says nothing of that day",
+                told,
+                over,
+                &table(None, midnight),
+                None,
+            ),
+            ("the kernel counts it", tai(told, 37), tai(over, 38), &old, None),
+            ("the daemon sets the old count", tai(told, 37), tai(over, 37), &old, Some(DAY)),
+            ("a count that was behind before", tai(told, 36), tai(over, 37), &old, None),
+            ("a kernel without a count", told, tai(over, 1), &old, None),
+            ("still announced", told, told, &denies, None),
+        ];
+        for (why, before, after, table, forgotten) in cases {
+            let noon = stand((midnight - 12 * hour) * SECOND);
+            let mut known = PendingLeap::update(None, table, &noon, &before);
+            assert!(known.is_some(), "{why}: announced");
+            let mut end = None;
+            for later in (0..47).map(|hours| hours * hour) {
+                let read = stand((midnight + later) * SECOND);
+                known = PendingLeap::update(known, table, &read, &after);
+                end = end.or((known.is_none()).then_some(later));
+            }
+            assert_eq!(end, forgotten, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_leap_that_an_error_hides_may_be_a_day_later_and_its_count_says_nothing() {
+        // The first reading is after midnight: the count may be of before or after.
+        let midnight = 1_700_006_400;
+        let hidden = KernelState { tai: 37, ..kernel(TIME_ERROR, STA_INS | STA_UNSYNC) };
+        let old = table(None, midnight - 99 * DAY);
+        let known = PendingLeap::update(None, &old, &stand((midnight + 9) * SECOND), &hidden);
+        let quiet = KernelState { tai: 37, ..kernel(TIME_OK, 0) };
+        let later = stand((midnight + 9 * DAY) * SECOND);
+        assert_eq!(PendingLeap::update(known, &old, &later, &quiet), known);
+        assert!(known.is_some());
+        // It may be of the next midnight, and then the first day after it is not over here.
+        let denies = table(None, midnight + 99 * DAY);
+        for (days, is_known) in [(1, true), (2, false)] {
+            let later = stand((midnight + days * DAY) * SECOND);
+            let known = PendingLeap::update(known, &denies, &later, &quiet);
+            assert_eq!(known.is_some(), is_known, "after {days} days");
+        }
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub const LAYERS: &[Layer] = &[
     // Documentation only.
     layer("_design", &[]),
     layer("_platforms", DOCUMENTATION),
+    // What fuzzing runs that is not public.
+    layer("_fuzz", &[&["durable"]]),
     // Chooses between std and loom.
     layer("sync", &[]),
     // The core, from the inside out.
@@ -96,7 +98,7 @@ pub const LAYERS: &[Layer] = &[
 
 /// These may use the whole crate, and no layer may use them. A page of documentation links to
 /// all that it names.
-pub const OUTERMOST: &[&str] = &["lib", "_platforms", "sim", "bin"];
+pub const OUTERMOST: &[&str] = &["lib", "_fuzz", "_platforms", "sim", "bin"];
 
 /// A file, and an item outside of its layer that it may use: `clock.commit_wait()` is a method of
 /// the clock, but its code is with the waiting.

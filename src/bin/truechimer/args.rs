@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use truechimer::{BuildError, Clock, ClockBuilder, CounterKind, RealtimeScale, Smear};
 
 use crate::convert::ConvertArgs;
+use crate::duration::parse_duration;
 use crate::leaps::LeapsArgs;
 
 const EXIT_CODES: &str = "\
@@ -159,28 +160,6 @@ impl ClockArgs {
         }
         builder
     }
-}
-
-const EXAMPLES: &str = "write it with a unit, as in 250ms, 1.5s or 2min";
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    if text.starts_with('-') {
-        return Err(format!("a duration cannot be negative; {EXAMPLES}"));
-    }
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        return Err(format!("a duration needs a unit; {EXAMPLES}"));
-    }
-    let duration = humantime::parse_duration(text).map_err(|error| match error {
-        humantime::DurationError::NumberOverflow => {
-            "it is too long to be counted in nanoseconds".to_owned()
-        }
-        error => format!("{error}; {EXAMPLES}"),
-    })?;
-    if duration.is_zero() {
-        return Err(format!("it must be more than 0; {EXAMPLES}"));
-    }
-    Ok(duration)
 }
 
 /// The builder checks the range. A text that is not a number gets the same range in its error.

@@ -19,7 +19,8 @@ pub struct ConvertArgs {
     /// "[2016-12-31T23:59:60Z, 2017-01-01T00:00:00Z]"
     #[arg(required = true, value_name = "MOMENT")]
     pub moments: Vec<String>,
-    /// The leap table: builtin, system (tzdata's), or the path of a leap-seconds.list or a TZif file
+    /// The leap table: builtin, system (tzdata's), or the path of a leap-seconds.list, tzdata's
+    /// leapseconds or a TZif file
     #[arg(long, value_name = "TABLE", default_value = "builtin")]
     pub table: TableChoice,
     /// Print JSON, one object a line

@@ -14,7 +14,7 @@ pub enum TableChoice {
     BuiltIn,
     /// The one that the host's tzdata keeps.
     System,
-    /// A leap-seconds.list or a TZif file.
+    /// A leap-seconds.list, tzdata's leapseconds, or a TZif file.
     File(PathBuf),
 }
 
@@ -45,7 +45,7 @@ impl TableChoice {
 #[derive(clap::Args, Debug)]
 pub struct LeapsArgs {
     /// The table to show: builtin, which the clock uses unless a program gives it another;
-    /// system (tzdata's); or the path of a leap-seconds.list or a TZif file
+    /// system (tzdata's); or the path of a leap-seconds.list, tzdata's leapseconds or a TZif file
     #[arg(long, value_name = "TABLE", default_value = "builtin")]
     pub table: TableChoice,
     /// Print JSON

@@ -21,6 +21,7 @@ mod args;
 mod bench;
 mod convert;
 mod doctor;
+mod duration;
 mod leaps;
 mod now;
 mod outcome;

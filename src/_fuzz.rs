@@ -1,0 +1,32 @@
+//! What the fuzz targets under `fuzz/` run that is not public.
+//!
+//! cargo-fuzz sets `cfg(fuzzing)`. Without it only the crate's own tests contain this module.
+
+use std::path::Path;
+
+use crate::durable::{Kind, decode, encode};
+
+/// A record's file. What is accepted is exactly what would be written.
+pub fn record(bytes: &[u8]) {
+    for kind in [Kind(*b"hlc-mark"), Kind(*b"fence\0\0\0")] {
+        match decode(bytes, kind, bytes.len() as u64, Path::new("record")) {
+            Ok(value) => assert_eq!(bytes, encode(kind, value)),
+            Err(error) => assert!(!error.to_string().is_empty() && !error.is_transient()),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_files_of_the_record_target() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/record");
+        let files: Vec<_> = std::fs::read_dir(&folder).expect("the corpus").collect();
+        assert!(!files.is_empty(), "{}", folder.display());
+        for file in files {
+            record(&std::fs::read(file.expect("an entry").path()).expect("a file"));
+        }
+    }
+}
