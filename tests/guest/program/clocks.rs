@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use truechimer::source::chrony::Chrony;
 use truechimer::source::rtc::Rtc;
 use truechimer::{Clock, ClockBuilder, ClockError, Status};
 
@@ -24,7 +25,10 @@ const CHILD_REFRESH_NS: i64 = 3_000_000_000;
 
 /// Reads one kind of clock, over and over.
 pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Reading>> {
-    let build = |builder: ClockBuilder| builder.build().map_err(io::Error::other);
+    let build = |builder: ClockBuilder| {
+        let builder = if plan.believe_any_writer { builder.believe_any_writer() } else { builder };
+        builder.build().map_err(io::Error::other)
+    };
     let mut notes = Notes::default();
     Ok(match kind {
         Reader::Manual => {
@@ -83,6 +87,12 @@ pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Readin
                 Reader::Drift => at_leisure,
                 Reader::Wander(ppm) => at_leisure.max_wander_ppm(ppm),
                 Reader::KernelOnly => Clock::builder().without_chrony(),
+                Reader::ChronyOnly => Clock::builder().without_kernel().source(Chrony::new()),
+                Reader::MaxDrift(ppm) => Clock::builder().max_drift_ppm(ppm),
+                Reader::ReferenceError(ms) => {
+                    Clock::builder().reference_error(Duration::from_millis(ms))
+                }
+                Reader::AnyWriter => Clock::builder().believe_any_writer(),
                 Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),
                 Reader::Assumed(ms) => Clock::builder()
                     .without_kernel()
@@ -124,7 +134,10 @@ fn read(clock: &Clock, notes: &mut Notes) -> Reading {
     notes.due = (notes.due + 1) % REPORT_EVERY;
     let (earliest, latest, answer) = match now {
         Ok(interval) => (interval.earliest().tai_nanos(), interval.latest().tai_nanos(), ANSWERED),
-        Err(error) => (0, 0, number_of_error(&error)),
+        Err(error) => {
+            let (first, second) = Reading::name_as_numbers(&name_of_error(&error));
+            (first, second, number_of_error(&error))
+        }
     };
     Reading {
         raw: (before, after),
@@ -135,6 +148,14 @@ fn read(clock: &Clock, notes: &mut Notes) -> Reading {
         contradictions: notes.contradictions,
         suspends: (0, 0),
         epoch: epoch as u32,
+    }
+}
+
+/// The reason's name, or the error's where it has no reason.
+fn name_of_error(error: &ClockError) -> String {
+    match error {
+        ClockError::Unsynchronized(reason) => format!("{reason:?}"),
+        error => format!("{error:?}"),
     }
 }
 
@@ -156,5 +177,16 @@ fn number_of_status(status: Status) -> u8 {
         Status::Contradicted => 4,
         Status::Unsynchronized(_) => 5,
         _ => 0,
+    }
+}
+
+/// Until the crate has this itself (an inherent method of that name goes first).
+trait ReferenceError {
+    fn reference_error(self, error: Duration) -> ClockBuilder;
+}
+
+impl ReferenceError for ClockBuilder {
+    fn reference_error(self, _: Duration) -> ClockBuilder {
+        self
     }
 }
