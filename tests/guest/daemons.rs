@@ -212,7 +212,7 @@ fn other_daemons() -> Vec<Scenario> {
                     (
                         500,
                         ntpsec(
-                            "driftfile /run/ntp.drift\ninterface ignore 10.0.0.2\n\
+                            "driftfile /run/ntp.drift\n\
                              server 10.0.0.2 iburst minpoll 3 maxpoll 3\n",
                         ),
                     ),

@@ -5,7 +5,7 @@
 //! its address, whoever has the port.
 
 use std::io;
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd};
 
 use nix::sys::socket::{
@@ -18,20 +18,23 @@ use crate::truth::Truth;
 /// The lengths of the two headers: UDP's, and all of NTP's.
 const UDP: usize = 8;
 const NTP: usize = 48;
+/// With this address of its own the loopback interface is all of 10.0.0.0/8, and this is where
+/// what is sent there comes from.
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const NTP_PORT: u16 = 123;
 /// From 1900, where NTP's seconds begin, to 1970.
 const NTP_TO_UNIX: i64 = 2_208_988_800;
 /// The root dispersion that it states, in 2⁻¹⁶ s: 200 µs.
 const DISPERSION: u32 = 13;
 
-/// Serves for ever, at an address that it gives the loopback interface beside its own.
+/// Serves for ever, at an address in 10.0.0.0/8.
 pub fn run(arguments: &[String]) -> io::Result<()> {
     let [address] = arguments else {
         return Err(io::Error::other("usage: ntp-server ADDRESS:PORT"));
     };
     let address: SocketAddrV4 = address.parse().map_err(io::Error::other)?;
     let truth = Truth::of_this_process()?;
-    sys::add_address("lo:1", *address.ip())?;
+    sys::add_address("lo:1", CLIENT)?;
     // Where nobody has the port, the kernel would answer too, that there is nobody. NTP's own
     // port is ntpd's, which would not start without it.
     let _port = match address.port() {
