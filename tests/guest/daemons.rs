@@ -26,10 +26,7 @@ pub fn all() -> Vec<Scenario> {
 
 /// A guest at leisure, whose chronyd (if it has one) updates its clock every 2^`poll` seconds.
 fn at_leisure(rate_ppb: i64, seconds: u64, poll: u32) -> Plan {
-    Plan {
-        leisure: Some(Leisure { period_ms: 100, ask_ms: 100, poll }),
-        ..plan(rate_ppb, seconds)
-    }
+    Plan { leisure: Some(Leisure { period_ms: 100, ask_ms: 100, poll }), ..plan(rate_ppb, seconds) }
 }
 
 fn contained(name: &str, reader: Reader) -> Observer {
@@ -176,11 +173,7 @@ fn a_reference_that_is_off() -> Scenario {
             ("clock", Must::NeverMiss),
             (
                 "clock",
-                Must::Refuse {
-                    reason: "ReferenceStatesNoBound",
-                    from_ms: 60_000,
-                    to_ms: 90_000,
-                },
+                Must::Refuse { reason: "ReferenceStatesNoBound", from_ms: 60_000, to_ms: 90_000 },
             ),
             ("stated", Must::NeverMiss),
             ("stated", Must::NeverContradict),
@@ -256,10 +249,7 @@ fn other_daemons() -> Vec<Scenario> {
                     contained("contained", Reader::Clock),
                     contained("any-writer", Reader::AnyWriter),
                 ],
-                steps: vec![
-                    (200, ntp_server("10.0.0.2:11123")),
-                    (500, Act::Start(ntpd_rs())),
-                ],
+                steps: vec![(200, ntp_server("10.0.0.2:11123")), (500, Act::Start(ntpd_rs()))],
                 ..at_leisure(0, 150, 4)
             },
             musts: vec![

@@ -82,12 +82,7 @@ struct Machine {
 }
 
 impl Machine {
-    fn boot(
-        ground: &Ground,
-        dir: &Path,
-        hardware: Hardware,
-        time: Time,
-    ) -> io::Result<Machine> {
+    fn boot(ground: &Ground, dir: &Path, hardware: Hardware, time: Time) -> io::Result<Machine> {
         let monitor = dir.join("monitor");
         let mut command = ground.emulator(hardware);
         if hardware == Hardware::NetworkCards {

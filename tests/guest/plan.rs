@@ -23,9 +23,6 @@ pub struct Plan {
     /// A leap second that the world really has.
     pub leap: Option<Leap>,
     pub hardware: Hardware,
-    /// Whether the clocks believe whoever writes the kernel's bound, because a stand-in
-    /// writes it here and not a daemon that they could know.
-    pub believe_any_writer: bool,
     pub observers: Vec<Observer>,
     /// When to read more often than every 20 ms; the last window that matches counts.
     pub windows: Vec<Window>,

@@ -214,7 +214,7 @@ impl Scenario {
     /// a few boots more, in one of which they must come about; and in those the guest's
     /// time passes only while it runs, if that can be.
     pub fn run(&self, ground: &Ground) -> Result<(), Failure> {
-        const BOOTS: usize = 1;
+        const BOOTS: usize = 4;
         // While a machine is stopped or suspended, nothing but the host's time passes.
         let stops = |(_, act): &(u64, Act)| matches!(act, Act::HostPause(_) | Act::Suspend(_));
         let may_jump = !self.plan.steps.iter().any(stops);

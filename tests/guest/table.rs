@@ -25,7 +25,6 @@ pub fn plan(rate_ppb: i64, seconds: u64) -> Plan {
         tai_offset: 37,
         leap: None,
         hardware: Hardware::Plain,
-        believe_any_writer: false,
         observers: vec![honest("clock", Reader::Clock), honest("manual", Reader::Manual)],
         windows: Vec::new(),
         steps: Vec::new(),

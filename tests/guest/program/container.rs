@@ -16,7 +16,13 @@ pub fn spawn(mut command: Command) -> io::Result<Child> {
     let spawned = std::thread::spawn(move || {
         unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWPID)?;
         // What is mounted in here must not show outside.
-        mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)?;
+        mount(
+            None::<&str>,
+            "/",
+            None::<&str>,
+            MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+            None::<&str>,
+        )?;
         sys::interface_up("lo")?;
         // The child mounts its own /proc, because that shows the namespace of who mounts it.
         // SAFETY: `mount` is a system call on constants, which is allowed after a fork.

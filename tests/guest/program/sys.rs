@@ -93,9 +93,8 @@ fn interface_request(
     }
     fill(&mut request);
     // SAFETY: the descriptor is open, and both requests read one `ifreq`, which this is.
-    let done = unsafe {
-        libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), what as _, &request)
-    };
+    let done =
+        unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), what as _, &request) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
