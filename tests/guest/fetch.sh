@@ -1,63 +1,126 @@
 #!/usr/bin/env bash
 # Fetches what the guests are made of and unpacks it, without installing anything:
-# qemu, a kernel, chronyd. About 60 MB to fetch, once.
+# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd. About 180 MB to fetch, once.
 #
 #   tests/guest/fetch.sh [DIRECTORY]          (default: target/guest)
 #
 # Installing qemu-system-x86 the usual way may remove packages that conflict
-# with it, and installing chrony starts it and lets it set this host's clock.
-# Unpacking does neither. `apt-get update` must have run before.
+# with it, and installing a time daemon starts it and lets it set this host's
+# clock. Unpacking does neither. `apt-get update` must have run before.
+#
+# apt checks every package against the archive's signature. What this host's own
+# release does not have comes from trixie, by an apt of its own (lists, cache and
+# sources below DIRECTORY): ntpd-rs, and a qemu with a network card that has a clock.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-${TRUECHIMER_GUEST_DIR:-${CARGO_TARGET_DIR:-$here/../../target}/guest}}
+# Count this up (and in `ground.rs`) when something else is to be fetched.
+edition=2
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
 
-if [ -e "$dir/complete" ]; then
+if [ "$(cat "$dir/complete" 2> /dev/null)" = "$edition" ]; then
     echo "already there: $dir"
     exit 0
 fi
-for tool in apt-get apt-cache dpkg-deb; do
+for tool in apt-get apt-cache dpkg-deb xz; do
     command -v "$tool" > /dev/null || {
         echo "$tool is missing: the packages come from Debian or a system made from it" >&2
         exit 1
     }
 done
+[ -e "$keyring" ] || {
+    echo "$keyring is missing: install debian-archive-keyring" >&2
+    exit 1
+}
 
 archives=$dir/archives
-rm -rf "$dir/root" "$archives"
+rm -rf "$dir/complete" "$dir/root" "$dir/newer" "$archives"
 mkdir -p "$archives/partial" "$dir/root"
 cd "$archives"
 
-# The metapackage's dependency is the kernel itself; its own dependencies (the
+# A metapackage's dependency is the kernel itself; its own dependencies (the
 # initrd's tools) are of no use here.
-kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
-[ -n "$kernel" ] || {
-    echo "no package linux-image-cloud-amd64 is known here: run apt-get update" >&2
-    exit 1
+kernel_of() {
+    local kernel
+    kernel=$(apt-cache depends "$1" | awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+    [ -n "$kernel" ] || {
+        echo "no package $1 is known here: run apt-get update" >&2
+        exit 1
+    }
+    echo "$kernel"
 }
 as_user() { apt-get -qq -o APT::Sandbox::User=root "$@"; }
-as_user download "$kernel" chrony qemu-system-x86
+
+# The cloud kernel boots fastest; only the general one has drivers for network cards
+# with clocks.
+small=$(kernel_of linux-image-cloud-amd64)
+general=$(kernel_of linux-image-amd64)
+as_user download "$small" "$general" chrony ntpsec ptpd qemu-system-x86
 # With --download-only nothing is installed or removed: this only brings the
 # libraries that this host does not have.
 as_user -y --no-install-recommends --download-only -o "Dir::Cache::archives=$archives" \
     install qemu-system-x86 chrony
+as_user -y --no-install-recommends --download-only -o "Dir::Cache::archives=$archives" \
+    install ntpsec ptpd
 
 for package in "$archives"/*.deb; do
     dpkg-deb -x "$package" "$dir/root"
 done
-cp "$dir"/root/boot/vmlinuz-* "$dir/vmlinuz"
+rm -rf "$archives"
+cp "$dir/root/boot/${small/linux-image/vmlinuz}" "$dir/vmlinuz"
+cp "$dir/root/boot/${general/linux-image/vmlinuz}" "$dir/vmlinuz-general"
 
-# Of the kernel package only the kernel and one module tree's worth of drivers
-# could be needed; the guests need no module at all.
-rm -rf "$archives" "$dir/root/boot" "$dir/root/lib/modules"
+# Of all modules only the network card's are needed, in the order in which they load.
+mkdir -p "$dir/modules"
+for module in i2c-algo-bit dca pps_core ptp igb; do
+    found=$(find "$dir/root/lib/modules/${general#linux-image-}" -name "$module.ko*" | head -1)
+    case $found in
+        *.xz) xz -dc "$found" > "$dir/modules/$module.ko" ;;
+        *.ko) cp "$found" "$dir/modules/$module.ko" ;;
+        # What is built into the kernel is no module.
+        '') ;;
+    esac
+done
+rm -rf "$dir/root/boot" "$dir/root/lib/modules"
 
-for needed in usr/bin/qemu-system-x86_64 usr/sbin/chronyd usr/share/seabios/bios-256k.bin; do
-    [ -e "$dir/root/$needed" ] || {
+# An apt of its own, for which nothing at all is installed: it brings every library too.
+newer=$dir/newer
+mkdir -p "$newer/apt/lists/partial" "$newer/apt/cache/archives/partial" "$newer/root"
+echo "deb [signed-by=$keyring] http://deb.debian.org/debian trixie main" > "$newer/apt/sources.list"
+: > "$newer/apt/status"
+cat > "$newer/apt/apt.conf" << END
+Dir::State "$newer/apt";
+Dir::State::status "$newer/apt/status";
+Dir::Cache "$newer/apt/cache";
+Dir::Etc::sourcelist "$newer/apt/sources.list";
+Dir::Etc::sourceparts "-";
+APT::Sandbox::User "root";
+APT::Architecture "amd64";
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+END
+as_newer() { APT_CONFIG=$newer/apt/apt.conf apt-get -qq "$@"; }
+as_newer update
+as_newer -y --download-only install qemu-system-x86
+# Not its dependencies, which are for installing it.
+(cd "$newer/apt/cache/archives" && as_newer download ntpd-rs)
+for package in "$newer"/apt/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$newer/root"
+done
+rm -rf "$newer/apt"
+
+for needed in root/usr/bin/qemu-system-x86_64 root/usr/share/seabios/bios-256k.bin \
+    root/usr/sbin/chronyd root/usr/sbin/ntpd root/usr/sbin/ptpd modules/igb.ko \
+    newer/root/usr/bin/qemu-system-x86_64 newer/root/usr/share/seabios/bios-256k.bin \
+    newer/root/usr/bin/ntp-daemon; do
+    [ -e "$dir/$needed" ] || {
         echo "$needed was in none of the packages" >&2
         exit 1
     }
 done
-touch "$dir/complete"
+echo "$edition" > "$dir/complete"
 echo "fetched and unpacked: $dir"

@@ -1,6 +1,6 @@
 //! What the guests stand on: the unpacked packages, the program inside, the initrd.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,14 +10,23 @@ use std::sync::Mutex;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::initrd::Initrd;
-use crate::plan::{HONEST, Plan};
+use crate::plan::{self, HONEST, Hardware, Plan};
 use crate::sabotage::{self, Sabotage};
 
 /// Set to run the guests; without it all of this is skipped.
 pub const ASK: &str = "TRUECHIMER_GUEST";
 /// Where the packages are, if not in `target/guest`.
 const DIRECTORY: &str = "TRUECHIMER_GUEST_DIR";
+/// Which edition of what `fetch.sh` fetches these guests are made of.
+const EDITION: &str = "2";
+/// The guest's own program, which is packed anyway.
+const INIT: &str = "/init";
+const CHRONYD: &str = "/usr/sbin/chronyd";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Who is who in the guest: daemons look their own users up.
+const PASSWD: &[u8] = b"root:x:0:0:root:/:/bin/false\nnobody:x:65534:65534::/:/bin/false\n";
+const GROUP: &[u8] = b"root:x:0:\nnogroup:x:65534:\n";
 
 /// Where everything is.
 pub struct Ground {
@@ -36,10 +45,12 @@ impl Ground {
             Some(dir) => PathBuf::from(dir),
             None => target_dir().join("guest"),
         };
-        if !dir.join("complete").exists() {
+        let edition = fs::read_to_string(dir.join("complete")).unwrap_or_default();
+        if edition.trim() != EDITION {
             return Err(format!(
-                "the guests' packages (qemu, a kernel, chronyd; about 60 MB) are not in {}: \
-                 run `apt-get update && tests/guest/fetch.sh`, or name a directory in {DIRECTORY}",
+                "the guests' packages (qemu, kernels, time daemons; about 180 MB) are not in {}, \
+                 or are those of an earlier edition: run `apt-get update && tests/guest/fetch.sh`, \
+                 or name a directory in {DIRECTORY}",
                 dir.display(),
             ));
         }
@@ -58,13 +69,34 @@ impl Ground {
         command
     }
 
-    pub fn kernel(&self) -> PathBuf {
-        self.dir.join("vmlinuz")
+    /// The emulator: the host's own, or a newer one that knows network cards with clocks and
+    /// comes with all of its libraries and their loader.
+    pub fn emulator(&self, hardware: Hardware) -> Command {
+        const PROGRAM: &str = "usr/bin/qemu-system-x86_64";
+        let (root, mut command) = match hardware {
+            Hardware::Plain => (self.dir.join("root"), self.command(PROGRAM)),
+            Hardware::NetworkCards => {
+                let root = self.dir.join("newer/root");
+                let libraries = root.join("usr/lib/x86_64-linux-gnu");
+                let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
+                // pulseaudio's libraries are in a folder of their own.
+                let pulse = libraries.join("pulseaudio");
+                let path = format!("{}:{}", libraries.display(), pulse.display());
+                command.args(["--library-path", &path]).arg(root.join(PROGRAM));
+                (root, command)
+            }
+        };
+        for firmware in ["usr/share/qemu", "usr/share/seabios"] {
+            command.arg("-L").arg(root.join(firmware));
+        }
+        command
     }
 
-    /// A file or directory of the unpacked packages.
-    pub fn unpacked(&self, path: &str) -> PathBuf {
-        self.dir.join("root").join(path)
+    pub fn kernel(&self, hardware: Hardware) -> PathBuf {
+        self.dir.join(match hardware {
+            Hardware::Plain => "vmlinuz",
+            Hardware::NetworkCards => "vmlinuz-general",
+        })
     }
 
     /// A directory of its own for one guest's files, empty.
@@ -132,24 +164,52 @@ impl Ground {
         for build in builds {
             initrd.copy(&self.program(build)?, &format!("/program-{build}"))?;
         }
-        initrd.copy(&self.unpacked("usr/sbin/chronyd"), "/usr/sbin/chronyd")?;
-        for (name, path) in self.libraries_of("usr/sbin/chronyd")? {
+        let started = plan.processes().map(|process| process.argv[0].as_str());
+        let started = started.filter(|program| *program != INIT);
+        let programs: BTreeSet<&str> = started.chain([CHRONYD]).collect();
+        let mut libraries = BTreeMap::new();
+        for program in programs {
+            let program = program.trim_start_matches('/');
+            let at = self.program_of_packages(program)?;
+            libraries.extend(self.libraries_of(&at)?);
+            initrd.copy(&at, &format!("/{program}"))?;
+        }
+        for (name, path) in libraries {
             initrd.copy(&path, &name)?;
         }
-        initrd.file("/etc/passwd", b"root:x:0:0:root:/:/bin/false\n");
-        initrd.file("/etc/group", b"root:x:0:\n");
+        if plan.hardware == Hardware::NetworkCards {
+            for module in plan::MODULES {
+                let at = self.dir.join(format!("modules/{module}.ko"));
+                if at.exists() {
+                    initrd.copy(&at, &format!("/modules/{module}.ko"))?;
+                }
+            }
+        }
+        initrd.file("/etc/passwd", PASSWD);
+        initrd.file("/etc/group", GROUP);
         initrd.directory("/var/lib/chrony");
         initrd.file("/plan.json", &serde_json::to_vec(plan)?);
         Ok(initrd.finish())
     }
 
+    /// A program of the packages, wherever they have it.
+    fn program_of_packages(&self, program: &str) -> io::Result<PathBuf> {
+        let roots = ["root", "newer/root"].map(|root| self.dir.join(root).join(program));
+        let found = roots.into_iter().find(|at| at.exists());
+        found.ok_or_else(|| io::Error::other(format!("{program} is in none of the packages")))
+    }
+
     /// The libraries that a program loads: the path it looks for, and the file here.
-    fn libraries_of(&self, program: &str) -> io::Result<Vec<(String, PathBuf)>> {
+    fn libraries_of(&self, program: &Path) -> io::Result<Vec<(String, PathBuf)>> {
         let listing = Command::new("ldd")
-            .arg(self.unpacked(program))
+            .arg(program)
             .env("LD_LIBRARY_PATH", libraries(&self.dir.join("root")))
             .output()?;
         let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
+        if let Some(missing) = listing.lines().find(|line| line.contains("not found")) {
+            let at = program.display();
+            return Err(io::Error::other(format!("{at} lacks a library: {}", missing.trim())));
+        }
         let found = listing.lines().filter_map(|line| {
             let mut words = line.split_whitespace();
             match (words.next()?, words.next()) {

@@ -5,12 +5,12 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use crate::ground::Ground;
-use crate::plan::Plan;
+use crate::plan::{Hardware, Plan};
 
 /// Sending the logs may take this long beside the plan itself, which an emulator on a busy
 /// host does not run at full speed.
@@ -49,7 +49,7 @@ pub fn run(ground: &Ground, name: &str, plan: &Plan, time: Time) -> io::Result<O
     let mut boots = 0;
     let machine = loop {
         boots += 1;
-        let mut machine = Machine::boot(ground, &dir, time)?;
+        let mut machine = Machine::boot(ground, &dir, plan.hardware, time)?;
         let console = machine.follow(patience);
         fs::write(dir.join("console"), machine.console.join("\n"))?;
         match console {
@@ -65,6 +65,10 @@ pub fn run(ground: &Ground, name: &str, plan: &Plan, time: Time) -> io::Result<O
         }
     };
     let logs = split_logs(&fs::read(dir.join("logs"))?)?;
+    // What the daemons said, for whoever wants to know why.
+    for (name, words) in logs.iter().filter(|(name, _)| name.ends_with(".log")) {
+        fs::write(dir.join(name), words)?;
+    }
     let raw0 = machine.console.iter().find_map(|line| line.strip_prefix("BEGIN ")?.parse().ok());
     let raw0 = raw0.ok_or_else(|| io::Error::other("the guest never began"))?;
     Ok(Outcome { raw0, logs })
@@ -78,9 +82,20 @@ struct Machine {
 }
 
 impl Machine {
-    fn boot(ground: &Ground, dir: &Path, time: Time) -> io::Result<Machine> {
+    fn boot(ground: &Ground, dir: &Path, hardware: Hardware, time: Time) -> io::Result<Machine> {
         let monitor = dir.join("monitor");
-        let mut command: Command = ground.command("usr/bin/qemu-system-x86_64");
+        let mut command = ground.emulator(hardware);
+        if hardware == Hardware::NetworkCards {
+            // A card's virtual functions take up much of a bus, so each card has its own.
+            command.args(["-machine", "q35"]);
+            for card in 1..=2 {
+                command.args(["-netdev", &format!("hubport,id=port{card},hubid=0")]);
+                let root_port = format!("pcie-root-port,id=bus{card},chassis={card}");
+                let mac = format!("52:54:00:00:00:0{card}");
+                let igb = format!("igb,romfile=,bus=bus{card},netdev=port{card},mac={mac}");
+                command.args(["-device", &root_port, "-device", &igb]);
+            }
+        }
         if time == Time::OfItsOwn {
             // 8 ns an instruction: about what an emulated processor does anyway. The RTC
             // goes by the same time.
@@ -89,12 +104,8 @@ impl Machine {
         command
             .args(["-accel", "tcg", "-nodefaults", "-no-user-config", "-display", "none"])
             .args(["-no-reboot", "-m", "512", "-cpu", "max"])
-            .arg("-L")
-            .arg(ground.unpacked("usr/share/qemu"))
-            .arg("-L")
-            .arg(ground.unpacked("usr/share/seabios"))
             .arg("-kernel")
-            .arg(ground.kernel())
+            .arg(ground.kernel(hardware))
             .arg("-initrd")
             .arg(dir.join("initrd"))
             .args([

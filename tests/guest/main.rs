@@ -10,7 +10,7 @@
 //! honest one and must be caught (`sabotage`).
 //!
 //! ```text
-//! apt-get update && tests/guest/fetch.sh      # once, about 60 MB
+//! apt-get update && tests/guest/fetch.sh      # once, about 180 MB
 //! TRUECHIMER_GUEST=1 cargo test --test guest
 //! TRUECHIMER_GUEST=long cargo test --test guest tight   # hours of guests' time as well
 //! ```
@@ -19,6 +19,7 @@
 //! add one, add an entry to `table`; what can happen in it is `plan::Act`.
 
 mod check;
+mod daemons;
 mod ground;
 mod initrd;
 mod live;

@@ -22,6 +22,7 @@ pub struct Plan {
     pub tai_offset: i64,
     /// A leap second that the world really has.
     pub leap: Option<Leap>,
+    pub hardware: Hardware,
     pub observers: Vec<Observer>,
     /// When to read more often than every 20 ms; the last window that matches counts.
     pub windows: Vec<Window>,
@@ -57,6 +58,18 @@ pub struct Leap {
     pub offset_after: i64,
 }
 
+/// What the guest has beside a processor and memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Hardware {
+    Plain,
+    /// Two network cards on one wire, each with a clock of its own: /dev/ptp0 and /dev/ptp1.
+    NetworkCards,
+}
+
+/// The network cards' modules, in the order in which they depend on each other. Where one
+/// is built into the kernel there is no such file.
+pub const MODULES: [&str; 5] = ["i2c-algo-bit", "dca", "pps_core", "ptp", "igb"];
+
 /// The build of the crate as it is.
 pub const HONEST: &str = "honest";
 
@@ -67,6 +80,16 @@ pub struct Observer {
     /// Which build of the program it runs: `honest`, or the name of a sabotage.
     pub build: String,
     pub reader: Reader,
+    pub place: Place,
+}
+
+/// Where an observer runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Place {
+    /// Beside the daemons.
+    Host,
+    /// In namespaces of its own for processes, mounts and the network, as in a container.
+    Container,
 }
 
 /// How an observer reads the time.
@@ -88,6 +111,15 @@ pub enum Reader {
     Wander(u32),
     /// A clock that the kernel alone vouches for.
     KernelOnly,
+    /// A clock that takes chronyd's report alone for evidence.
+    ChronyOnly,
+    /// `Clock::new()`, but that the oscillator may be off by so many ppm.
+    MaxDrift(u32),
+    /// `Clock::new()` with an operator who knows the daemon's reference clock to so many
+    /// milliseconds.
+    ReferenceError(u64),
+    /// `Clock::new()` with an operator who knows who writes the kernel's bound.
+    AnyWriter,
     /// `Clock::new()` with the RTC as a second witness.
     WithRtc,
     /// The operator alone vouches, for so many milliseconds, and the clock asks as seldom as
@@ -113,6 +145,10 @@ pub enum Act {
     Chronyd { rtcsync: bool },
     /// Ends it with SIGKILL, so that it tidies nothing up.
     KillChronyd,
+    /// Starts some other process, which then runs until the plan ends.
+    Start(Process),
+    /// Sets the clock of the first network card so far ahead of true UTC, ns.
+    SetPhc(i64),
     /// The reference clock lies by so many nanoseconds from now on.
     RefclockLies(i64),
     /// The reference clock announces a leap: 0 none, 1 insert, 2 delete.
@@ -143,6 +179,20 @@ pub enum Act {
     Say(String),
 }
 
+/// A process that runs beside the clocks.
+///
+/// It is a program of the unpacked packages or, as `/init`, this guest's own program (see
+/// `program/main.rs` for what that can be).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Process {
+    /// Its output is kept under this name.
+    pub name: String,
+    pub argv: Vec<String>,
+    pub uid: u32,
+    /// Path and contents of what it reads, written before it starts.
+    pub files: Vec<(String, String)>,
+}
+
 /// A stand-in for a daemon that sets the kernel's error bound.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Writer {
@@ -155,12 +205,23 @@ pub enum Writer {
     Sixteen,
     /// A tenth of the true distance.
     Tenth,
+    /// The same, but the kernel stays flagged as unsynchronised, as by a chronyd without
+    /// `rtcsync`: only chronyd could confirm it.
+    TenthFlagged,
     /// As ntpd with the kernel's PLL: the distance is given to the kernel to work
     /// off, and the bound is what remains beside it.
     Pll,
 }
 
 impl Plan {
+    /// The processes that are started in it, in no order.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.steps.iter().filter_map(|(_, act)| match act {
+            Act::Start(process) => Some(process),
+            _ => None,
+        })
+    }
+
     /// How long `observer` waits after a reading at `ms` since the start.
     ///
     /// In the windows the honest clocks have the guest's one processor nearly

@@ -12,7 +12,8 @@ pub const SIZE: usize = 40;
 pub struct Reading {
     /// `CLOCK_MONOTONIC_RAW` before and after the reading, ns.
     pub raw: (i64, i64),
-    /// The interval in TAI ns; meaningless unless `answer` is [`ANSWERED`].
+    /// The interval in TAI ns. Unless `answer` is [`ANSWERED`], the two are the beginning of
+    /// the error's name instead (see [`Reading::refusal`]).
     pub earliest: i64,
     pub latest: i64,
     /// [`ANSWERED`], or which error it was.
@@ -48,7 +49,31 @@ pub struct Kernel {
     pub rate_ppb: i32,
 }
 
+/// As much of a refusal's name as is kept.
+const NAME: usize = 16;
+
 impl Reading {
+    /// The two numbers that stand for the name of an error, such as `WriterUnknown`.
+    pub fn name_as_numbers(name: &str) -> (i64, i64) {
+        let mut bytes = [0; NAME];
+        let length = name.len().min(NAME);
+        bytes[..length].copy_from_slice(&name.as_bytes()[..length]);
+        let half = |at: usize| bytes[at..at + NAME / 2].try_into().expect("half of them");
+        (i64::from_le_bytes(half(0)), i64::from_le_bytes(half(NAME / 2)))
+    }
+
+    /// The beginning of the name of the error, if the reading is one.
+    pub fn refusal(&self) -> Option<String> {
+        let bytes = [self.earliest.to_le_bytes(), self.latest.to_le_bytes()].concat();
+        let name = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
+        (self.answer != ANSWERED).then_some(name)
+    }
+
+    /// Whether the reading is this error.
+    pub fn is_refused_as(&self, name: &str) -> bool {
+        self.answer != ANSWERED && (self.earliest, self.latest) == Reading::name_as_numbers(name)
+    }
+
     pub fn encode(&self) -> [u8; SIZE] {
         let mut out = [0; SIZE];
         out[0..8].copy_from_slice(&self.raw.0.to_le_bytes());

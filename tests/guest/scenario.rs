@@ -1,5 +1,6 @@
 //! What a scenario is, and how its outcome is judged and printed.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::check::{self, Evidence, Judged, spread};
@@ -48,6 +49,20 @@ pub enum Must {
     Answer(u64, u64),
     /// From this time on no reading stood on the operator's word any more.
     NotBeAssumedFrom(u64),
+    /// No reading was an interval.
+    NeverAnswer,
+    /// Every reading between the two times was refused, with this reason.
+    Refuse { reason: &'static str, from_ms: u64, to_ms: u64 },
+    /// Every reading between the two times, and there were some, had this status.
+    HaveStatus { status: Status, from_ms: u64, to_ms: u64 },
+}
+
+/// A clock's status, by its number in a record (see `program/clocks.rs`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    Synchronized = 1,
+    Holdover = 2,
+    Assumed = 3,
 }
 
 impl Must {
@@ -59,14 +74,17 @@ impl Must {
             | Must::NeverMissFrom(_)
             | Must::NeverMissBefore(_)
             | Must::NeverMissButAfterResume
-            | Must::NeverContradict => false,
+            | Must::NeverContradict
+            | Must::NeverAnswer
+            | Must::Refuse { .. } => false,
             Must::Contradict
             | Must::NoticeTheResumeWithin(_)
             | Must::BeAsNarrowAsTheEvidence(..)
             | Must::BeNarrowerThanMaxerror { .. }
             | Must::Miss
             | Must::Answer(..)
-            | Must::NotBeAssumedFrom(_) => true,
+            | Must::NotBeAssumedFrom(_)
+            | Must::HaveStatus { .. } => true,
         }
     }
 
@@ -126,14 +144,35 @@ impl Must {
             }
             Must::NotBeAssumedFrom(ms) => {
                 let later = readings.iter().filter(|judged| judged.ms >= ms as f64);
-                none(later.filter(|j| j.reading.status == ASSUMED), "stood on the operator's word")
+                let assumed = Status::Assumed as u8;
+                none(later.filter(|j| j.reading.status == assumed), "stood on the operator's word")
+            }
+            Must::NeverAnswer => {
+                none(readings.iter().filter(|judged| judged.answered()), "were intervals")
+            }
+            Must::Refuse { reason, from_ms, to_ms } => {
+                let within = within(readings, from_ms, to_ms)?;
+                let other = |judged: &&&Judged| !judged.reading.is_refused_as(reason);
+                none(within.iter().filter(other).copied(), "were something else than that refusal")
+            }
+            Must::HaveStatus { status, from_ms, to_ms } => {
+                let within = within(readings, from_ms, to_ms)?;
+                let other = |judged: &&&Judged| judged.reading.status != status as u8;
+                none(within.iter().filter(other).copied(), "had another status")
             }
         }
     }
 }
 
-/// The number of `Status::Assumed` in a record.
-const ASSUMED: u8 = 3;
+/// The readings between the two times; that there are none is an error.
+fn within(readings: &[Judged], from_ms: u64, to_ms: u64) -> Result<Vec<&Judged>, String> {
+    let times = from_ms as f64..to_ms as f64;
+    let within: Vec<_> = readings.iter().filter(|judged| times.contains(&judged.ms)).collect();
+    match within.is_empty() {
+        true => Err(format!("nothing was read between {from_ms} and {to_ms} ms")),
+        false => Ok(within),
+    }
+}
 
 fn none<'j>(bad: impl Iterator<Item = &'j Judged>, did: &str) -> Result<(), String> {
     let bad: Vec<_> = bad.collect();
@@ -154,11 +193,14 @@ impl Scenario {
     /// What must be true of an observer. A sabotaged one is held against what
     /// its honest twin, which reads in the same way, must keep.
     fn musts_of(&self, observer: &Observer) -> Vec<Must> {
-        let twin = self
-            .plan
-            .observers
-            .iter()
-            .find(|twin| twin.build == HONEST && twin.reader == observer.reader);
+        let is_twin = |twin: &&Observer| {
+            let (reader, place) = (twin.reader, twin.place);
+            twin.build == HONEST && reader == observer.reader && place == observer.place
+        };
+        let twin = match observer.build == HONEST {
+            true => None,
+            false => self.plan.observers.iter().find(is_twin),
+        };
         let name = twin.map_or(observer.name.as_str(), |twin| twin.name.as_str());
         self.musts.iter().filter(|(of, _)| *of == name).map(|&(_, must)| must).collect()
     }
@@ -286,7 +328,34 @@ fn summarize(report: &mut String, name: &str, readings: &[Judged]) {
         readings.len() - answered().count(),
         contradictions.unwrap_or(0),
     );
+    let mut refusals = BTreeMap::<String, usize>::new();
+    for refusal in readings.iter().filter_map(|judged| judged.reading.refusal()) {
+        *refusals.entry(refusal).or_default() += 1;
+    }
+    if !refusals.is_empty() {
+        let counts = refusals.iter().map(|(name, count)| format!("{count} {name}"));
+        let _ = writeln!(report, "    refused: {}", counts.collect::<Vec<_>>().join(", "));
+    }
+    let _ = writeln!(report, "    status: {}", statuses(readings));
     if let Some(window) = check::window_after_resume(readings) {
         let _ = writeln!(report, "    {window}");
     }
+}
+
+/// Which statuses followed each other, and from when on, in seconds.
+fn statuses(readings: &[Judged]) -> String {
+    const NAMES: [&str; 6] =
+        ["other", "Synchronized", "Holdover", "Assumed", "Contradicted", "Unsynchronized"];
+    const SHOWN: usize = 12;
+    let mut changes = readings.chunk_by(|a, b| a.reading.status == b.reading.status);
+    let shown = changes.by_ref().take(SHOWN).map(|run| {
+        let name = NAMES.get(usize::from(run[0].reading.status)).unwrap_or(&NAMES[0]);
+        format!("{:.1} {name}", run[0].ms / 1000.0)
+    });
+    let mut words = shown.collect::<Vec<_>>().join(", ");
+    match changes.count() {
+        0 => {}
+        more => words.push_str(&format!(" and {more} changes more")),
+    }
+    words
 }

@@ -1,6 +1,7 @@
 //! The table of scenarios.
 
-use crate::plan::{Act, HONEST, Leap, Observer, Plan, Reader, Window, Writer};
+use crate::daemons;
+use crate::plan::{Act, HONEST, Hardware, Leap, Observer, Place, Plan, Reader, Window, Writer};
 use crate::scenario::{Must, Scenario};
 use crate::tightness;
 
@@ -23,6 +24,7 @@ pub fn plan(rate_ppb: i64, seconds: u64) -> Plan {
         leisure: None,
         tai_offset: 37,
         leap: None,
+        hardware: Hardware::Plain,
         observers: vec![honest("clock", Reader::Clock), honest("manual", Reader::Manual)],
         windows: Vec::new(),
         steps: Vec::new(),
@@ -31,7 +33,7 @@ pub fn plan(rate_ppb: i64, seconds: u64) -> Plan {
 }
 
 pub fn honest(name: &str, reader: Reader) -> Observer {
-    Observer { name: name.into(), build: HONEST.into(), reader }
+    Observer { name: name.into(), build: HONEST.into(), reader, place: Place::Host }
 }
 
 /// The two honest clocks, and `Clock::new()` in these sabotaged builds.
@@ -42,7 +44,7 @@ fn and_sabotaged(builds: &[&str]) -> Vec<Observer> {
 }
 
 fn sabotaged(build: &str, reader: Reader) -> Observer {
-    Observer { name: build.into(), build: build.into(), reader }
+    Observer { name: build.into(), build: build.into(), reader, place: Place::Host }
 }
 
 /// Readings every 100 µs.
@@ -72,6 +74,7 @@ pub fn all(with_long: bool) -> Vec<Scenario> {
     all.extend(stops());
     all.extend(lies());
     all.extend(processes());
+    all.extend(daemons::all());
     all.extend(tightness::short());
     if with_long {
         all.extend(tightness::long());

@@ -2,9 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
@@ -12,12 +10,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::time::ClockId;
 use nix::unistd::Pid;
 
-use crate::plan::{Act, Plan, Writer};
+use crate::plan::{Act, Place, Plan, Writer};
+use crate::processes::Processes;
 use crate::record::Kernel;
-use crate::refclock::{self, Refclock};
-use crate::{LOGS, read_plan, sys, writer};
+use crate::refclock::Refclock;
+use crate::{LOGS, chronyd, container, phc, read_plan, sys, truth, writer};
 
-const CHRONY_CONF: &str = "/run/chrony.conf";
 const WRITER_PERIOD_NS: i64 = 1_000_000_000;
 
 /// How often the conductor does what.
@@ -59,6 +57,7 @@ struct Conductor {
     next_write: i64,
     chronyd: Option<Child>,
     observers: Vec<Child>,
+    processes: Processes,
     /// The kernel's bound when it was written down last.
     maxerror: libc::c_long,
     kernel_log: BufWriter<File>,
@@ -80,6 +79,7 @@ pub fn run() -> io::Result<()> {
         next_write: 0,
         chronyd: None,
         observers: Vec::new(),
+        processes: Processes::default(),
         maxerror: 0,
         kernel_log: BufWriter::new(File::create(format!("{LOGS}/kernel"))?),
         plan,
@@ -114,7 +114,8 @@ fn prepare() -> io::Result<()> {
         mount(Some(kind), at, Some(kind), MsFlags::empty(), None::<&str>)
             .map_err(|error| io::Error::other(format!("mount {at}: {error}")))?;
     }
-    sys::loopback_up()
+    phc::load_drivers()?;
+    sys::interface_up("lo")
 }
 
 /// Sets the wall clock and the RTC.
@@ -126,15 +127,18 @@ fn set_date(unix: i64) -> io::Result<()> {
 
 impl Conductor {
     fn true_utc(&self, raw: i64) -> i64 {
-        self.plan.utc_of(self.plan.true_tai(raw - self.raw0) + self.gained)
+        truth::utc(&self.plan, raw - self.raw0, self.gained)
     }
 
     fn start_observers(&mut self) -> io::Result<()> {
         for observer in &self.plan.observers {
             let program = format!("/program-{}", observer.build);
-            let child = Command::new(program)
-                .args(["observe", &observer.name, &self.raw0.to_string()])
-                .spawn()?;
+            let mut command = Command::new(program);
+            command.args(["observe", &observer.name, &self.raw0.to_string()]);
+            let child = match observer.place {
+                Place::Host => command.spawn()?,
+                Place::Container => container::spawn(command)?,
+            };
             self.observers.push(child);
         }
         Ok(())
@@ -158,6 +162,7 @@ impl Conductor {
             }
             if elapsed >= next[0] {
                 next[0] = elapsed + periods.kernel_ns;
+                self.processes.must_run()?;
                 self.note_kernel()?;
             } else if self.plan.leisure.is_some() {
                 self.note_update()?;
@@ -177,7 +182,12 @@ impl Conductor {
     fn act(&mut self, act: Act) -> io::Result<()> {
         let mut request = sys::nothing();
         match act {
-            Act::Chronyd { rtcsync } => self.start_chronyd(rtcsync)?,
+            Act::Chronyd { rtcsync } => {
+                let poll = self.plan.leisure.map_or(0, |leisure| leisure.poll);
+                self.chronyd = Some(chronyd::start(rtcsync, poll)?);
+            }
+            Act::Start(process) => self.processes.start(&process, self.raw0)?,
+            Act::SetPhc(ahead) => phc::set(|| self.true_utc(sys::raw()) + ahead)?,
             Act::KillChronyd => {
                 if let Some(mut chronyd) = self.chronyd.take() {
                     chronyd.kill()?;
@@ -231,36 +241,6 @@ impl Conductor {
             }
             Act::Say(words) => println!("{words}"),
         }
-        Ok(())
-    }
-
-    fn start_chronyd(&mut self, rtcsync: bool) -> io::Result<()> {
-        let poll = self.plan.leisure.map_or(0, |leisure| leisure.poll);
-        let mut conf = format!(
-            "refclock SOCK {} refid TRUE poll {poll} delay 1e-4\n\
-             bindcmdaddress 127.0.0.1\nbindcmdaddress /run/chrony/chronyd.sock\n\
-             pidfile /run/chronyd.pid\n",
-            refclock::SOCKET
-        );
-        if rtcsync {
-            conf.push_str("rtcsync\n");
-        }
-        fs::create_dir_all("/run/chrony")?;
-        for stale in ["/run/chronyd.pid", refclock::SOCKET, "/run/chrony/chronyd.sock"] {
-            if Path::new(stale).exists() {
-                fs::remove_file(stale)?;
-            }
-        }
-        fs::write(CHRONY_CONF, conf)?;
-        let output = File::create("/run/chronyd.log")?;
-        let chronyd = Command::new("/usr/sbin/chronyd")
-            .args(["-d", "-u", "root", "-F", "0", "-f", CHRONY_CONF])
-            .arg0("chronyd")
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()?;
-        self.chronyd = Some(chronyd);
         Ok(())
     }
 
@@ -328,6 +308,7 @@ impl Conductor {
             chronyd.kill()?;
             chronyd.wait()?;
         }
+        self.processes.end()?;
         self.kernel_log.flush()
     }
 }
@@ -347,8 +328,7 @@ fn send_logs() -> io::Result<()> {
     let mut port = BufWriter::new(port);
     let mut logs: Vec<_> = fs::read_dir(LOGS)?.collect::<Result<_, _>>()?;
     logs.sort_by_key(std::fs::DirEntry::file_name);
-    let logs = logs.iter().map(|entry| entry.path());
-    for path in logs.chain(["/run/chronyd.log".into()]).filter(|path| path.exists()) {
+    for path in logs.iter().map(|entry| entry.path()) {
         let mut bytes = Vec::new();
         File::open(&path)?.read_to_end(&mut bytes)?;
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("unnamed");

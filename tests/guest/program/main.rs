@@ -13,11 +13,18 @@ mod plan;
 #[path = "../record.rs"]
 mod record;
 
+mod chronyd;
 mod clocks;
 mod conductor;
+mod container;
+mod forged_chronyd;
+mod ntp_server;
 mod observer;
+mod phc;
+mod processes;
 mod refclock;
 mod sys;
+mod truth;
 mod writer;
 
 use std::fs;
@@ -34,6 +41,10 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let outcome = match arguments.get(1).map(String::as_str) {
         Some("observe") => observer::run(&arguments[2..]),
+        // What a plan may start as a process (`plan::Process`).
+        Some("ntp-server") => ntp_server::run(&arguments[2..]),
+        Some("forge-chronyd") => forged_chronyd::run(),
+        Some("idle-as") => processes::idle_as(&arguments[2..]),
         _ if std::process::id() == 1 => conductor::run(),
         _ => Err(io::Error::other("this program is the first process of a guest")),
     };

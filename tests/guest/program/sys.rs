@@ -60,18 +60,41 @@ pub fn tsc() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Brings the loopback interface up, so that chronyd can be asked over UDP.
-pub fn loopback_up() -> io::Result<()> {
+/// Brings a network interface up: the loopback, so that chronyd can be asked over UDP, or a
+/// card.
+pub fn interface_up(name: &str) -> io::Result<()> {
+    let flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    interface_request(name, libc::SIOCSIFFLAGS, |request| request.ifr_ifru.ifru_flags = flags)
+}
+
+/// Gives a network interface an address more, under a label such as `lo:1`.
+pub fn add_address(label: &str, address: std::net::Ipv4Addr) -> io::Result<()> {
+    interface_request(label, libc::SIOCSIFADDR, |request| {
+        let mut octets = [0; 14];
+        // `sockaddr_in`: the port, then the address.
+        for (to, from) in octets[2..].iter_mut().zip(address.octets()) {
+            *to = from as libc::c_char;
+        }
+        let family = libc::AF_INET as libc::sa_family_t;
+        request.ifr_ifru.ifru_addr = libc::sockaddr { sa_family: family, sa_data: octets };
+    })
+}
+
+fn interface_request(
+    name: &str,
+    what: libc::c_ulong,
+    fill: impl Fn(&mut libc::ifreq),
+) -> io::Result<()> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
     // SAFETY: `ifreq` is plain bytes and unions of them, for which all zeros is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    request.ifr_name[0] = b'l' as libc::c_char;
-    request.ifr_name[1] = b'o' as libc::c_char;
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
-    // SAFETY: the descriptor is open, and SIOCSIFFLAGS reads one `ifreq`, which this is.
-    let done = unsafe {
-        libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), libc::SIOCSIFFLAGS as _, &request)
-    };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    fill(&mut request);
+    // SAFETY: the descriptor is open, and both requests read one `ifreq`, which this is.
+    let done =
+        unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&socket), what as _, &request) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

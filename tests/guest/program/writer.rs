@@ -40,7 +40,7 @@ fn write_once(writer: Writer, true_utc: impl Fn(i64) -> i64) -> io::Result<i64> 
         Writer::Honest => (honest, false),
         Writer::Zero => (0, true),
         Writer::Sixteen => (16, true),
-        Writer::Tenth => (honest / 10, false),
+        Writer::Tenth | Writer::TenthFlagged => (honest / 10, false),
         Writer::Pll => (PLL_BOUND_US, true),
     };
     let (_, current) = sys::adjtimex(sys::nothing())?;
@@ -49,6 +49,9 @@ fn write_once(writer: Writer, true_utc: impl Fn(i64) -> i64) -> io::Result<i64> 
     request.maxerror = maxerror as libc::c_long;
     request.esterror = maxerror as libc::c_long;
     request.status = current.status & !libc::STA_UNSYNC;
+    if writer == Writer::TenthFlagged {
+        request.status |= libc::STA_UNSYNC;
+    }
     if pll {
         request.status |= libc::STA_PLL;
     }
