@@ -156,6 +156,10 @@ pub enum Reason {
     TooOld = 8,
     /// This operating system states no bound, and no other source was given.
     Unsupported = 9,
+    /// The kernel has a bound, and it is not known which program wrote it.
+    WriterUnknown = 10,
+    /// The daemon follows a reference clock (PHC, GPS) and does not know that clock's error.
+    ReferenceStatesNoBound = 11,
 }
 
 impl Reason {
@@ -172,6 +176,8 @@ impl Reason {
             7 => Reason::SourceFailed,
             8 => Reason::TooOld,
             9 => Reason::Unsupported,
+            10 => Reason::WriterUnknown,
+            11 => Reason::ReferenceStatesNoBound,
             _ => Reason::NotSampled,
         }
     }
@@ -197,6 +203,13 @@ impl Reason {
             Reason::SourceFailed => "the source of time failed",
             Reason::TooOld => "the last evidence has aged until the interval became too wide",
             Reason::Unsupported => "this operating system states no error bound of its clock",
+            Reason::WriterUnknown => {
+                "the kernel has an error bound (maxerror), but it is not known which program wrote it"
+            }
+            Reason::ReferenceStatesNoBound => {
+                "the time daemon follows a reference clock and takes it for exact, so its bound \
+                 leaves out that clock's own error"
+            }
         }
     }
 
@@ -223,6 +236,18 @@ impl Reason {
             Reason::TooOld => "repair the time source, or raise `max_width`",
             Reason::Unsupported => {
                 "add a source with `source()`, or state the clock's error with `assume_error`"
+            }
+            Reason::WriterUnknown => {
+                "do one of these:\n\
+                 - share the host's network or chronyd's socket (/run/chrony) with this process, so \
+                 that chronyd or ntpd can be asked\n\
+                 - give the clock an NTP source of its own with `source()`\n\
+                 - call `believe_any_writer()` if you know that the host's time daemon states an \
+                 honest bound"
+            }
+            Reason::ReferenceStatesNoBound => {
+                "state the reference clock's error with `reference_error()`, or as `delay` (twice \
+                 the error, 1 µs or more) of its `refclock` line in chrony.conf"
             }
         }
     }

@@ -144,7 +144,8 @@ impl Discipline {
     /// Its answer to a TRACKING request. `None` if no chronyd runs.
     ///
     /// A real chronyd states its present bound. Here it is the bound of the last update plus the
-    /// kernel's growth, so it never exceeds the kernel's own.
+    /// kernel's growth, so it never exceeds the kernel's own. Its frequency, its reference time and
+    /// its leap status are what it told the kernel at that update.
     pub(super) fn tracking(&self, now: i64) -> Option<Tracking> {
         if self.kind != Daemon::Chrony {
             return None;
@@ -152,16 +153,21 @@ impl Discipline {
         let age = now.saturating_sub(self.updated_at).max(0);
         let stated = self.stated_ns.unwrap_or(0);
         Some(Tracking {
-            reference: Reference { id: 0x0a00_0001, address: None },
+            reference: Reference { id: 0x0a00_0001, address: Some([10, 0, 0, 1].into()) },
             stratum: 2,
-            leap: if self.stated_ns.is_some() { Leap::Normal } else { Leap::Unsynchronized },
-            reference_time: Duration::ZERO,
+            leap: match (self.stated_ns, self.leap) {
+                (None, _) => Leap::Unsynchronized,
+                (_, Some((_, 1))) => Leap::Insert,
+                (_, Some(_)) => Leap::Delete,
+                (_, None) => Leap::Normal,
+            },
+            reference_time: Duration::from_nanos(self.updated_at.max(0).unsigned_abs()),
             correction_ns: 0,
             root_delay_ns: 0,
             root_dispersion_ns: stated.saturating_add(age / 2_000).unsigned_abs(),
             last_offset: 0.0,
             rms_offset: 0.0,
-            frequency_ppm: 0.0,
+            frequency_ppm: -(self.freq_ppb as f64) / 1000.0,
             residual_frequency_ppm: 0.0,
             skew_ppm: 0.0,
             update_interval: self.service.poll.as_secs_f64(),

@@ -36,23 +36,21 @@ use std::time::Duration;
 
 use crate::counter::{Counter, DEFAULT_MAX_DRIFT_PPM};
 use crate::evidence::{Reason, Sample, Source, SourceError};
-use crate::host::{
-    GROWTH_PPM, Host, HostClock, HostError, KernelState, STA_PLL, SUSPEND_NOISE_NS, suspended_ns,
-};
+use crate::host::{GROWTH_PPM, HostClock, KernelState, STA_PLL, SUSPEND_NOISE_NS, suspended_ns};
 use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
-use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
-use crate::source::daemon::{self, Daemon};
 use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::in_flight::InFlight;
 use crate::source::realtime::{PendingLeap, Realtime};
 use crate::source::wall_clock::WallClock;
+use crate::source::writer::WriterCheck;
 use crate::timestamp::NANOS_PER_SECOND;
 
 /// The kernel's clock and its bound, if it has an honest one.
 pub struct Kernel {
     wall_clock: Arc<WallClock>,
-    daemons: Box<dyn TimeDaemons>,
+    /// Which program wrote the bound, and whether it may be believed.
+    writer: WriterCheck,
     /// How long the host had been suspended in all at the last sample.
     suspended_ns: Option<i64>,
     /// The writer's mark at the first sample after a suspend, until it changes.
@@ -60,18 +58,12 @@ pub struct Kernel {
     /// The leap second that the kernel was told of.
     pending_leap: Option<PendingLeap>,
     in_flight: InFlight,
-    chrony: Option<ChronyCheck>,
     policy: Policy,
 }
 
-/// What is required of the kernel's bound beyond its own marks.
+/// What is assumed of the clock besides its bound.
 #[derive(Debug)]
 struct Policy {
-    chrony: ChronyAnswer,
-    /// A bound that chronyd does not confirm is refused.
-    needs_chrony: bool,
-    /// The operator states that the bound is honest, whichever program writes it.
-    believes_any_writer: bool,
     /// By how much the oscillator itself may be off (A2).
     max_drift_ppm: u32,
 }
@@ -87,18 +79,12 @@ impl Kernel {
     pub(crate) fn of(wall_clock: Arc<WallClock>, daemons: Box<dyn TimeDaemons>) -> Kernel {
         Kernel {
             wall_clock,
-            daemons,
+            writer: WriterCheck::new(daemons),
             suspended_ns: None,
             since_suspend: None,
             pending_leap: None,
             in_flight: InFlight::default(),
-            chrony: None,
-            policy: Policy {
-                chrony: ChronyAnswer::Nothing("its report is not used".to_owned()),
-                needs_chrony: false,
-                believes_any_writer: false,
-                max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
-            },
+            policy: Policy { max_drift_ppm: DEFAULT_MAX_DRIFT_PPM },
         }
     }
 
@@ -109,8 +95,8 @@ impl Kernel {
 
     /// Refuses a bound that chronyd does not confirm.
     pub(crate) fn confirmed_only(mut self) -> Kernel {
-        self.policy.needs_chrony = true;
-        self.with_chrony()
+        self.writer.needs_chrony();
+        self
     }
 
     /// By how much the oscillator may be off: a slew comes on top of it.
@@ -119,11 +105,13 @@ impl Kernel {
         self
     }
 
-    /// Reads the report of this host's chronyd too, if there is one. It can confirm a bound
-    /// that the kernel leaves flagged, and the larger bound counts.
+    /// Reads the report of this host's chronyd too, if there is one. It shows that chronyd
+    /// wrote the bound, it can confirm one that the kernel leaves flagged, and the larger bound
+    /// counts.
     #[must_use]
-    pub fn with_chrony(self) -> Kernel {
-        Kernel { chrony: Some(ChronyCheck::default()), ..self }
+    pub fn with_chrony(mut self) -> Kernel {
+        self.writer.asks_chrony();
+        self
     }
 
     /// Takes `maxerror` for a bound, whichever program writes it.
@@ -132,7 +120,15 @@ impl Kernel {
     /// not synchronised, its bound is still refused.
     #[must_use]
     pub fn believing_any_writer(mut self) -> Kernel {
-        self.policy.believes_any_writer = true;
+        self.writer.believes_any_writer();
+        self
+    }
+
+    /// The operator states how far a reference clock of the daemon may be off (see
+    /// [`ClockBuilder::reference_error`](crate::ClockBuilder::reference_error)).
+    #[must_use]
+    pub fn reference_error(mut self, error: Duration) -> Kernel {
+        self.writer.reference_error(error);
         self
     }
 }
@@ -149,18 +145,17 @@ impl Source for Kernel {
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        let before_chrony = Realtime::read(counter)?;
-        self.ask_chrony(counter.host())?;
+        let before_daemons = Realtime::read(counter)?;
+        self.writer.ask(counter.host())?;
         let evidence = gather(counter)?;
-        if evidence.realtime.was_stepped_since(&before_chrony) {
-            let why = "the clock was stepped after chronyd had answered".to_owned();
-            self.policy.chrony = ChronyAnswer::Nothing(why);
+        if evidence.realtime.was_stepped_since(&before_daemons) {
+            self.writer.note_step();
         }
         self.judge(&evidence)
     }
 
     fn details(&self) -> Option<String> {
-        Some(self.chrony.as_ref()?.tracking()?.to_string())
+        self.writer.details()
     }
 }
 
@@ -169,9 +164,8 @@ impl Kernel {
     fn judge(&mut self, evidence: &Evidence) -> Result<Sample, SourceError> {
         self.notice_suspend(evidence);
         let under_way = self.note_in_flight(evidence);
-        let error_ns = stated_error_ns(evidence, self.since_suspend, &self.policy, &mut || {
-            self.daemons.running()
-        })?;
+        let excess_ns = self.writer.excess_ns(&evidence.kernel)?;
+        let error_ns = stated_error_ns(evidence, self.since_suspend, &self.policy, excess_ns)?;
         let error_ns = error_ns.saturating_add(under_way);
         let kernel = &evidence.kernel.1;
         let read = &evidence.realtime;
@@ -180,19 +174,6 @@ impl Kernel {
         let error = Duration::from_nanos(error_ns);
         let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
         Ok(Sample::new(read.before, read.after, time))
-    }
-
-    /// Requests chronyd's report, if there is a bound that it could confirm.
-    fn ask_chrony(&mut self, host: &dyn Host) -> Result<(), HostError> {
-        let Some(chrony) = &mut self.chrony else { return Ok(()) };
-        let kernel = host.kernel_state()?;
-        let now_ns = host.nanos(HostClock::Monotonic)?;
-        self.policy.chrony = if kernel.has_bound() {
-            chrony.answer(&mut *self.daemons, now_ns, &kernel)
-        } else {
-            ChronyAnswer::Nothing("the kernel has no bound that it could confirm".to_owned())
-        };
-        Ok(())
     }
 
     /// How much of a correction may be under way, in ns (see `in_flight`).
@@ -261,33 +242,21 @@ fn gather(counter: &Counter) -> Result<Evidence, SourceError> {
     ))
 }
 
-/// How far from UTC the clock may have been, in nanoseconds.
+/// How far from UTC the clock may have been, in nanoseconds, by a writer that may be believed
+/// and that states `excess_ns` more than the kernel shows.
 ///
 /// # Errors
 ///
-/// If the kernel's number is not an honest bound.
+/// If the bound does not hold at this moment.
 fn stated_error_ns(
     evidence: &Evidence,
     since_suspend: Option<i64>,
     policy: &Policy,
-    running: &mut dyn FnMut() -> Vec<Daemon>,
+    excess_ns: u64,
 ) -> Result<u64, SourceError> {
     let (before, after) = &evidence.kernel;
     let worse = if before.maxerror_us > after.maxerror_us { before } else { after };
     let refuse = |reason, detail: String| Err(SourceError::no_bound(reason, detail));
-    let excess_ns = confirmed_excess_ns((before, after), policy, running)?;
-    // Refuse the mark of a writer that states no bound.
-    if (before.states_no_bound() || after.states_no_bound()) && !policy.believes_any_writer {
-        let named = running().into_iter().map(runs).collect::<String>();
-        return refuse(
-            Reason::NoBoundStated,
-            format!(
-                "maxerror is {} µs, a bare {} µs and its growth{named}",
-                worse.maxerror_us,
-                worse.residue_us()
-            ),
-        );
-    }
     // Refuse a bound from before a suspend.
     if since_suspend.is_some() {
         return refuse(Reason::Suspended, worse.to_string());
@@ -315,42 +284,6 @@ fn stated_error_ns(
         .saturating_add(excess_ns)
         .saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))
         .saturating_add(under_way(before).max(under_way(after))))
-}
-
-/// By how much chronyd's bound exceeds the kernel's.
-///
-/// # Errors
-///
-/// If neither the kernel nor chronyd reports that the clock is disciplined, or every visible
-/// daemon is one that states no bound.
-fn confirmed_excess_ns(
-    (before, after): (&KernelState, &KernelState),
-    policy: &Policy,
-    running: &mut dyn FnMut() -> Vec<Daemon>,
-) -> Result<u64, SourceError> {
-    let refuse = |reason, detail: String| Err(SourceError::no_bound(reason, detail));
-    let is_synchronized = before.is_synchronized() && after.is_synchronized();
-    match &policy.chrony {
-        // Without a bound of the kernel's own, a step that chronyd has not noticed may
-        // have put the clock anywhere.
-        ChronyAnswer::Confirms { excess_ns } if before.has_bound() && after.has_bound() => {
-            Ok(*excess_ns)
-        }
-        ChronyAnswer::Nothing(why) if !is_synchronized || policy.needs_chrony => {
-            refuse(Reason::KernelUnsynchronized, format!("{after}; chronyd: {why}"))
-        }
-        _ if !is_synchronized => refuse(Reason::KernelUnsynchronized, after.to_string()),
-        _ if policy.believes_any_writer => Ok(0),
-        _ => match daemon::only_unbelievable(&running()) {
-            Some(daemon) => refuse(Reason::NoBoundStated, format!("{after}{}", runs(daemon))),
-            None => Ok(0),
-        },
-    }
-}
-
-/// The end of a sentence: a daemon that runs, and what its bound is worth.
-fn runs(daemon: Daemon) -> String {
-    format!("; {daemon} runs, which {}", daemon.explanation())
 }
 
 /// How much `maxerror` has still to grow for the time since it was last true.

@@ -62,9 +62,12 @@ pub mod daemon;
 pub(crate) mod daemons;
 mod in_flight;
 pub mod kernel;
+pub mod ntpd;
+mod phc_error;
 mod realtime;
 pub mod rtc;
 mod wall_clock;
+pub(crate) mod writer;
 
 pub(crate) use realtime::Realtime;
 pub use wall_clock::RealtimeScale;

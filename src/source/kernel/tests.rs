@@ -1,7 +1,7 @@
 use super::*;
 use crate::counter::CounterId;
 use crate::host::scripted::ScriptedHost;
-use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_ERROR, TIME_INS, TIME_OK};
+use crate::host::{STA_INS, STA_NANO, TIME_INS, TIME_OK};
 
 const SECOND: i64 = NANOS_PER_SECOND;
 
@@ -31,58 +31,26 @@ fn evidence(before: KernelState, after: KernelState) -> Evidence {
     }
 }
 
-/// Without chronyd, and without a demand for it.
-fn kernel_alone() -> Policy {
-    Policy {
-        chrony: ChronyAnswer::Nothing("not running".to_owned()),
-        needs_chrony: false,
-        believes_any_writer: false,
-        max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
-    }
-}
+const POLICY: Policy = Policy { max_drift_ppm: DEFAULT_MAX_DRIFT_PPM };
 
-/// The error by this policy, where these daemons run.
-fn error_ns(
-    evidence: &Evidence,
-    since_suspend: Option<i64>,
-    policy: &Policy,
-    running: &[Daemon],
-) -> Result<u64, SourceError> {
-    stated_error_ns(evidence, since_suspend, policy, &mut || running.to_vec())
+/// The error by a writer that is believed and states no more than the kernel.
+fn error_ns(evidence: &Evidence, since_suspend: Option<i64>) -> Result<u64, SourceError> {
+    stated_error_ns(evidence, since_suspend, &POLICY, 0)
 }
 
 fn judge(state: KernelState) -> Result<u64, Reason> {
-    error_ns(&evidence(state, state), None, &kernel_alone(), &[]).map_err(|error| error.reason())
+    error_ns(&evidence(state, state), None).map_err(|error| error.reason())
 }
 
 #[test]
-fn which_bounds_are_believed_and_by_how_much() {
+fn how_far_off_the_clock_may_be_by_a_bound_that_is_believed() {
     let h = healthy();
     // 1 235 µs, and 250 ms of growth at 500 ppm, longer by the slew.
     let plain = 1_235_000 + 140_626;
     let pll = STA_PLL | STA_NANO;
     let cases = [
         ("honest", h, Ok(plain)),
-        ("unsync", KernelState { status: STA_UNSYNC, ..h }, Err(Reason::KernelUnsynchronized)),
-        ("error state", KernelState { state: TIME_ERROR, ..h }, Err(Reason::KernelUnsynchronized)),
-        ("timesyncd, just now", KernelState { maxerror_us: 0, ..h }, Err(Reason::NoBoundStated)),
-        (
-            "timesyncd, a minute ago",
-            KernelState { maxerror_us: 30_000, ..h },
-            Err(Reason::NoBoundStated),
-        ),
-        (
-            "ntpd at its start",
-            KernelState { maxerror_us: 16, status: pll, ..h },
-            Err(Reason::NoBoundStated),
-        ),
-        (
-            "ntpd at its start, later",
-            KernelState { maxerror_us: 5_016, status: pll, ..h },
-            Err(Reason::NoBoundStated),
-        ),
         ("16 µs without a PLL", KernelState { maxerror_us: 16, ..h }, Ok(17_000 + 140_626)),
-        ("nonsense", KernelState { maxerror_us: -1, ..h }, Err(Reason::NoBoundStated)),
         (
             "PLL with an offset",
             KernelState { status: pll, offset_ns: -70_000, ..h },
@@ -106,71 +74,11 @@ fn which_bounds_are_believed_and_by_how_much() {
 }
 
 #[test]
-fn chronyd_confirms_what_the_kernel_leaves_flagged_and_the_larger_bound_counts() {
-    let h = healthy();
-    let flagged = KernelState { status: STA_UNSYNC, state: TIME_ERROR, ..h };
-    let stepped = KernelState { maxerror_us: 16_000_000, ..flagged };
-    let confirms = |excess_ns| ChronyAnswer::Confirms { excess_ns };
-    let nothing = || ChronyAnswer::Nothing("not synchronised".to_owned());
-    let plain = 1_235_000 + 140_626;
-    let cases = [
-        ("both", h, confirms(0), Ok(plain)),
-        ("chronyd says more", h, confirms(9_000), Ok(plain + 9_000)),
-        ("chronyd is not there", h, nothing(), Ok(plain)),
-        ("no rtcsync", flagged, confirms(0), Ok(plain)),
-        ("no rtcsync, and more", flagged, confirms(7), Ok(plain + 7)),
-        ("flagged, no report", flagged, nothing(), Err(Reason::KernelUnsynchronized)),
-        // chronyd does not know yet that the clock was stepped behind its back.
-        ("stepped", stepped, confirms(16), Err(Reason::KernelUnsynchronized)),
-        (
-            "a zero beside chronyd",
-            KernelState { maxerror_us: 500, ..h },
-            confirms(100),
-            Err(Reason::NoBoundStated),
-        ),
-    ];
-    for (what, state, chrony, verdict) in cases {
-        let policy = Policy { chrony, ..kernel_alone() };
-        let got = error_ns(&evidence(state, state), None, &policy, &[]);
-        assert_eq!(got.map_err(|error| error.reason()), verdict, "{what}");
-    }
-}
-
-#[test]
-fn where_chronyd_must_confirm_the_kernels_bound_alone_is_refused() {
-    let state = healthy();
-    let judge = |chrony, needs_chrony| {
-        let policy = Policy { chrony, needs_chrony, ..kernel_alone() };
-        error_ns(&evidence(state, state), None, &policy, &[])
-    };
-    let nothing = || ChronyAnswer::Nothing("it is not running".to_owned());
-    assert!(judge(nothing(), false).is_ok());
-    assert!(judge(ChronyAnswer::Confirms { excess_ns: 0 }, true).is_ok());
-    let error = judge(nothing(), true).expect_err("the kernel alone").to_string();
-    assert!(error.contains("chronyd: it is not running"), "{error}");
-}
-
-#[test]
-fn a_bound_is_refused_where_only_a_daemon_without_one_runs_unless_the_operator_says_so() {
-    let state = healthy();
-    let zero = KernelState { maxerror_us: 500, ..state };
-    let (timesyncd, chronyd) = ([Daemon::Timesyncd], [Daemon::Chrony]);
-    let cases = [
-        (state, timesyncd, false, false),
-        (state, timesyncd, true, true),
-        (state, chronyd, false, true),
-        (zero, chronyd, false, false),
-        (zero, timesyncd, true, true),
-    ];
-    for (state, running, believes_any_writer, believed) in cases {
-        let policy = Policy { believes_any_writer, ..kernel_alone() };
-        let got = error_ns(&evidence(state, state), None, &policy, &running);
-        assert_eq!(got.is_ok(), believed, "{running:?} {got:?}");
-        if let Err(error) = got {
-            let text = error.to_string();
-            assert!(text.contains(&running[0].to_string()), "named: {text}");
-        }
-    }
+fn what_the_writer_states_beyond_the_kernel_is_added() {
+    let evidence = evidence(healthy(), healthy());
+    let with = |excess_ns| stated_error_ns(&evidence, None, &POLICY, excess_ns).expect("a bound");
+    assert_eq!(with(9_000), with(0) + 9_000);
+    assert_eq!(with(u64::MAX), u64::MAX);
 }
 
 #[test]
@@ -178,13 +86,9 @@ fn of_the_two_reads_the_worse_counts() {
     let small = healthy();
     let large = KernelState { maxerror_us: 1_734, ..small };
     let both = [(small, large), (large, small)];
-    let errors =
-        both.map(|(a, b)| error_ns(&evidence(a, b), None, &kernel_alone(), &[]).expect("honest"));
+    let errors = both.map(|(a, b)| error_ns(&evidence(a, b), None).expect("honest"));
     assert_eq!(errors[0], errors[1]);
     assert!(errors[0] > 1_734_000);
-    let lost = KernelState { status: STA_UNSYNC, ..small };
-    assert!(error_ns(&evidence(small, lost), None, &kernel_alone(), &[]).is_err());
-    assert!(error_ns(&evidence(lost, small), None, &kernel_alone(), &[]).is_err());
 }
 
 #[test]
@@ -212,7 +116,7 @@ fn a_suspend_before_the_first_sample_may_be_one_that_the_daemon_has_not_noticed(
         let state = KernelState { maxerror_us, ..healthy() };
         let e = Evidence { suspended_ns: Some(9 * SECOND), ..evidence(state, state) };
         kernel.notice_suspend(&e);
-        error_ns(&e, kernel.since_suspend, &kernel_alone(), &[]).map_err(|error| error.reason())
+        error_ns(&e, kernel.since_suspend).map_err(|error| error.reason())
     };
     assert_eq!(judge(1_234), Err(Reason::Suspended));
     assert_eq!(judge(1_734), Err(Reason::Suspended), "only growth");
@@ -228,7 +132,7 @@ fn after_a_suspend_the_bound_is_refused_until_the_daemon_writes() {
     };
     let mut judge = |e: Evidence| {
         kernel.notice_suspend(&e);
-        error_ns(&e, kernel.since_suspend, &kernel_alone(), &[]).map_err(|error| error.reason())
+        error_ns(&e, kernel.since_suspend).map_err(|error| error.reason())
     };
     assert!(judge(at(500, 1_234)).is_ok(), "never suspended, but for noise");
     assert!(judge(at(500_900, 1_234)).is_ok(), "noise of reading two clocks");
@@ -245,7 +149,7 @@ fn width_ns(kernel: &mut Kernel, evidence: &Evidence) -> u128 {
 
 #[test]
 fn a_sample_is_as_wide_as_all_that_the_clock_may_be_off() {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = Kernel::new(LeapTable::builtin()).believing_any_writer();
     let h = healthy();
     // Both ways, and the step of the clock once.
     let plain = 1_235_000 + 140_626;
@@ -258,7 +162,7 @@ fn a_sample_is_as_wide_as_all_that_the_clock_may_be_off() {
 
 #[test]
 fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_it() {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = Kernel::new(LeapTable::builtin()).believing_any_writer();
     let midnight = 1_700_006_400;
     let at = |unix: i64, state: KernelState| {
         let mut evidence = evidence(state, state);
