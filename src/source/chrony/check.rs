@@ -140,7 +140,7 @@ impl ChronyCheck {
             report = daemons.chrony_tracking();
         }
         let answer = match &report {
-            Ok(tracking) => self.weigh(tracking, &kernel, daemons, reference_error_ns),
+            Ok(tracking) => self.weigh(tracking, &kernel, now_ns, daemons, reference_error_ns),
             Err(error) => self.without_answer(error, now_ns, &kernel),
         };
         if report.is_ok() && matches!(answer, ChronyAnswer::Confirms { .. }) {
@@ -163,6 +163,7 @@ impl ChronyCheck {
         &mut self,
         tracking: &Tracking,
         kernel: &KernelState,
+        now_ns: i64,
         daemons: &mut dyn TimeDaemons,
         reference_error_ns: Option<u64>,
     ) -> ChronyAnswer {
@@ -170,7 +171,7 @@ impl ChronyCheck {
             return ChronyAnswer::Nothing(without_bound(tracking).to_owned());
         };
         let process = || process_of(&daemons.running());
-        let wrote_mark = match self.history.judge(tracking, kernel, process) {
+        let wrote_mark = match self.history.judge(tracking, kernel, now_ns, process) {
             Fit::Steers { wrote_mark } => wrote_mark,
             Fit::Unclear(why) | Fit::Foreign(why) => return ChronyAnswer::Foreign(why),
         };

@@ -16,11 +16,13 @@
 //! 2. *It announces a leap second to the kernel only while it states it itself.* A kernel that
 //!    is about to make one of which chronyd knows nothing was told by another program. (The
 //!    reverse is no sign: chronyd may handle the leap second itself, by `leapsecmode`.)
-//! 3. *It writes maxerror exactly when it has a new reference time* (or a new leap status: then
-//!    maxerror is its bound of that moment). `maxerror mod 500` is the mark of a write. So a mark
-//!    that changes without an update is another writer's, and a mark that changes with one is
-//!    chronyd's. An update without a new mark happens by chance once in 500; twice in a row it
-//!    shows a chronyd that writes nothing.
+//! 3. *It writes maxerror exactly when it has a new reference time* (or a new leap status), and
+//!    what it writes is its bound of that moment. `maxerror mod 500` is the mark of a write. So a
+//!    mark that changes without an update is another writer's. A mark that changes with one, and
+//!    is chronyd's bound modulo 500 µs, is chronyd's. (Two programs that write every 16 s do so in
+//!    the same second now and then, so the change alone would show little.) An update without a
+//!    new mark happens by chance once in 500; twice in a row it shows a chronyd that writes
+//!    nothing.
 //! 4. *The kernel runs at chronyd's frequency*, except while an offset is slewed away. chronyd
 //!    sets both from one number, so they agree to 1 ppb. A chronyd that does not steer measures
 //!    the clock that another program has already corrected, and states a frequency near 0.
@@ -28,6 +30,7 @@
 //! The third rule decides as soon as one update was seen. Until then one of these is required:
 //! the process of a chronyd that may set the clock is visible, or the frequencies agree. During a
 //! slew, and with `tempcomp`, they do not; then the answer is believed from its next update on.
+//! After another program's write only the third rule restores the belief.
 //!
 //! The kernel is read before and after the request. Both must have the same mark and rate, or
 //! chronyd may have made its update in between.
@@ -35,15 +38,19 @@
 use std::time::Duration;
 
 use super::tracking::{Leap, Tracking};
-use crate::host::{KernelState, STA_FLL, STA_PLL, TIME_DEL, TIME_INS};
+use crate::host::{GROWTH_PPM, KernelState, STA_FLL, STA_PLL, TIME_DEL, TIME_INS};
 
 /// How far the kernel's rate may be from chronyd's frequency while no offset is slewed, in ppb.
 const SAME_RATE_PPB: f64 = 1_000.0;
-/// By how much maxerror may exceed the bound from which it was written a moment ago: one second's
-/// growth, and what a slew has corrected since.
-const JUST_WRITTEN_NS: u64 = 600_000;
-/// chronyd writes whole microseconds.
-const ROUNDING_NS: u64 = 2_000;
+/// chronyd writes whole microseconds, and its report has been rounded too.
+const ROUNDING_NS: f64 = 3_000.0;
+/// A mark shows its writer only if it is known to within this part of 500 µs, in ns.
+const TELLING_NS: f64 = 100_000.0;
+/// How long the write may be older than the answer, at least, in ns. chronyd also shifts its
+/// reference time by up to a second at random, so that it cannot be used to spoof it.
+const LATE_NS: f64 = 1_200_000_000.0;
+/// The growth of maxerror in a second, in ns.
+const MARK_NS: i128 = GROWTH_PPM as i128 * 1_000;
 
 /// Whether chronyd's answer fits the kernel.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -74,7 +81,7 @@ pub(super) enum Process {
 #[derive(Debug, Default)]
 pub(super) struct History {
     last: Option<Update>,
-    /// One was seen whose mark and reference time changed together.
+    /// An update was seen that came with a mark of its own.
     is_in_step: bool,
     /// The mark that came with an update.
     written: Option<i64>,
@@ -89,17 +96,21 @@ struct Update {
     reference_time: Duration,
     last_offset: f64,
     mark_us: i64,
+    /// When it was seen, by the monotonic clock.
+    seen_at_ns: i64,
 }
 
 impl History {
-    /// Judges an answer that was given while the kernel showed `kernel`.
+    /// Judges an answer that was given while the kernel showed `kernel` and the monotonic clock
+    /// `now_ns`.
     pub(super) fn judge(
         &mut self,
         tracking: &Tracking,
         kernel: &KernelState,
+        now_ns: i64,
         process: impl FnOnce() -> Process,
     ) -> Fit {
-        self.compare_with_last(tracking, kernel);
+        self.compare_with_last(tracking, kernel, now_ns);
         if let Some(why) = foreign(tracking, kernel).or_else(|| self.broken.clone()) {
             return Fit::Foreign(why);
         }
@@ -124,47 +135,54 @@ impl History {
     }
 
     /// Compares the mark with that of the answer before.
-    fn compare_with_last(&mut self, tracking: &Tracking, kernel: &KernelState) {
+    fn compare_with_last(&mut self, tracking: &Tracking, kernel: &KernelState, now_ns: i64) {
         let now = Update {
             reference_time: tracking.reference_time,
             last_offset: tracking.last_offset,
             mark_us: kernel.residue_us(),
+            seen_at_ns: now_ns,
         };
         let Some(last) = self.last.replace(now) else { return };
         let is_updated =
             (last.reference_time, last.last_offset) != (now.reference_time, now.last_offset);
-        match (is_updated, last.mark_us != now.mark_us) {
+        let is_written = last.mark_us != now.mark_us;
+        let is_its_bound = mark_is_bound(tracking, kernel, now_ns.saturating_sub(last.seen_at_ns));
+        match (is_updated, is_written) {
+            (true, true) if is_its_bound => self.note_own_write(now.mark_us),
             (true, true) => {
-                *self = History {
-                    last: Some(now),
-                    is_in_step: true,
-                    written: Some(now.mark_us),
-                    ..History::default()
-                };
+                self.unwritten = 0;
+                self.written = None;
+                let is_at_its_rate = frequency_gap_ppb(tracking, kernel).abs() <= SAME_RATE_PPB;
+                self.is_in_step |= is_at_its_rate && self.broken.is_none();
             }
             (true, false) => {
                 self.unwritten += 1;
                 if self.unwritten > 1 {
-                    self.is_in_step = false;
-                    self.broken = Some(
-                        "it answers, but the kernel's bound does not change at its updates: \
-                         another program writes it"
-                            .to_owned(),
-                    );
+                    self.note_other_writer("does not change at its updates");
                 }
             }
-            (false, true) if !was_just_written(tracking, kernel) => {
-                self.is_in_step = false;
-                self.broken = Some(
-                    "it answers, but the kernel's bound was written since its last update: another \
-                     program writes it too"
-                        .to_owned(),
-                );
-            }
             // The leap status was updated, and with it the bound.
-            (false, true) => self.written = self.is_in_step.then_some(now.mark_us),
+            (false, true) if is_its_bound && self.broken.is_none() => {
+                self.written = self.is_in_step.then_some(now.mark_us);
+            }
+            (false, true) => self.note_other_writer("was written since its last update"),
             (false, false) => {}
         }
+    }
+
+    /// chronyd has made an update, and the new mark is its bound.
+    fn note_own_write(&mut self, mark_us: i64) {
+        self.is_in_step = true;
+        self.written = Some(mark_us);
+        self.unwritten = 0;
+        self.broken = None;
+    }
+
+    fn note_other_writer(&mut self, what: &str) {
+        self.is_in_step = false;
+        self.written = None;
+        self.broken =
+            Some(format!("it answers, but the kernel's bound {what}: another program writes it"));
     }
 }
 
@@ -193,12 +211,20 @@ fn frequency_gap_ppb(tracking: &Tracking, kernel: &KernelState) -> f64 {
     kernel.rate_ppb as f64 + tracking.frequency_ppm * 1000.0
 }
 
-/// Whether maxerror is what chronyd's present bound gives.
-fn was_just_written(tracking: &Tracking, kernel: &KernelState) -> bool {
+/// Whether the mark is chronyd's bound modulo 500 µs, if it wrote within the last `since_ns`.
+///
+/// Since then a slew has made the correction smaller, and the dispersion has grown. If that may be
+/// too much, the mark shows nothing.
+fn mark_is_bound(tracking: &Tracking, kernel: &KernelState, since_ns: i64) -> bool {
     let Some(bound_ns) = tracking.bound_ns() else { return false };
-    let kernel_ns = kernel.maxerror_us.max(0).unsigned_abs().saturating_mul(1000);
-    let least = bound_ns.saturating_sub(ROUNDING_NS);
-    (least..=bound_ns.saturating_add(JUST_WRITTEN_NS)).contains(&kernel_ns)
+    let since_ns = (since_ns as f64).max(LATE_NS);
+    let growth_ppm = tracking.skew_ppm + tracking.residual_frequency_ppm.abs() + 1.0;
+    let changed_ppb = frequency_gap_ppb(tracking, kernel).abs() + 2.0 * growth_ppm * 1_000.0;
+    let within_ns = ROUNDING_NS + since_ns * changed_ppb / 1e9;
+    let apart_ns = i128::from(kernel.maxerror_us) * 1_000 - i128::from(bound_ns);
+    let apart_ns = apart_ns.rem_euclid(MARK_NS);
+    let apart_ns = apart_ns.min(MARK_NS - apart_ns) as f64;
+    within_ns < TELLING_NS && apart_ns <= within_ns
 }
 
 #[cfg(test)]

@@ -299,12 +299,23 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "another program writes maxerror between two updates of chronyd's",
         changes: &[Change {
             file: FIT,
-            from: "(false, true) if !was_just_written(tracking, kernel) => {",
-            to: "(false, true) if false => {",
+            from: "(false, true) if is_its_bound && self.broken.is_none() => {",
+            to: "(false, true) => {",
         }],
         caught_by: unit(&[
             "a_write_between_two_updates_is_another_programs_until_chronyd_writes_again",
         ]),
+    },
+    Mutant {
+        name: "any-mark-is-chronyds",
+        breaks: Rule(3),
+        harm: "a chronyd that only watches makes an update in the second in which another program writes",
+        changes: &[Change {
+            file: FIT,
+            from: "within_ns < TELLING_NS && apart_ns <= within_ns",
+            to: "within_ns < TELLING_NS && apart_ns >= 0.0",
+        }],
+        caught_by: unit(&["a_chronyd_that_only_watches_never_fits"]),
     },
     Mutant {
         name: "updates-without-a-write-unnoticed",

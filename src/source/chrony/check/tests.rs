@@ -208,7 +208,9 @@ fn chronyd_is_asked_once_a_second_and_when_the_kernel_was_told_something_new() {
     ];
     for (now_ns, maxerror_us, asked) in cases {
         if let Some(tracking) = &mut chronyd.answer {
+            // Its update writes its bound.
             tracking.reference_time = Duration::from_micros(maxerror_us as u64 % 500);
+            tracking.root_dispersion_ns = 250_000 + (maxerror_us as u64 % 500) * 1_000;
         }
         let answer = answer(&mut check, &mut chronyd, now_ns, maxerror_us, None);
         assert!(matches!(answer, ChronyAnswer::Confirms { excess_ns: 0, .. }), "{answer:?}");
