@@ -212,6 +212,10 @@ pub enum Reason {
     TooOld = 8,
     /// This operating system states no bound, and no other source was given.
     Unsupported = 9,
+    /// The kernel has a bound, and it is not known which program wrote it.
+    WriterUnknown = 10,
+    /// The daemon follows a reference clock (PHC, GPS) and does not know that clock's error.
+    ReferenceStatesNoBound = 11,
     /// The oscillator is further off than `max_drift_ppm`, and than the kernel's bound allows for.
     OscillatorBeyondDrift = 12,
     /// This process is shown another time than the kernel keeps.
@@ -234,6 +238,8 @@ impl Reason {
             7 => Reason::SourceFailed,
             8 => Reason::TooOld,
             9 => Reason::Unsupported,
+            10 => Reason::WriterUnknown,
+            11 => Reason::ReferenceStatesNoBound,
             12 => Reason::OscillatorBeyondDrift,
             13 => Reason::ShownOtherTime,
             14 => Reason::CounterStopped,
@@ -262,6 +268,13 @@ impl Reason {
             Reason::SourceFailed => "the source of time failed",
             Reason::TooOld => "the last evidence has aged until the interval became too wide",
             Reason::Unsupported => "this operating system states no error bound of its clock",
+            Reason::WriterUnknown => {
+                "the kernel has an error bound (maxerror), but it is not known which program wrote it"
+            }
+            Reason::ReferenceStatesNoBound => {
+                "the time daemon follows a reference clock and takes it for exact, so its bound \
+                 leaves out that clock's own error"
+            }
             Reason::OscillatorBeyondDrift => {
                 "the time daemon corrects an oscillator that is further off than max_drift_ppm and \
                  than the kernel's error bound allows for"
@@ -299,6 +312,18 @@ impl Reason {
             Reason::TooOld => "repair the time source, or raise `max_width`",
             Reason::Unsupported => {
                 "add a source with `source()`, or state the clock's error with `assume_error`"
+            }
+            Reason::WriterUnknown => {
+                "do one of these:\n\
+                 - share the host's network or chronyd's socket (/run/chrony) with this process, so \
+                 that chronyd or ntpd can be asked\n\
+                 - give the clock an NTP source of its own with `source()`\n\
+                 - call `believe_any_writer()` if you know that the host's time daemon states an \
+                 honest bound"
+            }
+            Reason::ReferenceStatesNoBound => {
+                "state the reference clock's error with `reference_error()`, or as `delay` (twice \
+                 the error, 1 µs or more) of its `refclock` line in chrony.conf"
             }
             Reason::OscillatorBeyondDrift => {
                 "choose another clocksource if the host has one, or state what it is off with \

@@ -188,10 +188,14 @@ fn clocks_know_what_their_daemons_are_worth() {
     let status = |world: &World<()>, id| world.clock(id).unwrap().status();
     let chrony = world.add(Machine::default());
     let timesyncd = world.add(Machine::default().daemon(Daemon::Timesyncd));
+    let ntpd_rs = world.add(Machine::default().daemon(Daemon::NtpdRs));
+    let phc = world.add(Machine::default().daemon(Daemon::ChronyOnPhc));
     let nobody = world.add(Machine::default().daemon(Daemon::None));
     world.run_for(100 * SEC);
     assert_eq!(status(&world, chrony), Status::Synchronized);
     assert_eq!(status(&world, timesyncd), Status::Unsynchronized(Reason::NoBoundStated));
+    assert_eq!(status(&world, ntpd_rs), Status::Unsynchronized(Reason::WriterUnknown));
+    assert_eq!(status(&world, phc), Status::Unsynchronized(Reason::ReferenceStatesNoBound));
     let refused = world.clock(nobody).unwrap().now();
     assert_eq!(refused, Err(ClockError::Unsynchronized(Reason::KernelUnsynchronized)));
     world.schedule(world.elapsed(), Fault::StopSampler(chrony, 100 * SEC));

@@ -81,10 +81,17 @@
 //!
 //! **A number from a writer without a bound is not evidence.** A `maxerror` of 0 is such a
 //! number, because systemd-timesyncd, phc2sys and ptp4l write it. So is the 16 µs of an ntpd
-//! that has not reached a server yet.
+//! that has not reached a server yet. So is every number whose writer is not *known* to state
+//! a bound: not being able to see the writer is not knowing it. And so is what a daemon states
+//! of a reference clock whose own error it does not know.
 //!
-//! - Kept by: [`source::kernel`], [`source::daemon`] (the table of daemons), [`KernelState`].
-//! - Mutants: `maxerror-zero-believed`, `ntpd-startup-believed`, `any-daemon-believed`.
+//! - Kept by: `src/source/writer.rs` (who wrote it, and may it be believed),
+//!   `src/source/chrony/fit.rs`, `src/source/ntpd/check.rs`, [`source::daemon`] (the table of
+//!   daemons), [`KernelState`].
+//! - Mutants: `maxerror-zero-believed`, `ntpd-startup-believed`, `unknown-writer-believed`,
+//!   `mark-excused-by-any-answer`, `reference-clock-taken-for-exact`, `any-frequency-fits`,
+//!   `writes-between-updates-unnoticed`, `kernels-pll-beside-chronyd`, `any-users-port`,
+//!   `ntpd-on-its-own-clock-believed`, `old-segment-believed`.
 //!
 //! ## Rule 4
 //!

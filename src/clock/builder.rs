@@ -53,6 +53,7 @@ pub struct ClockBuilder {
     with_kernel: bool,
     with_chrony: bool,
     believes_any_writer: bool,
+    reference_error: Option<Duration>,
     assume_error: Option<Duration>,
     counter: CounterKind,
     leaps: LeapTable,
@@ -91,6 +92,9 @@ pub enum BuildError {
     /// The stated error is zero, or more than a day.
     #[error("assume_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
     AssumeError(Duration),
+    /// The stated error of the reference clock is zero, or more than a day.
+    #[error("reference_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
+    ReferenceError(Duration),
     /// The interval would be wider than is allowed from the start.
     #[error(
         "assume_error of {error:?} gives an interval of twice that, which is wider than max_width \
@@ -146,6 +150,7 @@ impl Default for ClockBuilder {
             with_kernel: true,
             with_chrony: true,
             believes_any_writer: false,
+            reference_error: None,
             assume_error: None,
             counter: CounterKind::Auto,
             leaps: LeapTable::builtin(),
@@ -172,9 +177,9 @@ impl ClockBuilder {
 
     /// Does not request chronyd's report.
     ///
-    /// By default, if the kernel has a bound and chronyd answers, the larger of the two
-    /// bounds counts. A chronyd without `rtcsync` leaves the kernel flagged as
-    /// unsynchronised; its report then confirms the bound.
+    /// The report shows that chronyd wrote the kernel's bound. So without it the bound of a
+    /// chronyd is refused as one of an unknown writer, unless
+    /// [`believe_any_writer`](Self::believe_any_writer) is called too.
     pub fn without_chrony(mut self) -> ClockBuilder {
         self.with_chrony = false;
         self
@@ -182,12 +187,68 @@ impl ClockBuilder {
 
     /// Takes the kernel's `maxerror` for a bound, whichever program writes it.
     ///
-    /// By default it is refused while it has the mark of a daemon that states no bound, and
-    /// while every visible daemon is one of these (the table is in
-    /// [`source::daemon`](crate::source::daemon)). Use this only if you know the writer
-    /// better than this crate does, because the bound is then your assumption.
+    /// By default it is believed only if its writer is known to state a bound: a chronyd, ntpd or
+    /// ntpsec that answers on this host, or ClockBound (the table of daemons is in
+    /// [`source::daemon`](crate::source::daemon)). Else the reason is
+    /// [`Reason::WriterUnknown`](crate::Reason::WriterUnknown). Call this only if you know what
+    /// runs on the host, because the bound is then your assumption: an ntpd-rs was seen 8 ms
+    /// beyond the bound that it writes.
+    ///
+    /// # Containers and Kubernetes
+    ///
+    /// A container uses its host's clock, and sees neither the host's processes nor its chronyd.
+    /// The better ways leave the judgement to this crate: share the host's network
+    /// (`hostNetwork: true`), so that chronyd answers at 127.0.0.1:323; or mount its socket, which
+    /// needs root in the container:
+    ///
+    /// ```yaml
+    /// volumes:
+    ///   - name: chrony
+    ///     hostPath: { path: /run/chrony, type: Directory }
+    /// containers:
+    ///   - volumeMounts:
+    ///       - { name: chrony, mountPath: /run/chrony }
+    /// ```
+    ///
+    /// Where neither is allowed, and you run the nodes yourself with chronyd and a network source
+    /// on each of them, state that you know the writer. Make it a setting of the deployment, so
+    /// that it is not true by accident on a cluster whose nodes run something else:
+    ///
+    /// ```
+    /// use truechimer::Clock;
+    ///
+    /// let mut builder = Clock::builder();
+    /// if std::env::var_os("NODES_RUN_CHRONYD").is_some() {
+    ///     builder = builder.believe_any_writer();
+    /// }
+    /// let clock = builder.build()?;
+    /// # Ok::<(), truechimer::BuildError>(())
+    /// ```
     pub fn believe_any_writer(mut self) -> ClockBuilder {
         self.believes_any_writer = true;
+        self
+    }
+
+    /// The operator states how far the daemon's reference clock (a PTP clock, a GPS receiver) may
+    /// be off. From 1 ns to a day.
+    ///
+    /// chronyd and ntpd take a reference clock for exact, so their bound leaves its own error
+    /// out: on a guest whose PTP clock was 4.65 ms off, chronyd stated 5 µs. This error is added
+    /// to their bound while they follow a reference clock, and changes nothing while they follow
+    /// a server. Without it the bound is used only if a `delay` of 1 µs or more in chrony.conf
+    /// states the error, or the PTP clock's driver does (`phc_error_bound`, on AWS). Else the
+    /// reason is [`Reason::ReferenceStatesNoBound`](crate::Reason::ReferenceStatesNoBound).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use truechimer::Clock;
+    ///
+    /// // Google documents that ptp_kvm is within 1 ms on its machines.
+    /// let clock = Clock::builder().reference_error(Duration::from_millis(1)).build()?;
+    /// # Ok::<(), truechimer::BuildError>(())
+    /// ```
+    pub fn reference_error(mut self, error: Duration) -> ClockBuilder {
+        self.reference_error = Some(error);
         self
     }
 
@@ -285,7 +346,14 @@ impl ClockBuilder {
     pub fn build(self) -> Result<Clock, BuildError> {
         self.check()?;
         let wall_clock = Arc::new(WallClock::new(self.leaps, self.wall_scale));
-        let ClockBuilder { with_kernel, with_chrony, believes_any_writer, limits, .. } = self;
+        let ClockBuilder {
+            with_kernel,
+            with_chrony,
+            believes_any_writer,
+            reference_error,
+            limits,
+            ..
+        } = self;
         let kernel_of = wall_clock.clone();
         let make_sources = move || {
             let daemons = Box::new(HostDaemons::default());
@@ -296,6 +364,9 @@ impl ClockBuilder {
             }
             if believes_any_writer {
                 kernel = kernel.believing_any_writer();
+            }
+            if let Some(error) = reference_error {
+                kernel = kernel.reference_error(error);
             }
             let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
             kernel.into_iter().collect::<Vec<_>>()
@@ -340,6 +411,10 @@ impl ClockBuilder {
         }
         if !(MIN_MAX_WIDTH..=MAX_MAX_WIDTH).contains(&max_width) {
             return Err(BuildError::MaxWidth(max_width));
+        }
+        let is_out_of_range = |error: &Duration| error.is_zero() || *error > MAX_ASSUMED_ERROR;
+        if let Some(error) = self.reference_error.filter(is_out_of_range) {
+            return Err(BuildError::ReferenceError(error));
         }
         if let Some(error) = self.assume_error {
             if error.is_zero() || error > MAX_ASSUMED_ERROR {

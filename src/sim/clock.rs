@@ -19,7 +19,7 @@ use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
 use crate::source::assume::Assumed;
 use crate::source::chrony::{ChronyError, Tracking};
-use crate::source::daemon::Daemon;
+use crate::source::daemon::Running;
 use crate::source::daemons::TimeDaemons;
 use crate::source::kernel::Kernel;
 use crate::source::{RealtimeScale, WallClock};
@@ -204,8 +204,9 @@ impl fmt::Debug for SimClock {
 struct SimDaemons(SimHost);
 
 impl TimeDaemons for SimDaemons {
-    fn running(&mut self) -> Vec<Daemon> {
-        Vec::new()
+    /// As in a container: what the writer is has to follow from its answer.
+    fn running(&mut self) -> Running {
+        Running { hidden: Some("the host is simulated"), ..Running::default() }
     }
 
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {

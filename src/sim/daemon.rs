@@ -18,8 +18,14 @@ use crate::timestamp::{NANOS_PER_SECOND, seconds_to_nanos};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Daemon {
-    /// States an honest bound at each update.
+    /// States an honest bound at each update, and answers when it is asked.
     Chrony,
+    /// A chronyd that follows a reference clock, and takes it for exact. The clock that it follows
+    /// is off by what [`Fault::Lie`](super::Fault::Lie) says.
+    ChronyOnPhc,
+    /// Leaves out of its bound what it has still to correct, as ntpd-rs does. It cannot be asked,
+    /// and its process cannot be seen, as in a container.
+    NtpdRs,
     /// Corrects its offset through the kernel's PLL, and writes a bound of 0.
     Timesyncd,
     /// No daemon, which the kernel reports.
@@ -163,22 +169,30 @@ impl Discipline {
 
     /// Its answer to a TRACKING request. `None` if no chronyd runs.
     ///
-    /// A real chronyd states its present bound. Here it is the bound of the last update plus the
-    /// kernel's growth, so it never exceeds the kernel's own.
+    /// A real chronyd states its present bound. Here it is the bound of the last update, which
+    /// grows by 1 ppm, so it never exceeds the kernel's own. Its frequency, its reference time and
+    /// its leap status are what it told the kernel at that update.
     pub(super) fn tracking(&self, now: i64) -> Option<Tracking> {
-        if self.kind != Daemon::Chrony {
-            return None;
-        }
+        let reference = match self.kind {
+            Daemon::Chrony => Reference { id: 0x0a00_0001, address: Some([10, 0, 0, 1].into()) },
+            Daemon::ChronyOnPhc => Reference { id: u32::from_be_bytes(*b"PHC0"), address: None },
+            _ => return None,
+        };
         let age = now.saturating_sub(self.updated_at).max(0);
         let stated = self.stated_ns.unwrap_or(0);
         Some(Tracking {
-            reference: Reference { id: 0x0a00_0001, address: None },
+            reference,
             stratum: 2,
-            leap: if self.stated_ns.is_some() { Leap::Normal } else { Leap::Unsynchronized },
+            leap: match (self.stated_ns, self.leap) {
+                (None, _) => Leap::Unsynchronized,
+                (_, Some((_, 1))) => Leap::Insert,
+                (_, Some(_)) => Leap::Delete,
+                (_, None) => Leap::Normal,
+            },
             reference_time: Duration::from_nanos(self.updated_at.max(0).unsigned_abs()),
             correction_ns: 0,
             root_delay_ns: 0,
-            root_dispersion_ns: stated.saturating_add(age / 2_000).unsigned_abs(),
+            root_dispersion_ns: stated.saturating_add(age / 1_000_000).unsigned_abs(),
             last_offset: 0.0,
             rms_offset: 0.0,
             frequency_ppm: -(self.freq_ppb as f64) / 1_000.0,
@@ -344,7 +358,8 @@ impl Discipline {
             kernel.set_rate(self.freq_ppb + slew);
             next.push((lasts, DaemonEvent::SlewEnds));
         }
-        let maxerror_ns = bound + left.abs();
+        let left_out = self.kind == Daemon::NtpdRs;
+        let maxerror_ns = if left_out { bound } else { bound + left.abs() };
         let tai = if self.sets_tai { tai } else { kernel.tai() };
         self.stated_ns = Some(maxerror_ns);
         let status = if self.has_rtcsync { 0 } else { STA_UNSYNC };

@@ -381,7 +381,7 @@ mod tests {
 
     #[test]
     fn every_reason_fits_its_byte() {
-        for byte in 0..=9 {
+        for byte in 0..=11 {
             assert_eq!(Reason::from_u8(byte) as u8, byte);
         }
     }

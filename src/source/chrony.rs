@@ -19,8 +19,10 @@
 //! |REALTIME − UTC| ≤ |current correction| + root delay / 2 + root dispersion
 //! ```
 //!
-//! A clock reads this report beside the kernel's bound (`check`), and the larger bound counts.
-//! Where the system denies `adjtimex`, the report counts alone (`alone`).
+//! A clock reads this report beside the kernel's bound (`check`). It shows that chronyd is the
+//! writer (`fit`), and which of the two bounds counts. Where the system denies `adjtimex`, the
+//! report counts alone (`alone`).
+//!
 //! Read next: [`mod@tracking`] for the bytes and how they are checked, [`client`] for the
 //! sockets. The layout of the packets is that of chrony's `candm.h`, version 6, in use since
 //! chrony 1.31.
@@ -28,12 +30,14 @@
 pub(crate) mod alone;
 pub(crate) mod check;
 pub mod client;
+mod fit;
 pub mod tracking;
 
 use std::net::SocketAddr;
 #[cfg(unix)]
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use client::Endpoint;
 
@@ -53,9 +57,9 @@ pub use tracking::{Leap, Reference, Tracking, TrackingError};
 /// Where the system denies `adjtimex`, chronyd's report counts alone, once chronyd has made an
 /// update while the clock watched.
 ///
-/// `Clock::new()` reads chronyd's report beside the kernel's bound anyway, and believes the
-/// kernel alone if chronyd does not answer. Use this source to accept only evidence that
-/// chronyd confirms, or if chronyd listens at another address of the host.
+/// `Clock::new()` reads chronyd's report beside the kernel's bound anyway, and believes other
+/// writers that it knows (`source::writer`) if chronyd does not answer. Use this source to accept
+/// only evidence that chronyd confirms, or if chronyd listens at another address of the host.
 ///
 /// ```
 /// use truechimer::Clock;
@@ -68,10 +72,10 @@ pub use tracking::{Leap, Reference, Tracking, TrackingError};
 pub struct Chrony(Kernel);
 
 impl Chrony {
-    /// The chronyd that answers at [`client::UDP`] or [`client::SOCKET`], and the
-    /// builtin leap table.
+    /// The chronyd that answers at [`client::UDP`], [`client::UDP6`] or [`client::SOCKET`], and
+    /// the builtin leap table.
     pub fn new() -> Chrony {
-        Chrony::at(Endpoint::defaults(), LeapTable::builtin())
+        Chrony::of(HostDaemons::default(), LeapTable::builtin())
     }
 
     /// A chronyd at another UDP address. It must discipline the clock of *this* host.
@@ -86,9 +90,20 @@ impl Chrony {
     }
 
     fn at(endpoints: Vec<Endpoint>, leaps: LeapTable) -> Chrony {
+        Chrony::of(HostDaemons::with_chronyd_at(endpoints), leaps)
+    }
+
+    fn of(daemons: HostDaemons, leaps: LeapTable) -> Chrony {
         let wall_clock = Arc::new(WallClock::new(leaps, RealtimeScale::Utc));
-        let daemons = Box::new(HostDaemons::with_chronyd_at(endpoints));
-        Chrony(Kernel::of(wall_clock, daemons).confirmed_only())
+        Chrony(Kernel::of(wall_clock, Box::new(daemons)).confirmed_only())
+    }
+
+    /// How far a reference clock of chronyd's may be off, as
+    /// [`ClockBuilder::reference_error`](crate::ClockBuilder::reference_error) states it for the
+    /// sources that the clock makes itself.
+    #[must_use]
+    pub fn reference_error(self, error: Duration) -> Chrony {
+        Chrony(self.0.reference_error(error))
     }
 
     /// For a host whose time servers smear. It does what `wall_scale` of the clock's builder
@@ -122,7 +137,7 @@ impl Source for Chrony {
 ///
 /// # Errors
 ///
-/// The error of the request over UDP, if neither answers.
+/// The error of the request over UDP, if none answers.
 ///
 /// ```no_run
 /// let tracking = truechimer::source::chrony::tracking()?;

@@ -4,18 +4,44 @@
 //! outside world, like the host's clocks. So it is behind a trait, because a simulated
 //! machine has daemons of its own.
 
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
 use super::chrony::client::{ChronyError, Client, Endpoint};
 use super::chrony::tracking::Tracking;
-use super::daemon::{self, Daemon};
+use super::daemon::{self, PortOwner, Running};
+use super::ntpd::client::{self as ntpd, NtpdError};
+use super::ntpd::control::SystemVariables;
+use super::phc_error;
+use super::writer::SegmentState;
 
 /// The time daemons of one machine.
 pub(crate) trait TimeDaemons: Send {
     /// The visible daemons that could have written the kernel's bound.
-    fn running(&mut self) -> Vec<Daemon>;
+    fn running(&mut self) -> Running;
 
     /// chronyd's TRACKING report.
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError>;
+
+    /// ntpd's system variables.
+    fn ntpd_variables(&mut self) -> Result<SystemVariables, NtpdError> {
+        Err(NtpdError::NotRunning { at: ntpd::UDP })
+    }
+
+    /// What ClockBound's segment shows while the wall clock shows `unix_ns`.
+    fn clockbound(&mut self, _unix_ns: i64) -> SegmentState {
+        SegmentState::Missing
+    }
+
+    /// How far the reference clock of this name may be off by its driver's statement, in ns.
+    fn reference_error_ns(&mut self, _name: &str) -> Option<u64> {
+        None
+    }
 }
+
+/// How long it is known whose program listens at a port.
+const OWNER_KNOWN_FOR: Duration = Duration::from_secs(30);
 
 /// The daemons of the machine that this process runs on.
 #[derive(Debug)]
@@ -23,23 +49,63 @@ pub(crate) struct HostDaemons {
     endpoints: Vec<Endpoint>,
     /// Which endpoint answered last.
     answered: Option<usize>,
+    /// Whether the programs at these endpoints must be root's or the daemon's own user's. At an
+    /// endpoint that the operator named, the operator knows.
+    checks_owner: bool,
+    /// The port whose owner was found good last, and when.
+    owner: Option<(SocketAddr, Instant)>,
+    ntpd_at: SocketAddr,
 }
 
 impl Default for HostDaemons {
     fn default() -> HostDaemons {
-        HostDaemons::with_chronyd_at(Endpoint::defaults())
+        let daemons = HostDaemons::with_chronyd_at(Endpoint::defaults());
+        HostDaemons { checks_owner: true, ..daemons }
     }
 }
 
 impl HostDaemons {
     /// The daemons of this machine, with a chronyd that answers at one of these endpoints.
     pub(crate) fn with_chronyd_at(endpoints: Vec<Endpoint>) -> HostDaemons {
-        HostDaemons { endpoints, answered: None }
+        HostDaemons {
+            endpoints,
+            answered: None,
+            checks_owner: false,
+            owner: None,
+            ntpd_at: ntpd::UDP,
+        }
+    }
+
+    /// Whether the program at a port is root's or the daemon's own.
+    fn check_owner(&mut self, at: SocketAddr, owner: PortOwner) -> Result<(), String> {
+        let is_known = |(known, since): (SocketAddr, Instant)| {
+            known == at && since.elapsed() < OWNER_KNOWN_FOR
+        };
+        if !self.checks_owner || self.owner.is_some_and(is_known) {
+            return Ok(());
+        }
+        owner.check(at, Path::new("/"))?;
+        self.owner = Some((at, Instant::now()));
+        Ok(())
+    }
+
+    fn request(&mut self, i: usize) -> Result<Tracking, ChronyError> {
+        let endpoint = self.endpoints[i].clone();
+        let tracking = Client::to(endpoint.clone())?.tracking()?;
+        match endpoint {
+            Endpoint::Udp(at) => self
+                .check_owner(at, PortOwner::CHRONY)
+                .map_err(|why| ChronyError::Untrusted { at: at.to_string(), why })?,
+            // Its directory belongs to chronyd.
+            #[cfg(unix)]
+            Endpoint::Unix(_) => {}
+        }
+        Ok(tracking)
     }
 }
 
 impl TimeDaemons for HostDaemons {
-    fn running(&mut self) -> Vec<Daemon> {
+    fn running(&mut self) -> Running {
         daemon::running()
     }
 
@@ -47,9 +113,8 @@ impl TimeDaemons for HostDaemons {
     ///
     /// Each request opens a socket of its own, because a clock needs none in between.
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
-        let ask = |endpoint: &Endpoint| Client::to(endpoint.clone())?.tracking();
         if let Some(answered) = self.answered.take() {
-            match ask(&self.endpoints[answered]) {
+            match self.request(answered) {
                 Err(ChronyError::NotRunning { .. }) => {}
                 answer => {
                     self.answered = Some(answered);
@@ -58,8 +123,8 @@ impl TimeDaemons for HostDaemons {
             }
         }
         let mut first_error = None;
-        for (i, endpoint) in self.endpoints.iter().enumerate() {
-            match ask(endpoint) {
+        for i in 0..self.endpoints.len() {
+            match self.request(i) {
                 Ok(tracking) => {
                     self.answered = Some(i);
                     return Ok(tracking);
@@ -70,6 +135,21 @@ impl TimeDaemons for HostDaemons {
         }
         let nowhere = || ChronyError::NotRunning { at: "no endpoint".to_owned() };
         Err(first_error.unwrap_or_else(nowhere))
+    }
+
+    fn ntpd_variables(&mut self) -> Result<SystemVariables, NtpdError> {
+        let at = self.ntpd_at;
+        let variables = ntpd::system_variables(at, ntpd::TIMEOUT)?;
+        self.check_owner(at, PortOwner::NTPD).map_err(|why| NtpdError::Untrusted { at, why })?;
+        Ok(variables)
+    }
+
+    fn clockbound(&mut self, unix_ns: i64) -> SegmentState {
+        SegmentState::read(Path::new(SegmentState::PATH), unix_ns)
+    }
+
+    fn reference_error_ns(&mut self, name: &str) -> Option<u64> {
+        phc_error::of_reference(name, Path::new("/"))
     }
 }
 

@@ -53,8 +53,6 @@ use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
 use crate::source::chrony::Tracking;
 use crate::source::chrony::alone::ChronyAlone;
-use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
-use crate::source::daemon::{self, Daemon};
 use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::in_flight::InFlight;
 use crate::source::rate_correction::{Correction, RateCorrection};
@@ -62,12 +60,14 @@ use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
 use crate::source::unaccounted_step::UnaccountedStep;
 use crate::source::update_watch::UpdateWatch;
 use crate::source::wall_clock::WallClock;
+use crate::source::writer::WriterCheck;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 /// The kernel's clock and its bound, if it has an honest one.
 pub struct Kernel {
     wall_clock: Arc<WallClock>,
-    daemons: Box<dyn TimeDaemons>,
+    /// Which program wrote the bound, and whether it may be believed.
+    writer: WriterCheck,
     /// How long the host had been suspended in all at the last sample.
     suspended_ns: Option<i64>,
     /// Whether the kernel had a bound at the last sample, and when that was.
@@ -83,20 +83,8 @@ pub struct Kernel {
     /// How many updates had been seen when chronyd was found to be gone.
     updates_at_loss: Option<u64>,
     condition: SourceCondition,
-    chrony: Option<ChronyCheck>,
     /// What counts where the system denies `adjtimex`.
     chrony_alone: ChronyAlone,
-    policy: Policy,
-}
-
-/// What is required of the kernel's bound beyond its own marks.
-#[derive(Debug)]
-struct Policy {
-    chrony: ChronyAnswer,
-    /// A bound that chronyd does not confirm is refused.
-    needs_chrony: bool,
-    /// The operator states that the bound is honest, whichever program writes it.
-    believes_any_writer: bool,
     /// By how much the oscillator itself may be off (A2).
     max_drift_ppm: u32,
 }
@@ -112,7 +100,7 @@ impl Kernel {
     pub(crate) fn of(wall_clock: Arc<WallClock>, daemons: Box<dyn TimeDaemons>) -> Kernel {
         Kernel {
             wall_clock,
-            daemons,
+            writer: WriterCheck::new(daemons),
             suspended_ns: None,
             had_bound: (false, 0),
             since_suspend: None,
@@ -123,14 +111,8 @@ impl Kernel {
             updates: UpdateWatch::default(),
             updates_at_loss: None,
             condition: SourceCondition::default(),
-            chrony: None,
             chrony_alone: ChronyAlone::default(),
-            policy: Policy {
-                chrony: ChronyAnswer::Nothing("its report is not used".to_owned()),
-                needs_chrony: false,
-                believes_any_writer: false,
-                max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
-            },
+            max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
         }
     }
 
@@ -141,21 +123,23 @@ impl Kernel {
 
     /// Refuses a bound that chronyd does not confirm.
     pub(crate) fn confirmed_only(mut self) -> Kernel {
-        self.policy.needs_chrony = true;
-        self.with_chrony()
+        self.writer.needs_chrony();
+        self
     }
 
     /// By how much the oscillator may be off: a slew comes on top of it.
     pub(crate) fn max_drift_ppm(mut self, ppm: u32) -> Kernel {
-        self.policy.max_drift_ppm = ppm;
+        self.max_drift_ppm = ppm;
         self
     }
 
-    /// Reads the report of this host's chronyd too, if there is one. It can confirm a bound
-    /// that the kernel leaves flagged, and the larger bound counts.
+    /// Reads the report of this host's chronyd too, if there is one. It shows that chronyd
+    /// wrote the bound, it can confirm one that the kernel leaves flagged, and the larger bound
+    /// counts.
     #[must_use]
-    pub fn with_chrony(self) -> Kernel {
-        Kernel { chrony: Some(ChronyCheck::default()), ..self }
+    pub fn with_chrony(mut self) -> Kernel {
+        self.writer.asks_chrony();
+        self
     }
 
     /// Takes `maxerror` for a bound, whichever program writes it.
@@ -164,14 +148,22 @@ impl Kernel {
     /// not synchronised, its bound is still refused.
     #[must_use]
     pub fn believing_any_writer(mut self) -> Kernel {
-        self.policy.believes_any_writer = true;
+        self.writer.believes_any_writer();
+        self
+    }
+
+    /// The operator states how far a reference clock of the daemon may be off (see
+    /// [`ClockBuilder::reference_error`](crate::ClockBuilder::reference_error)).
+    #[must_use]
+    pub fn reference_error(mut self, error: Duration) -> Kernel {
+        self.writer.reference_error(error);
         self
     }
 }
 
 impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Kernel").field("policy", &self.policy).finish_non_exhaustive()
+        f.debug_struct("Kernel").field("writer", &self.writer).finish_non_exhaustive()
     }
 }
 
@@ -182,9 +174,10 @@ impl Source for Kernel {
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
         match self.sample_kernel(counter) {
-            Err(SourceError::Host(denied)) if denied.is_adjtimex() && self.chrony.is_some() => {
-                let Kernel { daemons, wall_clock, .. } = self;
-                let sample = self.chrony_alone.sample(counter, &mut **daemons, wall_clock, denied);
+            Err(SourceError::Host(denied)) if denied.is_adjtimex() && self.writer.has_chrony() => {
+                let Kernel { writer, wall_clock, .. } = self;
+                let sample =
+                    self.chrony_alone.sample(counter, writer.daemons(), wall_clock, denied);
                 self.note_chrony_alone(counter.host())?;
                 sample
             }
@@ -193,8 +186,8 @@ impl Source for Kernel {
     }
 
     fn details(&self) -> Option<String> {
-        let beside = self.chrony.as_ref()?.tracking();
-        Some(beside.or(self.chrony_alone.tracking())?.to_string())
+        let alone = || self.chrony_alone.tracking().map(ToString::to_string);
+        self.writer.details().or_else(alone)
     }
 
     fn condition(&self) -> SourceCondition {
@@ -205,12 +198,11 @@ impl Source for Kernel {
 impl Kernel {
     /// The sample by the kernel's bound.
     fn sample_kernel(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        let before_chrony = Realtime::read(counter)?;
-        self.ask_chrony(counter.host())?;
+        let before_daemons = Realtime::read(counter)?;
+        self.writer.ask(counter.host())?;
         let evidence = gather(counter)?;
-        if evidence.realtime.was_stepped_since(&before_chrony) {
-            let why = "the clock was stepped after chronyd had answered".to_owned();
-            self.policy.chrony = ChronyAnswer::Nothing(why);
+        if evidence.realtime.was_stepped_since(&before_daemons) {
+            self.writer.note_step();
         }
         self.judge(&evidence)
     }
@@ -230,9 +222,8 @@ impl Kernel {
         let (correction, drift_ppm) = self.note_rate_correction(evidence);
         self.condition.drift_ppm = drift_ppm;
 
-        let error_ns = stated_error_ns(evidence, self.since_suspend, &self.policy, &mut || {
-            self.daemons.running()
-        })?;
+        let excess_ns = self.writer.excess_ns(&evidence.kernel)?;
+        let error_ns = stated_error_ns(evidence, self.since_suspend, excess_ns)?;
         check_covered(correction, evidence)?;
         let error = Duration::from_nanos(error_ns.saturating_add(under_way));
         let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
@@ -243,14 +234,14 @@ impl Kernel {
     /// Takes note of the daemon's updates, and of whether it still makes any.
     fn note_updates(&mut self, evidence: &Evidence) {
         let now_ns = evidence.monotonic_ns;
-        let report = self.chrony.as_ref().and_then(ChronyCheck::tracking);
+        let report = self.writer.tracking();
         let report = report.map(|tracking| {
             let interval = Duration::try_from_secs_f64(tracking.update_interval.max(0.0));
             (tracking.reference_time, interval.unwrap_or(Duration::MAX))
         });
         self.updates.note(&evidence.kernel.1, report, now_ns);
         let updates = self.updates.updates();
-        let gone = self.chrony.as_ref().and_then(ChronyCheck::gone);
+        let gone = self.writer.chronyd_gone();
         // Another daemon may have taken over since.
         let gone = match (gone, self.updates_at_loss) {
             (None, _) => {
@@ -300,7 +291,7 @@ impl Kernel {
             SourceCondition { update_interval: interval, ..SourceCondition::default() };
         // The kernel's own correction is denied, so the statement takes its place.
         if let Some(stated) = tracking.and_then(correction_of) {
-            let max_drift_ppm = self.policy.max_drift_ppm;
+            let max_drift_ppm = self.max_drift_ppm;
             let (_, drift_ppm) =
                 self.rate_correction.note(stated.0, Some(stated), max_drift_ppm, now_ns);
             self.condition.drift_ppm = drift_ppm;
@@ -313,25 +304,12 @@ impl Kernel {
         let (before, after) = &evidence.kernel;
         let faster = before.rate_ppb.unsigned_abs() > after.rate_ppb.unsigned_abs();
         let rate_ppb = if faster { before.rate_ppb } else { after.rate_ppb };
-        let stated = self.chrony.as_ref().and_then(ChronyCheck::tracking).and_then(correction_of);
-        let (max_drift_ppm, now_ns) = (self.policy.max_drift_ppm, evidence.monotonic_ns);
+        let stated = self.writer.tracking().and_then(correction_of);
+        let (max_drift_ppm, now_ns) = (self.max_drift_ppm, evidence.monotonic_ns);
         if self.condition.holdover.is_some() {
             self.rate_correction.freeze(now_ns);
         }
         self.rate_correction.note(rate_ppb, stated, max_drift_ppm, now_ns)
-    }
-
-    /// Requests chronyd's report, if there is a bound that it could confirm.
-    fn ask_chrony(&mut self, host: &dyn Host) -> Result<(), HostError> {
-        let Some(chrony) = &mut self.chrony else { return Ok(()) };
-        let kernel = host.kernel_state()?;
-        let now_ns = host.nanos(HostClock::Monotonic)?;
-        self.policy.chrony = if kernel.has_bound() {
-            chrony.answer(&mut *self.daemons, now_ns, &kernel)
-        } else {
-            ChronyAnswer::Nothing("the kernel has no bound that it could confirm".to_owned())
-        };
-        Ok(())
     }
 
     /// How much of a correction may be under way, in ns (see `in_flight`).
@@ -480,33 +458,20 @@ fn with_unaccounted_steps(time: Interval, (least, most): (i64, i64)) -> Interval
     Interval::from_ordered(earlier(time.earliest(), most), earlier(time.latest(), least))
 }
 
-/// How far from UTC the clock may have been, in nanoseconds.
+/// How far from UTC the clock may have been, in nanoseconds, by a writer that may be believed
+/// and that states `excess_ns` more than the kernel shows.
 ///
 /// # Errors
 ///
-/// If the kernel's number is not an honest bound.
+/// If the bound does not hold at this moment.
 fn stated_error_ns(
     evidence: &Evidence,
     since_suspend: Option<i64>,
-    policy: &Policy,
-    running: &mut dyn FnMut() -> Vec<Daemon>,
+    excess_ns: u64,
 ) -> Result<u64, SourceError> {
     let (before, after) = &evidence.kernel;
     let worse = if before.maxerror_us > after.maxerror_us { before } else { after };
     let refuse = |reason, detail: String| Err(SourceError::no_bound(reason, detail));
-    let excess_ns = confirmed_excess_ns((before, after), policy, running)?;
-    // Refuse the mark of a writer that states no bound.
-    if (before.states_no_bound() || after.states_no_bound()) && !policy.believes_any_writer {
-        let named = running().into_iter().map(runs).collect::<String>();
-        return refuse(
-            Reason::NoBoundStated,
-            format!(
-                "maxerror is {} µs, a bare {} µs and its growth{named}",
-                worse.maxerror_us,
-                worse.residue_us()
-            ),
-        );
-    }
     // Refuse a bound from before a suspend.
     if since_suspend.is_some() {
         return refuse(Reason::Suspended, worse.to_string());
@@ -521,42 +486,6 @@ fn stated_error_ns(
         .saturating_add(excess_ns)
         .saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))
         .saturating_add(under_way(before).max(under_way(after))))
-}
-
-/// By how much chronyd's bound exceeds the kernel's.
-///
-/// # Errors
-///
-/// If neither the kernel nor chronyd reports that the clock is disciplined, or every visible
-/// daemon is one that states no bound.
-fn confirmed_excess_ns(
-    (before, after): (&KernelState, &KernelState),
-    policy: &Policy,
-    running: &mut dyn FnMut() -> Vec<Daemon>,
-) -> Result<u64, SourceError> {
-    let refuse = |reason, detail: String| Err(SourceError::no_bound(reason, detail));
-    let is_synchronized = before.is_synchronized() && after.is_synchronized();
-    match &policy.chrony {
-        // Without a bound of the kernel's own, a step that chronyd has not noticed may
-        // have put the clock anywhere.
-        ChronyAnswer::Confirms { excess_ns } if before.has_bound() && after.has_bound() => {
-            Ok(*excess_ns)
-        }
-        ChronyAnswer::Nothing(why) if !is_synchronized || policy.needs_chrony => {
-            refuse(Reason::KernelUnsynchronized, format!("{after}; chronyd: {why}"))
-        }
-        _ if !is_synchronized => refuse(Reason::KernelUnsynchronized, after.to_string()),
-        _ if policy.believes_any_writer => Ok(0),
-        _ => match daemon::only_unbelievable(&running()) {
-            Some(daemon) => refuse(Reason::NoBoundStated, format!("{after}{}", runs(daemon))),
-            None => Ok(0),
-        },
-    }
-}
-
-/// The end of a sentence: a daemon that runs, and what its bound is worth.
-fn runs(daemon: Daemon) -> String {
-    format!("; {daemon} runs, which {}", daemon.explanation())
 }
 
 /// How much `maxerror` has still to grow for the time since it was last true.

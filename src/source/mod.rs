@@ -13,28 +13,33 @@
 //!
 //! # What is believed
 //!
-//! [`Clock::new`](crate::ClockBuilder::build) reads the kernel's bound, and chronyd's report
-//! beside it. [`daemon`] has the table of time daemons and of what each of them writes.
+//! [`Clock::new`](crate::ClockBuilder::build) reads the kernel's bound, and asks the time daemons
+//! what they state. [`daemon`] has the table of daemons and of what each of them writes.
 //!
-//! The kernel does not record the writer of its bound. But it only ever adds 500 µs, so
+//! The kernel does not record the writer of its bound. So a bound is believed only if its writer
+//! is known to state one (`src/source/writer.rs`). And the kernel only ever adds 500 µs, so
 //! `maxerror mod 500` is what was written last. 0 is the mark of daemons that have no bound
 //! to state, and so is 16 µs while the kernel's PLL is in use. A bound with such a mark is
-//! refused, whichever program wrote it.
+//! refused, unless chronyd was seen to write it.
 //!
 //! | situation | what counts | why |
 //! |---|---|---|
-//! | a daemon with an honest bound | the kernel's bound, aged to the moment of the reading | the kernel adds its 500 µs once a second only |
-//! | chronyd answers | the larger of the kernel's bound and chronyd's | the kernel's copy may be older than what chronyd has measured |
-//! | chronyd without `rtcsync` | the same, once chronyd reports that it is synchronised | it leaves the kernel flagged, although its bound is good |
-//! | chronyd with `local`, or `-x` | nothing | with `local` it follows itself; with `-x` it tells the kernel nothing |
+//! | chronyd answers, and its answer fits the kernel | the kernel's bound, aged to the moment of the reading, or chronyd's if it states more about the same moment | the kernel adds its 500 µs once a second only, and its copy may be older than what chronyd has measured |
+//! | chronyd answers and does not fit (`-x`, another daemon steers) | nothing | the kernel's bound is another program's |
+//! | chronyd without `rtcsync` | the same as with it | it leaves the kernel flagged, although its bound is good |
+//! | chronyd with `local` | nothing | it follows itself |
+//! | chronyd or ntpd follows a PTP clock or a GPS receiver | its bound and the reference's own error, if someone states that: `reference_error`, `delay` in chrony.conf, or the PTP clock's driver | the daemon takes its reference for exact |
+//! | ntpd or ntpsec says by mode 6 that it follows a server | the larger of its bound and the kernel's | an ntpd on its own local clock writes a number too |
+//! | ClockBound's segment is fresh | the kernel's bound | its daemon is the writer |
 //! | the kernel's PLL or `adjtime()` corrects an offset | the bound, the rest of the offset, and the part under way (`src/source/in_flight.rs`) | `adjtimex` shows the rest only |
 //! | every visible daemon states no bound | nothing | none of them can have written one |
+//! | the writer is not known (a container that sees nothing of its host) | nothing | not being able to see the writer is not knowing it |
 //! | no daemon | nothing | the kernel reports that it is not synchronised |
 //! | the clock is slewed by more than 500 ppm less `max_drift_ppm` | nothing until the slew ends | the error grows faster than the bound |
 //! | the host was suspended | nothing until the daemon writes again | `maxerror` does not show it |
 //!
 //! The operator can override each judgement: with `without_kernel`, `without_chrony`,
-//! `believe_any_writer` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder), and with
+//! `believe_any_writer`, `reference_error` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder), and with
 //! a [`Source`](crate::Source) of their own.
 //!
 //! # What real kernels showed
@@ -62,12 +67,15 @@ pub mod daemon;
 pub(crate) mod daemons;
 mod in_flight;
 pub mod kernel;
+pub mod ntpd;
+mod phc_error;
 mod rate_correction;
 mod realtime;
 pub mod rtc;
 mod unaccounted_step;
 mod update_watch;
 mod wall_clock;
+pub(crate) mod writer;
 
 pub(crate) use realtime::Realtime;
 pub use wall_clock::RealtimeScale;

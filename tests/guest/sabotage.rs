@@ -22,6 +22,13 @@ pub struct Sabotage {
     pub changes: &'static [Change],
 }
 
+/// A writer that is not known is believed: without this, it would be refused before its mark is.
+const BELIEVE_UNKNOWN: Change = Change {
+    file: "src/source/writer/judge.rs",
+    from: "None => refuse(Reason::WriterUnknown, format!(\"{after}{}\", unknown(seen, &running))),",
+    to: "None => Ok(0),",
+};
+
 /// Every sabotage there is.
 ///
 /// For each of them an observer runs in some scenario of `table`; there it must
@@ -75,20 +82,26 @@ pub const ALL: &[Sabotage] = &[
     Sabotage {
         name: "trust-in-zero",
         what: "a maxerror of 0 is believed",
-        changes: &[Change {
-            file: "src/host/kernel_state.rs",
-            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
-            to: "self.maxerror_us < 0 || ntpd_startup",
-        }],
+        changes: &[
+            Change {
+                file: "src/host/kernel_state.rs",
+                from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
+                to: "self.maxerror_us < 0 || ntpd_startup",
+            },
+            BELIEVE_UNKNOWN,
+        ],
     },
     Sabotage {
         name: "trust-in-16",
         what: "the 16 µs of an ntpd that has heard from nobody are believed",
-        changes: &[Change {
-            file: "src/host/kernel_state.rs",
-            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
-            to: "self.maxerror_us < 0 || residue == 0 && !ntpd_startup",
-        }],
+        changes: &[
+            Change {
+                file: "src/host/kernel_state.rs",
+                from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
+                to: "self.maxerror_us < 0 || residue == 0 && !ntpd_startup",
+            },
+            BELIEVE_UNKNOWN,
+        ],
     },
     Sabotage {
         name: "no-pll-offset",

@@ -116,6 +116,17 @@ pub struct ClockArgs {
     /// utc-sls), or unknown, which widens by a second for a day around each leap second.
     #[arg(long, value_name = "SCALE", value_parser = parse_wall_scale)]
     pub wall_scale: Option<RealtimeScale>,
+    /// How far the time daemon's reference clock (PTP, GPS) may be off, as in 1ms
+    ///
+    /// The daemon takes it for exact. It changes nothing while the daemon follows a server.
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
+    #[arg(value_parser = parse_duration)]
+    pub reference_error: Option<Duration>,
+    /// Take the kernel's error bound for honest, whichever program writes it
+    ///
+    /// For containers that see nothing of their host, if you know what runs there.
+    #[arg(long)]
+    pub believe_any_writer: bool,
 }
 
 /// [`CounterKind`], as it is written on a command line.
@@ -158,6 +169,12 @@ impl ClockArgs {
         if let Some(scale) = self.wall_scale {
             builder = builder.wall_scale(scale);
         }
+        if let Some(error) = self.reference_error {
+            builder = builder.reference_error(error);
+        }
+        if self.believe_any_writer {
+            builder = builder.believe_any_writer();
+        }
         builder
     }
 }
@@ -196,6 +213,7 @@ pub fn is_usage_error(error: &BuildError) -> bool {
         | BuildError::PollInterval(_)
         | BuildError::MaxWidth(_)
         | BuildError::AssumeError(_)
+        | BuildError::ReferenceError(_)
         | BuildError::AssumeTooWide { .. }
         | BuildError::NoSource => true,
         BuildError::CounterUntrusted { .. }
@@ -209,7 +227,12 @@ pub fn is_usage_error(error: &BuildError) -> bool {
 ///
 /// This is the only place that knows which option stands for which method.
 pub fn with_option_names(text: &impl ToString) -> String {
-    const NAMES: [(&str, &str); 8] = [
+    const NAMES: [(&str, &str); 13] = [
+        ("- give the clock an NTP source of its own with `source()`\n", ""),
+        ("call `believe_any_writer()`", "use `--believe-any-writer`"),
+        ("`reference_error()`", "`--reference-error 1ms`"),
+        ("`reference_error`", "`--reference-error 1ms`"),
+        ("reference_error", "--reference-error"),
         ("`assume_error`", "`--assume 250ms`"),
         ("assume_error", "--assume"),
         ("max_width", "--max-width"),

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const REASONS: [Reason; 10] = [
+    const REASONS: [Reason; 12] = [
         Reason::NotSampled,
         Reason::KernelUnsynchronized,
         Reason::NoBoundStated,
@@ -102,6 +102,8 @@ mod tests {
         Reason::SourceFailed,
         Reason::TooOld,
         Reason::Unsupported,
+        Reason::WriterUnknown,
+        Reason::ReferenceStatesNoBound,
     ];
 
     #[test]
@@ -114,12 +116,20 @@ mod tests {
         let statuses = [Status::Holdover, Status::Contradicted];
         let of_statuses = statuses.into_iter().filter_map(Problem::of_status);
         let problems: Vec<_> = errors.map(Problem::of_error).chain(of_statuses).collect();
-        assert_eq!(problems.len(), 15);
+        assert_eq!(problems.len(), 17);
         for problem in problems {
             let Problem { reason_code, reason, remedy } = &problem;
             assert!(!reason_code.is_empty() && !reason.is_empty() && !remedy.is_empty());
             assert_ne!(reason_code, "other", "{problem:?}");
-            for name in ["assume_error", "max_width", "refresh()", "reassume()", "source()"] {
+            for name in [
+                "assume_error",
+                "max_width",
+                "refresh()",
+                "reassume()",
+                "source()",
+                "any_writer",
+                "reference_error",
+            ] {
                 assert!(!reason.contains(name) && !remedy.contains(name), "{problem:?}");
             }
         }

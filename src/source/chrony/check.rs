@@ -1,15 +1,29 @@
-//! [`ChronyCheck`]: chronyd's bound beside the kernel's; the larger one counts.
+//! [`ChronyCheck`]: chronyd's answer beside the kernel's bound.
 //!
 //! chronyd tells the kernel its bound at each update, and the kernel lets it grow. Its report
-//! shows what chronyd knows *now*. The two differ in three ways:
+//! shows what chronyd knows *now*. It serves four purposes:
 //!
+//! - It shows that chronyd is the writer, if it fits the kernel (`fit`).
 //! - Without `rtcsync` the kernel stays flagged as unsynchronised. Only chronyd can report
 //!   that it is synchronised.
-//! - The kernel's copy may be smaller than chronyd's present bound: its sources became
-//!   unreachable, or it has measured an offset that it has not corrected yet.
-//! - Another program may have stepped the clock without chronyd's knowledge. The kernel notices
-//!   (its bound goes to 16 s), and chronyd does not before its next measurement. So the
-//!   kernel must always have a bound of its own.
+//! - The kernel's copy may be smaller than chronyd's present bound. Then chronyd's counts.
+//! - It shows what chronyd follows. Behind a reference clock its bound leaves that clock's own
+//!   error out.
+//!
+//! Another program may have stepped the clock without chronyd's knowledge. The kernel notices
+//! (its bound goes to 16 s), and chronyd does not before its next measurement. So the kernel must
+//! always have a bound of its own.
+//!
+//! # Which of the two bounds counts
+//!
+//! Not always the larger. Just after its first measurements chronyd does not know its frequency:
+//! its skew is thousands of ppm, and its dispersion grows by that. With a poll of 128 s it
+//! states seconds where the kernel has 9 ms. But both numbers come from one statement of
+//! chronyd's, about the moment of its update. They differ only in what they add for the time since
+//! then: the kernel 500 ppm, chronyd its skew. How far an oscillator may be off is assumption A2
+//! of this crate (200 ppm; with the steering that `source::kernel` allows, 500), so the skew says
+//! nothing more. The comparison is therefore made for the moment of the update: chronyd's
+//! dispersion less what it has added since, plus 500 ppm.
 //!
 //! The clock sends a request once a second and not at every poll, because a process with a
 //! thousand clocks should not burden chronyd. In between it remembers by how much chronyd's
@@ -17,8 +31,10 @@
 //! A new mark means a new update, and then the clock sends a new request.
 
 use super::client::ChronyError;
+use super::fit::{Fit, History, Process};
 use super::tracking::{Leap, Tracking};
-use crate::host::KernelState;
+use crate::host::{GROWTH_PPM, Host, HostError, KernelState};
+use crate::source::daemon::{Daemon, Running};
 use crate::source::daemons::TimeDaemons;
 use crate::timestamp::NANOS_PER_SECOND;
 
@@ -27,17 +43,43 @@ const GOOD_FOR_NS: i64 = NANOS_PER_SECOND;
 /// How long no request is sent after chronyd did not answer, in ns. A stopped chronyd costs a
 /// timeout each time, in the clock's sampling thread.
 const RETRY_BACKOFF_NS: i64 = 5 * NANOS_PER_SECOND;
+/// How long a confirmed bound stays confirmed while chronyd is too busy to answer, in ns. The
+/// mark shows that no other program has written since.
+const PATIENCE_NS: i64 = 30 * NANOS_PER_SECOND;
+/// How often the request is repeated if the kernel was written to meanwhile.
+const TRIES: u32 = 3;
+/// A root delay from which on an operator has stated it, in ns: chronyd's default for a reference
+/// clock is 1 ns.
+pub(crate) const STATED_DELAY_NS: u64 = 1_000;
 
 /// What chronyd's report means for the kernel's bound.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum ChronyAnswer {
-    /// The clock is within the kernel's bound plus `excess_ns`.
+    /// chronyd steers the clock, which is within the kernel's bound plus `excess_ns`.
     Confirms {
         /// By how much chronyd's bound exceeds the kernel's.
         excess_ns: u64,
+        /// The kernel's present number was seen to come with an update of chronyd's.
+        wrote_mark: bool,
     },
+    /// It follows a reference clock whose own error is not known. The text says which.
+    Reference(String),
+    /// It answers, and does not fit the kernel, for this reason.
+    Foreign(String),
     /// chronyd states no bound, for this reason.
     Nothing(String),
+}
+
+impl ChronyAnswer {
+    /// Why it confirms nothing, in words.
+    pub(crate) fn refusal(&self) -> &str {
+        match self {
+            ChronyAnswer::Confirms { .. } => "it answers",
+            ChronyAnswer::Reference(why)
+            | ChronyAnswer::Foreign(why)
+            | ChronyAnswer::Nothing(why) => why,
+        }
+    }
 }
 
 /// Requests chronyd's report, and remembers the result for a second.
@@ -45,6 +87,9 @@ pub(crate) enum ChronyAnswer {
 pub(crate) struct ChronyCheck {
     remembered: Option<Remembered>,
     last: Option<Tracking>,
+    history: History,
+    /// When an answer confirmed the bound last.
+    confirmed_at_ns: Option<i64>,
     silence: Silence,
 }
 
@@ -96,51 +141,150 @@ impl ChronyCheck {
         };
     }
 
-    /// What chronyd states of the clock whose kernel shows `kernel`, when the monotonic clock
-    /// shows `now_ns`.
+    /// What chronyd states of this host's clock, when the monotonic clock shows `now_ns`. The
+    /// operator may have stated how far a reference clock is off.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel cannot be read.
     pub(crate) fn answer(
         &mut self,
         daemons: &mut dyn TimeDaemons,
         now_ns: i64,
-        kernel: &KernelState,
-    ) -> ChronyAnswer {
-        let mark_us = kernel.residue_us();
+        host: &dyn Host,
+        reference_error_ns: Option<u64>,
+    ) -> Result<ChronyAnswer, HostError> {
+        let mut kernel = host.kernel_state()?;
         let fresh = self.remembered.as_ref().filter(|remembered| {
             let is_nothing = matches!(remembered.answer, ChronyAnswer::Nothing(_));
-            (remembered.mark_us == mark_us || is_nothing) && now_ns < remembered.until_ns
+            (remembered.mark_us == kernel.residue_us() || is_nothing)
+                && now_ns < remembered.until_ns
         });
         if let Some(remembered) = fresh {
-            return remembered.answer.clone();
+            return Ok(remembered.answer.clone());
         }
-        let report = daemons.chrony_tracking();
+        let mut report = daemons.chrony_tracking();
+        for _ in 1..TRIES {
+            let after = host.kernel_state()?;
+            let is_unchanged = (after.residue_us(), after.rate_ppb, after.status)
+                == (kernel.residue_us(), kernel.rate_ppb, kernel.status);
+            kernel = after;
+            if is_unchanged || report.is_err() {
+                break;
+            }
+            report = daemons.chrony_tracking();
+        }
+        let answer = match &report {
+            Ok(tracking) => self.weigh(tracking, &kernel, now_ns, daemons, reference_error_ns),
+            Err(error) => self.without_answer(error, now_ns, &kernel),
+        };
+        if report.is_ok() && matches!(answer, ChronyAnswer::Confirms { .. }) {
+            self.confirmed_at_ns = Some(now_ns);
+        }
         self.note(&report);
         let good_for_ns = match &report {
             // A closed port is known at once, so it is tried again after a second.
             Err(error) if !matches!(error, ChronyError::NotRunning { .. }) => RETRY_BACKOFF_NS,
             _ => GOOD_FOR_NS,
         };
-        let answer = match &report {
-            Ok(tracking) => compare(tracking, kernel.maxerror_us),
-            Err(error) => ChronyAnswer::Nothing(error.to_string()),
-        };
         self.last = report.ok();
         let until_ns = now_ns.saturating_add(good_for_ns);
+        let mark_us = kernel.residue_us();
         self.remembered = Some(Remembered { until_ns, mark_us, answer: answer.clone() });
-        answer
+        Ok(answer)
+    }
+
+    /// What a report is worth beside the kernel's bound.
+    fn weigh(
+        &mut self,
+        tracking: &Tracking,
+        kernel: &KernelState,
+        now_ns: i64,
+        daemons: &mut dyn TimeDaemons,
+        reference_error_ns: Option<u64>,
+    ) -> ChronyAnswer {
+        let Some(excess_ns) = excess_ns(tracking, kernel) else {
+            return ChronyAnswer::Nothing(without_bound(tracking).to_owned());
+        };
+        let process = || process_of(&daemons.running());
+        let wrote_mark = match self.history.judge(tracking, kernel, now_ns, process) {
+            Fit::Steers { wrote_mark } => wrote_mark,
+            Fit::Unclear(why) | Fit::Foreign(why) => return ChronyAnswer::Foreign(why),
+        };
+        if !tracking.reference.is_reference_clock() {
+            return ChronyAnswer::Confirms { excess_ns, wrote_mark };
+        }
+        let name = tracking.reference.to_string();
+        let stated = match reference_error_ns {
+            Some(error_ns) => Some(error_ns),
+            // Half of it is in the bound already.
+            None if tracking.root_delay_ns >= STATED_DELAY_NS => Some(0),
+            None => daemons.reference_error_ns(&name),
+        };
+        match stated {
+            Some(error_ns) => {
+                ChronyAnswer::Confirms { excess_ns: excess_ns.saturating_add(error_ns), wrote_mark }
+            }
+            None => ChronyAnswer::Reference(format!(
+                "chronyd follows the reference clock {name} with a root delay of {} ns",
+                tracking.root_delay_ns
+            )),
+        }
+    }
+
+    /// What holds while chronyd does not answer.
+    fn without_answer(
+        &self,
+        error: &ChronyError,
+        now_ns: i64,
+        kernel: &KernelState,
+    ) -> ChronyAnswer {
+        let was_confirmed = self.confirmed_at_ns.is_some_and(|at| now_ns - at < PATIENCE_NS);
+        match (&self.remembered, error) {
+            (Some(last), ChronyError::NoAnswer { .. })
+                if was_confirmed && last.mark_us == kernel.residue_us() =>
+            {
+                last.answer.clone()
+            }
+            _ => ChronyAnswer::Nothing(error.to_string()),
+        }
     }
 }
 
-/// What a report is worth beside the kernel's bound.
-fn compare(tracking: &Tracking, maxerror_us: i64) -> ChronyAnswer {
-    match tracking.bound_ns() {
-        Some(bound_ns) => {
-            let kernels = maxerror_us.max(0).unsigned_abs().saturating_mul(1000);
-            ChronyAnswer::Confirms { excess_ns: bound_ns.saturating_sub(kernels) }
-        }
-        None if tracking.leap == Leap::Unsynchronized => {
-            ChronyAnswer::Nothing("chronyd is not synchronised to anything (yet)".to_owned())
-        }
-        None => ChronyAnswer::Nothing("chronyd follows its own clock only (`local`)".to_owned()),
+/// By how much chronyd's bound exceeds the kernel's, both aged at the kernel's 500 ppm from the
+/// moment of chronyd's update. `None` if chronyd states no bound.
+fn excess_ns(tracking: &Tracking, kernel: &KernelState) -> Option<u64> {
+    let bound_ns = tracking.bound_ns()?;
+    let reference_ns = i64::try_from(tracking.reference_time.as_nanos()).unwrap_or(i64::MAX);
+    let age_ns = kernel.unix_ns.saturating_sub(reference_ns).unsigned_abs();
+    // What chronyd has added since then, at least: it adds 1 ppm more (`maxclockerror`), and its
+    // floats are cut off.
+    let growth_ppm = (tracking.skew_ppm + tracking.residual_frequency_ppm.abs()) * 0.999_999;
+    let added_ns = (age_ns as f64 * growth_ppm / 1e6).max(0.0) as u64;
+    let allowed_ns = u128::from(age_ns) * GROWTH_PPM as u128 / 1_000_000;
+    let too_much_ns = added_ns.saturating_sub(u64::try_from(allowed_ns).unwrap_or(u64::MAX));
+    let at_same_moment_ns = bound_ns - too_much_ns.min(tracking.root_dispersion_ns);
+    let kernels_ns = kernel.maxerror_us.max(0).unsigned_abs().saturating_mul(1000);
+    Some(at_same_moment_ns.saturating_sub(kernels_ns))
+}
+
+/// Why a report has no bound.
+fn without_bound(tracking: &Tracking) -> &'static str {
+    if tracking.leap == Leap::Unsynchronized {
+        "it is not synchronised to anything (yet)"
+    } else {
+        "it follows its own clock only (`local`)"
+    }
+}
+
+/// What the list of processes shows of chronyd.
+fn process_of(running: &Running) -> Process {
+    if running.daemons.contains(&Daemon::Chrony) {
+        Process::Steers
+    } else if running.has_idle_chronyd {
+        Process::OnlyWatches
+    } else {
+        Process::Unseen
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Over UDP the socket is connected, for two reasons. The kernel then drops packets from other
 //! senders. And it reports at once if the port is closed, so that "chronyd is not running" need
-//! not be guessed from a timeout. Only root may listen on port 323, so the operator controls
-//! the program that answers.
+//! not be guessed from a timeout. Usually only root may listen on port 323. Where any user may
+//! (Docker's default), `source::daemon` checks whose socket it is.
 //!
 //! A forked child would share the socket with its parent, and each could take
 //! the other's answers. So a client that finds itself in another process than
@@ -31,6 +31,9 @@ use super::tracking::{PACKET, Tracking, TrackingError, request};
 
 /// Where chronyd answers any user of this host.
 pub const UDP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 323);
+/// The same for a chronyd that listens on IPv6 only (`bindcmdaddress ::1`).
+pub const UDP6: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 323);
 /// Where chronyd answers root and its own user.
 pub const SOCKET: &str = "/run/chrony/chronyd.sock";
 /// How long an answer may take. chronyd answers within a millisecond unless it
@@ -63,6 +66,14 @@ pub enum ChronyError {
         /// How long the client waited.
         timeout: Duration,
     },
+    /// The program that answers is not known to be chronyd.
+    #[error("the answer at {at} is not believed: {why}")]
+    Untrusted {
+        /// Where the request was sent.
+        at: String,
+        /// What is wrong with the program.
+        why: String,
+    },
     /// The system failed.
     #[error("the request to chronyd at {at} failed: {error}")]
     Io {
@@ -82,7 +93,7 @@ impl ChronyError {
         match self {
             ChronyError::NotRunning { .. } | ChronyError::NoAnswer { .. } => true,
             ChronyError::Io { .. } => true,
-            ChronyError::Denied { .. } => false,
+            ChronyError::Denied { .. } | ChronyError::Untrusted { .. } => false,
             ChronyError::Answer(error) => error.is_transient(),
         }
     }
@@ -101,6 +112,7 @@ impl Endpoint {
     pub(crate) fn defaults() -> Vec<Endpoint> {
         vec![
             Endpoint::Udp(UDP),
+            Endpoint::Udp(UDP6),
             #[cfg(unix)]
             Endpoint::Unix(SOCKET.into()),
         ]

@@ -98,10 +98,20 @@ pub struct Reference {
 impl Reference {
     /// The identifier of chronyd's `local` directive: it follows nothing but itself.
     pub const LOCAL: u32 = 0x7f7f_0101;
+    /// `LOCL`, by which other programs name their own clock.
+    const LOCL: u32 = u32::from_be_bytes(*b"LOCL");
 
     /// Whether chronyd follows nothing but its own clock, by the operator's order.
     pub fn is_local(&self) -> bool {
-        self.id == Reference::LOCAL
+        self.id == Reference::LOCAL || self.address.is_none() && self.id == Reference::LOCL
+    }
+
+    /// Whether chronyd follows a reference clock (PHC, GPS, SHM, PPS) and not a server.
+    ///
+    /// A server has an address. A reference clock has a name in its place. chronyd takes the
+    /// clock behind that name for exact, so its bound leaves that clock's own error out.
+    pub fn is_reference_clock(&self) -> bool {
+        self.address.is_none() && !self.is_local()
     }
 }
 
@@ -236,10 +246,10 @@ impl Tracking {
 /// One line: the reference, its distance, and the parts of the bound.
 impl fmt::Display for Tracking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.leap == Leap::Unsynchronized {
-            return f.write_str("chronyd is not synchronised");
-        }
         let micros = |nanos: u64| nanos.div_ceil(1000);
+        if self.leap == Leap::Unsynchronized {
+            f.write_str("chronyd is not synchronised; ")?;
+        }
         write!(
             f,
             "chronyd follows {} (stratum {}), {}; root delay {} µs, root dispersion {} µs, \

@@ -31,6 +31,24 @@ pub enum Daemon {
     ClockBound,
     /// Hyper-V's time synchronisation, a driver in the kernel.
     HyperV,
+    /// ptpd.
+    Ptpd,
+    /// sfptpd of Solarflare (AMD).
+    Sfptpd,
+    /// Statime.
+    Statime,
+    /// timemaster of linuxptp, which starts other daemons.
+    Timemaster,
+    /// vmtoolsd of open-vm-tools.
+    Vmtoolsd,
+    /// VBoxService of VirtualBox's guest additions.
+    VBoxService,
+    /// The ntpd of busybox.
+    Busybox,
+    /// connmand of ConnMan.
+    Connman,
+    /// htpdate.
+    Htpdate,
 }
 
 /// Whether `maxerror` as a daemon writes it is a bound.
@@ -60,7 +78,7 @@ pub(super) struct Row {
 }
 
 macro_rules! row {
-    ($daemon:ident, $name:literal, $comms:expr, $verdict:ident, $writes:literal, $worth:literal) => {
+    ($daemon:ident, $name:literal, $comms:expr, $verdict:ident, $writes:expr, $worth:expr) => {
         Row {
             daemon: Daemon::$daemon,
             name: $name,
@@ -71,28 +89,35 @@ macro_rules! row {
     };
 }
 
+/// What to do about a daemon that states no bound.
+macro_rules! instead {
+    () => {
+        "run chronyd in its place, or state the error with `assume_error`"
+    };
+}
+
 /// One row for each daemon, in the order of [`Daemon`].
 #[rustfmt::skip]
-pub(super) const TABLE: [Row; 10] = [
+pub(super) const TABLE: [Row; 19] = [
     row!(Chrony, "chronyd", ["chronyd"], Believed,
         "root delay / 2 + root dispersion + the offset that it has not corrected yet",
-        "this is a bound; without `rtcsync` the kernel stays flagged, and chronyd's own report confirms it"),
+        "this is a bound if it follows a server; a reference clock's own error is left out"),
     row!(Ntpd, "ntpd", ["ntpd"], BelievedWithCare,
         "root delay / 2 + root dispersion",
-        "this is a bound once the offset that the kernel's PLL still has to correct is added"),
+        "this is a bound if it follows a server, once the offset that the kernel's PLL still has to correct is added"),
     // Its process is called ntpd too, and is told apart by its arguments.
     row!(Ntpsec, "ntpsec", [], BelievedWithCare,
         "root delay / 2 + root dispersion, and 16 µs before its first update",
-        "this is a bound from its first update on, with the PLL's offset added"),
+        "this is a bound if it follows a server, from its first update on, with the PLL's offset added"),
     row!(NtpdRs, "ntpd-rs", ["ntp-daemon", "ntpd-rs"], NotBelieved,
         "its root delay, without what it has still to correct",
-        "this is a little less than a bound: run chronyd in its place, or state the error with `assume_error`"),
+        concat!("this was seen 8 ms too small: ", instead!())),
     row!(OpenNtpd, "openntpd", ["openntpd"], NotBelieved,
-        "nothing",
-        "without a bound, run chronyd in its place, or state the error with `assume_error`"),
+        "0 while it calls its clock synchronised (by its source)",
+        concat!("this is no bound: ", instead!())),
     row!(Timesyncd, "systemd-timesyncd", ["systemd-timesyn"], NotBelieved,
         "0, also while it corrects up to 0.4 s",
-        "this is no bound: run chronyd in its place, or state the error with `assume_error`"),
+        concat!("this is no bound: ", instead!())),
     row!(Phc2sys, "phc2sys", ["phc2sys"], NotBelieved,
         "0",
         "this is no bound: state the error of the PTP clock with `assume_error`"),
@@ -100,12 +125,39 @@ pub(super) const TABLE: [Row; 10] = [
         "0 where it disciplines this clock",
         "this is no bound: state the error of the PTP clock with `assume_error`"),
     row!(ClockBound, "clockbound", ["clockbound"], Believed,
-        "its own bound",
-        "this is a bound"),
+        "its own bound, without what it has still to correct",
+        "this is a bound once the offset that the kernel's PLL still has to correct is added"),
     // A driver of the kernel, without a process.
     row!(HyperV, "Hyper-V time synchronisation", [], NotBelieved,
         "nothing",
-        "without a bound, run chronyd with the host's PTP device (`refclock PHC /dev/ptp_hyperv`)"),
+        "without a bound, run chronyd with the host's PTP device (`refclock PHC /dev/ptp_hyperv` with twice its error as `delay`)"),
+    row!(Ptpd, "ptpd", ["ptpd", "ptpd2"], NotBelieved,
+        "the offset that it measured last",
+        concat!("this is a measurement and no bound: ", instead!())),
+    row!(Sfptpd, "sfptpd", ["sfptpd"], NotBelieved,
+        "nothing, but it clears the kernel's flag (by its source)",
+        concat!("without a bound, ", instead!())),
+    row!(Statime, "statime", ["statime"], NotBelieved,
+        "nothing but frequency, TAI − UTC and leap seconds (by its source)",
+        concat!("without a bound, ", instead!())),
+    row!(Timemaster, "timemaster", ["timemaster"], NotBelieved,
+        "nothing itself, because it starts chronyd or ntpd on PTP clocks (by its manual)",
+        "what counts is the daemon that it starts, with `reference_error` for the PTP clock, or `assume_error`"),
+    row!(Vmtoolsd, "vmtoolsd", ["vmtoolsd"], NotBelieved,
+        "nothing but the length of a tick, if its time synchronisation is on (by its source)",
+        concat!("without a bound, ", instead!())),
+    row!(VBoxService, "VBoxService", ["VBoxService"], NotBelieved,
+        "nothing, because it uses adjtime() and settimeofday() (by its source)",
+        concat!("without a bound, ", instead!())),
+    row!(Busybox, "busybox ntpd", ["busybox"], NotBelieved,
+        "nothing, but it clears the kernel's flag (by its source)",
+        concat!("without a bound, ", instead!())),
+    row!(Connman, "connmand", ["connmand"], NotBelieved,
+        "nothing, because it uses adjtime() and settimeofday() (by its source of 2012)",
+        concat!("without a bound, ", instead!())),
+    row!(Htpdate, "htpdate", ["htpdate"], NotBelieved,
+        "nothing but steps, adjtime() and the frequency (by its source)",
+        concat!("without a bound, ", instead!())),
 ];
 
 impl Daemon {

@@ -1,9 +1,14 @@
 use super::*;
 use crate::counter::CounterId;
 use crate::host::scripted::ScriptedHost;
-use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_ERROR, TIME_INS, TIME_OK};
+use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_INS, TIME_OK};
 
 const SECOND: i64 = NANOS_PER_SECOND;
+
+/// A kernel whose writer is believed (`source::writer` has the tests of that).
+fn believed() -> Kernel {
+    Kernel::new(LeapTable::builtin()).believing_any_writer()
+}
 
 /// A kernel under an honest chronyd.
 fn healthy() -> KernelState {
@@ -31,58 +36,24 @@ fn evidence(before: KernelState, after: KernelState) -> Evidence {
     }
 }
 
-/// Without chronyd, and without a demand for it.
-fn kernel_alone() -> Policy {
-    Policy {
-        chrony: ChronyAnswer::Nothing("not running".to_owned()),
-        needs_chrony: false,
-        believes_any_writer: false,
-        max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
-    }
-}
-
-/// The error by this policy, where these daemons run.
-fn error_ns(
-    evidence: &Evidence,
-    since_suspend: Option<i64>,
-    policy: &Policy,
-    running: &[Daemon],
-) -> Result<u64, SourceError> {
-    stated_error_ns(evidence, since_suspend, policy, &mut || running.to_vec())
+/// The error by a writer that is believed and states no more than the kernel.
+fn error_ns(evidence: &Evidence, since_suspend: Option<i64>) -> Result<u64, SourceError> {
+    stated_error_ns(evidence, since_suspend, 0)
 }
 
 fn judge(state: KernelState) -> Result<u64, Reason> {
-    error_ns(&evidence(state, state), None, &kernel_alone(), &[]).map_err(|error| error.reason())
+    error_ns(&evidence(state, state), None).map_err(|error| error.reason())
 }
 
 #[test]
-fn which_bounds_are_believed_and_by_how_much() {
+fn how_far_off_the_clock_may_be_by_a_bound_that_is_believed() {
     let h = healthy();
     // 1 235 µs, and 250 ms of growth at 500 ppm, longer by the slew.
     let plain = 1_235_000 + 140_626;
     let pll = STA_PLL | STA_NANO;
     let cases = [
         ("honest", h, Ok(plain)),
-        ("unsync", KernelState { status: STA_UNSYNC, ..h }, Err(Reason::KernelUnsynchronized)),
-        ("error state", KernelState { state: TIME_ERROR, ..h }, Err(Reason::KernelUnsynchronized)),
-        ("timesyncd, just now", KernelState { maxerror_us: 0, ..h }, Err(Reason::NoBoundStated)),
-        (
-            "timesyncd, a minute ago",
-            KernelState { maxerror_us: 30_000, ..h },
-            Err(Reason::NoBoundStated),
-        ),
-        (
-            "ntpd at its start",
-            KernelState { maxerror_us: 16, status: pll, ..h },
-            Err(Reason::NoBoundStated),
-        ),
-        (
-            "ntpd at its start, later",
-            KernelState { maxerror_us: 5_016, status: pll, ..h },
-            Err(Reason::NoBoundStated),
-        ),
         ("16 µs without a PLL", KernelState { maxerror_us: 16, ..h }, Ok(17_000 + 140_626)),
-        ("nonsense", KernelState { maxerror_us: -1, ..h }, Err(Reason::NoBoundStated)),
         (
             "PLL with an offset",
             KernelState { status: pll, offset_ns: -70_000, ..h },
@@ -103,71 +74,11 @@ fn which_bounds_are_believed_and_by_how_much() {
 }
 
 #[test]
-fn chronyd_confirms_what_the_kernel_leaves_flagged_and_the_larger_bound_counts() {
-    let h = healthy();
-    let flagged = KernelState { status: STA_UNSYNC, state: TIME_ERROR, ..h };
-    let stepped = KernelState { maxerror_us: 16_000_000, ..flagged };
-    let confirms = |excess_ns| ChronyAnswer::Confirms { excess_ns };
-    let nothing = || ChronyAnswer::Nothing("not synchronised".to_owned());
-    let plain = 1_235_000 + 140_626;
-    let cases = [
-        ("both", h, confirms(0), Ok(plain)),
-        ("chronyd says more", h, confirms(9_000), Ok(plain + 9_000)),
-        ("chronyd is not there", h, nothing(), Ok(plain)),
-        ("no rtcsync", flagged, confirms(0), Ok(plain)),
-        ("no rtcsync, and more", flagged, confirms(7), Ok(plain + 7)),
-        ("flagged, no report", flagged, nothing(), Err(Reason::KernelUnsynchronized)),
-        // chronyd does not know yet that the clock was stepped behind its back.
-        ("stepped", stepped, confirms(16), Err(Reason::KernelUnsynchronized)),
-        (
-            "a zero beside chronyd",
-            KernelState { maxerror_us: 500, ..h },
-            confirms(100),
-            Err(Reason::NoBoundStated),
-        ),
-    ];
-    for (what, state, chrony, verdict) in cases {
-        let policy = Policy { chrony, ..kernel_alone() };
-        let got = error_ns(&evidence(state, state), None, &policy, &[]);
-        assert_eq!(got.map_err(|error| error.reason()), verdict, "{what}");
-    }
-}
-
-#[test]
-fn where_chronyd_must_confirm_the_kernels_bound_alone_is_refused() {
-    let state = healthy();
-    let judge = |chrony, needs_chrony| {
-        let policy = Policy { chrony, needs_chrony, ..kernel_alone() };
-        error_ns(&evidence(state, state), None, &policy, &[])
-    };
-    let nothing = || ChronyAnswer::Nothing("it is not running".to_owned());
-    assert!(judge(nothing(), false).is_ok());
-    assert!(judge(ChronyAnswer::Confirms { excess_ns: 0 }, true).is_ok());
-    let error = judge(nothing(), true).expect_err("the kernel alone").to_string();
-    assert!(error.contains("chronyd: it is not running"), "{error}");
-}
-
-#[test]
-fn a_bound_is_refused_where_only_a_daemon_without_one_runs_unless_the_operator_says_so() {
-    let state = healthy();
-    let zero = KernelState { maxerror_us: 500, ..state };
-    let (timesyncd, chronyd) = ([Daemon::Timesyncd], [Daemon::Chrony]);
-    let cases = [
-        (state, timesyncd, false, false),
-        (state, timesyncd, true, true),
-        (state, chronyd, false, true),
-        (zero, chronyd, false, false),
-        (zero, timesyncd, true, true),
-    ];
-    for (state, running, believes_any_writer, believed) in cases {
-        let policy = Policy { believes_any_writer, ..kernel_alone() };
-        let got = error_ns(&evidence(state, state), None, &policy, &running);
-        assert_eq!(got.is_ok(), believed, "{running:?} {got:?}");
-        if let Err(error) = got {
-            let text = error.to_string();
-            assert!(text.contains(&running[0].to_string()), "named: {text}");
-        }
-    }
+fn what_the_writer_states_beyond_the_kernel_is_added() {
+    let evidence = evidence(healthy(), healthy());
+    let with = |excess_ns| stated_error_ns(&evidence, None, excess_ns).expect("a bound");
+    assert_eq!(with(9_000), with(0) + 9_000);
+    assert_eq!(with(u64::MAX), u64::MAX);
 }
 
 #[test]
@@ -175,13 +86,9 @@ fn of_the_two_reads_the_worse_counts() {
     let small = healthy();
     let large = KernelState { maxerror_us: 1_734, ..small };
     let both = [(small, large), (large, small)];
-    let errors =
-        both.map(|(a, b)| error_ns(&evidence(a, b), None, &kernel_alone(), &[]).expect("honest"));
+    let errors = both.map(|(a, b)| error_ns(&evidence(a, b), None).expect("honest"));
     assert_eq!(errors[0], errors[1]);
     assert!(errors[0] > 1_734_000);
-    let lost = KernelState { status: STA_UNSYNC, ..small };
-    assert!(error_ns(&evidence(small, lost), None, &kernel_alone(), &[]).is_err());
-    assert!(error_ns(&evidence(lost, small), None, &kernel_alone(), &[]).is_err());
 }
 
 #[test]
@@ -204,12 +111,12 @@ fn maxerror_ages_until_the_second_is_counted() {
 
 #[test]
 fn a_suspend_before_the_first_sample_may_be_one_that_the_daemon_has_not_noticed() {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = believed();
     let mut judge = |maxerror_us| {
         let state = KernelState { maxerror_us, ..healthy() };
         let e = Evidence { suspended_ns: Some(9 * SECOND), ..evidence(state, state) };
         kernel.notice_suspend(&e);
-        error_ns(&e, kernel.since_suspend, &kernel_alone(), &[]).map_err(|error| error.reason())
+        error_ns(&e, kernel.since_suspend).map_err(|error| error.reason())
     };
     assert_eq!(judge(1_234), Err(Reason::Suspended));
     assert_eq!(judge(1_734), Err(Reason::Suspended), "only growth");
@@ -218,14 +125,14 @@ fn a_suspend_before_the_first_sample_may_be_one_that_the_daemon_has_not_noticed(
 
 #[test]
 fn after_a_suspend_the_bound_is_refused_until_the_daemon_writes() {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = believed();
     let at = |suspended_ns, maxerror_us| {
         let state = KernelState { maxerror_us, ..healthy() };
         Evidence { suspended_ns: Some(suspended_ns), ..evidence(state, state) }
     };
     let mut judge = |e: Evidence| {
         kernel.notice_suspend(&e);
-        error_ns(&e, kernel.since_suspend, &kernel_alone(), &[]).map_err(|error| error.reason())
+        error_ns(&e, kernel.since_suspend).map_err(|error| error.reason())
     };
     assert!(judge(at(500, 1_234)).is_ok(), "never suspended, but for noise");
     assert!(judge(at(500_900, 1_234)).is_ok(), "noise of reading two clocks");
@@ -242,7 +149,7 @@ fn width_ns(kernel: &mut Kernel, evidence: &Evidence) -> u128 {
 
 #[test]
 fn a_sample_is_as_wide_as_all_that_the_clock_may_be_off() {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = believed();
     let h = healthy();
     // Both ways, and the step of the clock once.
     let plain = 1_235_000 + 140_626;
@@ -256,7 +163,7 @@ fn a_sample_is_as_wide_as_all_that_the_clock_may_be_off() {
 /// What the kernel source makes of a healthy kernel that corrects its rate by this, a minute
 /// after it was first seen to.
 fn corrected_by(ppm: i64, max_drift_ppm: u32) -> (Result<(), Reason>, Option<u32>) {
-    let mut kernel = Kernel::new(LeapTable::builtin()).max_drift_ppm(max_drift_ppm);
+    let mut kernel = believed().max_drift_ppm(max_drift_ppm);
     let state = KernelState { rate_ppb: ppm * 1_000, ..healthy() };
     let mut last = Ok(());
     for second in 0..=64 {
@@ -285,7 +192,7 @@ fn what_a_daemon_corrects_steadily_is_the_oscillators() {
 #[test]
 fn a_slew_that_the_growth_of_the_bound_does_not_cover_is_refused() {
     let judge = |rate_ppb| {
-        let mut kernel = Kernel::new(LeapTable::builtin());
+        let mut kernel = believed();
         let state = KernelState { rate_ppb, ..healthy() };
         kernel.judge(&evidence(state, state)).map(|_| ()).map_err(|error| error.reason())
     };
@@ -296,7 +203,7 @@ fn a_slew_that_the_growth_of_the_bound_does_not_cover_is_refused() {
     let h = healthy();
     let fast = KernelState { rate_ppb: -400_000, ..h };
     for (before, after) in [(h, fast), (fast, h)] {
-        let sample = Kernel::new(LeapTable::builtin()).judge(&evidence(before, after));
+        let sample = believed().judge(&evidence(before, after));
         assert_eq!(sample.map_err(|error| error.reason()), Err(Reason::Slewing));
     }
 }
@@ -304,7 +211,7 @@ fn a_slew_that_the_growth_of_the_bound_does_not_cover_is_refused() {
 /// A minute under a daemon that polls every 16 s, whose clock another program steps by this at
 /// 30 s, and that does not notice. Returns the samples, each with its second.
 fn stepped_by(step_ns: i64) -> Vec<(Interval, i64)> {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = believed();
     let truth = |second: i64| Timestamp::from_tai_nanos((1_700_000_037 + second) * SECOND);
     let mut samples = Vec::new();
     for second in 0..400i64 {
@@ -376,7 +283,7 @@ fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_
     kernel.wall_clock.replace(LeapTable::builtin());
     assert!(width_ns(&mut kernel, &at(midnight + 99 * day, quiet)) < second);
 
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = believed();
     assert!(width_ns(&mut kernel, &at(midnight - 3_600, told)) < second);
     assert!(width_ns(&mut kernel, &at(midnight + day - 1, quiet)) >= second, "not measured yet");
     assert!(width_ns(&mut kernel, &at(midnight + day, quiet)) < second);
@@ -413,7 +320,7 @@ fn a_wall_clock_that_is_not_the_kernels_is_refused() {
 
 #[test]
 fn a_chronyd_that_is_gone_or_silent_for_long_leaves_a_holdover() {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = believed();
     let mut holdover_at = |second: i64, maxerror_us| {
         let state = KernelState { maxerror_us, ..healthy() };
         let e = Evidence { monotonic_ns: second * SECOND, ..evidence(state, state) };

@@ -1,6 +1,10 @@
 //! What to do next: a list of steps that follows from the facts, the most urgent first.
 
+use std::time::Duration;
+
 use truechimer::source::daemon::{Daemon, Verdict};
+
+use crate::output::rounded_up;
 
 /// What the advice rests on.
 #[derive(Clone, Default)]
@@ -25,6 +29,13 @@ pub struct Facts<'a> {
     pub reason_code: Option<&'a str>,
     pub assumed: bool,
     pub daemons: Vec<Daemon>,
+    /// The reference clock that the daemon follows, if it follows one.
+    pub reference_clock: Option<String>,
+    /// chronyd follows only its own clock (`local`).
+    pub chrony_is_local: bool,
+    /// The time between chronyd's last two updates.
+    pub update_interval: Option<Duration>,
+    pub max_drift_ppm: u32,
     pub in_container: bool,
     pub hypervisor: Option<&'a str>,
     /// A PTP clock's path, and its driver's name for it.
@@ -49,6 +60,8 @@ impl Facts<'_> {
             steps.push(self.about_an_assumption().to_owned());
         } else if !self.kernel_states_bound {
             self.about_evidence(&mut steps);
+        } else {
+            steps.extend(self.about_a_long_poll());
         }
         self.about_details(&mut steps);
         if steps.is_empty() {
@@ -86,8 +99,10 @@ impl Facts<'_> {
                     .to_owned(),
             );
         }
-        // ClockBound runs beside a chronyd, and ptp4l beside a phc2sys.
-        let steers_alone = |daemon: &&Daemon| !matches!(daemon, Daemon::ClockBound | Daemon::Ptp4l);
+        // These run beside the daemon that steers the clock, or start it.
+        let steers_alone = |daemon: &&Daemon| {
+            !matches!(daemon, Daemon::ClockBound | Daemon::Ptp4l | Daemon::Timemaster)
+        };
         let daemons: Vec<String> =
             self.daemons.iter().filter(steers_alone).map(ToString::to_string).collect();
         if daemons.len() > 1 {
@@ -121,28 +136,97 @@ impl Facts<'_> {
     }
 
     fn about_a_clock_without_bound(&self, steps: &mut Vec<String>) {
-        let without_bound: Vec<_> =
-            self.daemons.iter().filter(|d| d.verdict() == Verdict::NotBelieved).collect();
-        if self.daemons.is_empty() {
-            steps.push(
-                "Find out what disciplines this clock and whether it states a bound, because no \
-                 time daemon can be seen from here."
-                    .to_owned(),
-            );
+        match self.reason_code {
+            Some("reference_states_no_bound") => {
+                return steps.push(self.about_a_reference_clock());
+            }
+            Some("writer_unknown") => self.about_an_unknown_writer(steps),
+            _ => {}
         }
-        for daemon in without_bound {
+        for daemon in self.daemons.iter().filter(|d| d.verdict() == Verdict::NotBelieved) {
             steps.push(format!(
-                "{daemon} disciplines the clock and states no error bound. Run chronyd in its place, \
-                 with `rtcsync` in its configuration."
+                "{daemon} runs and states no error bound. Run chronyd in its place, with `rtcsync` \
+                 in its configuration and a server to follow."
             ));
         }
-        if self.daemons.iter().any(|d| d.verdict() != Verdict::NotBelieved) {
+        let others = self.daemons.iter().any(|d| d.verdict() != Verdict::NotBelieved);
+        if others && self.reason_code != Some("writer_unknown") {
             steps.push(
                 "Wait for the time daemon's next update, and run this again. If it stays so, look \
                  at its log."
                     .to_owned(),
             );
         }
+    }
+
+    /// The daemon takes its reference clock for exact.
+    fn about_a_reference_clock(&self) -> String {
+        let name = self.reference_clock.as_deref().unwrap_or("a reference clock");
+        format!(
+            "State how far {name} may be off, which the time daemon does not know: \
+             `--reference-error 1ms`, `reference_error()` in a program, or `delay 0.002` (twice \
+             the error, in seconds) on its `refclock` line in chrony.conf. Or have chronyd follow \
+             a server."
+        )
+    }
+
+    /// The kernel has a bound, and no daemon that answers has written it.
+    fn about_an_unknown_writer(&self, steps: &mut Vec<String>) {
+        let runs = |daemon: Daemon| self.daemons.contains(&daemon);
+        if self.chrony_is_local {
+            steps.push(
+                "chronyd follows only its own clock (`local`), and another program told the kernel \
+                 its bound. Give chronyd a server, and stop the other program."
+                    .to_owned(),
+            );
+        } else if runs(Daemon::Chrony) {
+            steps.push(
+                "Let chronyd be asked: leave `cmdport 0` out of chrony.conf, or run this as root, so \
+                 that it can use chronyd's socket. If chronyd answers, see under `Sources of time` \
+                 why its answer does not fit the kernel."
+                    .to_owned(),
+            );
+        } else if runs(Daemon::Ntpd) || runs(Daemon::Ntpsec) {
+            steps.push(
+                "Let ntpd be asked: allow queries from 127.0.0.1 in ntp.conf (`restrict 127.0.0.1`), \
+                 and give it a server that is not its own clock."
+                    .to_owned(),
+            );
+        } else if self.in_container {
+            steps.push(
+                "Share the host's network with this container (`hostNetwork: true`), or mount \
+                 chronyd's directory /run/chrony, so that the host's chronyd can be asked."
+                    .to_owned(),
+            );
+        } else if self.daemons.is_empty() {
+            steps.push(
+                "Find out what disciplines this clock and whether it states a bound, because no \
+                 time daemon can be seen from here. Run chronyd in its place."
+                    .to_owned(),
+            );
+        }
+        steps.push(
+            "If you know that the host's time daemon states an honest bound, say so: \
+             `--believe-any-writer`, or `believe_any_writer()` in a program."
+                .to_owned(),
+        );
+    }
+
+    /// Between two updates the interval grows by what the oscillator may be off.
+    fn about_a_long_poll(&self) -> Option<String> {
+        /// An update every 64 s or less costs at most some 30 ms.
+        const LONG: Duration = Duration::from_secs(100);
+        let interval = self.update_interval.filter(|interval| *interval >= LONG)?;
+        let grows = |interval: Duration| {
+            rounded_up(interval.saturating_mul(2).saturating_mul(self.max_drift_ppm) / 1_000_000)
+        };
+        Some(format!(
+            "chronyd updates the clock every {} s, and until its next update the interval grows \
+             by up to {}. `maxpoll 4` on the server lines in chrony.conf makes that {}.",
+            interval.as_secs(),
+            grows(interval),
+            grows(Duration::from_secs(16)),
+        ))
     }
 
     fn about_a_clock_without_discipline(&self, steps: &mut Vec<String>) {
@@ -178,17 +262,23 @@ impl Facts<'_> {
     fn best_server(&self) -> Option<String> {
         if let Some((path, name)) = self.ptp.filter(|(_, name)| name.contains("KVM")) {
             return Some(format!(
-                "Give chronyd the hypervisor's clock: `refclock PHC {path} poll 2` ({name})."
+                "Give chronyd the hypervisor's clock: `refclock PHC {path} poll 2 delay 0.002` \
+                 ({name}). The `delay` states that it may be 1 ms off, because chronyd takes it for \
+                 exact: write twice the error that your provider states."
             ));
         }
         let server = match self.hypervisor? {
             "Amazon EC2" => "`server 169.254.169.123 prefer iburst minpoll 4 maxpoll 4`",
             "Google Compute Engine" => "`server metadata.google.internal prefer iburst`",
-            "Hyper-V" => "`refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0`",
+            "Hyper-V" => {
+                "`refclock PHC /dev/ptp_hyperv poll 3 dpoll -2 offset 0 stratum 2 delay 0.002`, where \
+                 `delay` is twice the error of the host's clock, which Azure does not publish"
+            }
             "KVM" | "QEMU" if self.ptp.is_none() => {
                 return Some(
                     "For the hypervisor's clock, load the module ptp_kvm and give chronyd \
-                     `refclock PHC /dev/ptp0 poll 2`, if the hypervisor offers it."
+                     `refclock PHC /dev/ptp0 poll 2 delay 0.002`, where `delay` is twice the \
+                     error of the host's clock, if the hypervisor offers it."
                         .to_owned(),
                 );
             }
@@ -249,6 +339,7 @@ mod tests {
             kernel_synchronized: true,
             tai: (Some(37), Some(37)),
             daemons: vec![Daemon::Chrony],
+            max_drift_ppm: 200,
             ..Facts::default()
         }
     }
@@ -259,6 +350,32 @@ mod tests {
             kernel_states_bound: false,
             kernel_synchronized: false,
             ..healthy()
+        }
+    }
+
+    /// The kernel has a bound, and its writer is not known.
+    fn unknown() -> Facts<'static> {
+        Facts { kernel_states_bound: false, reason_code: Some("writer_unknown"), ..healthy() }
+    }
+
+    #[test]
+    fn what_is_recommended_is_what_the_clock_believes() {
+        let platforms = ["Amazon EC2", "Google Compute Engine", "Hyper-V", "KVM"];
+        let by_platform = platforms.map(|name| Facts { hypervisor: Some(name), ..broken() });
+        let ptp = Facts { ptp: Some(("/dev/ptp3", "KVM virtual PTP")), ..broken() };
+        for facts in by_platform.into_iter().chain([ptp]) {
+            let steps = facts.steps().join("\n");
+            // chronyd takes a reference clock for exact unless a `delay` states its error.
+            assert!(!steps.contains("refclock") || steps.contains(" delay 0.002"), "{steps}");
+        }
+    }
+
+    #[test]
+    fn a_short_poll_needs_no_advice() {
+        for seconds in [1, 16, 64, 99] {
+            let interval = Some(Duration::from_secs(seconds));
+            let steps = Facts { update_interval: interval, ..healthy() }.steps().join("\n");
+            assert!(steps.starts_with("Nothing"), "{steps}");
         }
     }
 
@@ -282,12 +399,30 @@ mod tests {
             (Facts { assumed: true, ..broken() }, "your assumption takes its place"),
             (
                 Facts { kernel_states_bound: false, daemons: vec![Daemon::Timesyncd], ..healthy() },
-                "systemd-timesyncd disciplines the clock and states no error bound",
+                "systemd-timesyncd runs and states no error bound",
             ),
             (Facts { kernel_states_bound: false, ..healthy() }, "next update"),
+            (Facts { daemons: Vec::new(), ..unknown() }, "Find out what disciplines"),
+            (Facts { daemons: Vec::new(), in_container: true, ..unknown() }, "hostNetwork"),
+            (unknown(), "cmdport 0"),
+            (unknown(), "--believe-any-writer"),
+            (Facts { chrony_is_local: true, ..unknown() }, "follows only its own clock"),
+            (Facts { daemons: vec![Daemon::Ntpsec], ..unknown() }, "restrict 127.0.0.1"),
             (
-                Facts { kernel_states_bound: false, daemons: Vec::new(), ..healthy() },
-                "Find out what disciplines",
+                Facts {
+                    reason_code: Some("reference_states_no_bound"),
+                    reference_clock: Some("PHC0".to_owned()),
+                    ..unknown()
+                },
+                "State how far PHC0 may be off",
+            ),
+            (
+                Facts { update_interval: Some(Duration::from_secs(1024)), ..healthy() },
+                "every 1024 s, and until its next update the interval grows by up to 409.600 ms",
+            ),
+            (
+                Facts { update_interval: Some(Duration::from_secs(1024)), ..healthy() },
+                "`maxpoll 4` on the server lines in chrony.conf makes that 6.400 ms",
             ),
             (Facts { kernel_is_denied: true, ..broken() }, "seccomp"),
             (Facts { kernel_is_unsupported: true, ..broken() }, "--assume 250ms"),

@@ -1,4 +1,4 @@
-//! Which time daemon runs, and whether its bound can be trusted.
+//! Which time daemons run, and whether the clock uses what they write.
 
 use serde::Serialize;
 use truechimer::source::daemon::{Daemon, Verdict};
@@ -32,20 +32,43 @@ impl DaemonView {
     }
 }
 
-pub fn lines(daemons: &[DaemonView], in_container: bool, page: &mut Page) {
+/// `is_believed` is the clock's judgement of the kernel's bound, whichever daemon wrote it.
+pub fn lines(daemons: &[DaemonView], is_believed: bool, in_container: bool, page: &mut Page) {
     page.heading("Time daemon");
     if daemons.is_empty() {
-        let none = "no time daemon can be seen among the processes";
+        let none = "no time daemon that may set the clock can be seen among the processes";
         let hidden = "; one may run outside of this container";
         page.line("none", &format!("{none}{}", if in_container { hidden } else { "" }));
     }
     for daemon in daemons {
-        let trust = match daemon.verdict {
-            Verdict::Believed => "its bound can be trusted",
-            Verdict::BelievedWithCare => "its bound can be trusted with care",
-            Verdict::NotBelieved => "its bound cannot be trusted",
-            _ => "nothing is known about its bound",
-        };
-        page.line(&daemon.name, &format!("{trust}: it {}", daemon.explanation));
+        page.line(&daemon.name, &format!("it {}{}", daemon.explanation, daemon.used(is_believed)));
+    }
+}
+
+impl DaemonView {
+    /// The end of its line: whether the clock uses its bound.
+    fn used(&self, is_believed: bool) -> &'static str {
+        match (self.verdict, is_believed) {
+            (Verdict::NotBelieved, _) => "",
+            (_, true) => "; the clock uses it",
+            (_, false) => "; the clock does not use it now (see `Sources of time`)",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_is_not_called_trusted_while_its_bound_is_refused() {
+        let view = DaemonView::from(Daemon::Chrony);
+        assert!(view.used(true).contains("uses it"));
+        assert!(view.used(false).contains("does not use it"));
+        let mut page = Page::new(crate::output::Paint::for_stdout());
+        lines(&[view, DaemonView::from(Daemon::Vmtoolsd)], false, false, &mut page);
+        let text = page.into_text();
+        assert!(!text.contains("trusted"), "{text}");
+        assert!(text.contains("--assume"), "options and not methods: {text}");
     }
 }

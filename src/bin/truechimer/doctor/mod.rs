@@ -20,6 +20,7 @@ mod machine;
 mod scales;
 mod sources;
 mod suspend;
+mod writer;
 
 use std::path::Path;
 
@@ -43,6 +44,7 @@ struct Diagnosis {
     counter_details: clocksource::CounterView,
     kernel: kernel::KernelView,
     daemons: Vec<daemons::DaemonView>,
+    writer: writer::WriterView,
     tai: scales::TaiView,
     leap: scales::LeapView,
     leap_tables: leap_tables::TablesView,
@@ -92,6 +94,7 @@ impl Diagnosis {
             verdict: verdict(report, &reading),
             counter_details: clocksource::CounterView::gather(report, root),
             daemons: daemons::DaemonView::gather(),
+            writer: writer::WriterView::gather(),
             tai: scales::TaiView::new(kernel.state.as_ref()),
             leap_tables: leap_tables::TablesView::new(now, system, &leap, scale),
             leap,
@@ -108,6 +111,11 @@ impl Diagnosis {
         };
         diagnosis.next_steps = facts(&diagnosis).steps();
         diagnosis
+    }
+
+    /// Whether the kernel's bound counts, by the clock's own judgement.
+    fn kernel_states_bound(&self) -> bool {
+        self.sources.iter().any(|source| source.name == "kernel" && source.vouches)
     }
 
     fn to_text(&self, report: &Report, paint: Paint) -> String {
@@ -130,7 +138,9 @@ impl Diagnosis {
         sources::lines(&self.sources, &self.sampler, &self.limits, &mut page);
         self.counter_details.lines(&mut page);
         self.kernel.lines(&mut page);
-        daemons::lines(&self.daemons, self.container.inside, &mut page);
+        let inside = self.container.inside;
+        daemons::lines(&self.daemons, self.kernel_states_bound(), inside, &mut page);
+        self.writer.lines(&mut page);
         page.heading("Leap seconds and TAI");
         self.tai.lines(&mut page);
         self.leap.lines(&mut page);
@@ -169,7 +179,7 @@ fn facts(diagnosis: &Diagnosis) -> Facts<'_> {
     let ptp = diagnosis.devices.ptp.first();
     let counter = &diagnosis.counter_details;
     Facts {
-        kernel_states_bound: diagnosis.sources.iter().any(|s| s.name == "kernel" && s.vouches),
+        kernel_states_bound: diagnosis.kernel_states_bound(),
         kernel_is_denied: kernel.is_none() && !diagnosis.kernel.is_unsupported,
         kernel_is_unsupported: diagnosis.kernel.is_unsupported,
         kernel_synchronized: kernel.is_some_and(|kernel| kernel.is_synchronized()),
@@ -181,6 +191,10 @@ fn facts(diagnosis: &Diagnosis) -> Facts<'_> {
         reason_code: diagnosis.reading.reason_code.as_deref(),
         assumed: diagnosis.reading.status == "assumed",
         daemons: diagnosis.daemons.iter().map(|view| view.daemon).collect(),
+        reference_clock: diagnosis.writer.reference_clock(),
+        chrony_is_local: diagnosis.writer.is_local(),
+        update_interval: diagnosis.writer.update_interval(),
+        max_drift_ppm: diagnosis.limits.max_drift_ppm,
         in_container: diagnosis.container.inside,
         hypervisor: diagnosis.virtual_machine.hypervisor,
         ptp: ptp

@@ -10,7 +10,7 @@ use crate::interval::Interval;
 use crate::source::RealtimeScale;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Reference;
-use crate::source::daemon::Daemon;
+use crate::source::daemon::{Daemon, Running};
 use crate::source::kernel::Kernel;
 use crate::timestamp::Timestamp;
 
@@ -58,8 +58,8 @@ impl Chronyd {
 }
 
 impl TimeDaemons for Chronyd {
-    fn running(&mut self) -> Vec<Daemon> {
-        vec![Daemon::Chrony]
+    fn running(&mut self) -> Running {
+        Running { daemons: vec![Daemon::Chrony], ..Running::default() }
     }
 
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
