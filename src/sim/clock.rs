@@ -92,8 +92,8 @@ impl SimClock {
     /// The clock's thread samples all sources, which takes time on this machine.
     pub(super) fn round(&self) {
         let Some(core) = self.core() else { return };
-        let before = contradictions(&core);
         self.host.hardware().set_sampling(true);
+        let before = contradictions(&core);
         core.round();
         let new = contradictions(&core).saturating_sub(before);
         let mut hardware = self.host.hardware();
@@ -163,8 +163,12 @@ impl TrueTime for SimClock {
     fn now(&self) -> Result<Interval, ClockError> {
         let down = Err(ClockError::Unsynchronized(Reason::NotSampled));
         let Some(core) = self.core() else { return down };
+        // The first look in a forked child makes the child's own driver, which takes time.
+        self.host.hardware().set_sampling(true);
+        let drift_ppm = core.drift_ppm();
+        self.host.hardware().set_sampling(false);
         let answer = core.now();
-        let (epoch, drift_ppm) = (core.epoch(), core.drift_ppm());
+        let epoch = core.epoch();
         let mut hardware = self.host.hardware();
         match answer {
             Ok(said) => hardware.judge(said, epoch, drift_ppm),

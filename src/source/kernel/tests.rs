@@ -274,7 +274,7 @@ fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_
         .map(|entry| (entry.since.seconds(), entry.tai_minus_utc))
         .collect();
     let silent = LeapTable::from_entries(&builtin).expect("in order");
-    let mut kernel = Kernel::new(silent);
+    let mut kernel = Kernel::new(silent).believing_any_writer();
     assert!(width_ns(&mut kernel, &at(midnight - 3_600, told)) < second);
     for days in [0, 1, 99] {
         assert!(width_ns(&mut kernel, &at(midnight + days * day, quiet)) >= second, "{days}");
