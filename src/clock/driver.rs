@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use crate::clock::report::{Answer, Limits, Record};
 use crate::counter::calibration::Calibration;
 use crate::counter::{Counter, CounterError};
+use crate::estimator::bound::Bound;
 use crate::estimator::{Estimator, Fused};
 use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
 use crate::fork::Mutex;
@@ -151,6 +152,8 @@ pub(crate) struct Driver {
     /// How far the counter's rate may be from nominal: by A2, or by a source's evidence that it
     /// is further.
     drift_ppm: u32,
+    /// By A2, or by what another driver was shown before.
+    least_drift_ppm: u32,
     /// The last tick that was read.
     last_tick: u64,
 }
@@ -190,18 +193,30 @@ impl Driver {
             .learning_rate(limits.max_wander_ppm);
         let slots = sources.into_iter().map(SourceSlot::new).collect();
         let drift_ppm = limits.max_drift_ppm;
-        Driver { slots, calibration, estimator, limits, drift_ppm, last_tick: 0 }
+        Driver {
+            slots,
+            calibration,
+            estimator,
+            limits,
+            drift_ppm,
+            least_drift_ppm: drift_ppm,
+            last_tick: 0,
+        }
     }
 
     /// Continues from the last snapshot of another driver, which carried its bounds by
     /// `drift_ppm` if a source had shown one.
     pub(crate) fn resume_from(&mut self, snapshot: &Snapshot, drift_ppm: Option<u32>) {
-        if let Some(drift_ppm) = drift_ppm {
-            self.drift_ppm = drift_ppm;
-            self.estimator.set_rates(self.calibration.rates(drift_ppm));
-        }
+        // The new sources have not seen what showed the drift, so it holds for good.
+        self.least_drift_ppm = drift_ppm.unwrap_or(0).max(self.limits.max_drift_ppm);
+        self.drift_ppm = self.least_drift_ppm;
+        self.estimator.set_rates(self.calibration.rates(self.drift_ppm));
         if snapshot.counter() == self.calibration.counter.id() {
-            self.estimator.resume(snapshot.bound(), snapshot.epoch());
+            // Up to now readers have carried it by the snapshot's own rates, which may have been
+            // learnt and are lost with the other driver.
+            let tick = self.calibration.counter.try_read().unwrap_or(0);
+            let shown = snapshot.interval_at(tick).map(|time| Bound { origin: tick, time });
+            self.estimator.resume(shown.or(snapshot.bound()), snapshot.epoch());
         } else {
             self.estimator.resume_after(snapshot.epoch());
         }
@@ -316,8 +331,8 @@ impl Driver {
         let interval = conditions().filter_map(|condition| condition.update_interval).max();
         let drift_ppm = conditions().filter_map(|condition| condition.drift_ppm).max();
         self.estimator.set_update_interval(interval);
-        // Beyond this the rates' own format ends.
-        let drift_ppm = drift_ppm.unwrap_or(0).clamp(self.limits.max_drift_ppm, LARGEST_DRIFT_PPM);
+        // Beyond the largest the rates' own format ends.
+        let drift_ppm = drift_ppm.unwrap_or(0).clamp(self.least_drift_ppm, LARGEST_DRIFT_PPM);
         let before = std::mem::replace(&mut self.drift_ppm, drift_ppm);
         if drift_ppm == before {
             return Ok(());
