@@ -325,7 +325,8 @@ impl Discipline {
         if !self.synced || offset.abs() > 200_000_000 {
             kernel.step_by(offset);
             left = 0;
-        } else {
+        } else if self.slew_until.is_none_or(|until| t >= until) {
+            // (What a slew has still to correct says nothing about the rate.)
             let elapsed = (t - self.updated_at).max(NANOS_PER_SECOND);
             // Only the part beyond the measurement's own error shows a wrong rate.
             let sure = (offset.abs() - bound).max(0) * offset.signum();

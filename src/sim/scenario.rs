@@ -236,7 +236,13 @@ impl Scenario {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
         }
         if let Some(oscillator) = self.oscillator_beyond_a2(number) {
-            return machine.oscillator(oscillator).daemon(Daemon::Chrony);
+            // Near its server, so that its estimate of the oscillator is good.
+            let service = TimeService {
+                poll: Duration::from_secs(16 << random.below(4)),
+                link: Link::within(Duration::from_micros(20), Duration::from_micros(200)),
+                ..time_service(self.mix, &mut random)
+            };
+            return machine.oscillator(oscillator).daemon(Daemon::Chrony).time_service(service);
         }
         // An operator whose statement is true: the clock is within 4 s until it is stepped.
         if self.mix == Mix::Honest && random.chance(150_000) {
