@@ -51,10 +51,12 @@ use std::time::Duration;
 pub use kernel_state::KernelState;
 #[cfg(test)]
 pub(crate) use kernel_state::STA_NANO;
-pub(crate) use kernel_state::{GROWTH_PPM, STA_DEL, STA_INS, STA_PLL, TIME_ERROR, TIME_WAIT};
+pub(crate) use kernel_state::{
+    GROWTH_PPM, STA_DEL, STA_INS, STA_PLL, TIME_DEL, TIME_ERROR, TIME_INS, TIME_OK, TIME_WAIT,
+};
 #[cfg(any(test, feature = "sim"))]
 #[cfg_attr(not(feature = "sim"), allow(unused_imports))]
-pub(crate) use kernel_state::{STA_FREQHOLD, STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK, TIME_OOP};
+pub(crate) use kernel_state::{STA_FREQHOLD, STA_UNSYNC, TIME_OOP};
 pub(crate) use process_key::ProcessKey;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
