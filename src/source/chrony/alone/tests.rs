@@ -201,7 +201,8 @@ fn after_a_suspend_nothing_is_believed_until_chronyds_next_update() {
 #[test]
 fn a_report_without_a_bound_is_refused_and_says_why() {
     let mut bench = Bench::trusted();
-    let cases: [(&str, fn(&mut Tracking)); 3] = [
+    type Spoil = fn(&mut Tracking);
+    let cases: [(&str, Spoil); 3] = [
         ("not synchronised", |t| t.leap = Leap::Unsynchronized),
         ("its own clock", |t| t.reference = Reference { id: Reference::LOCAL, address: None }),
         ("takes it for exact", |t| {
