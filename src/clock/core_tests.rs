@@ -231,7 +231,8 @@ fn another_table() -> LeapTable {
 
 #[test]
 fn a_request_takes_effect_for_readers_while_a_source_blocks() {
-    let requests: [(&str, fn(&Core)); 2] = [
+    type Request = fn(&Core);
+    let requests: [(&str, Request); 2] = [
         ("another leap table", |core| core.replace_leap_table(another_table())),
         ("a restore", Core::restored),
     ];

@@ -32,7 +32,9 @@
 mod lock;
 mod per_process;
 
-pub(crate) use lock::{Condvar, Mutex};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use lock::Condvar;
+pub(crate) use lock::Mutex;
 pub(crate) use per_process::{Owned, PerProcess};
 
 pub(crate) use crate::host::ProcessKey;

@@ -175,19 +175,15 @@ fn a_step_that_is_never_reported_counts_for_many_updates() {
 
 #[test]
 fn a_step_while_the_request_is_under_way_counts() {
-    let mut bench = Bench::trusted();
-    bench.host.pass(2 * SECOND);
     // Before each of the readings that one sample makes, of some 150 in all.
     for reading in 0..200 {
-        bench.host.step_away_during(reading..reading + 1_000, 20_000_000);
-        let time = bench.kernel.sample(&bench.counter).map(|sample| sample.time);
-        if let Ok(time) = time {
-            let time = time.widen(Duration::from_micros(1));
-            assert!(time.contains(bench.truth()), "a step before reading {reading}");
-        }
-        bench.host.step_away_during(0..0, 0);
-        bench.sample().expect("a bound");
+        let mut bench = Bench::trusted();
         bench.host.pass(2 * SECOND);
+        bench.host.step_away_during(reading..u32::MAX, 20_000_000);
+        if let Ok(sample) = bench.kernel.sample(&bench.counter) {
+            let time = sample.time.widen(Duration::from_micros(5));
+            assert!(time.contains(bench.truth()), "a step before reading {reading}: {time}");
+        }
     }
 }
 
@@ -205,7 +201,8 @@ fn after_a_suspend_nothing_is_believed_until_chronyds_next_update() {
 #[test]
 fn a_report_without_a_bound_is_refused_and_says_why() {
     let mut bench = Bench::trusted();
-    let cases: [(&str, fn(&mut Tracking)); 3] = [
+    type Spoil = fn(&mut Tracking);
+    let cases: [(&str, Spoil); 3] = [
         ("not synchronised", |t| t.leap = Leap::Unsynchronized),
         ("its own clock", |t| t.reference = Reference { id: Reference::LOCAL, address: None }),
         ("takes it for exact", |t| {
