@@ -59,7 +59,8 @@
 //!   offset, because each would have to be cut, carried or guessed.
 //! - **An open end.** An interval that reaches to `Timestamp::MAX` means "or
 //!   anything beyond", which no other scale can express. [`ScaleError::OpenEnd`].
-//! - **Damaged tables.** [`LeapTableError`] says what is wrong. An old table is refused only if
+//! - **Damaged tables, and files that are none.** [`LeapTableError`] says what is wrong: a web
+//!   page in the list's place, a compressed copy, a file that `zic -r` cut. An old table is refused only if
 //!   its [`Expiry`] demands it, but it always reports that it has expired.
 //!
 //! # What cannot be known here
