@@ -17,6 +17,7 @@ use std::path::Path;
 pub(crate) struct PortOwner {
     names: &'static [&'static str],
     /// A directory that belongs to the daemon's user.
+    #[cfg_attr(not(unix), allow(dead_code))] // Files have no such owner there.
     directory: &'static str,
 }
 

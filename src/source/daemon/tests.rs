@@ -125,7 +125,7 @@ fn a_chronyd_that_was_told_not_to_set_the_clock_only_watches() {
         ("chronyd\0-x", true),
         ("chronyd\0-dx\0-f\0/etc/chrony.conf", true),
         ("chronyd -u root -x", true),
-        ("chronyd\0-F\01", false),
+        ("chronyd\0-F\x001", false),
         ("chronyd\0-f\0/etc/x-y.conf", false),
         ("chronyd\0-fx.conf", false),
     ]

@@ -67,11 +67,11 @@ pub(super) fn judge(
     match &seen.chrony {
         // Without a bound of the kernel's own, a step that chronyd has not noticed may
         // have put the clock anywhere.
-        ChronyAnswer::Confirms { excess_ns, wrote_mark } if has_bound => {
-            // One write in 500 has the mark of a missing bound by chance.
-            if !is_marked || *wrote_mark || rules.believes_any_writer {
-                return Ok(*excess_ns);
-            }
+        // One write in 500 has the mark of a missing bound by chance.
+        ChronyAnswer::Confirms { excess_ns, wrote_mark }
+            if has_bound && (!is_marked || *wrote_mark || rules.believes_any_writer) =>
+        {
+            return Ok(*excess_ns);
         }
         ChronyAnswer::Reference(why) if has_bound && !rules.believes_any_writer => {
             return refuse(Reason::ReferenceStatesNoBound, format!("{after}; {why}"));

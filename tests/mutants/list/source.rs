@@ -191,8 +191,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a 0 of timesyncd's is believed because a chronyd answers beside it",
         changes: &[Change {
             file: JUDGE,
-            from: "if !is_marked || *wrote_mark || rules.believes_any_writer {",
-            to: "if true {",
+            from: "if has_bound && (!is_marked || *wrote_mark || rules.believes_any_writer) =>",
+            to: "if has_bound && (true || *wrote_mark || is_marked) =>",
         }],
         caught_by: unit(&["the_marks_of_writers_without_a_bound_are_refused_whoever_answers"]),
     },
