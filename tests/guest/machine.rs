@@ -15,8 +15,8 @@ use crate::plan::{Hardware, Plan};
 /// Sending the logs may take this long beside the plan itself, which an emulator on a busy
 /// host does not run at full speed.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Booting takes 3 s where the host is quiet.
-const BOOTING: Duration = Duration::from_secs(90);
+/// Booting takes 3 s where the host is quiet, and with network cards 10 s.
+const BOOTING: Duration = Duration::from_secs(240);
 /// How often a guest that does not get to its beginning is booted.
 const BOOTS: u32 = 3;
 
