@@ -182,10 +182,16 @@ fn a_reference_that_is_off() -> Scenario {
     }
 }
 
-fn ntpsec(conf: &'static str) -> Act {
+/// ntpd of ntpsec, which follows `reference`, with the restrictions of Debian's configuration.
+fn ntpsec(reference: &str) -> Act {
+    let conf = format!(
+        "driftfile /run/ntp.drift\n\
+         restrict default kod nomodify nopeer noquery limited\n\
+         restrict 127.0.0.1\nrestrict ::1\n{reference}\n"
+    );
     let argv = ["/usr/sbin/ntpd", "-n", "-g", "-c", "/run/ntp.conf"];
     // With a drift file it does not measure the frequency first, for a quarter of an hour.
-    let files = [("/run/ntp.conf", conf), ("/run/ntp.drift", "0.000\n")];
+    let files = [("/run/ntp.conf", conf.as_str()), ("/run/ntp.drift", "0.000\n")];
     Act::Start(process("ntpsec", &argv, &files))
 }
 
@@ -202,13 +208,7 @@ fn other_daemons() -> Vec<Scenario> {
                 ],
                 steps: vec![
                     (200, ntp_server(SERVER)),
-                    (
-                        500,
-                        ntpsec(
-                            "driftfile /run/ntp.drift\n\
-                             server 10.0.0.2 iburst minpoll 3 maxpoll 3\n",
-                        ),
-                    ),
+                    (500, ntpsec("server 10.0.0.2 iburst minpoll 3 maxpoll 3")),
                 ],
                 ..at_leisure(40_000, 120, 3)
             },
@@ -226,13 +226,7 @@ fn other_daemons() -> Vec<Scenario> {
             name: "ntpsec-local",
             about: "ntpsec follows nothing but its own clock, 300 ms off",
             plan: Plan {
-                steps: vec![(
-                    500,
-                    ntpsec(
-                        "driftfile /run/ntp.drift\n\
-                         refclock local prefer minpoll 3 maxpoll 3 stratum 10\n",
-                    ),
-                )],
+                steps: vec![(500, ntpsec("refclock local prefer minpoll 3 maxpoll 3 stratum 10"))],
                 ..at_leisure(40_000, 120, 3)
             },
             musts: ["clock", "manual"]

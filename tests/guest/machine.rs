@@ -14,9 +14,9 @@ use crate::plan::{Hardware, Plan};
 
 /// Sending the logs may take this long beside the plan itself, which an emulator on a busy
 /// host does not run at full speed.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// Booting takes 3 s where the host is quiet.
-const BOOTING: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Booting takes 3 s where the host is quiet, and with network cards 10 s.
+const BOOTING: Duration = Duration::from_secs(240);
 /// How often a guest that does not get to its beginning is booted.
 const BOOTS: u32 = 3;
 
@@ -43,9 +43,14 @@ pub struct Outcome {
 pub fn run(ground: &Ground, name: &str, plan: &Plan, time: Time) -> io::Result<Outcome> {
     let dir = ground.scratch(name)?;
     fs::write(dir.join("initrd"), ground.initrd(plan)?)?;
-    // At leisure a guest is much faster than this.
-    let pace = if plan.leisure.is_some() { 10 } else { 1 };
-    let patience = Duration::from_millis(plan.end_ms / pace) + PATIENCE;
+    // At leisure a guest is much faster than this. Minutes of it may still be slow where the
+    // host is busy; hours may not.
+    const SLOW_MS: u64 = 600_000;
+    let plan_ms = match plan.leisure {
+        Some(_) => (plan.end_ms / 10).max(plan.end_ms.min(SLOW_MS)),
+        None => plan.end_ms,
+    };
+    let patience = Duration::from_millis(plan_ms) + PATIENCE;
     let mut boots = 0;
     let machine = loop {
         boots += 1;

@@ -1,5 +1,6 @@
 //! The crate's own clocks, as an observer reads them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;
 
@@ -119,6 +120,8 @@ struct Notes {
     /// Counts round; the report is looked at when it is 0.
     due: u64,
     contradictions: u8,
+    /// The names of the errors so far, each of which is explained on the console once.
+    refusals: BTreeSet<String>,
 }
 
 /// A look at the report takes a lock and allocates: only every so often.
@@ -142,7 +145,11 @@ fn read(clock: &Clock, notes: &mut Notes) -> Reading {
     let (earliest, latest, answer) = match now {
         Ok(interval) => (interval.earliest().tai_nanos(), interval.latest().tai_nanos(), ANSWERED),
         Err(error) => {
-            let (first, second) = Reading::name_as_numbers(&name_of_error(&error));
+            let name = name_of_error(&error);
+            let (first, second) = Reading::name_as_numbers(&name);
+            if notes.refusals.insert(name) {
+                println!("REFUSED {error:?}: {:?}", clock.report().sources);
+            }
             (first, second, number_of_error(&error))
         }
     };
