@@ -258,7 +258,7 @@ fn a_step_beside_the_daemon_counts_as_error_until_it_has_made_several_updates() 
 
 #[test]
 fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_it() {
-    let mut kernel = Kernel::new(LeapTable::builtin());
+    let mut kernel = believed();
     let midnight = 1_700_006_400;
     let at = |unix: i64, state: KernelState| {
         let mut evidence = evidence(state, state);
