@@ -483,8 +483,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a leap second that the table does not list is forgotten when it has passed",
         changes: &[Change {
             file: REALTIME,
-            from: "_ => return before.filter(|leap| now >= leap.midnight - LEAP_SLACK_S),",
-            to: "_ => return before.filter(|leap| now < leap.midnight - LEAP_SLACK_S),",
+            from: "now >= leap.midnight - LEAP_SLACK_S && !leap.is_settled",
+            to: "now < leap.midnight - LEAP_SLACK_S && !leap.is_settled",
         }],
         caught_by: unit(&["a_leap_that_is_not_listed_is_remembered_until_the_table_lists_it"]),
     },
