@@ -216,7 +216,8 @@ impl Driver {
             // learnt and are lost with the other driver.
             let tick = self.calibration.counter.try_read().unwrap_or(0);
             let shown = snapshot.interval_at(tick).map(|time| Bound { origin: tick, time });
-            self.estimator.resume(shown.or(snapshot.bound()), snapshot.epoch());
+            let bound = shown.or(snapshot.bound());
+            self.estimator.resume(bound, snapshot.estimate(), snapshot.epoch());
         } else {
             self.estimator.resume_after(snapshot.epoch());
         }

@@ -38,7 +38,8 @@ use crate::evidence::Sample;
 use crate::interval::Interval;
 use crate::timestamp::duration_nanos;
 use bound::Bound;
-use rate::{RateEstimate, RateEstimator};
+pub(crate) use rate::RateEstimate;
+use rate::RateEstimator;
 
 /// How long both sides of a contradiction are published at least after it last showed: long
 /// enough for monitoring to see the status.
@@ -143,12 +144,13 @@ impl Estimator {
         self
     }
 
-    /// Continues from what another estimator published on the same counter.
-    pub(crate) fn resume(&mut self, bound: Option<Bound>, epoch: u32) {
+    /// Continues from what another estimator published on the same counter, to be carried on by
+    /// `shown`: its rates may have been learnt, and are lost with it.
+    pub(crate) fn resume(&mut self, bound: Option<Bound>, shown: RateEstimate, epoch: u32) {
         self.epoch = epoch;
         self.fused = bound;
-        let estimate = self.estimate;
-        self.published = bound.map(|bound| Published { bound, estimate, is_contradicted: false });
+        self.published =
+            bound.map(|bound| Published { bound, estimate: shown, is_contradicted: false });
     }
 
     /// Continues after an estimator on another counter: its epoch is over.

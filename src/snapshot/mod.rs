@@ -19,6 +19,7 @@ pub use error::ClockError;
 pub use status::Status;
 
 use crate::counter::{CounterId, RateBounds};
+use crate::estimator::RateEstimate;
 use crate::estimator::bound::Bound;
 use crate::evidence::Reason;
 use crate::interval::Interval;
@@ -162,6 +163,12 @@ impl Snapshot {
     /// The pair of lines, if there is anything to read.
     pub(crate) fn bound(&self) -> Option<Bound> {
         self.is_readable().then_some(self.bound)
+    }
+
+    /// By which rates readers carry it, and up to which tick.
+    pub(crate) fn estimate(&self) -> RateEstimate {
+        let until = self.bound.origin.saturating_add(self.valid_for);
+        RateEstimate { rates: self.rates, until }
     }
 
     /// Whether there is anything to read, at least at the origin.
