@@ -160,7 +160,12 @@ fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_mark() {
     let place = place();
     let path = place.path().join("mark");
     let node = || Hlc::builder(Still).window(Duration::ZERO).open_wait(Duration::ZERO);
-    let open = || node().durable(&path).expect("a new file");
+    let open = || {
+        let hlc = node().durable(&path).expect("a new file");
+        // The mark was raised for this one when the file was opened.
+        hlc.stamp().expect("a first stamp");
+        hlc
+    };
     let stamp = |hlc: &Hlc<Still>| match hlc.stamp() {
         Err(HlcError::Record(error)) => Err(error),
         other => Ok(drop(other.expect("the next"))),
