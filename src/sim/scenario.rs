@@ -176,6 +176,15 @@ impl Scenario {
         breaches.next().map(|(at, _)| at)
     }
 
+    /// When the clock of this machine is first stepped beside a daemon that overlooks it. From then
+    /// on the daemon's statement may contradict what is known.
+    pub(super) fn overlooked_step(&self, node: NodeId) -> Option<Duration> {
+        let mut faults = self.faults().into_iter();
+        let is_step =
+            |fault: &Fault| matches!(fault, Fault::ForeignStep(..)) && fault.node() == Some(node);
+        faults.find(|(_, fault)| is_step(fault)).map(|(at, _)| at)
+    }
+
     /// Smaller scenarios that may fail in the same way, the likeliest first.
     pub(super) fn smaller(&self) -> Vec<Scenario> {
         let without = |list: &[u32], i: usize| {

@@ -228,6 +228,7 @@ impl Kernel {
         let error = Duration::from_nanos(error_ns.saturating_add(under_way));
         let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
         let time = with_unaccounted_steps(time, ahead_ns);
+        self.condition.unaccounted_ns = ahead_ns;
         Ok(Sample::new(read.before, read.after, time))
     }
 
