@@ -176,8 +176,10 @@ impl Source for Kernel {
         match self.sample_kernel(counter) {
             Err(SourceError::Host(denied)) if denied.is_adjtimex() && self.writer.has_chrony() => {
                 let Kernel { writer, wall_clock, .. } = self;
+                let reference_ns = writer.reference_error_ns();
+                let daemons = writer.daemons();
                 let sample =
-                    self.chrony_alone.sample(counter, writer.daemons(), wall_clock, denied);
+                    self.chrony_alone.sample(counter, daemons, wall_clock, denied, reference_ns);
                 self.note_chrony_alone(counter.host())?;
                 sample
             }
