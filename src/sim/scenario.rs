@@ -32,11 +32,16 @@ pub enum Mix {
     Drifting,
     /// A2 is broken: virtual machines are stopped and continued.
     StoppedVm,
+    /// A1 is broken as real daemons break it: bounds are estimates
+    /// ([`Daemon::ChronyEstimating`]), the server is at the edge of its own bound, and the
+    /// oscillators' rates swing. Misses are few, and no contradiction need show them.
+    Estimating,
 }
 
 impl Mix {
     /// All of them.
-    pub const ALL: [Mix; 4] = [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm];
+    pub const ALL: [Mix; 5] =
+        [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm, Mix::Estimating];
 }
 
 impl fmt::Display for Mix {
@@ -46,6 +51,7 @@ impl fmt::Display for Mix {
             Mix::Lying => "lying",
             Mix::Drifting => "drifting",
             Mix::StoppedVm => "stopped-vm",
+            Mix::Estimating => "estimating",
         })
     }
 }
@@ -262,6 +268,9 @@ impl Scenario {
         if self.learns(number) {
             machine = machine.max_wander_ppm(WANDER_PPM);
         }
+        if self.mix == Mix::Estimating {
+            return machine;
+        }
         // Without a daemon, nothing but the reference shows a drift.
         let always = matches!(self.mix, Mix::Lying | Mix::Drifting);
         if always || random.chance(350_000) {
@@ -292,7 +301,9 @@ impl Scenario {
                 (early, Fault::Lie(node, if random.chance(500_000) { lie } else { -lie }))
             }
             Mix::StoppedVm => (early, Fault::StopVm(node, within(&mut random, 500, 60_000))),
-            Mix::Drifting => (early, Fault::Pause(node, within(&mut random, 1, 20))),
+            Mix::Drifting | Mix::Estimating => {
+                (early, Fault::Pause(node, within(&mut random, 1, 20)))
+            }
             Mix::Honest if random.chance(250_000) => (at, self.network_fault(node, &mut random)),
             Mix::Honest => (at, self.honest_fault(node, &mut random)),
         })
@@ -421,6 +432,11 @@ fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
     if mix == Mix::Drifting {
         return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), None);
     }
+    if mix == Mix::Estimating {
+        let swing = 2.0 + 12.0 * random.unit();
+        let period = Duration::from_secs(200 + random.below(200));
+        return (Oscillator::off_by(sign * 40.0).temperature(swing, period), None);
+    }
     match random.below(3) {
         // As bad as A2 allows, all the time: 200 ppm of frequency are 200.04 of a period.
         0 => (Oscillator::off_by(if sign > 0.0 { 200.039 } else { -199.999 }), Some(sign)),
@@ -448,6 +464,7 @@ fn daemon(mix: Mix, random: &mut Random) -> Daemon {
         // A daemon would show the drift by its correction.
         Mix::Drifting => return Daemon::None,
         Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,
+        Mix::Estimating => return Daemon::ChronyEstimating,
     }
     match random.below(10) {
         0 => Daemon::Timesyncd,
@@ -458,6 +475,15 @@ fn daemon(mix: Mix, random: &mut Random) -> Daemon {
 }
 
 fn time_service(mix: Mix, random: &mut Random) -> TimeService {
+    if mix == Mix::Estimating {
+        // The round trip would cover what the estimate leaves out.
+        return TimeService {
+            poll: Duration::from_secs(16 << random.below(3)),
+            link: Link::within(Duration::from_micros(20), Duration::from_micros(60)),
+            server_error: Duration::from_micros(1 << random.below(8)),
+            slew_ppm: 250,
+        };
+    }
     let poll = Duration::from_secs(1 << random.below(if mix == Mix::Honest { 8 } else { 6 }));
     let micros = |us| Duration::from_micros(us);
     let link = match random.below(4) {
