@@ -117,8 +117,8 @@ pub const ALL: &[Sabotage] = &[
         what: "the part of a correction that is under way is left out",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: "let error_ns = error_ns.saturating_add(under_way);",
-            to: "let _ = under_way;",
+            from: "error_ns.saturating_add(under_way)",
+            to: "{ let _ = under_way; error_ns }",
         }],
     },
     Sabotage {
