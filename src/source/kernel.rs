@@ -268,7 +268,10 @@ impl Kernel {
     fn note_steps(&mut self, evidence: &Evidence) -> (i64, i64) {
         // Where no look was taken for a while, a daemon may have stated a bound in between.
         const GAP_NS: i64 = 2 * NANOS_PER_SECOND;
-        let now = (evidence.kernel.1.has_bound(), evidence.monotonic_ns);
+        let kernel = &evidence.kernel.1;
+        // An ntpd that starts has measured nothing that its first step could make wrong.
+        let has_bound = kernel.has_bound() && !kernel.is_ntpd_startup();
+        let now = (has_bound, evidence.monotonic_ns);
         let (had_bound, at_ns) = std::mem::replace(&mut self.had_bound, now);
         let is_disciplined = had_bound || evidence.monotonic_ns.saturating_sub(at_ns) > GAP_NS;
         if self.since_suspend.is_some() {

@@ -69,7 +69,10 @@ pub enum ControlError {
         announced: usize,
     },
     /// ntpd answered with an error.
-    #[error("ntpd refused the request with code {code}: allow queries from 127.0.0.1 in ntp.conf")]
+    #[error(
+        "ntpd refused the request with code {code}: allow queries from 127.0.0.1 with the line \
+         `restrict 127.0.0.1` in ntp.conf"
+    )]
     Refused {
         /// The code of RFC 9327, section 3.
         code: u8,

@@ -53,6 +53,17 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["how_far_off_the_clock_may_be_by_a_bound_that_is_believed"]),
     },
     Mutant {
+        name: "any-ntpd-has-just-started",
+        breaks: Rule(1),
+        harm: "a step beside an ntpd whose bound looks like 16 µs and its growth is taken for its own",
+        changes: &[Change {
+            file: KERNEL,
+            from: "kernel.has_bound() && !kernel.is_ntpd_startup()",
+            to: "kernel.has_bound() && !kernel.states_no_bound()",
+        }],
+        caught_by: unit(&["the_step_that_an_ntpd_makes_when_it_starts_is_its_own"]),
+    },
+    Mutant {
         name: "adjtime-left-out",
         breaks: Rule(1),
         harm: "what is left of an adjtime() correction is missing in the error",
@@ -317,6 +328,28 @@ pub const MUTANTS: &[Mutant] = &[
             to: "within_ns < TELLING_NS && apart_ns >= 0.0",
         }],
         caught_by: unit(&["a_chronyd_that_only_watches_never_fits"]),
+    },
+    Mutant {
+        name: "the-same-number-again-shows-another-writer",
+        breaks: Promise("a chronyd whose bound is steady is believed"),
+        harm: "beside a steady reference clock every bound is refused",
+        changes: &[Change {
+            file: FIT,
+            from: "(true, false) if is_its_bound => self.unwritten = 0,",
+            to: "",
+        }],
+        caught_by: unit(&["a_steady_chronyd_writes_the_same_number_at_many_updates"]),
+    },
+    Mutant {
+        name: "a-mark-that-stays-shows-the-writer",
+        breaks: Rule(3),
+        harm: "a mark that nobody writes any more is the bound of a watching chronyd now and then",
+        changes: &[Change {
+            file: FIT,
+            from: "(true, false) if is_its_bound => self.unwritten = 0,",
+            to: "(true, false) if is_its_bound => self.note_own_write(now.mark_us),",
+        }],
+        caught_by: unit(&["a_steady_chronyd_writes_the_same_number_at_many_updates"]),
     },
     Mutant {
         name: "updates-without-a-write-unnoticed",
