@@ -1,9 +1,13 @@
 //! What is kept on disk belongs to one process: its forked child neither writes nor unlocks it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::alarm;
 use tempfile::TempDir;
 use truechimer::fence::{DurableFence, FenceError, FencingToken};
 use truechimer::{ClockError, Hlc, HlcError, Interval, RecordError, Timestamp, TrueTime};
@@ -86,4 +90,85 @@ fn a_forked_child_that_cleans_up_does_not_unlock_its_parents_record() {
     assert!(is_locked(&path), "the parent is alive, and its file is free");
     drop(fence);
     assert!(!is_locked(&path), "and free when the parent has left");
+}
+
+/// A thread is in the middle of a write, with its record's lock in hand.
+static IS_WRITING: AtomicBool = AtomicBool::new(false);
+/// It may go on.
+static MAY_GO_ON: AtomicBool = AtomicBool::new(false);
+
+/// Holds up the thread whose write the system has interrupted.
+extern "C" fn hold_up(_: libc::c_int) {
+    IS_WRITING.store(true, Ordering::SeqCst);
+    while !MAY_GO_ON.load(Ordering::SeqCst) {
+        thread::yield_now();
+    }
+}
+
+/// From now on each write to a file is held up in this process: files may not grow, and the
+/// signal that says so does not return.
+fn hold_up_writes() {
+    let action = SigAction::new(SigHandler::Handler(hold_up), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler uses two atomics and gives up the processor.
+    unsafe { sigaction(Signal::SIGXFSZ, &action) }.expect("a handler");
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: reads a structure that lives during the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &none) }, 0);
+}
+
+/// Whether a child may not `change` what its parent has opened while a thread of the parent has
+/// come with its own change up to the file. All of it is in a process of its own, because the
+/// limit of files holds for every thread.
+fn child_is_refused_during_a_change<T: Sync>(
+    open: impl FnOnce() -> T,
+    change: impl Fn(&T) -> Result<(), RecordError> + Sync,
+) -> bool {
+    in_a_fork(|| {
+        let opened = open();
+        hold_up_writes();
+        thread::scope(|scope| {
+            let writer = scope.spawn(|| change(&opened));
+            while !IS_WRITING.load(Ordering::SeqCst) && !writer.is_finished() {
+                thread::yield_now();
+            }
+            let refused = in_a_fork(|| {
+                // A child that waits for that thread is ended, and has failed.
+                alarm::set(20);
+                matches!(change(&opened), Err(RecordError::Forked { .. }))
+            });
+            MAY_GO_ON.store(true, Ordering::SeqCst);
+            let was_writing = matches!(writer.join(), Ok(Err(RecordError::Io { .. })));
+            refused && was_writing
+        })
+    })
+}
+
+#[test]
+fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_record() {
+    let place = place();
+    let path = place.path().join("fence");
+    let open = || DurableFence::open(&path).expect("a new file");
+    let admit = |fence: &DurableFence| match fence.admit(FencingToken(5)) {
+        Err(FenceError::Record(error)) => Err(error),
+        other => Ok(other.expect("the newest")),
+    };
+    assert!(child_is_refused_during_a_change(open, admit));
+}
+
+#[test]
+fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_mark() {
+    let place = place();
+    let path = place.path().join("mark");
+    let node = || Hlc::builder(Still).window(Duration::ZERO).open_wait(Duration::ZERO);
+    let open = || {
+        let hlc = node().durable(&path).expect("a new file");
+        // The mark was raised for this one when the file was opened.
+        hlc.stamp().expect("a first stamp");
+        hlc
+    };
+    let stamp = |hlc: &Hlc<Still>| match hlc.stamp() {
+        Err(HlcError::Record(error)) => Err(error),
+        other => Ok(drop(other.expect("the next"))),
+    };
+    assert!(child_is_refused_during_a_change(open, stamp));
 }

@@ -1,7 +1,7 @@
 use std::sync::OnceLock;
 
 use super::*;
-use crate::evidence::{Sample, Source, SourceError};
+use crate::evidence::{Sample, Source, SourceCondition, SourceError};
 use crate::host::scripted::ScriptedHost;
 use crate::source::RealtimeScale;
 use crate::source::assume::Assumed;
@@ -174,6 +174,45 @@ fn a_child_that_lost_its_parents_driver_resumes_from_what_the_parent_published()
     assert!(core.round(), "the child publishes, though its source states nothing");
     check(&core, &host);
     assert_eq!((core.status(), core.epoch()), (Status::Holdover, epoch));
+}
+
+/// An honest source that knows of a drift.
+struct Drifting(Honest, u32);
+
+impl Source for Drifting {
+    fn name(&self) -> &str {
+        "drifting"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        self.0.sample(counter)
+    }
+
+    fn condition(&self) -> SourceCondition {
+        SourceCondition::default().drifting_by(self.1)
+    }
+}
+
+#[test]
+fn a_child_that_lost_its_driver_carries_bounds_by_the_drift_that_its_parent_was_shown() {
+    let host = ScriptedHost::new();
+    let drifting = Drifting(Honest(host.clone()), 500);
+    let mut core = core(&host, vec![SourceKind::Evidence(Box::new(drifting))]);
+    let truth = host.clone();
+    // The child's source is new, and has not seen what shows the drift.
+    core.make_sources =
+        Box::new(move || vec![SourceKind::Evidence(Box::new(Honest(truth.clone())))]);
+    let carried_ppm = || {
+        assert!(core.round());
+        host.pass(NANOS_PER_SECOND);
+        check(&core, &host).width().as_micros() / 2
+    };
+    assert!((500..520).contains(&carried_ppm()), "in the parent");
+    core.process().lose_driver();
+    host.fork();
+    for _ in 0..2 {
+        assert!((500..520).contains(&carried_ppm()), "in the child");
+    }
 }
 
 /// A source that calls a function while it is sampled, as another thread might.

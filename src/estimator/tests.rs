@@ -258,6 +258,24 @@ fn what_is_malformed_changes_nothing() {
 }
 
 #[test]
+fn what_is_resumed_stays_within_what_readers_were_shown() {
+    // Readers carry it by a rate that another estimator had learnt, for 10 s.
+    let bound = Bound { origin: 1, time: span(0, 100) };
+    let until = 10 * SECOND;
+    let shown = RateEstimate { rates: RateBounds::NANOSECONDS.with_drift(1), until };
+    let mut e = estimator();
+    e.resume(Some(bound), shown, 3);
+    for tick in [SECOND, 5 * SECOND, until] {
+        let now = e.publish(tick);
+        let readers = bound.carried_to(tick, &shown.rates).expect("in range");
+        let time = interval_at(&now, tick).expect("readable");
+        assert_eq!(readers.time.widen(ROUNDING).hull(&time), readers.time.widen(ROUNDING));
+        assert_eq!(now.epoch, 3);
+    }
+    assert!(read(&mut e, until + SECOND).width() > Duration::from_micros(400), "by A2 from there");
+}
+
+#[test]
 fn after_a_suspend_nothing_is_left_and_an_epoch_begins() {
     let mut e = estimator();
     e.forget(0);

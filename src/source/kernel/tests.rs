@@ -1,7 +1,13 @@
+use parking_lot::Mutex;
+
 use super::*;
 use crate::counter::CounterId;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_INS, TIME_OK};
+use crate::source::chrony::Reference;
+use crate::source::chrony::client::ChronyError;
+use crate::source::chrony::tracking::Leap;
+use crate::source::daemon::{Daemon, Running};
 
 const SECOND: i64 = NANOS_PER_SECOND;
 
@@ -383,4 +389,117 @@ fn the_clock_and_its_bound_are_read_in_one_stretch_without_a_step() {
         }
     }
     assert!(read > 100, "{read}");
+}
+
+#[test]
+fn the_slew_that_a_dead_daemon_has_left_is_no_statement() {
+    let mut kernel = believed();
+    let mut judge_at = |second: i64, maxerror_us, ppm: i64| {
+        let state = KernelState { maxerror_us, rate_ppb: ppm * 1_000, ..healthy() };
+        let e = Evidence { monotonic_ns: second * SECOND, ..evidence(state, state) };
+        kernel.judge(&e).map(|_| ()).map_err(|error| error.reason())
+    };
+    for (second, maxerror_us) in [(0, 1_001), (64, 1_002), (128, 1_003)] {
+        assert_eq!(judge_at(second, maxerror_us, 12), Ok(()), "at {second} s");
+    }
+    // It begins a slew with its last update, and is killed.
+    assert_eq!(judge_at(129, 1_503, 400), Err(Reason::Slewing));
+    for second in [384, 385, 448, 449, 512, 513, 600] {
+        let maxerror_us = 1_003 + (second - 128) * 500;
+        let is_overdue = second > 384;
+        let expected = if is_overdue { Err(Reason::Slewing) } else { Ok(()) };
+        assert_eq!(judge_at(second, maxerror_us, 400), expected, "at {second} s");
+    }
+}
+
+/// What a scripted chronyd does with a request.
+#[derive(Clone, Copy, Default)]
+struct Behaviour {
+    /// Another program steps the clock by this, right after the answer.
+    steps_by_ns: i64,
+    is_gone: bool,
+    is_busy: bool,
+}
+
+/// A chronyd that steers the clock of a scripted host.
+struct Chronyd(Arc<ScriptedHost>, Arc<Mutex<Behaviour>>);
+
+impl TimeDaemons for Chronyd {
+    fn running(&mut self) -> Running {
+        Running { daemons: vec![Daemon::Chrony], ..Running::default() }
+    }
+
+    fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
+        let (at, behaviour) = ("the test".to_owned(), *self.1.lock());
+        if behaviour.is_gone {
+            return Err(ChronyError::NotRunning { at });
+        }
+        if behaviour.is_busy {
+            return Err(ChronyError::NoAnswer { at, timeout: Duration::from_millis(100) });
+        }
+        self.0.step(behaviour.steps_by_ns);
+        Ok(Tracking {
+            reference: Reference { id: 1, address: Some([192, 0, 2, 1].into()) },
+            stratum: 2,
+            leap: Leap::Normal,
+            reference_time: Duration::from_secs(1_700_003_500),
+            correction_ns: 0,
+            root_delay_ns: 1_000_000,
+            root_dispersion_ns: 500_000,
+            last_offset: 0.0,
+            rms_offset: 0.0,
+            frequency_ppm: -12.345,
+            residual_frequency_ppm: 0.0,
+            skew_ppm: 0.0,
+            update_interval: 16.0,
+        })
+    }
+}
+
+/// A kernel source beside such a chronyd, and how that behaves.
+fn beside_chronyd(host: &Arc<ScriptedHost>) -> (Kernel, Arc<Mutex<Behaviour>>) {
+    host.set_kernel_state(healthy());
+    let behaviour = Arc::<Mutex<Behaviour>>::default();
+    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+    let daemons = Chronyd(host.clone(), behaviour.clone());
+    (Kernel::of(wall_clock, Box::new(daemons)).with_chrony(), behaviour)
+}
+
+#[test]
+fn a_step_after_chronyd_has_answered_takes_its_confirmation_away() {
+    for step_ns in [0, 20_000_000, -20_000_000] {
+        let host = ScriptedHost::new();
+        let (mut kernel, behaviour) = beside_chronyd(&host);
+        behaviour.lock().steps_by_ns = step_ns;
+        let counter = Counter::new(host.clone(), CounterId::DIRECT);
+        let got = kernel.sample(&counter).map(|_| ()).map_err(|error| error.reason());
+        let expected = if step_ns == 0 { Ok(()) } else { Err(Reason::WriterUnknown) };
+        assert_eq!(got, expected, "a step of {step_ns} ns");
+        // The next request is answered after the step.
+        behaviour.lock().steps_by_ns = 0;
+        host.pass(2 * SECOND);
+        assert!(kernel.sample(&counter).is_ok(), "after a step of {step_ns} ns");
+    }
+}
+
+#[test]
+fn a_chronyd_that_had_answered_and_is_gone_leaves_a_holdover_at_once() {
+    let host = ScriptedHost::new();
+    let (kernel, behaviour) = beside_chronyd(&host);
+    let mut kernel = kernel.believing_any_writer();
+    let counter = Counter::new(host.clone(), CounterId::DIRECT);
+    let mut holdover = |change: fn(&mut Behaviour)| {
+        change(&mut behaviour.lock());
+        host.pass(6 * SECOND);
+        kernel.sample(&counter).expect("the bound still holds");
+        kernel.condition().holdover
+    };
+    assert_eq!(holdover(|chronyd| chronyd.is_gone = true), None, "it had not answered yet");
+    assert_eq!(holdover(|chronyd| chronyd.is_gone = false), None);
+    let why = holdover(|chronyd| chronyd.is_gone = true).expect("its port is closed");
+    assert!(why.contains("chronyd had answered, and is gone"), "{why}");
+    assert_eq!(holdover(|chronyd| chronyd.is_gone = false), None, "it was started again");
+    // On a busy host one answer may be missing.
+    assert_eq!(holdover(|chronyd| chronyd.is_busy = true), None);
+    assert!(holdover(|_| {}).is_some(), "the second one too");
 }

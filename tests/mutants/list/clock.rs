@@ -1,6 +1,6 @@
 //! What the clock does around a sample: suspends, the counter's check, forks.
 
-use crate::mutant::Broken::Rule;
+use crate::mutant::Broken::{Promise, Rule};
 use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
@@ -73,7 +73,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a forked child has no reading until its own sources state a bound, and begins in epoch 0 again",
         changes: &[Change {
             file: CORE,
-            from: "driver.resume_from(&self.snapshot());",
+            from: "driver.resume_from(&self.snapshot(), record.drift_ppm);",
             to: "let _ = &mut driver;",
         }],
         caught_by: unit(&[
@@ -183,5 +183,77 @@ pub const MUTANTS: &[Mutant] = &[
             to: "shown",
         }],
         caught_by: unit(&["a_time_namespace_is_neither_a_suspend_nor_hides_one"]),
+    },
+    Mutant {
+        name: "holdover-of-a-source-ignored",
+        breaks: Promise("a clock that nothing corrects any more is in holdover"),
+        harm: "the kernel's bound still holds after its daemon has died, and the clock is called synchronised",
+        changes: &[Change {
+            file: DRIVER,
+            from: "let is_updated_now = slot.condition.holdover.is_none();",
+            to: "let is_updated_now = slot.condition.holdover.is_none() || true;",
+        }],
+        caught_by: unit(&["a_source_in_holdover_makes_the_clock_holdover_and_the_report_says_why"]),
+    },
+    Mutant {
+        name: "drift-of-a-source-ignored",
+        breaks: Rule(9),
+        harm: "the daemon corrects 250 ppm, and bounds are carried by 200",
+        changes: &[Change {
+            file: DRIVER,
+            from: "filter_map(|condition| condition.drift_ppm).max();",
+            to: "filter_map(|condition| condition.drift_ppm.filter(|_| false)).max();",
+        }],
+        caught_by: unit(&[
+            "an_oscillator_beyond_a2_widens_the_pace_and_what_was_carried_before_is_dropped",
+        ]),
+    },
+    Mutant {
+        name: "wider-drift-keeps-what-was-carried",
+        breaks: Rule(9),
+        harm: "a bound that was carried by a rate which is refuted is used further",
+        changes: &[Change {
+            file: DRIVER,
+            from: "self.estimator.widen_rates(tick, rates, granularity_ns);",
+            to: "let _ = (tick, granularity_ns);\n        self.estimator.set_rates(rates);",
+        }],
+        caught_by: unit(&[
+            "an_oscillator_beyond_a2_widens_the_pace_and_what_was_carried_before_is_dropped",
+        ]),
+    },
+    Mutant {
+        name: "child-forgets-the-drift",
+        breaks: Rule(9),
+        harm: "the child of a fork carries bounds by A2, which its parent has seen refuted",
+        changes: &[Change {
+            file: DRIVER,
+            from: "clamp(self.least_drift_ppm, LARGEST_DRIFT_PPM)",
+            to: "clamp(self.limits.max_drift_ppm, LARGEST_DRIFT_PPM)",
+        }],
+        caught_by: unit(&[
+            "a_child_that_lost_its_driver_carries_bounds_by_the_drift_that_its_parent_was_shown",
+        ]),
+    },
+    Mutant {
+        name: "update-interval-not-passed-on",
+        breaks: Rule(7),
+        harm: "the right side of a contradiction is given up before the daemon has found out",
+        changes: &[Change {
+            file: DRIVER,
+            from: "self.estimator.set_update_interval(interval);",
+            to: "let _ = interval;",
+        }],
+        caught_by: unit(&["the_update_interval_of_a_source_sets_how_long_a_contradiction_is_held"]),
+    },
+    Mutant {
+        name: "raw-clock-stopped-and-used",
+        breaks: Rule(10),
+        harm: "the raw clock stands still, and with it the interval",
+        changes: &[Change {
+            file: DRIVER,
+            from: "self.forget(Reason::CounterStopped);\n                Err(Invalidation::RawClockStopped)",
+            to: "Ok(())",
+        }],
+        caught_by: unit(&["a_raw_clock_that_stands_still_ends_readings_on_any_counter"]),
     },
 ];

@@ -1,11 +1,12 @@
 //! How samples become one bound: contradictions, epochs, and what is forgotten.
 
-use crate::mutant::Broken::Rule;
+use crate::mutant::Broken::{Promise, Rule};
 use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
 const COUNTER: &str = "src/counter/calibration.rs";
 const ESTIMATOR: &str = "src/estimator/mod.rs";
+const MOVEMENT: &str = "src/counter/movement.rs";
 const RATE: &str = "src/estimator/rate.rs";
 
 pub const MUTANTS: &[Mutant] = &[
@@ -82,6 +83,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: ESTIMATOR,
             from: "self.contradict(old, sampled);
+        self.remember(source, sampled);
         Fused::Contradicts",
             to: "self.fused = Some(sampled);
         Fused::Agrees",
@@ -105,7 +107,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the older side of a contradiction is given up at once",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(HOLD)));",
+            from: "let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(self.hold)));",
             to: "let until = new.origin;",
         }],
         caught_by: unit(&[
@@ -233,5 +235,84 @@ pub const MUTANTS: &[Mutant] = &[
             to: "self.unlearn();",
         }],
         caught_by: unit(&["a_counter_that_fails_is_given_up_and_what_was_known_is_kept"]),
+    },
+    Mutant {
+        name: "hold-not-longer-than-a-minute",
+        breaks: Rule(7),
+        harm: "at a poll of 64 s the right side of a contradiction is given up at the daemon's first update",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "self.hold = updates.max(SHORTEST_HOLD);",
+            to: "self.hold = updates.min(SHORTEST_HOLD).max(SHORTEST_HOLD);",
+        }],
+        caught_by: unit(&["a_contradiction_is_held_for_several_updates_of_the_sources"]),
+    },
+    Mutant {
+        name: "newer-side-keeps-what-was-taken-back",
+        breaks: Rule(7),
+        harm: "what a source stated wrongly, and corrected since, stays in the intersection",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "Some(_) => self.newer_side(source, new),",
+            to: "Some(_) => self.newer_side(source, new).and(old.time.intersect(&new.time)),",
+        }],
+        caught_by: unit(&["what_a_source_has_taken_back_is_not_part_of_the_newer_side"]),
+    },
+    Mutant {
+        name: "newer-side-is-the-last-sample",
+        breaks: Rule(7),
+        harm: "of several sources only the one that was sampled last counts",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "let mut last = self.last_of_each.iter().flatten();",
+            to: "let mut last = self.last_of_each.iter().flatten().take(0);",
+        }],
+        caught_by: unit(&["after_a_contradiction_the_last_samples_of_all_sources_count"]),
+    },
+    Mutant {
+        name: "published-as-of-its-sample",
+        breaks: Promise("a clock whose sources still answer is not in holdover"),
+        harm: "a source that repeats its sample between two polls is in holdover",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.estimate.rates));",
+            to: "known.and_then(|bound| bound.carried_to(bound.origin, &self.estimate.rates));",
+        }],
+        caught_by: unit(&["a_source_that_repeats_its_sample_is_current_and_its_bound_widens"]),
+    },
+    Mutant {
+        name: "resumed-by-a2",
+        breaks: Rule(7),
+        harm: "the child of a fork publishes a wider interval than readers were shown",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "Published { bound, estimate: shown, is_contradicted: false }",
+            to: "Published { bound, estimate: RateEstimate { rates: self.base, ..shown }, is_contradicted: false }",
+        }],
+        caught_by: unit(&["what_is_resumed_stays_within_what_readers_were_shown"]),
+    },
+    Mutant {
+        name: "raw-clock-never-stopped",
+        breaks: Rule(10),
+        harm: "a clock that stands still is used as a counter",
+        changes: &[Change {
+            file: MOVEMENT,
+            from: "self.is_stopped = counted < passed.unsigned_abs() / 2;",
+            to: "self.is_stopped = counted > u64::MAX - passed.unsigned_abs() / 2;",
+        }],
+        caught_by: unit(&[
+            "a_raw_clock_that_stops_is_noticed_within_a_tenth_of_a_second_and_so_is_its_return",
+        ]),
+    },
+    Mutant {
+        name: "raw-clock-moves-from-the-beginning",
+        breaks: Rule(10),
+        harm: "a rate is measured against a clock that never moves",
+        changes: &[Change {
+            file: MOVEMENT,
+            from: "is_stopped: !is_seen_to_move(host).unwrap_or(true)",
+            to: "is_stopped: !is_seen_to_move(host).unwrap_or(true) && false",
+        }],
+        caught_by: unit(&["a_raw_clock_that_never_moves_is_stopped_from_the_beginning"]),
     },
 ];

@@ -7,12 +7,14 @@ mod agreement;
 mod clock;
 mod estimator;
 mod fence;
+mod fork;
 mod hlc;
 mod lease;
 mod reading;
 mod rounding;
 mod scale;
 mod source;
+mod steering;
 mod timeout;
 mod wait;
 
@@ -25,9 +27,11 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("clock", clock::MUTANTS),
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
+    ("steering", steering::MUTANTS),
     ("hlc", hlc::MUTANTS),
     ("lease", lease::MUTANTS),
     ("fence", fence::MUTANTS),
+    ("fork", fork::MUTANTS),
     ("wait", wait::MUTANTS),
     ("agreement", agreement::MUTANTS),
     ("scale", scale::MUTANTS),
