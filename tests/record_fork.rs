@@ -168,7 +168,10 @@ fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_mark() {
     };
     let stamp = |hlc: &Hlc<Still>| match hlc.stamp() {
         Err(HlcError::Record(error)) => Err(error),
-        other => Ok(drop(other.expect("the next"))),
+        other => {
+            other.expect("the next");
+            Ok(())
+        }
     };
     assert!(child_is_refused_during_a_change(open, stamp));
 }

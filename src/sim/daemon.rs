@@ -348,9 +348,11 @@ impl Discipline {
             // Only the part beyond the measurement's own error shows a wrong rate.
             let sure = (offset.abs() - bound).max(0) * offset.signum();
             let correction = i128::from(sure) * 500_000_000 / i128::from(elapsed);
+            // The machine may move to a host whose oscillator is off the other way.
+            let most = 200_000 + self.first_freq_ppb.abs() / 200_000 * 500_000;
             let before = self.freq_ppb;
             self.freq_ppb = (self.freq_ppb + correction as i64)
-                .clamp(self.first_freq_ppb - 400_000, self.first_freq_ppb + 400_000);
+                .clamp(self.first_freq_ppb - most, self.first_freq_ppb + most);
             // A rate that is wrong by less than this does not show between two measurements.
             let unseen = i128::from(bound + self.last_bound_ns) * 1_000_000_000;
             let unseen = (unseen / i128::from(elapsed)) as i64;
