@@ -176,6 +176,12 @@ impl Discipline {
         self.leap = Some((at, leap));
     }
 
+    /// Whether it is a chronyd whose process the clock can see. Of one in ten it cannot.
+    pub(super) fn is_visible_chronyd(&self) -> bool {
+        let is_chronyd = matches!(self.kind, Daemon::Chrony | Daemon::ChronyEstimating);
+        is_chronyd && (self.has_rtcsync || self.sets_tai)
+    }
+
     /// Its answer to a TRACKING request. `None` if no chronyd runs.
     ///
     /// A real chronyd states its present bound. Here it is the bound of the last update, which
