@@ -150,7 +150,10 @@ fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_record() {
     let open = || DurableFence::open(&path).expect("a new file");
     let admit = |fence: &DurableFence| match fence.admit(FencingToken(5)) {
         Err(FenceError::Record(error)) => Err(error),
-        other => Ok(other.expect("the newest")),
+        other => {
+            other.expect("the newest");
+            Ok(())
+        }
     };
     assert!(child_is_refused_during_a_change(open, admit));
 }
