@@ -120,6 +120,11 @@ impl SimClock {
         self.while_sampling(|core| core.reassume());
     }
 
+    /// The process was restored from a checkpoint, and its restore hook runs.
+    pub(super) fn restored(&self) {
+        self.while_sampling(|core| core.restored());
+    }
+
     /// The program installs another leap table.
     pub(super) fn set_leap_table(&self, leaps: LeapTable) {
         self.while_sampling(|core| core.replace_leap_table(leaps));

@@ -27,7 +27,7 @@ pub enum Daemon {
     /// at times, which breaks A1.
     ChronyEstimating,
     /// A chronyd that follows a reference clock, and takes it for exact. The clock that it follows
-    /// is off by what [`Fault::Lie`](super::Fault::Lie) says.
+    /// is off by up to 20 ms, or by what [`Fault::Lie`](super::Fault::Lie) says.
     ChronyOnPhc,
     /// Leaves out of its bound what it has still to correct, as ntpd-rs does. It cannot be asked,
     /// and its process cannot be seen, as in a container.
@@ -126,6 +126,10 @@ impl Discipline {
         let error = nanos(service.server_error);
         // The drift file of the last run, a few ppm off.
         let freq_ppb = (oscillator_ppm * 1000.0) as i64 + random.between(-3_000, 3_000);
+        let lie_ns = match kind {
+            Daemon::ChronyOnPhc => random.between(-20_000_000, 20_000_000),
+            _ => 0,
+        };
         Discipline {
             kind,
             service,
@@ -142,7 +146,7 @@ impl Discipline {
             offset_s,
             began,
             leap: None,
-            lie_ns: 0,
+            lie_ns,
             overlooked: (0, 0),
             skew_ppb: 1_000,
             last_bound_ns: 0,

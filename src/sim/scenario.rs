@@ -351,7 +351,7 @@ impl Scenario {
         let kinds = if self.machine(node.0).counter.counts_in_suspend { 10 } else { 8 };
         // A leap second that no table lists, and that falls into a suspend, cannot be noticed.
         let may_sleep = self.leap().is_none_or(|(midnight, _)| midnight == LISTED);
-        let kind = random.below(kinds + 7);
+        let kind = random.below(kinds + 8);
         let is_assumed = self.machine(node.0).assume_error.is_some();
         match kind {
             _ if kind == kinds + 4 => {
@@ -359,6 +359,7 @@ impl Scenario {
                 let by = random.between(-most, most);
                 Fault::ForeignStep(node, by, random.below(12) as u32)
             }
+            _ if kind == kinds + 7 => Fault::Restore(node, random.below(1 << 50)),
             // An operator who looks at a false clock would state a false error.
             _ if kind == kinds + 5 && !is_assumed => {
                 let most = 1 << random.between(23, 43);
@@ -466,10 +467,12 @@ fn daemon(mix: Mix, random: &mut Random) -> Daemon {
         Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,
         Mix::Estimating => return Daemon::ChronyEstimating,
     }
-    match random.below(10) {
+    match random.below(12) {
         0 => Daemon::Timesyncd,
         1 => Daemon::None,
         2 => Daemon::Nonsense,
+        3 => Daemon::NtpdRs,
+        4 => Daemon::ChronyOnPhc,
         _ => Daemon::Chrony,
     }
 }

@@ -264,6 +264,17 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["a_steady_chronyd_writes_the_same_number_at_many_updates"]),
     },
     Mutant {
+        name: "a-bound-that-was-cut-off",
+        breaks: Rule(1),
+        harm: "a writer states more than the 16 s that the kernel keeps, and 16 s are believed",
+        changes: &[Change {
+            file: JUDGE,
+            from: "if rules.believes_any_writer && has_bound {",
+            to: "if rules.believes_any_writer {",
+        }],
+        caught_by: unit(&["what_the_kernel_has_cut_off_is_no_bound_whoever_wrote_it"]),
+    },
+    Mutant {
         name: "a-mark-that-stays-shows-the-writer",
         breaks: Rule(3),
         harm: "a mark that nobody writes any more is the bound of a watching chronyd now and then",
