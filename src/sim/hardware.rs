@@ -291,6 +291,8 @@ impl Hardware {
     /// clocks go on, as a restore sees to it.
     pub(super) fn replace_counter(&mut self, t: i64, ticks: u64) {
         self.advance(t);
+        // The raw clock is one of the kernel's.
+        let ticks = if self.counter.is_hardware() { ticks } else { 0 };
         let nanos = u128::from(ticks) * NANOS_PER_SECOND as u128 / u128::from(self.counter.hertz);
         self.counter_ahead += nanos << FRACTION;
         self.last_reading = None;
