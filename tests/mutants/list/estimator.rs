@@ -283,17 +283,6 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["a_step_that_its_author_may_overlook_is_covered_or_a_contradiction"]),
     },
     Mutant {
-        name: "newer-side-is-the-last-sample",
-        breaks: Rule(7),
-        harm: "of several sources only the one that was sampled last counts",
-        changes: &[Change {
-            file: ESTIMATOR,
-            from: "let mut last = self.last_of_each.iter().flatten();",
-            to: "let mut last = self.last_of_each.iter().flatten().take(0);",
-        }],
-        caught_by: unit(&["after_a_contradiction_the_last_samples_of_all_sources_count"]),
-    },
-    Mutant {
         name: "published-as-of-its-sample",
         breaks: Promise("a clock whose sources still answer is not in holdover"),
         harm: "a source that repeats its sample between two polls is in holdover",
