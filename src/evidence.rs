@@ -113,6 +113,9 @@ pub struct SourceCondition {
     /// How far the host's oscillator may be off nominal, in ppm, if the source has evidence
     /// that it exceeds what A2 allows. The clock then carries its bounds by this rate.
     pub drift_ppm: Option<u32>,
+    /// The last sample was made wider, because the clock behind it may be ahead of what its
+    /// daemon takes it for: by at least and at most so many ns (at most 0, at least 0).
+    pub(crate) unaccounted_ns: (i64, i64),
 }
 
 impl SourceCondition {

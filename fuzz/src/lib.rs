@@ -26,11 +26,12 @@ pub use scales::scales;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, except the ones that the crate keeps to itself (`record`).
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     ("chrony", chrony),
     ("json", json),
     ("leap_list", leap_list),
     ("leapseconds", leapseconds),
+    ("mode6", mode6),
     ("scales", scales),
     ("text", text),
     ("tzif", tzif),
@@ -53,6 +54,24 @@ pub fn chrony(bytes: &[u8]) {
         Err(error) => {
             let _ = (error.is_transient(), error.to_string());
         }
+    }
+}
+
+/// An answer of ntpd to the request that has the sequence number in the first two bytes.
+pub fn mode6(bytes: &[u8]) {
+    use truechimer::source::ntpd::control;
+
+    let Some((sequence, packet)) = bytes.split_first_chunk() else { return };
+    match control::parse(packet, u16::from_be_bytes(*sequence)) {
+        Ok(variables) => {
+            let bound = variables.bound_ns();
+            assert!(bound >= variables.root_dispersion_ns, "{variables}");
+            assert!(bound >= variables.root_delay_ns / 2, "{variables}");
+            assert!(variables.leap <= 3 && variables.stratum <= 16, "{variables}");
+            let _ = (variables.follows_nothing(), variables.is_reference_clock());
+            let _ = serde_json::to_string(&variables).expect("they can be written");
+        }
+        Err(error) => drop(error.to_string()),
     }
 }
 

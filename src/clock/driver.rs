@@ -22,9 +22,11 @@ use crate::estimator::{Estimator, Fused};
 use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
 use crate::fork::Mutex;
 use crate::host::{Host, HostClock, HostError, SUSPEND_NOISE_NS, suspended_ns};
+use crate::interval::Interval;
 use crate::snapshot::ring::Ring;
 use crate::snapshot::{Snapshot, SnapshotFlags, Status};
 use crate::source::assume::Assumed;
+use crate::timestamp::Timestamp;
 
 /// What kind of evidence a source gives.
 pub(crate) enum SourceKind {
@@ -303,7 +305,12 @@ impl Driver {
         self.apply_invalidations(context).map_err(SampleError::Invalidated)?;
         self.follow_conditions(context, tick).map_err(SampleError::Invalidated)?;
         let sample = answer.map_err(SampleError::Refused)?;
-        match self.estimator.fuse(i, &sample, tick) {
+        let (least, most) = self.slots[i].condition.unaccounted_ns;
+        let later =
+            |t: Timestamp, ns: i64| Timestamp::from_tai_nanos(t.tai_nanos().saturating_add(ns));
+        let stated =
+            Interval::new(later(sample.time.earliest(), most), later(sample.time.latest(), least));
+        match self.estimator.fuse(i, &sample, stated.unwrap_or(sample.time), tick) {
             Fused::Agrees => Ok(Answer { sample, contradicts: false }),
             Fused::Contradicts => Ok(Answer { sample, contradicts: true }),
             Fused::Malformed => Err(SampleError::Refused(malformed(&sample, tick))),

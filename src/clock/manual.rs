@@ -3,6 +3,16 @@
 //! A test that reads real time depends on how busy its machine is. Here the test
 //! itself says what time it is, how uncertain, and when the clock fails. Time
 //! stands still in between, so each run of the test sees the same readings.
+//!
+//! # Injecting clock faults
+//!
+//! - *One component*: give it a [`ManualClock`], and make it fail, widen or stand still.
+//! - *A cluster*: run it in the simulator (feature `sim`), where machines are stepped,
+//!   suspended, migrated and restored, and each reading is compared with true time.
+//! - *A whole process, from outside*, as Jepsen does it with libfaketime: the process is then shown
+//!   another wall clock than the kernel keeps. [`Clock`](crate::Clock) compares the two and has no
+//!   time ([`Reason::ShownOtherTime`](crate::Reason::ShownOtherTime)) from its next poll on. Such a
+//!   test shows what the program does without time, and not what it does with a wrong time.
 
 use std::fmt;
 use std::sync::Arc;

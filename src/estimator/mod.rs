@@ -167,7 +167,16 @@ impl Estimator {
 
     /// Combines a sample of the source with this number with what is known when the counter
     /// shows `tick`.
-    pub(crate) fn fuse(&mut self, source: usize, sample: &Sample, tick: u64) -> Fused {
+    ///
+    /// `stated` is the part of the sample's time that its author states. The rest covers what the
+    /// author may not know of (a step by another program).
+    pub(crate) fn fuse(
+        &mut self,
+        source: usize,
+        sample: &Sample,
+        stated: Interval,
+        tick: u64,
+    ) -> Fused {
         // A counter that cannot be read shows 0, and a bound that starts in the future
         // would turn every reading until then into an error.
         if sample.before == 0 || sample.after > tick {
@@ -182,6 +191,10 @@ impl Estimator {
         self.end_estimate(tick);
         self.give_up_conflicting(new.origin);
         let sampled = new;
+        let stated = Sample { time: stated, ..*sample };
+        let Some(stated) = Bound::from_sample(&stated, &self.base, self.granularity_ns) else {
+            return Fused::Malformed;
+        };
         let Some(old) = self.fused else {
             self.fused = Some(new);
             self.learn(&sampled, tick);
@@ -190,18 +203,31 @@ impl Estimator {
         let Some((old, new)) = Bound::aligned(&old, &new, &self.estimate.rates) else {
             return Fused::Malformed;
         };
-        let known = match self.conflicting {
-            None => old.time.intersect(&new.time),
-            Some(_) => self.newer_side(source, new),
+        let Some((_, only_stated)) = Bound::aligned(&old, &stated, &self.estimate.rates) else {
+            return Fused::Malformed;
         };
+        // If what is known excludes the statement, its author overlooks a step, or what is known
+        // is wrong (a virtual machine that was stopped). Both sides are published then.
+        let is_possible = only_stated.time.intersect(&old.time).is_some();
+        let known = match self.conflicting {
+            None => old.time.intersect(&new.time).filter(|_| is_possible),
+            Some(_) => self.newer_side(source, only_stated),
+        };
+        // Its author may still not know of the step, however long its update intervals became.
+        if stated.time != sampled.time {
+            let until = self.hold_until(new.origin, SHORTEST_HOLD);
+            if let Some(other) = &mut self.conflicting {
+                other.until = other.until.max(until);
+            }
+        }
         if let Some(time) = known {
             self.fused = Some(Bound { origin: new.origin, time });
             if self.learn(&sampled, tick) {
                 return Fused::Agrees;
             }
         }
-        self.contradict(old, sampled);
-        self.remember(source, sampled);
+        self.contradict(old, stated);
+        self.remember(source, stated);
         Fused::Contradicts
     }
 
@@ -227,11 +253,16 @@ impl Estimator {
     fn contradict(&mut self, old: Bound, new: Bound) {
         self.contradictions += 1;
         let older_side = self.conflicting.map_or(old, |other| self.hull(other.bound, old));
-        let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(self.hold)));
+        let until = self.hold_until(new.origin, self.hold);
         self.last_of_each.clear();
         self.conflicting = Some(ConflictingBound { bound: older_side, until });
         self.fused = Some(new);
         self.unlearn();
+    }
+
+    /// The tick by which at least so much time has passed since `tick`.
+    fn hold_until(&self, tick: u64, hold: Duration) -> u64 {
+        tick.saturating_add(self.base.most_ticks(duration_nanos(hold)))
     }
 
     /// Takes a sample's own bound as evidence of the rate. `false` if the rate has

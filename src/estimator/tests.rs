@@ -33,24 +33,29 @@ fn read(estimator: &mut Estimator, tick: u64) -> Interval {
     interval_at(&estimator.publish(tick), tick).expect("there is a bound")
 }
 
+/// Combines a sample whose author states all of it.
+fn fuse(e: &mut Estimator, source: usize, sample: &Sample, tick: u64) -> Fused {
+    e.fuse(source, sample, sample.time, tick)
+}
+
 #[test]
 fn evidence_only_narrows() {
     let mut e = estimator();
-    assert_eq!(e.fuse(0, &sample(1, 1000, 1000), 1), Fused::Agrees);
+    assert_eq!(fuse(&mut e, 0, &sample(1, 1000, 1000), 1), Fused::Agrees);
     let first = read(&mut e, 1);
-    assert_eq!(e.fuse(0, &sample(1, 10, 5000), 1), Fused::Agrees);
+    assert_eq!(fuse(&mut e, 0, &sample(1, 10, 5000), 1), Fused::Agrees);
     let second = read(&mut e, 1);
     assert_eq!(first.hull(&second), first);
     assert!(second.width() < Duration::from_nanos(1020), "{second:?}");
     // A wide sample adds nothing, and takes nothing away.
-    assert_eq!(e.fuse(0, &sample(1, 1 << 40, 1 << 40), 1), Fused::Agrees);
+    assert_eq!(fuse(&mut e, 0, &sample(1, 1 << 40, 1 << 40), 1), Fused::Agrees);
     assert_eq!(read(&mut e, 1), second);
 }
 
 #[test]
 fn the_lines_diverge_by_the_drift() {
     let mut e = estimator();
-    e.fuse(0, &sample(1, 0, 0), 1);
+    fuse(&mut e, 0, &sample(1, 0, 0), 1);
     let after_a_second = read(&mut e, SECOND + 1);
     let width = after_a_second.width().as_nanos();
     assert!((400_040..400_050).contains(&width), "{width} ns");
@@ -59,10 +64,10 @@ fn the_lines_diverge_by_the_drift() {
 #[test]
 fn a_contradiction_covers_both_sides_and_begins_an_epoch() {
     let mut e = estimator();
-    e.fuse(0, &sample(1, 100, 100), 1);
+    fuse(&mut e, 0, &sample(1, 100, 100), 1);
     e.publish(1);
     let lie = Sample::new(10, 10, span(5_000, 5_200));
-    assert_eq!(e.fuse(0, &lie, 10), Fused::Contradicts);
+    assert_eq!(fuse(&mut e, 0, &lie, 10), Fused::Contradicts);
     let shown = e.publish(10);
     let now = interval_at(&shown, 10).expect("readable");
     assert!(now.contains(Timestamp::from_tai_nanos(10)), "the older side: {now:?}");
@@ -74,24 +79,24 @@ fn a_contradiction_covers_both_sides_and_begins_an_epoch() {
 #[test]
 fn the_older_side_is_given_up_when_the_newer_has_stood_for_the_hold() {
     let mut e = estimator();
-    e.fuse(0, &sample(1, 100, 100), 1);
+    fuse(&mut e, 0, &sample(1, 100, 100), 1);
     e.publish(1);
     let offset = 50_000_000;
     let newer = |tick: u64| {
         Sample::new(tick, tick, span(tick as i64 + offset - 9, tick as i64 + offset + 9))
     };
-    e.fuse(0, &newer(10), 10);
+    fuse(&mut e, 0, &newer(10), 10);
     let hold = SHORTEST_HOLD.as_secs();
     for second in 1..hold {
         let tick = second * SECOND;
-        assert_eq!(e.fuse(0, &newer(tick), tick), Fused::Agrees);
+        assert_eq!(fuse(&mut e, 0, &newer(tick), tick), Fused::Agrees);
         let shown = e.publish(tick);
         assert!(shown.is_contradicted, "after {second} s");
         let now = interval_at(&shown, tick).expect("readable");
         assert!(now.contains(Timestamp::from_tai_nanos(tick as i64)), "after {second} s");
     }
     let tick = (hold + 1) * SECOND;
-    e.fuse(0, &newer(tick), tick);
+    fuse(&mut e, 0, &newer(tick), tick);
     let shown = e.publish(tick);
     assert_eq!((shown.is_contradicted, shown.epoch), (false, 1), "no further epoch");
     assert!(interval_at(&shown, tick).expect("readable").width() < Duration::from_micros(1));
@@ -107,14 +112,14 @@ fn off(second: u64, ends_us: (i64, i64)) -> Sample {
 #[test]
 fn what_a_source_has_taken_back_is_not_part_of_the_newer_side() {
     let mut e = estimator();
-    e.fuse(0, &off(1, (-10, 10)), SECOND);
+    fuse(&mut e, 0, &off(1, (-10, 10)), SECOND);
     e.publish(SECOND);
     // It is wrong for a while, then right again, and its right bound is wide enough to have
     // moments in common with the wrong one.
     let hold = SHORTEST_HOLD.as_secs();
     for second in 2..hold + 9 {
         let ends = if second < 9 { (19_000, 21_000) } else { (-20_000, 20_000) };
-        e.fuse(0, &off(second, ends), second * SECOND);
+        fuse(&mut e, 0, &off(second, ends), second * SECOND);
         let shown = e.publish(second * SECOND);
         let now = interval_at(&shown, second * SECOND).expect("readable");
         let truth = Timestamp::from_tai_nanos((second * SECOND) as i64);
@@ -126,16 +131,42 @@ fn what_a_source_has_taken_back_is_not_part_of_the_newer_side() {
 #[test]
 fn after_a_contradiction_the_last_samples_of_all_sources_count() {
     let mut e = estimator();
-    e.fuse(0, &off(1, (90_000, 90_001)), SECOND);
+    fuse(&mut e, 0, &off(1, (90_000, 90_001)), SECOND);
     e.publish(SECOND);
     let hold = SHORTEST_HOLD.as_secs();
     for second in 2..hold + 9 {
-        e.fuse(0, &off(second, (-5_000, 20)), second * SECOND);
-        e.fuse(1, &off(second, (-30, 7_000)), second * SECOND);
+        fuse(&mut e, 0, &off(second, (-5_000, 20)), second * SECOND);
+        fuse(&mut e, 1, &off(second, (-30, 7_000)), second * SECOND);
         e.publish(second * SECOND);
     }
     let width = read(&mut e, (hold + 8) * SECOND).width();
     assert!(width < Duration::from_micros(51), "{width:?}");
+}
+
+#[test]
+fn a_step_that_its_author_may_overlook_is_covered_or_a_contradiction() {
+    let mut e = estimator();
+    let at = |second: u64| second * SECOND;
+    fuse(&mut e, 0, &off(1, (-10, 10)), SECOND);
+    // A step that the statement may be off by, both possible by what is known.
+    let (wide, stated) = (off(2, (-30, 400)), off(2, (150, 400)));
+    assert_eq!(e.fuse(0, &wide, stated.time, at(2)), Fused::Agrees);
+    assert!(read(&mut e, at(2)).contains(Timestamp::from_tai_nanos(at(2) as i64)));
+    // What is known excludes the statement: one of the two is wrong, and both are covered,
+    // for as long as the author may overlook the step.
+    for second in 3..1_000 {
+        let (wide, stated) = (off(second, (-30, 900_000)), off(second, (899_000, 900_000)));
+        let outcome = e.fuse(0, &wide, stated.time, at(second));
+        assert_eq!(outcome == Fused::Contradicts, second == 3);
+        let now = read(&mut e, at(second));
+        for ns in [0, 899_500_000] {
+            assert!(now.contains(Timestamp::from_tai_nanos(at(second) as i64 + ns)), "{second} s");
+        }
+    }
+    for second in 1_000..1_062 {
+        fuse(&mut e, 0, &off(second, (899_000, 900_000)), at(second));
+    }
+    assert!(read(&mut e, at(1_062)).width() < Duration::from_millis(2));
 }
 
 #[test]
@@ -145,10 +176,10 @@ fn a_contradiction_is_held_for_several_updates_of_the_sources() {
     {
         let mut e = estimator();
         e.set_update_interval(interval_s.map(Duration::from_secs));
-        e.fuse(0, &off(1, (0, 1)), SECOND);
+        fuse(&mut e, 0, &off(1, (0, 1)), SECOND);
         e.publish(SECOND);
         let mut contradicted = |second| {
-            e.fuse(0, &off(second, (60_000, 60_001)), second * SECOND);
+            fuse(&mut e, 0, &off(second, (60_000, 60_001)), second * SECOND);
             e.publish(second * SECOND).is_contradicted
         };
         assert!(contradicted(2) && contradicted(hold_s), "{interval_s:?}");
@@ -161,9 +192,9 @@ fn a_contradiction_is_held_for_several_updates_of_the_sources() {
 fn sources_that_go_on_disagreeing_stay_covered_within_one_epoch() {
     let mut e = estimator();
     for tick in (1..300).map(|second| second * SECOND) {
-        e.fuse(0, &sample(tick, 100, 100), tick);
+        fuse(&mut e, 0, &sample(tick, 100, 100), tick);
         let other = tick as i64 + 1_000_000;
-        e.fuse(1, &Sample::new(tick, tick, span(other - 100, other + 100)), tick);
+        fuse(&mut e, 1, &Sample::new(tick, tick, span(other - 100, other + 100)), tick);
         let shown = e.publish(tick);
         let now = interval_at(&shown, tick).expect("readable");
         assert!(now.contains(Timestamp::from_tai_nanos(tick as i64)), "{now:?} at {tick}");
@@ -179,7 +210,7 @@ fn of_three_sides_that_contradict_each_other_none_is_forgotten() {
     for (i, &off) in sides.iter().enumerate() {
         let tick = 10 + i as u64;
         let there = tick as i64 + off;
-        e.fuse(i, &Sample::new(tick, tick, span(there - 9, there + 9)), tick);
+        fuse(&mut e, i, &Sample::new(tick, tick, span(there - 9, there + 9)), tick);
     }
     let now = read(&mut e, 20);
     for off in sides {
@@ -194,10 +225,10 @@ fn a_bound_that_was_carried_in_more_steps_is_not_wider_than_the_published_one() 
     let last = 1_000_003;
     for between in (101..last).step_by(4_999) {
         let mut e = estimator();
-        e.fuse(0, &sample(1, 100, 100), 1);
+        fuse(&mut e, 0, &sample(1, 100, 100), 1);
         let shown = interval_at(&e.publish(1), last).expect("readable");
-        e.fuse(0, &sample(between, 1 << 40, 1 << 40), between);
-        e.fuse(0, &sample(last, 1 << 40, 1 << 40), last);
+        fuse(&mut e, 0, &sample(between, 1 << 40, 1 << 40), between);
+        fuse(&mut e, 0, &sample(last, 1 << 40, 1 << 40), last);
         let newer = e.publish(last);
         let now = interval_at(&newer, last).expect("readable");
         assert_eq!(shown.hull(&now), shown, "carried to {between} first");
@@ -208,17 +239,21 @@ fn a_bound_that_was_carried_in_more_steps_is_not_wider_than_the_published_one() 
 #[test]
 fn what_is_malformed_changes_nothing() {
     let mut e = estimator();
-    e.fuse(0, &sample(5, 10, 10), 5);
+    fuse(&mut e, 0, &sample(5, 10, 10), 5);
     let before = e.publish(9);
     assert_eq!(
-        e.fuse(0, &Sample::new(8, 7, span(0, 1)), 9),
+        fuse(&mut e, 0, &Sample::new(8, 7, span(0, 1)), 9),
         Fused::Malformed,
         "after before before"
     );
-    assert_eq!(e.fuse(0, &Sample::new(8, 10, span(0, 1)), 9), Fused::Malformed, "not reached yet");
-    assert_eq!(e.fuse(0, &Sample::new(1, u64::MAX, span(0, 1)), 9), Fused::Malformed);
+    assert_eq!(
+        fuse(&mut e, 0, &Sample::new(8, 10, span(0, 1)), 9),
+        Fused::Malformed,
+        "not reached yet"
+    );
+    assert_eq!(fuse(&mut e, 0, &Sample::new(1, u64::MAX, span(0, 1)), 9), Fused::Malformed);
     let unread = Sample::new(0, 0, span(0, 1));
-    assert_eq!(e.fuse(0, &unread, 9), Fused::Malformed, "a counter that could not be read");
+    assert_eq!(fuse(&mut e, 0, &unread, 9), Fused::Malformed, "a counter that could not be read");
     assert_eq!(e.publish(9), before);
 }
 
@@ -249,19 +284,19 @@ fn after_a_suspend_nothing_is_left_and_an_epoch_begins() {
     let mut e = estimator();
     e.forget(0);
     assert_eq!(e.publish(1).epoch, 0, "nothing was known");
-    e.fuse(0, &sample(5, 10, 10), 5);
+    fuse(&mut e, 0, &sample(5, 10, 10), 5);
     e.publish(5);
     e.forget(6);
     let shown = e.publish(6);
     assert_eq!((interval_at(&shown, 6), shown.epoch), (None, 1));
-    assert_eq!(e.fuse(0, &sample(5, 10, 10), 7), Fused::Stale, "from before it");
-    assert_eq!(e.fuse(0, &sample(6, 10, 10), 7), Fused::Agrees);
+    assert_eq!(fuse(&mut e, 0, &sample(5, 10, 10), 7), Fused::Stale, "from before it");
+    assert_eq!(fuse(&mut e, 0, &sample(6, 10, 10), 7), Fused::Agrees);
 }
 
 #[test]
 fn another_counter_takes_over_what_was_known() {
     let mut e = estimator();
-    e.fuse(0, &sample(1_000, 50, 50), 1_000);
+    fuse(&mut e, 0, &sample(1_000, 50, 50), 1_000);
     // While the old counter went from 2 000 to 2 100, the new one showed 70 000.
     let rates = RateBounds::NANOSECONDS.with_drift(100);
     e.change_counter((2_000, 2_100), 70_000, rates, 10);
@@ -295,7 +330,7 @@ impl History {
         for &(gap, below, above) in &self.steps {
             tick += gap;
             let truth = self.truth_at(tick);
-            estimator.fuse(0, &Sample::new(tick, tick, span(truth - below, truth + above)), tick);
+            fuse(estimator, 0, &Sample::new(tick, tick, span(truth - below, truth + above)), tick);
             let shown = estimator.publish(tick);
             for later in [tick, tick + gap / 2, tick + gap] {
                 let truth = Timestamp::from_tai_nanos(self.truth_at(later));

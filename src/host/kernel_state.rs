@@ -89,6 +89,14 @@ impl KernelState {
         self.maxerror_us < 0 || residue == 0 || ntpd_startup
     }
 
+    /// Whether an ntpd has just started and measured nothing yet. It writes the same number as
+    /// both errors then, and only one of them grows.
+    pub(crate) fn is_ntpd_startup(&self) -> bool {
+        self.status & STA_PLL != 0
+            && self.residue_us() == NTPD_STARTUP_US
+            && self.esterror_us == NTPD_STARTUP_US
+    }
+
     /// The names of the bits that are set in `status`, as in `<sys/timex.h>`.
     pub fn status_names(&self) -> Vec<&'static str> {
         const NAMES: [(i32, &str); 16] = [
@@ -141,7 +149,8 @@ impl fmt::Display for KernelState {
 /// Where `maxerror` stands after a step, and ends when nothing writes it: 16 s, in µs.
 const UNKNOWN_ERROR_US: i64 = 16_000_000;
 
-/// What ntpsec writes before it has heard from any server, in µs, with STA_PLL.
+/// What ntpd and ntpsec write before they have heard from any server, in µs, with STA_PLL.
+/// They mean the 16 s of NTP's largest dispersion.
 const NTPD_STARTUP_US: i64 = 16;
 
 #[cfg(test)]

@@ -56,6 +56,10 @@ impl<N: Node> World<N> {
             Fault::ShowOtherTime(id, by) => {
                 self.hosts[id.index()].hardware().show_other_time(by);
             }
+            Fault::Restore(id, ticks) => {
+                self.hosts[id.index()].hardware().replace_counter(now, ticks);
+                self.hosts[id.index()].clock.restored();
+            }
             Fault::StopRawClock(id) => self.hosts[id.index()].hardware().stop_raw_clock(now),
             Fault::Slew(id, by) => {
                 let mut hardware = self.hosts[id.index()].hardware();

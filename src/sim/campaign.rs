@@ -123,14 +123,19 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
     if let Some(complaint) = (Audit { first_miss, ..audit.clone() }).complaint() {
         return Err(complaint);
     }
-    if let Some(at) = audit.first_contradiction.filter(|_| misses_count) {
-        return Err(format!(
-            "{} contradictions although every source was honest, the first at {at}",
-            audit.contradictions
-        ));
-    }
     let began =
         Timestamp::from_tai_nanos(world.now().tai_nanos() - duration_nanos_i64(world.elapsed()));
+    for node in scenario.nodes().filter(|_| misses_count) {
+        let audit = world.audit_of(node);
+        let overlooked = scenario.overlooked_step(node).map(|at| began.saturating_add(at));
+        let is_early = |at: &Timestamp| overlooked.is_none_or(|overlooked| *at < overlooked);
+        if let Some(at) = audit.first_contradiction.filter(is_early) {
+            return Err(format!(
+                "{} contradictions although every source was honest, the first at {at}",
+                audit.contradictions
+            ));
+        }
+    }
     let breaches = scenario.nodes().filter_map(|node| {
         let at = began.saturating_add(scenario.breach(node)?);
         let audit = world.audit_of(node);

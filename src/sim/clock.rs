@@ -19,7 +19,7 @@ use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
 use crate::source::assume::Assumed;
 use crate::source::chrony::{ChronyError, Tracking};
-use crate::source::daemon::Running;
+use crate::source::daemon::{Daemon, Running};
 use crate::source::daemons::TimeDaemons;
 use crate::source::kernel::Kernel;
 use crate::source::{RealtimeScale, WallClock};
@@ -120,6 +120,11 @@ impl SimClock {
         self.while_sampling(|core| core.reassume());
     }
 
+    /// The process was restored from a checkpoint, and its restore hook runs.
+    pub(super) fn restored(&self) {
+        self.while_sampling(|core| core.restored());
+    }
+
     /// The program installs another leap table.
     pub(super) fn set_leap_table(&self, leaps: LeapTable) {
         self.while_sampling(|core| core.replace_leap_table(leaps));
@@ -208,9 +213,15 @@ impl fmt::Debug for SimClock {
 struct SimDaemons(SimHost);
 
 impl TimeDaemons for SimDaemons {
-    /// As in a container: what the writer is has to follow from its answer.
+    /// On some machines no process is visible, as in a container: what the writer is has to follow
+    /// from its answer then.
     fn running(&mut self) -> Running {
-        Running { hidden: Some("the host is simulated"), ..Running::default() }
+        let is_visible = self.0.hardware().discipline.is_visible_chronyd();
+        Running {
+            daemons: if is_visible { vec![Daemon::Chrony] } else { Vec::new() },
+            hidden: Some("the host is simulated"),
+            ..Running::default()
+        }
     }
 
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {

@@ -43,6 +43,9 @@ pub enum Fault {
     /// From now on the process is shown a wall clock that is ahead of the kernel's by this many
     /// nanoseconds, as under libfaketime.
     ShowOtherTime(NodeId, i64),
+    /// The process is restored from a checkpoint on another host, whose counter is ahead by so many
+    /// ticks. Its restore hook calls `restored()`.
+    Restore(NodeId, u64),
     /// `CLOCK_MONOTONIC_RAW` stands still, until the process is started again.
     StopRawClock(NodeId),
     /// An operator slews it with `adjtime()`, without the daemon's knowledge (this breaks
@@ -88,6 +91,7 @@ impl Fault {
             | Fault::ForeignStep(node, _, _)
             | Fault::ShowOtherTime(node, _)
             | Fault::StopRawClock(node)
+            | Fault::Restore(node, _)
             | Fault::Slew(node, _)
             | Fault::LoseTimeServer(node, _)
             | Fault::KillDaemon(node)
@@ -132,6 +136,9 @@ impl fmt::Display for Fault {
             }
             Fault::ShowOtherTime(node, by) => {
                 write!(f, "the process of {node} is shown a clock that is {by} ns ahead")
+            }
+            Fault::Restore(node, ticks) => {
+                write!(f, "the process of {node} is restored where the counter is {ticks} ahead")
             }
             Fault::StopRawClock(node) => write!(f, "the raw clock of {node} stands still"),
             Fault::Slew(node, by) => write!(f, "the clock of {node} is slewed by {by} ns"),

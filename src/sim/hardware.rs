@@ -30,8 +30,9 @@ const DENIED: i32 = 1;
 pub(super) struct Hardware {
     ticker: Ticker,
     counter: CounterModel,
-    /// What the counter has counted in suspends, when the raw clock stood still.
-    in_suspend: u128,
+    /// By how much the counter is ahead of the raw clock: what it has counted in suspends, when the
+    /// raw clock stood still, or on another host.
+    counter_ahead: u128,
     pub(super) kernel: KernelClock,
     pub(super) discipline: Discipline,
     suspended_ns: i64,
@@ -84,7 +85,7 @@ impl Hardware {
         let off_by_ppm = ticker.off_by_ppm();
         Hardware {
             counter: machine.counter,
-            in_suspend: 0,
+            counter_ahead: 0,
             kernel: KernelClock::new(draw(KERNEL), raw, unix.saturating_add(machine.off_by_ns)),
             discipline: Discipline::new(
                 machine.daemon,
@@ -154,7 +155,7 @@ impl Hardware {
 
     /// What the counter shows at `t`, near the present.
     fn tick(&self, t: i64) -> u64 {
-        let nominal = self.ticker.at(t) + self.in_suspend;
+        let nominal = self.ticker.at(t) + self.counter_ahead;
         let ticks = (nominal >> 16) * u128::from(self.counter.hertz)
             / ((NANOS_PER_SECOND as u128) << (FRACTION - 16));
         let ticks = ticks as u64;
@@ -235,7 +236,7 @@ impl Hardware {
         let t = self.advance(t);
         let slept = until - t;
         if self.counter.counts_in_suspend {
-            self.in_suspend += self.ticker.at(until) - self.ticker.at(t);
+            self.counter_ahead += self.ticker.at(until) - self.ticker.at(t);
         }
         self.ticker.stand_still(t, until);
         self.reached = until;
@@ -284,6 +285,17 @@ impl Hardware {
     pub(super) fn stop_raw_clock(&mut self, t: i64) {
         let t = self.advance(t);
         self.raw_stopped_at.get_or_insert(self.ticker.at(t));
+    }
+
+    /// From now on another host's counter is read, which is ahead by so many ticks. The kernel's
+    /// clocks go on, as a restore sees to it.
+    pub(super) fn replace_counter(&mut self, t: i64, ticks: u64) {
+        self.advance(t);
+        // The raw clock is one of the kernel's.
+        let ticks = if self.counter.is_hardware() { ticks } else { 0 };
+        let nanos = u128::from(ticks) * NANOS_PER_SECOND as u128 / u128::from(self.counter.hertz);
+        self.counter_ahead += nanos << FRACTION;
+        self.last_reading = None;
     }
 
     /// A new process, under no filter yet.

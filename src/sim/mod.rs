@@ -132,6 +132,7 @@ mod network;
 mod node;
 mod oscillator;
 mod random;
+mod regression;
 mod scenario;
 mod search;
 mod trace;

@@ -32,11 +32,16 @@ pub enum Mix {
     Drifting,
     /// A2 is broken: virtual machines are stopped and continued.
     StoppedVm,
+    /// A1 is broken as real daemons break it: bounds are estimates
+    /// ([`Daemon::ChronyEstimating`]), the server is at the edge of its own bound, and the
+    /// oscillators' rates swing. Misses are few, and no contradiction need show them.
+    Estimating,
 }
 
 impl Mix {
     /// All of them.
-    pub const ALL: [Mix; 4] = [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm];
+    pub const ALL: [Mix; 5] =
+        [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm, Mix::Estimating];
 }
 
 impl fmt::Display for Mix {
@@ -46,6 +51,7 @@ impl fmt::Display for Mix {
             Mix::Lying => "lying",
             Mix::Drifting => "drifting",
             Mix::StoppedVm => "stopped-vm",
+            Mix::Estimating => "estimating",
         })
     }
 }
@@ -176,6 +182,15 @@ impl Scenario {
         breaches.next().map(|(at, _)| at)
     }
 
+    /// When the clock of this machine is first stepped beside a daemon that overlooks it. From then
+    /// on the daemon's statement may contradict what is known.
+    pub(super) fn overlooked_step(&self, node: NodeId) -> Option<Duration> {
+        let mut faults = self.faults().into_iter();
+        let is_step =
+            |fault: &Fault| matches!(fault, Fault::ForeignStep(..)) && fault.node() == Some(node);
+        faults.find(|(_, fault)| is_step(fault)).map(|(at, _)| at)
+    }
+
     /// Smaller scenarios that may fail in the same way, the likeliest first.
     pub(super) fn smaller(&self) -> Vec<Scenario> {
         let without = |list: &[u32], i: usize| {
@@ -253,6 +268,9 @@ impl Scenario {
         if self.learns(number) {
             machine = machine.max_wander_ppm(WANDER_PPM);
         }
+        if self.mix == Mix::Estimating {
+            return machine;
+        }
         // Without a daemon, nothing but the reference shows a drift.
         let always = matches!(self.mix, Mix::Lying | Mix::Drifting);
         if always || random.chance(350_000) {
@@ -283,7 +301,9 @@ impl Scenario {
                 (early, Fault::Lie(node, if random.chance(500_000) { lie } else { -lie }))
             }
             Mix::StoppedVm => (early, Fault::StopVm(node, within(&mut random, 500, 60_000))),
-            Mix::Drifting => (early, Fault::Pause(node, within(&mut random, 1, 20))),
+            Mix::Drifting | Mix::Estimating => {
+                (early, Fault::Pause(node, within(&mut random, 1, 20)))
+            }
             Mix::Honest if random.chance(250_000) => (at, self.network_fault(node, &mut random)),
             Mix::Honest => (at, self.honest_fault(node, &mut random)),
         })
@@ -331,7 +351,7 @@ impl Scenario {
         let kinds = if self.machine(node.0).counter.counts_in_suspend { 10 } else { 8 };
         // A leap second that no table lists, and that falls into a suspend, cannot be noticed.
         let may_sleep = self.leap().is_none_or(|(midnight, _)| midnight == LISTED);
-        let kind = random.below(kinds + 7);
+        let kind = random.below(kinds + 8);
         let is_assumed = self.machine(node.0).assume_error.is_some();
         match kind {
             _ if kind == kinds + 4 => {
@@ -339,6 +359,7 @@ impl Scenario {
                 let by = random.between(-most, most);
                 Fault::ForeignStep(node, by, random.below(12) as u32)
             }
+            _ if kind == kinds + 7 => Fault::Restore(node, random.below(1 << 50)),
             // An operator who looks at a false clock would state a false error.
             _ if kind == kinds + 5 && !is_assumed => {
                 let most = 1 << random.between(23, 43);
@@ -412,6 +433,11 @@ fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
     if mix == Mix::Drifting {
         return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), None);
     }
+    if mix == Mix::Estimating {
+        let swing = 2.0 + 12.0 * random.unit();
+        let period = Duration::from_secs(200 + random.below(200));
+        return (Oscillator::off_by(sign * 40.0).temperature(swing, period), None);
+    }
     match random.below(3) {
         // As bad as A2 allows, all the time: 200 ppm of frequency are 200.04 of a period.
         0 => (Oscillator::off_by(if sign > 0.0 { 200.039 } else { -199.999 }), Some(sign)),
@@ -439,16 +465,28 @@ fn daemon(mix: Mix, random: &mut Random) -> Daemon {
         // A daemon would show the drift by its correction.
         Mix::Drifting => return Daemon::None,
         Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,
+        Mix::Estimating => return Daemon::ChronyEstimating,
     }
-    match random.below(10) {
+    match random.below(12) {
         0 => Daemon::Timesyncd,
         1 => Daemon::None,
         2 => Daemon::Nonsense,
+        3 => Daemon::NtpdRs,
+        4 => Daemon::ChronyOnPhc,
         _ => Daemon::Chrony,
     }
 }
 
 fn time_service(mix: Mix, random: &mut Random) -> TimeService {
+    if mix == Mix::Estimating {
+        // The round trip would cover what the estimate leaves out.
+        return TimeService {
+            poll: Duration::from_secs(16 << random.below(3)),
+            link: Link::within(Duration::from_micros(20), Duration::from_micros(60)),
+            server_error: Duration::from_micros(1 << random.below(8)),
+            slew_ppm: 250,
+        };
+    }
     let poll = Duration::from_secs(1 << random.below(if mix == Mix::Honest { 8 } else { 6 }));
     let micros = |us| Duration::from_micros(us);
     let link = match random.below(4) {

@@ -176,8 +176,10 @@ impl Source for Kernel {
         match self.sample_kernel(counter) {
             Err(SourceError::Host(denied)) if denied.is_adjtimex() && self.writer.has_chrony() => {
                 let Kernel { writer, wall_clock, .. } = self;
+                let reference_ns = writer.reference_error_ns();
+                let daemons = writer.daemons();
                 let sample =
-                    self.chrony_alone.sample(counter, writer.daemons(), wall_clock, denied);
+                    self.chrony_alone.sample(counter, daemons, wall_clock, denied, reference_ns);
                 self.note_chrony_alone(counter.host())?;
                 sample
             }
@@ -228,6 +230,7 @@ impl Kernel {
         let error = Duration::from_nanos(error_ns.saturating_add(under_way));
         let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
         let time = with_unaccounted_steps(time, ahead_ns);
+        self.condition.unaccounted_ns = ahead_ns;
         Ok(Sample::new(read.before, read.after, time))
     }
 
@@ -265,7 +268,10 @@ impl Kernel {
     fn note_steps(&mut self, evidence: &Evidence) -> (i64, i64) {
         // Where no look was taken for a while, a daemon may have stated a bound in between.
         const GAP_NS: i64 = 2 * NANOS_PER_SECOND;
-        let now = (evidence.kernel.1.has_bound(), evidence.monotonic_ns);
+        let kernel = &evidence.kernel.1;
+        // An ntpd that starts has measured nothing that its first step could make wrong.
+        let has_bound = kernel.has_bound() && !kernel.is_ntpd_startup();
+        let now = (has_bound, evidence.monotonic_ns);
         let (had_bound, at_ns) = std::mem::replace(&mut self.had_bound, now);
         let is_disciplined = had_bound || evidence.monotonic_ns.saturating_sub(at_ns) > GAP_NS;
         if self.since_suspend.is_some() {

@@ -8,8 +8,9 @@
 //!
 //! No clock shows who made a step. If the daemon made it, the clock is now within the bound. If
 //! it was another program, the clock is off by the step, to within the bound. So until the
-//! daemon has made several updates, a sample covers both. This costs little: what is known from
-//! before the step excludes one of the two, unless the step is smaller than the interval is wide.
+//! daemon has made several updates, a sample covers both. If what is known from before the step
+//! excludes what the daemon states, that is a contradiction (see `estimator`), and both sides are
+//! published for several updates.
 
 use crate::source::realtime::Realtime;
 use crate::source::wall_clock::WallClock;

@@ -89,6 +89,11 @@ impl WriterCheck {
         self.chrony.is_some()
     }
 
+    /// How far a reference clock may be off, if the operator has stated it.
+    pub(crate) fn reference_error_ns(&self) -> Option<u64> {
+        self.rules.reference_error_ns
+    }
+
     /// The daemons of the machine.
     pub(crate) fn daemons(&mut self) -> &mut dyn TimeDaemons {
         &mut *self.daemons

@@ -49,36 +49,42 @@ fn ntp_server(address: &str) -> Act {
 
 /// The kernel's own statement about the oscillator must not be passed over.
 fn oscillators() -> Vec<Scenario> {
-    let scenario = |name, about, rate_ppb, observers: Vec<Observer>| {
+    let scenario = |name, about, rate_ppb, observers: Vec<Observer>, more: Vec<(_, Must)>| {
         let never_miss = |observer: &Observer| match observer.reader {
             Reader::MaxDrift(20) => ("narrow", Must::NeverMiss),
             Reader::Manual => ("manual", Must::NeverMiss),
             _ => ("clock", Must::NeverMiss),
         };
-        let musts = observers.iter().map(never_miss).collect();
+        let mut musts: Vec<_> = observers.iter().map(never_miss).collect();
+        musts.extend(more);
         let steps = vec![(500, Act::Chronyd { rtcsync: true })];
         let plan = Plan { observers, steps, ..at_leisure(rate_ppb, 60, 0) };
         Scenario { name, about, plan, musts }
     };
     let both = || vec![honest("clock", Reader::Clock), honest("manual", Reader::Manual)];
+    let settled = Must::HaveStatus { status: Status::Synchronized, from_ms: 40_000, to_ms: 60_000 };
+    let beyond = Must::Refuse { reason: "OscillatorBeyondDrift", from_ms: 40_000, to_ms: 60_000 };
     vec![
         scenario(
             "oscillator-250",
             "the oscillator is 250 ppm slow, chronyd corrects it steadily, and 200 ppm are assumed",
             250_000,
             both(),
+            ["clock", "manual"].map(|name| (name, settled)).into(),
         ),
         scenario(
             "oscillator-2000",
             "the oscillator is 2000 ppm fast, chronyd corrects it steadily, and 200 ppm are assumed",
             -2_000_000,
             both(),
+            ["clock", "manual"].map(|name| (name, beyond)).into(),
         ),
         scenario(
             "oscillator-100-of-20",
             "the oscillator is 100 ppm fast, chronyd corrects it steadily, and 20 ppm are assumed",
             -100_000,
             vec![honest("narrow", Reader::MaxDrift(20))],
+            vec![("narrow", settled)],
         ),
     ]
 }
@@ -177,7 +183,10 @@ fn a_reference_that_is_off() -> Scenario {
             ),
             ("stated", Must::NeverMiss),
             ("stated", Must::NeverContradict),
-            ("stated", Must::Answer(60_000, 90_000)),
+            (
+                "stated",
+                Must::HaveStatus { status: Status::Synchronized, from_ms: 60_000, to_ms: 90_000 },
+            ),
         ],
     }
 }
@@ -216,6 +225,8 @@ fn other_daemons() -> Vec<Scenario> {
                 ("clock", Must::NeverMiss),
                 ("clock", Must::NeverContradict),
                 ("clock", Must::Answer(60_000, 120_000)),
+                // The step of 300 ms at its start is its own.
+                ("clock", Must::BeNarrowerThan { width_ms: 150, from_ms: 60_000, to_ms: 120_000 }),
                 ("manual", Must::NeverMiss),
                 ("manual", Must::Answer(60_000, 120_000)),
                 ("contained", Must::NeverMiss),

@@ -55,6 +55,8 @@ pub enum Must {
     Refuse { reason: &'static str, from_ms: u64, to_ms: u64 },
     /// Every reading between the two times, and there were some, had this status.
     HaveStatus { status: Status, from_ms: u64, to_ms: u64 },
+    /// No interval between the two times was wider than this.
+    BeNarrowerThan { width_ms: i64, from_ms: u64, to_ms: u64 },
 }
 
 /// A clock's status, by its number in a record (see `program/clocks.rs`).
@@ -84,7 +86,8 @@ impl Must {
             | Must::Miss
             | Must::Answer(..)
             | Must::NotBeAssumedFrom(_)
-            | Must::HaveStatus { .. } => true,
+            | Must::HaveStatus { .. }
+            | Must::BeNarrowerThan { .. } => true,
         }
     }
 
@@ -159,6 +162,11 @@ impl Must {
                 let within = within(readings, from_ms, to_ms)?;
                 let other = |judged: &&&Judged| judged.reading.status != status as u8;
                 none(within.iter().filter(other).copied(), "had another status")
+            }
+            Must::BeNarrowerThan { width_ms, from_ms, to_ms } => {
+                let within = within(readings, from_ms, to_ms)?;
+                let is_wide = |j: &&&Judged| j.answered() && j.width() > width_ms * 1_000_000;
+                none(within.iter().filter(is_wide).copied(), "were wider than that")
             }
         }
     }

@@ -10,7 +10,7 @@ use truechimer::{Interval, Report};
 use crate::args::NowArgs;
 use crate::outcome::{CommandError, Outcome};
 use crate::output::{self, rounded_up};
-use crate::reading::{Reading, describe_source, plus_minus};
+use crate::reading::{Reading, describe_source, describe_wider_drift, plus_minus};
 
 pub fn run(args: &NowArgs) -> Result<Outcome, CommandError> {
     let clock = args.clock.builder().manual().build()?;
@@ -33,6 +33,9 @@ fn to_text(interval: &Interval, reading: &Reading) -> String {
     let _ = writeln!(text, "{} (width {width}), {}", plus_minus(interval), reading.status);
     for source in &reading.vouched_by {
         let _ = writeln!(text, "stated by {}", describe_source(source));
+    }
+    if let Some(drift_ppm) = reading.wider_drift_ppm {
+        let _ = writeln!(text, "{}, by the time daemon", describe_wider_drift(drift_ppm));
     }
     text
 }

@@ -41,6 +41,9 @@ pub struct Reading {
     /// The names of the sources that stated a bound when they were sampled last.
     pub vouched_by: Vec<String>,
     pub counter: CounterKind,
+    /// By how many ppm intervals widen, if the time daemon corrects an oscillator that is further
+    /// off than `--max-drift-ppm` allows.
+    pub wider_drift_ppm: Option<u32>,
     pub epoch: u64,
     pub contradictions: u64,
     pub reason_code: Option<String>,
@@ -76,6 +79,7 @@ impl From<&Report> for Reading {
             interval: report.now.ok().map(IntervalView::from),
             vouched_by: report.sources.iter().filter(stated).map(|s| s.name.clone()).collect(),
             counter: report.counter.kind,
+            wider_drift_ppm: wider_drift_ppm(report),
             epoch: report.epoch,
             contradictions: report.contradictions,
             reason_code: problem.as_ref().map(|p| p.reason_code.clone()),
@@ -83,6 +87,17 @@ impl From<&Report> for Reading {
             remedy: problem.map(|p| p.remedy),
         }
     }
+}
+
+/// The drift by which intervals widen, if it is more than the limit that was set.
+pub fn wider_drift_ppm(report: &Report) -> Option<u32> {
+    let drift_ppm = report.counter.drift_ppm;
+    (drift_ppm > report.limits.max_drift_ppm).then_some(drift_ppm)
+}
+
+/// The same in words.
+pub fn describe_wider_drift(drift_ppm: u32) -> String {
+    format!("oscillator off by up to {drift_ppm} ppm")
 }
 
 /// The status without its reason. A clock that gives no interval is called unsynchronized.

@@ -12,7 +12,7 @@ use truechimer::{Clock, Report};
 use crate::args::WatchArgs;
 use crate::outcome::{CommandError, Outcome};
 use crate::output::{self, COLUMNS, Reader};
-use crate::reading::{Reading, plus_minus};
+use crate::reading::{Reading, describe_wider_drift, plus_minus};
 use crate::stop::{Stop, Wait};
 
 pub fn run(args: &WatchArgs) -> Result<Outcome, CommandError> {
@@ -117,6 +117,9 @@ fn one_line(reading: &Reading, report: &Report) -> String {
     }
     if report.sampler.steps > 0 {
         let _ = write!(line, ", {} steps", report.sampler.steps);
+    }
+    if let Some(drift_ppm) = reading.wider_drift_ppm {
+        let _ = write!(line, ", {}", describe_wider_drift(drift_ppm));
     }
     match &reading.reason {
         Some(reason) => {

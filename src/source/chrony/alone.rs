@@ -40,6 +40,7 @@ use crate::host::{
     TIME_OK, suspended_ns,
 };
 use crate::scale::LeapTable;
+use crate::source::chrony::check::reference_error_ns_of;
 use crate::source::chrony::tracking::{Leap, Tracking};
 use crate::source::daemons::TimeDaemons;
 use crate::source::realtime::{PendingLeap, Realtime};
@@ -103,6 +104,7 @@ impl ChronyAlone {
         daemons: &mut dyn TimeDaemons,
         wall_clock: &WallClock,
         denied: HostError,
+        reference_error_ns: Option<u64>,
     ) -> Result<Sample, SourceError> {
         let host = counter.host();
         let has_jumped = self.look(counter, wall_clock)?;
@@ -112,7 +114,8 @@ impl ChronyAlone {
                 return outcome.clone();
             }
         }
-        let outcome = self.request(counter, daemons, wall_clock, denied, before_ns);
+        let outcome =
+            self.request(counter, daemons, wall_clock, denied, before_ns, reference_error_ns);
         let until_ns = host.nanos(HostClock::Monotonic)?.saturating_add(GOOD_FOR_NS);
         self.kept = Some((outcome.clone(), until_ns));
         outcome
@@ -125,6 +128,7 @@ impl ChronyAlone {
         wall_clock: &WallClock,
         denied: HostError,
         before_ns: i64,
+        reference_error_ns: Option<u64>,
     ) -> Result<Sample, SourceError> {
         let refuse = |detail: String| {
             SourceError::no_bound(Reason::Denied, format_args!("{denied}; chronyd: {detail}"))
@@ -133,6 +137,11 @@ impl ChronyAlone {
         self.last = report.as_ref().ok().copied();
         let tracking = report.map_err(|error| refuse(error.to_string()))?;
         let bound_ns = bound_ns(&tracking).map_err(&refuse)?;
+        let of_reference_ns = reference_error_ns_of(&tracking, daemons, reference_error_ns);
+        let bound_ns = bound_ns.saturating_add(of_reference_ns.map_err(|why| {
+            let detail = format_args!("{denied}; {why}");
+            SourceError::no_bound(Reason::ReferenceStatesNoBound, detail)
+        })?);
         // Before the next look: a step that is seen there came after this report.
         if let Some(watch) = &mut self.watch {
             watch.note_report(&tracking, bound_ns);
@@ -249,14 +258,6 @@ fn bound_ns(tracking: &Tracking) -> Result<u64, String> {
         Leap::Unsynchronized => "it is not synchronised to anything (yet)".to_owned(),
         _ => "it follows its own clock only (`local`)".to_owned(),
     })?;
-    // A reference clock has no address. chronyd takes it for exact, unless `delay` says otherwise.
-    if tracking.reference.address.is_none() && tracking.root_delay_ns < 1_000 {
-        return Err(format!(
-            "it follows the reference clock {}, and takes it for exact: state its error by `delay` \
-             in chrony.conf",
-            tracking.reference
-        ));
-    }
     Ok(bound_ns)
 }
 

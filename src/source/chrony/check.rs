@@ -211,24 +211,11 @@ impl ChronyCheck {
             Fit::Steers { wrote_mark } => wrote_mark,
             Fit::Unclear(why) | Fit::Foreign(why) => return ChronyAnswer::Foreign(why),
         };
-        if !tracking.reference.is_reference_clock() {
-            return ChronyAnswer::Confirms { excess_ns, wrote_mark };
-        }
-        let name = tracking.reference.to_string();
-        let stated = match reference_error_ns {
-            Some(error_ns) => Some(error_ns),
-            // Half of it is in the bound already.
-            None if tracking.root_delay_ns >= STATED_DELAY_NS => Some(0),
-            None => daemons.reference_error_ns(&name),
-        };
-        match stated {
-            Some(error_ns) => {
+        match reference_error_ns_of(tracking, daemons, reference_error_ns) {
+            Ok(error_ns) => {
                 ChronyAnswer::Confirms { excess_ns: excess_ns.saturating_add(error_ns), wrote_mark }
             }
-            None => ChronyAnswer::Reference(format!(
-                "chronyd follows the reference clock {name} with a root delay of {} ns",
-                tracking.root_delay_ns
-            )),
+            Err(why) => ChronyAnswer::Reference(why),
         }
     }
 
@@ -249,6 +236,35 @@ impl ChronyCheck {
             _ => ChronyAnswer::Nothing(error.to_string()),
         }
     }
+}
+
+/// How far the reference clock that chronyd follows may be off beyond chronyd's bound, in ns. 0 if
+/// it follows a server.
+///
+/// # Errors
+///
+/// If nothing states it: not the operator, not the configured delay, not the device's driver.
+pub(super) fn reference_error_ns_of(
+    tracking: &Tracking,
+    daemons: &mut dyn TimeDaemons,
+    stated_by_operator_ns: Option<u64>,
+) -> Result<u64, String> {
+    if !tracking.reference.is_reference_clock() {
+        return Ok(0);
+    }
+    let name = tracking.reference.to_string();
+    let stated = match stated_by_operator_ns {
+        Some(error_ns) => Some(error_ns),
+        // Half of it is in the bound already.
+        None if tracking.root_delay_ns >= STATED_DELAY_NS => Some(0),
+        None => daemons.reference_error_ns(&name),
+    };
+    stated.ok_or_else(|| {
+        format!(
+            "chronyd follows the reference clock {name} with a root delay of {} ns",
+            tracking.root_delay_ns
+        )
+    })
 }
 
 /// By how much chronyd's bound exceeds the kernel's, both aged at the kernel's 500 ppm from the

@@ -20,9 +20,10 @@
 //!    what it writes is its bound of that moment. `maxerror mod 500` is the mark of a write. So a
 //!    mark that changes without an update is another writer's. A mark that changes with one, and
 //!    is chronyd's bound modulo 500 µs, is chronyd's. (Two programs that write every 16 s do so in
-//!    the same second now and then, so the change alone would show little.) An update without a
-//!    new mark happens by chance once in 500; twice in a row it shows a chronyd that writes
-//!    nothing.
+//!    the same second now and then, so the change alone would show little.) An update
+//!    without a new mark is usual beside a steady reference clock, where the bound is the same
+//!    whole number of microseconds for many updates. With a mark that is not chronyd's bound it
+//!    happens by chance; twice in a row it shows a chronyd that writes nothing.
 //! 4. *The kernel runs at chronyd's frequency*, except while an offset is slewed away. chronyd
 //!    sets both from one number, so they agree to 1 ppb. A chronyd that does not steer measures
 //!    the clock that another program has already corrected, and states a frequency near 0.
@@ -155,6 +156,9 @@ impl History {
                 let is_at_its_rate = frequency_gap_ppb(tracking, kernel).abs() <= SAME_RATE_PPB;
                 self.is_in_step |= is_at_its_rate && self.broken.is_none();
             }
+            // It has written the same number again. That alone shows no writer, but it is no
+            // sign against chronyd either.
+            (true, false) if is_its_bound => self.unwritten = 0,
             (true, false) => {
                 self.unwritten += 1;
                 if self.unwritten > 1 {

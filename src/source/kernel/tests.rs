@@ -263,6 +263,32 @@ fn a_step_beside_the_daemon_counts_as_error_until_it_has_made_several_updates() 
 }
 
 #[test]
+fn the_step_that_an_ntpd_makes_when_it_starts_is_its_own() {
+    // What ntpsec was seen to write; and an ntpd whose bound of 5 516 µs looks like it.
+    for (esterror_us, is_startup) in [(16, true), (40, false)] {
+        let mut kernel = believed();
+        let mut judge = |second: i64, maxerror_us, status, ahead_ns| {
+            let state = KernelState { maxerror_us, status, esterror_us, ..healthy() };
+            let unix_ns = (1_700_000_000 + second) * SECOND + ahead_ns;
+            let offset = unix_ns - second * SECOND;
+            let mut e = evidence(state, state);
+            e.realtime = Realtime { before: 1, unix_ns, after: 2, offset: (offset - 60, offset) };
+            e.counted_until_ns = unix_ns;
+            e.monotonic_ns = second * SECOND;
+            kernel.judge(&e)
+        };
+        for second in 0..8 {
+            let _ = judge(second, 16 + second * 500, STA_PLL | STA_NANO, 0);
+        }
+        let step_ns = 300_000_000;
+        let _ = judge(8, 16_000_000, STA_PLL | STA_UNSYNC, step_ns);
+        let sample = judge(9, 2_899, STA_PLL | STA_NANO, step_ns).expect("a bound");
+        let is_narrow = sample.time.width() < Duration::from_millis(20);
+        assert_eq!(is_narrow, is_startup, "esterror {esterror_us} µs: {:?}", sample.time.width());
+    }
+}
+
+#[test]
 fn a_leap_second_that_the_table_lacks_is_covered_after_the_kernel_has_forgotten_it() {
     let mut kernel = believed();
     let midnight = 1_700_006_400;

@@ -28,7 +28,8 @@ pub enum NtpdError {
     /// No answer in time.
     #[error(
         "no answer to a query at {at} within {timeout:?}: if ntpd runs there, it must allow \
-         queries from 127.0.0.1"
+         queries from 127.0.0.1, so write `restrict 127.0.0.1` into ntp.conf (ntpsec allows none \
+         by default)"
     )]
     NoAnswer {
         /// Where the request was sent.

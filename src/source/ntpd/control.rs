@@ -69,7 +69,10 @@ pub enum ControlError {
         announced: usize,
     },
     /// ntpd answered with an error.
-    #[error("ntpd refused the request with code {code}: allow queries from 127.0.0.1 in ntp.conf")]
+    #[error(
+        "ntpd refused the request with code {code}: allow queries from 127.0.0.1 with the line \
+         `restrict 127.0.0.1` in ntp.conf"
+    )]
     Refused {
         /// The code of RFC 9327, section 3.
         code: u8,
@@ -232,7 +235,9 @@ fn pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 /// A number of milliseconds in decimal notation, in ns. ntpd prints three to six digits after the
 /// point and rounds to the nearest, so one unit of the last is added.
 fn millis_to_nanos(text: &str) -> Option<u64> {
-    let value: f64 = text.parse().ok()?;
+    // Not what Rust reads besides (`1e3`, `inf`), where the digits would not show the rounding.
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let value: f64 = text.parse().ok().filter(|_| is_plain)?;
     if !(0.0..=MOST_MILLIS).contains(&value) {
         return None;
     }

@@ -88,7 +88,9 @@ pub(super) fn judge(
         let why = seen.chrony.refusal();
         return refuse(Reason::WriterUnknown, format!("{after}; chronyd: {why}"));
     }
-    if rules.believes_any_writer {
+    // The kernel cuts what it is given off at its "I do not know", so a writer that is believed
+    // may have stated more than that.
+    if rules.believes_any_writer && has_bound {
         return Ok(0);
     }
     if is_marked {

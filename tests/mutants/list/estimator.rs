@@ -82,8 +82,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a source that was wrong is never reported",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "self.contradict(old, sampled);
-        self.remember(source, sampled);
+            from: "self.contradict(old, stated);
+        self.remember(source, stated);
         Fused::Contradicts",
             to: "self.fused = Some(sampled);
         Fused::Agrees",
@@ -107,7 +107,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the older side of a contradiction is given up at once",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "let until = new.origin.saturating_add(self.base.most_ticks(duration_nanos(self.hold)));",
+            from: "let until = self.hold_until(new.origin, self.hold);",
             to: "let until = new.origin;",
         }],
         caught_by: unit(&[
@@ -253,10 +253,34 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "what a source stated wrongly, and corrected since, stays in the intersection",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "Some(_) => self.newer_side(source, new),",
-            to: "Some(_) => self.newer_side(source, new).and(old.time.intersect(&new.time)),",
+            from: "Some(_) => self.newer_side(source, only_stated),",
+            to: "Some(_) => {
+                self.newer_side(source, only_stated).and(old.time.intersect(&only_stated.time))
+            }",
         }],
         caught_by: unit(&["what_a_source_has_taken_back_is_not_part_of_the_newer_side"]),
+    },
+    Mutant {
+        name: "overlooked-step-believed-away",
+        breaks: Rule(7),
+        harm: "where what is known excludes the daemon's statement, a step is taken for the reason",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "None => old.time.intersect(&new.time).filter(|_| is_possible),",
+            to: "None => old.time.intersect(&new.time),",
+        }],
+        caught_by: unit(&["a_step_that_its_author_may_overlook_is_covered_or_a_contradiction"]),
+    },
+    Mutant {
+        name: "overlooked-step-forgotten-with-the-hold",
+        breaks: Rule(7),
+        harm: "the right side is given up while the daemon still overlooks the step",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "other.until = other.until.max(until);",
+            to: "other.until = other.until.min(until);",
+        }],
+        caught_by: unit(&["a_step_that_its_author_may_overlook_is_covered_or_a_contradiction"]),
     },
     Mutant {
         name: "published-as-of-its-sample",

@@ -17,6 +17,7 @@ mod source;
 mod steering;
 mod timeout;
 mod wait;
+mod writer;
 
 use crate::mutant::Mutant;
 
@@ -27,6 +28,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("clock", clock::MUTANTS),
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
+    ("writer", writer::MUTANTS),
     ("steering", steering::MUTANTS),
     ("hlc", hlc::MUTANTS),
     ("lease", lease::MUTANTS),

@@ -1,26 +1,14 @@
-//! What a time daemon and the kernel say, and what of it is believed.
+//! What the kernel, the wall clock and the RTC say, and what of it is believed.
 
 use crate::mutant::Broken::{Promise, Rule};
 use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
-const ALONE: &str = "src/source/chrony/alone.rs";
 const ASSUME: &str = "src/source/assume.rs";
-const STATE: &str = "src/host/kernel_state.rs";
 const IN_FLIGHT: &str = "src/source/in_flight.rs";
 const KERNEL: &str = "src/source/kernel.rs";
-const JUDGE: &str = "src/source/writer/judge.rs";
-const SEGMENT: &str = "src/source/writer/clockbound_segment.rs";
-const CHECK: &str = "src/source/chrony/check.rs";
-const FIT: &str = "src/source/chrony/fit.rs";
-const CONTROL: &str = "src/source/ntpd/control.rs";
-const NTPD: &str = "src/source/ntpd/check.rs";
-const DAEMON: &str = "src/source/daemon.rs";
-const OWNER: &str = "src/source/daemon/port_owner.rs";
-const PHC_ERROR: &str = "src/source/phc_error.rs";
 const REALTIME: &str = "src/source/realtime.rs";
 const RTC: &str = "src/source/rtc.rs";
-const TRACKING: &str = "src/source/chrony/tracking.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -51,6 +39,17 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "what the kernel's PLL has still to work off is missing in the error",
         changes: &[Change { file: KERNEL, from: "if k.status & STA_PLL != 0", to: "if false" }],
         caught_by: unit(&["how_far_off_the_clock_may_be_by_a_bound_that_is_believed"]),
+    },
+    Mutant {
+        name: "any-ntpd-has-just-started",
+        breaks: Rule(1),
+        harm: "a step beside an ntpd whose bound looks like 16 µs and its growth is taken for its own",
+        changes: &[Change {
+            file: KERNEL,
+            from: "kernel.has_bound() && !kernel.is_ntpd_startup()",
+            to: "kernel.has_bound() && !kernel.states_no_bound()",
+        }],
+        caught_by: unit(&["the_step_that_an_ntpd_makes_when_it_starts_is_its_own"]),
     },
     Mutant {
         name: "adjtime-left-out",
@@ -84,334 +83,6 @@ pub const MUTANTS: &[Mutant] = &[
             to: "self.now = left;",
         }],
         caught_by: unit(&["a_third_of_what_was_left_lately_is_under_way"]),
-    },
-    Mutant {
-        name: "chrony-excess-ignored",
-        breaks: Rule(1),
-        harm: "chronyd states more than the kernel, and the smaller bound is taken",
-        changes: &[Change {
-            file: KERNEL,
-            from: ".saturating_add(excess_ns)
-",
-            to: "
-",
-        }],
-        caught_by: unit(&["what_the_writer_states_beyond_the_kernel_is_added"]),
-    },
-    Mutant {
-        name: "chrony-float-as-it-stands",
-        breaks: Rule(1),
-        harm: "chronyd's floats are cut off, so each may stand for a little more",
-        changes: &[Change {
-            file: TRACKING,
-            from: "u128::from(self.coefficient().unsigned_abs()) + 1",
-            to: "u128::from(self.coefficient().unsigned_abs())",
-        }],
-        caught_by: unit(&["rounding_to_nearest_would_understate", "floats_as_chronyd_makes_them"]),
-    },
-    Mutant {
-        name: "unsynchronised-kernel-believed",
-        breaks: Rule(2),
-        harm: "a kernel that nobody disciplines is taken for a source",
-        changes: &[Change {
-            file: STATE,
-            from: "self.status & STA_UNSYNC == 0 && self.state != TIME_ERROR",
-            to: "true",
-        }],
-        caught_by: unit(&["which_kernels_have_a_bound_at_all"]),
-    },
-    Mutant {
-        name: "chrony-unsynchronised-believed",
-        breaks: Rule(2),
-        harm: "a chronyd that follows nobody confirms the kernel's bound",
-        changes: &[Change {
-            file: TRACKING,
-            from: "if self.leap == Leap::Unsynchronized || self.reference.is_local() {",
-            to: "if self.reference.is_local() {",
-        }],
-        caught_by: unit(&["no_bound_without_synchronisation"]),
-    },
-    Mutant {
-        name: "chrony-local-believed",
-        breaks: Rule(2),
-        harm: "a chronyd that follows its own clock confirms the kernel's bound",
-        changes: &[Change {
-            file: TRACKING,
-            from: "if self.leap == Leap::Unsynchronized || self.reference.is_local() {",
-            to: "if self.leap == Leap::Unsynchronized {",
-        }],
-        caught_by: unit(&["no_bound_without_synchronisation"]),
-    },
-    Mutant {
-        name: "chrony-any-sequence",
-        breaks: Rule(2),
-        harm: "an old reply, or a forged one, is taken for the answer",
-        changes: &[Change { file: TRACKING, from: "|| fields.u32(16) != sequence", to: "" }],
-        caught_by: unit(&[
-            "what_cannot_be_is_refused_by_name",
-            "strays_before_the_answer_are_passed_over",
-        ]),
-    },
-    Mutant {
-        name: "maxerror-zero-believed",
-        breaks: Rule(3),
-        harm: "timesyncd, phc2sys and ptp4l write 0, which is not a bound",
-        changes: &[Change {
-            file: STATE,
-            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
-            to: "self.maxerror_us < 0 || ntpd_startup",
-        }],
-        caught_by: unit(&["the_marks_of_writers_without_a_bound_are_refused_whoever_answers"]),
-    },
-    Mutant {
-        name: "ntpd-startup-believed",
-        breaks: Rule(3),
-        harm: "an ntpd that has heard from nobody writes 16 µs",
-        changes: &[Change {
-            file: STATE,
-            from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
-            to: "self.maxerror_us < 0 || residue == 0 && !ntpd_startup",
-        }],
-        caught_by: unit(&["the_marks_of_writers_without_a_bound_are_refused_whoever_answers"]),
-    },
-    Mutant {
-        name: "unknown-writer-believed",
-        breaks: Rule(3),
-        harm: "in a container nothing is visible, and the bound of an ntpd-rs on the host is believed",
-        changes: &[Change {
-            file: JUDGE,
-            from: "None => refuse(Reason::WriterUnknown, format!(\"{after}{}\", unknown(seen, &running))),",
-            to: "None => Ok(0),",
-        }],
-        caught_by: unit(&["a_bound_is_believed_only_if_its_writer_is_known"]),
-    },
-    Mutant {
-        name: "mark-excused-by-any-answer",
-        breaks: Rule(3),
-        harm: "a 0 of timesyncd's is believed because a chronyd answers beside it",
-        changes: &[Change {
-            file: JUDGE,
-            from: "if has_bound && (!is_marked || *wrote_mark || rules.believes_any_writer) =>",
-            to: "if has_bound && (true || *wrote_mark || is_marked) =>",
-        }],
-        caught_by: unit(&["the_marks_of_writers_without_a_bound_are_refused_whoever_answers"]),
-    },
-    Mutant {
-        name: "reference-clock-taken-for-exact",
-        breaks: Rule(3),
-        harm: "a PTP clock that is 4.65 ms off makes a bound of 5 µs",
-        changes: &[Change {
-            file: CHECK,
-            from: "if !tracking.reference.is_reference_clock() {",
-            to: "if true {",
-        }],
-        caught_by: unit(&[
-            "chrony::check::tests::the_error_of_a_reference_clock_must_be_stated_by_someone",
-        ]),
-    },
-    Mutant {
-        name: "default-delay-taken-for-a-statement",
-        breaks: Rule(3),
-        harm: "chronyd's default delay of 1 ns is no statement of the operator's",
-        changes: &[Change {
-            file: CHECK,
-            from: "tracking.root_delay_ns >= STATED_DELAY_NS",
-            to: "tracking.root_delay_ns > 0",
-        }],
-        caught_by: unit(&[
-            "chrony::check::tests::the_error_of_a_reference_clock_must_be_stated_by_someone",
-        ]),
-    },
-    Mutant {
-        name: "reference-error-left-out",
-        breaks: Rule(1),
-        harm: "the stated error of the reference clock allows the bound and is not added to it",
-        changes: &[Change {
-            file: CHECK,
-            from: "excess_ns: excess_ns.saturating_add(error_ns), wrote_mark",
-            to: "excess_ns, wrote_mark",
-        }],
-        caught_by: unit(&[
-            "chrony::check::tests::the_error_of_a_reference_clock_must_be_stated_by_someone",
-        ]),
-    },
-    Mutant {
-        name: "skew-counted-as-error",
-        breaks: Rule(2),
-        harm: "after iburst chronyd's bound is seconds wide, because it does not know its frequency yet",
-        changes: &[Change {
-            file: CHECK,
-            from: "let at_same_moment_ns = bound_ns - too_much_ns.min(tracking.root_dispersion_ns);",
-            to: "let at_same_moment_ns = bound_ns - 0 * too_much_ns;",
-        }],
-        caught_by: unit(&[
-            "what_chronyd_adds_for_a_frequency_that_it_does_not_know_yet_is_left_to_the_kernel",
-        ]),
-    },
-    Mutant {
-        name: "kernels-growth-taken-away-too",
-        breaks: Rule(1),
-        harm: "what the oscillator may be off since chronyd's update is left out of its bound",
-        changes: &[Change {
-            file: CHECK,
-            from: "added_ns.saturating_sub(u64::try_from(allowed_ns).unwrap_or(u64::MAX))",
-            to: "added_ns + 0 * allowed_ns as u64",
-        }],
-        caught_by: unit(&[
-            "what_chronyd_adds_for_a_frequency_that_it_does_not_know_yet_is_left_to_the_kernel",
-        ]),
-    },
-    Mutant {
-        name: "kernels-pll-beside-chronyd",
-        breaks: Rule(3),
-        harm: "a chronyd that only watches confirms the bound of an ntpd",
-        changes: &[Change {
-            file: FIT,
-            from: "if kernel.status & (STA_PLL | STA_FLL) != 0 {",
-            to: "if false {",
-        }],
-        caught_by: unit(&["what_chronyd_would_not_leave_in_the_kernel_shows_another_program"]),
-    },
-    Mutant {
-        name: "foreign-leap-beside-chronyd",
-        breaks: Rule(3),
-        harm: "another program tells the kernel of a leap second, and chronyd's bound is believed",
-        changes: &[Change {
-            file: FIT,
-            from: "if is_told && tracking.leap == Leap::Normal {",
-            to: "if false && is_told {",
-        }],
-        caught_by: unit(&["what_chronyd_would_not_leave_in_the_kernel_shows_another_program"]),
-    },
-    Mutant {
-        name: "any-frequency-fits",
-        breaks: Rule(3),
-        harm: "a chronyd that only watches confirms what another program writes",
-        changes: &[Change {
-            file: FIT,
-            from: "Process::Unseen if off_ppb.abs() <= SAME_RATE_PPB",
-            to: "Process::Unseen if off_ppb.abs() <= f64::INFINITY",
-        }],
-        caught_by: unit(&["a_chronyd_that_only_watches_never_fits"]),
-    },
-    Mutant {
-        name: "writes-between-updates-unnoticed",
-        breaks: Rule(3),
-        harm: "another program writes maxerror between two updates of chronyd's",
-        changes: &[Change {
-            file: FIT,
-            from: "(false, true) if is_its_bound && self.broken.is_none() => {",
-            to: "(false, true) => {",
-        }],
-        caught_by: unit(&[
-            "a_write_between_two_updates_is_another_programs_until_chronyd_writes_again",
-        ]),
-    },
-    Mutant {
-        name: "any-mark-is-chronyds",
-        breaks: Rule(3),
-        harm: "a chronyd that only watches makes an update in the second in which another program writes",
-        changes: &[Change {
-            file: FIT,
-            from: "within_ns < TELLING_NS && apart_ns <= within_ns",
-            to: "within_ns < TELLING_NS && apart_ns >= 0.0",
-        }],
-        caught_by: unit(&["a_chronyd_that_only_watches_never_fits"]),
-    },
-    Mutant {
-        name: "updates-without-a-write-unnoticed",
-        breaks: Rule(3),
-        harm: "chronyd makes updates and does not write, because it runs with -x",
-        changes: &[Change { file: FIT, from: "if self.unwritten > 1 {", to: "if false {" }],
-        caught_by: unit(&["a_chronyd_that_only_watches_never_fits"]),
-    },
-    Mutant {
-        name: "any-users-port",
-        breaks: Rule(3),
-        harm: "where any user may bind port 323, any user is taken for chronyd",
-        changes: &[Change {
-            file: OWNER,
-            from: "uid == 0 || self.owns_directory(uid, root) || self.has_name(uid, root)",
-            to: "true || self.owns_directory(uid, root) || self.has_name(uid, root)",
-        }],
-        caught_by: unit(&["only_root_and_chronys_user_are_taken_for_chronyd"]),
-    },
-    Mutant {
-        name: "unprivileged-daemons-count",
-        breaks: Rule(6),
-        harm: "any user's process that calls itself phc2sys makes clocks refuse",
-        changes: &[Change {
-            file: DAEMON,
-            from: "    capable && is_same\n",
-            to: "    capable || is_same\n",
-        }],
-        caught_by: unit(&["a_process_counts_only_with_the_privilege_to_set_the_clock"]),
-    },
-    Mutant {
-        name: "own-user-namespace-counts",
-        breaks: Rule(6),
-        harm: "everybody has all capabilities in a user namespace of their own",
-        changes: &[Change {
-            file: DAEMON,
-            from: "    capable && is_same\n",
-            to: "    capable && (is_same || true)\n",
-        }],
-        caught_by: unit(&["a_process_counts_only_with_the_privilege_to_set_the_clock"]),
-    },
-    Mutant {
-        name: "ntpd-on-its-own-clock-believed",
-        breaks: Rule(3),
-        harm: "an ntpd that follows its local clock states 11 ms of nothing",
-        changes: &[Change {
-            file: CONTROL,
-            from: "self.refid.starts_with(\"127.127.1.\") || self.refid.starts_with(\"LOC\")",
-            to: "self.refid.starts_with(\"LOC\")",
-        }],
-        caught_by: unit(&["an_ntpd_that_follows_itself_writes_nothing_that_counts"]),
-    },
-    Mutant {
-        name: "orphan-ntpd-believed",
-        breaks: Rule(3),
-        harm: "an ntpd in orphan mode follows no server",
-        changes: &[Change {
-            file: CONTROL,
-            from: "self.refid == \"127.0.0.1\" || self.refid == \"::1\"",
-            to: "self.refid == \"::1\"",
-        }],
-        caught_by: unit(&["an_ntpd_that_follows_itself_writes_nothing_that_counts"]),
-    },
-    Mutant {
-        name: "ntpd-without-the-pll",
-        breaks: Rule(3),
-        harm: "an ntpd that does not steer the clock confirms another program's bound",
-        changes: &[Change {
-            file: NTPD,
-            from: "if kernel.status & STA_PLL == 0 || !kernel.is_synchronized() {",
-            to: "if !kernel.is_synchronized() {",
-        }],
-        caught_by: unit(&["ntpd_is_asked_only_where_the_kernels_pll_shows_it_and_seldom"]),
-    },
-    Mutant {
-        name: "old-segment-believed",
-        breaks: Rule(3),
-        harm: "a ClockBound that was killed leaves its segment for ever",
-        changes: &[Change {
-            file: SEGMENT,
-            from: "if !(-AHEAD_NS..=FRESH_NS).contains(&unix_ns.saturating_sub(at)) =>",
-            to: "if false && at > FRESH_NS + AHEAD_NS =>",
-        }],
-        caught_by: unit(&["only_a_synchronised_segment_of_the_last_minutes_shows_a_daemon"]),
-    },
-    Mutant {
-        name: "one-silent-driver-passed-over",
-        breaks: Rule(3),
-        harm: "the clock that chronyd follows may be the one whose driver states no bound",
-        changes: &[Change {
-            file: PHC_ERROR,
-            from: "    let bounds: Option<Vec<u64>> =\n        devices.flatten().map(|device| bound_ns(&device.path())).collect();\n",
-            to: "    let bounds: Option<Vec<u64>> =\n        Some(devices.flatten().filter_map(|device| bound_ns(&device.path())).collect());\n",
-        }],
-        caught_by: unit(&["the_largest_bound_counts_and_each_device_must_state_one"]),
     },
     Mutant {
         name: "step-not-noticed",
@@ -578,74 +249,5 @@ pub const MUTANTS: &[Mutant] = &[
             to: "if self.asks_kernel || self.ended.is_none() {",
         }],
         caught_by: unit(&["where_the_kernel_is_not_used_adjtimex_is_not_called"]),
-    },
-    Mutant {
-        name: "unknown-step-not-added",
-        breaks: Rule(3),
-        harm: "chronyd does not know that another program stepped the clock",
-        changes: &[Change {
-            file: ALONE,
-            from: ".saturating_add(watch.unknown_ns())
-",
-            to: "
-",
-        }],
-        caught_by: unit(&["a_step_counts_as_error_until_chronyd_has_measured_it"]),
-    },
-    Mutant {
-        name: "first-report-believed",
-        breaks: Rule(3),
-        harm: "a step before the first look goes unseen",
-        changes: &[Change { file: ALONE, from: ".filter(|watch| watch.updates > 0)", to: "" }],
-        caught_by: unit(&[
-            "nothing_is_believed_before_chronyd_has_made_an_update_under_the_clocks_eyes",
-        ]),
-    },
-    Mutant {
-        name: "report-after-a-suspend-believed",
-        breaks: Rule(6),
-        harm: "after a suspend the wall clock is the RTC's, which chronyd does not know",
-        changes: &[Change {
-            file: ALONE,
-            from: "            self.updates = 0;
-",
-            to: "",
-        }],
-        caught_by: unit(&["after_a_suspend_nothing_is_believed_until_chronyds_next_update"]),
-    },
-    Mutant {
-        name: "any-offset-explains-a-step",
-        breaks: Rule(3),
-        harm: "chronyd has taken in a part of a step, and the rest is not counted",
-        changes: &[Change {
-            file: ALONE,
-            from: "&& step.by_ns.abs_diff(measured_ns) <= step.by_ns / 10;",
-            to: "&& measured_ns > 0;",
-        }],
-        caught_by: unit(&["a_step_counts_as_error_until_chronyd_has_measured_it"]),
-    },
-    Mutant {
-        name: "reference-clock-taken-for-exact-without-the-kernel",
-        breaks: Rule(3),
-        harm: "chronyd states no error of a PHC or GPS that it follows",
-        changes: &[Change {
-            file: ALONE,
-            from: "tracking.reference.address.is_none() && tracking.root_delay_ns < 1_000",
-            to: "tracking.root_delay_ns == u64::MAX",
-        }],
-        caught_by: unit(&["a_report_without_a_bound_is_refused_and_says_why"]),
-    },
-    Mutant {
-        name: "step-while-asking-not-seen",
-        breaks: Rule(3),
-        harm: "the clock is stepped after chronyd has answered",
-        changes: &[Change {
-            file: ALONE,
-            from: "        self.look(counter, wall_clock)?;
-        let read = Realtime::read_narrowest(counter)?;
-        self.look(counter, wall_clock)?;",
-            to: "        let read = Realtime::read_narrowest(counter)?;",
-        }],
-        caught_by: unit(&["a_step_while_the_request_is_under_way_counts"]),
     },
 ];

@@ -7,6 +7,7 @@ use truechimer::{CounterKind, Report};
 
 use super::files::first_line_of;
 use crate::output::Page;
+use crate::reading::wider_drift_ppm;
 
 /// The counter, and the clocksource by which the kernel keeps its own time.
 #[derive(Serialize)]
@@ -17,6 +18,10 @@ pub struct CounterView {
     pub why_not_hardware: Option<String>,
     pub hertz: f64,
     pub uncertainty_ppb: f64,
+    /// By how many ppm its rate may be off nominal, as intervals are widened by it.
+    pub drift_ppm: u32,
+    /// The same, if it is more than the limit that was set; `null` if not.
+    pub wider_drift_ppm: Option<u32>,
     /// The kernel's clocksource; `null` if the kernel does not say.
     pub clocksource: Option<String>,
     pub clocksources_available: Vec<String>,
@@ -32,6 +37,8 @@ impl CounterView {
             why_not_hardware: counter.why_not_hardware.clone(),
             hertz: counter.hertz,
             uncertainty_ppb: counter.uncertainty_ppb,
+            drift_ppm: counter.drift_ppm,
+            wider_drift_ppm: wider_drift_ppm(report),
             clocksource: current(root),
             clocksources_available: available(root),
         }
@@ -46,6 +53,11 @@ impl CounterView {
             let mhz = self.hertz / 1e6;
             let known = self.uncertainty_ppb / 1000.0;
             page.line("read", &format!("{kind}, {mhz:.3} MHz, known to {known:.3} ppm"));
+        }
+        if let Some(drift_ppm) = self.wider_drift_ppm {
+            let why =
+                "the time daemon corrects an oscillator that is further off than max_drift_ppm";
+            page.line("widened by", &format!("{drift_ppm} ppm: {why}"));
         }
         if let Some(why) = &self.why_not_hardware {
             page.line(

@@ -78,6 +78,8 @@ fn what_cannot_be_is_refused_by_name() {
         ("rootdelay=12.345", "rootdelay=NaN", "rootdelay"),
         ("rootdelay=12.345", "rootdelay=inf", "rootdelay"),
         ("rootdisp=23.456", "rootdisp=1e300", "rootdisp"),
+        ("rootdisp=23.456", "rootdisp=2.3456e1", "rootdisp"),
+        ("rootdisp=23.456", "rootdisp=inf", "rootdisp"),
         ("rootdisp=23.456", "rootdisp=", "rootdisp"),
     ];
     for (from, to, field) in texts {

@@ -85,6 +85,18 @@ fn a_bound_is_believed_only_if_its_writer_is_known() {
 }
 
 #[test]
+fn what_the_kernel_has_cut_off_is_no_bound_whoever_wrote_it() {
+    let rules = Rules { believes_any_writer: true, ..Rules::default() };
+    let reason = |maxerror_us| {
+        let state = KernelState { maxerror_us, ..healthy() };
+        judged(state, &rules, &Seen::default(), &[]).map_err(|error| error.reason())
+    };
+    assert_eq!(reason(15_999_999), Ok(0));
+    // A clock that is an hour off, by a writer that says so.
+    assert_eq!(reason(16_000_000), Err(Reason::NoBoundStated));
+}
+
+#[test]
 fn which_kernels_have_a_bound_at_all() {
     let h = healthy();
     let flagged = KernelState { status: STA_UNSYNC, state: TIME_ERROR, ..h };
