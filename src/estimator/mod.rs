@@ -8,7 +8,7 @@
 //! If two bounds have no moment in common, at least one of them is wrong, and the
 //! estimator cannot know which. That is a **contradiction**. It is counted, and for
 //! while the published bound covers both sides (their hull), because true time is in
-//! one of them. When no sample has contradicted the newer side for that long, the older
+//! one of them. When samples have agreed with the newer side for that long, the older
 //! side is given up. That is 60 s, or several update intervals of the sources if these are
 //! longer: a daemon that is wrong may notice it at one of its next updates.
 //!
@@ -189,12 +189,16 @@ impl Estimator {
             return Fused::Malformed;
         };
         self.end_estimate(tick);
-        self.give_up_conflicting(new.origin);
         let sampled = new;
         let stated = Sample { time: stated, ..*sample };
         let Some(stated) = Bound::from_sample(&stated, &self.base, self.granularity_ns) else {
             return Fused::Malformed;
         };
+        // Its author may still not know of the step, however long its update intervals became.
+        if stated.time != sampled.time {
+            self.hold_conflicting(new.origin);
+        }
+        self.give_up_conflicting(new.origin);
         let Some(old) = self.fused else {
             self.fused = Some(new);
             self.learn(&sampled, tick);
@@ -213,13 +217,6 @@ impl Estimator {
             None => old.time.intersect(&new.time).filter(|_| is_possible),
             Some(_) => self.newer_side(source, only_stated),
         };
-        // Its author may still not know of the step, however long its update intervals became.
-        if stated.time != sampled.time {
-            let until = self.hold_until(new.origin, SHORTEST_HOLD);
-            if let Some(other) = &mut self.conflicting {
-                other.until = other.until.max(until);
-            }
-        }
         if let Some(time) = known {
             self.fused = Some(Bound { origin: new.origin, time });
             if self.learn(&sampled, tick) {
@@ -331,7 +328,6 @@ impl Estimator {
     /// What is known, as it is to be published when the counter shows `tick`.
     pub(crate) fn publish(&mut self, tick: u64) -> Estimate {
         self.end_estimate(tick);
-        self.give_up_conflicting(tick);
         let known = match (self.fused, self.conflicting) {
             (Some(fused), Some(other)) => Some(self.hull(fused, other.bound)),
             (fused, _) => fused,
@@ -457,6 +453,16 @@ impl Estimator {
         self.fused.is_some()
     }
 
+    /// Keeps the older side for a minute more.
+    fn hold_conflicting(&mut self, tick: u64) {
+        let until = self.hold_until(tick, SHORTEST_HOLD);
+        if let Some(other) = &mut self.conflicting {
+            other.until = other.until.max(until);
+        }
+    }
+
+    /// Gives up the older side if it has been held for long enough. This is decided at a sample,
+    /// because a source that has fallen silent no longer speaks for the newer side.
     fn give_up_conflicting(&mut self, tick: u64) {
         self.conflicting = self.conflicting.filter(|other| tick < other.until);
     }

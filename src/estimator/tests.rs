@@ -170,6 +170,18 @@ fn a_step_that_its_author_may_overlook_is_covered_or_a_contradiction() {
 }
 
 #[test]
+fn while_no_source_speaks_for_the_newer_side_the_older_is_kept() {
+    let mut e = estimator();
+    fuse(&mut e, 0, &off(1, (-10, 10)), SECOND);
+    assert_eq!(fuse(&mut e, 0, &off(2, (90_000, 90_010)), 2 * SECOND), Fused::Contradicts);
+    let late = 2 + 10 * SHORTEST_HOLD.as_secs();
+    assert!(
+        read(&mut e, late * SECOND).contains(Timestamp::from_tai_nanos((late * SECOND) as i64))
+    );
+    assert!(e.publish(late * SECOND).is_contradicted);
+}
+
+#[test]
 fn a_contradiction_is_held_for_several_updates_of_the_sources() {
     for (interval_s, hold_s) in
         [(None, 60), (Some(2), 60), (Some(64), 1_024), (Some(1_024), 16_384)]

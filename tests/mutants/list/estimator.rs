@@ -261,6 +261,20 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["what_a_source_has_taken_back_is_not_part_of_the_newer_side"]),
     },
     Mutant {
+        name: "older-side-given-up-in-silence",
+        breaks: Rule(7),
+        harm: "a false side is published alone, although its source has fallen silent",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "        self.end_estimate(tick);
+        let known = match",
+            to: "        self.end_estimate(tick);
+        self.give_up_conflicting(tick);
+        let known = match",
+        }],
+        caught_by: unit(&["while_no_source_speaks_for_the_newer_side_the_older_is_kept"]),
+    },
+    Mutant {
         name: "overlooked-step-believed-away",
         breaks: Rule(7),
         harm: "where what is known excludes the daemon's statement, a step is taken for the reason",
