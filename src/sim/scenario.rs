@@ -146,8 +146,10 @@ impl Scenario {
             faults.iter().any(|(_, f)| matches!(f, Fault::ForeignStep(..)) && f.node() == node)
         };
         let kept = |fault: &Fault| {
-            let begins_anew =
-                matches!(fault, Fault::Crash(_) | Fault::Restart(_) | Fault::Suspend(..));
+            let begins_anew = matches!(
+                fault,
+                Fault::Crash(_) | Fault::Restart(_) | Fault::Suspend(..) | Fault::Restore(..)
+            );
             !begins_anew || !overlooks(fault.node(), &all)
         };
         let mut faults: Vec<_> = all.iter().filter(|(_, fault)| kept(fault)).cloned().collect();

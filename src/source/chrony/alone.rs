@@ -139,8 +139,7 @@ impl ChronyAlone {
         let bound_ns = bound_ns(&tracking).map_err(&refuse)?;
         let of_reference_ns = reference_error_ns_of(&tracking, daemons, reference_error_ns);
         let bound_ns = bound_ns.saturating_add(of_reference_ns.map_err(|why| {
-            let detail = format_args!("{denied}; {why}");
-            SourceError::no_bound(Reason::ReferenceStatesNoBound, detail)
+            SourceError::no_bound(Reason::ReferenceStatesNoBound, format_args!("{denied}; {why}"))
         })?);
         // Before the next look: a step that is seen there came after this report.
         if let Some(watch) = &mut self.watch {
