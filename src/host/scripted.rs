@@ -42,6 +42,7 @@ struct Script {
     adjtimex_calls: u32,
     kernel: KernelState,
     has_hardware: bool,
+    ticks_per_ns: i64,
     /// By how much the hardware counter is ahead of the oscillator.
     counter_ahead: i64,
     /// By how much the raw clock is.
@@ -86,6 +87,7 @@ impl Script {
             adjtimex_calls: 0,
             kernel,
             has_hardware: true,
+            ticks_per_ns: 1,
             counter_ahead: 0,
             raw_ahead_ns: 0,
             namespace: TimeNamespace::default(),
@@ -101,6 +103,13 @@ impl ScriptedHost {
     /// not synchronised.
     pub(crate) fn new() -> Arc<ScriptedHost> {
         Arc::new(ScriptedHost { script: Mutex::new(Script::new()), watch: None })
+    }
+
+    /// With a hardware counter of 2 GHz, which readers on x86-64 read by the shortest way.
+    pub(crate) fn with_fast_counter() -> Arc<ScriptedHost> {
+        let host = ScriptedHost::new();
+        host.script.lock().ticks_per_ns = 2;
+        host
     }
 
     /// Without a hardware counter.
@@ -215,7 +224,7 @@ impl ScriptedHost {
     fn ticks(&self) -> u64 {
         let mut script = self.script.lock();
         script.now_ns += READING_NS;
-        script.now_ns.wrapping_add(script.counter_ahead) as u64
+        (script.now_ns * script.ticks_per_ns).wrapping_add(script.counter_ahead) as u64
     }
 }
 
