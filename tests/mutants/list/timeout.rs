@@ -112,8 +112,7 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: KEY,
             from: "Ok(IdempotencyKey::from_bytes(bytes))",
-            to: "bytes[..8].fill(0);
-        Ok(IdempotencyKey::from_bytes(bytes))",
+            to: "Ok(IdempotencyKey(IdempotencyKey::from_bytes(bytes).0 >> 64))",
         }],
         caught_by: file("timeout_deadline", &["no_two_random_keys_meet_and_every_bit_takes_part"]),
     },
