@@ -144,6 +144,11 @@ pub const ALL: &[Sabotage] = &[
                 from: "self.maxerror_us < 0 || residue == 0 || ntpd_startup",
                 to: "self.maxerror_us < 0 || ntpd_startup",
             },
+            Change {
+                file: "src/source/writer/judge.rs",
+                from: "if rules.believes_any_writer && has_bound {",
+                to: "if rules.believes_any_writer {",
+            },
         ],
     },
     Sabotage {
