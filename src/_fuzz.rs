@@ -1,4 +1,4 @@
-//! What the fuzz targets under `fuzz/` run that is not public.
+//! What the fuzz targets under `tests/fuzz/` run that is not public.
 //!
 //! cargo-fuzz sets `cfg(fuzzing)`. Without it only the crate's own tests contain this module.
 
@@ -22,7 +22,7 @@ mod tests {
 
     #[test]
     fn stored_files_of_the_record_target() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/record");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/record");
         let files: Vec<_> = std::fs::read_dir(&folder).expect("the corpus").collect();
         assert!(!files.is_empty(), "{}", folder.display());
         for file in files {

@@ -16,7 +16,7 @@ use std::str::FromStr;
 use truechimer::scale::Expiry;
 use truechimer::{LeapTable, Timestamp, UnixTime};
 
-#[path = "../../src/bin/truechimer/duration.rs"]
+#[path = "../../../src/bin/truechimer/duration.rs"]
 mod duration;
 
 pub use json::json;
