@@ -76,13 +76,14 @@ impl SourceSlot {
             let sample = source.sample(counter);
             (sample, source.condition())
         }));
-        let panicked = |panic: Box<dyn Any + Send>| {
-            let error = SourceError::Panicked(panic_message(&*panic));
-            (Err(error), SourceCondition::default())
-        };
-        let (sample, condition) = answer.unwrap_or_else(panicked);
-        self.condition = condition;
-        sample
+        match answer {
+            Ok((sample, condition)) => {
+                self.condition = condition;
+                sample
+            }
+            // A panic takes back nothing of what the source knew, a wider drift above all.
+            Err(panic) => Err(SourceError::Panicked(panic_message(&*panic))),
+        }
     }
 
     /// Like every call into a source, it may panic.
@@ -347,7 +348,7 @@ impl Driver {
         }
         let rates = self.calibration.rates(drift_ppm);
         if drift_ppm < before {
-            self.estimator.set_rates(rates);
+            self.estimator.narrow_rates(tick, rates);
             return Ok(());
         }
         // What is known was carried by rates that the oscillator has exceeded.

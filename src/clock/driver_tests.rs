@@ -495,3 +495,39 @@ impl Source for Stepping {
         self.condition.clone()
     }
 }
+
+#[test]
+fn a_panic_takes_back_nothing_of_what_a_source_knew() {
+    let host = ScriptedHost::new();
+    let condition = Arc::new(Mutex::new(SourceCondition::default().drifting_by(500)));
+    let source = Drifting { honest: Honest(host.clone()), condition: condition.clone() };
+    let mut bench = Bench::new(host, vec![Box::new(Panicking { source, turn: 0 })]);
+    for _ in 0..2 {
+        bench.round();
+        assert_eq!(bench.report().counter.drift_ppm, 500);
+    }
+    assert!(bench.report().sources[0].to_string().contains("panicked"));
+}
+
+/// A source that samples once, and then panics.
+struct Panicking {
+    source: Drifting,
+    turn: u32,
+}
+
+impl Source for Panicking {
+    fn name(&self) -> &str {
+        "panicking"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        self.turn += 1;
+        // The first round samples twice, because the drift makes the first sample void.
+        assert!(self.turn <= 2, "out of luck");
+        self.source.sample(counter)
+    }
+
+    fn condition(&self) -> SourceCondition {
+        self.source.condition()
+    }
+}

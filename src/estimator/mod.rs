@@ -399,6 +399,15 @@ impl Estimator {
         }
     }
 
+    /// Goes over to narrower rates at `tick`, because the counter keeps to them from now on.
+    ///
+    /// Up to there it may not have, so what is known is carried there by the old ones.
+    pub(crate) fn narrow_rates(&mut self, tick: u64, rates: RateBounds) {
+        self.base = rates;
+        let narrower = self.estimate.rates.intersect(rates).unwrap_or(rates);
+        self.change_estimate(RateEstimate { rates: narrower, ..self.estimate }, tick);
+    }
+
     /// Forgets everything that was known before `tick`, because it was carried by rates that
     /// turned out too narrow, and goes on with wider ones.
     pub(crate) fn widen_rates(&mut self, tick: u64, rates: RateBounds, granularity_ns: u64) {

@@ -182,6 +182,18 @@ fn while_no_source_speaks_for_the_newer_side_the_older_is_kept() {
 }
 
 #[test]
+fn rates_that_become_narrower_do_so_from_now_on() {
+    let wide = RateBounds::NANOSECONDS.with_drift(500);
+    let narrow = RateBounds::NANOSECONDS.with_drift(200);
+    let mut e = Estimator::new(wide, 0, Duration::from_secs(10));
+    fuse(&mut e, 0, &off(1, (0, 0)), SECOND);
+    e.narrow_rates(101 * SECOND, narrow);
+    // 100 s at 500 ppm each way, and 100 s at 200.
+    let width = read(&mut e, 201 * SECOND).width().as_micros();
+    assert!((140_000..140_100).contains(&width), "{width} µs");
+}
+
+#[test]
 fn a_contradiction_is_held_for_several_updates_of_the_sources() {
     for (interval_s, hold_s) in
         [(None, 60), (Some(2), 60), (Some(64), 1_024), (Some(1_024), 16_384)]

@@ -237,12 +237,7 @@ impl Kernel {
     /// Takes note of the daemon's updates, and of whether it still makes any.
     fn note_updates(&mut self, evidence: &Evidence) {
         let now_ns = evidence.monotonic_ns;
-        let report = self.writer.tracking();
-        let report = report.map(|tracking| {
-            let interval = Duration::try_from_secs_f64(tracking.update_interval.max(0.0));
-            (tracking.reference_time, interval.unwrap_or(Duration::MAX))
-        });
-        self.updates.note(&evidence.kernel.1, report, now_ns);
+        self.updates.note(&evidence.kernel.1, self.writer.tracking(), now_ns);
         let updates = self.updates.updates();
         let gone = self.writer.chronyd_gone();
         // Another daemon may have taken over since.
@@ -291,16 +286,19 @@ impl Kernel {
     fn note_chrony_alone(&mut self, host: &dyn Host) -> Result<(), HostError> {
         let now_ns = host.nanos(HostClock::Monotonic)?;
         let tracking = self.chrony_alone.tracking();
-        let interval = tracking.map(|tracking| tracking.update_interval.max(0.0));
-        let interval = interval.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let interval = tracking.and_then(Tracking::interval);
+        // A drift that was shown before holds while chronyd does not answer.
+        let drift_ppm = self.condition.drift_ppm;
         self.condition =
-            SourceCondition { update_interval: interval, ..SourceCondition::default() };
+            SourceCondition { update_interval: interval, drift_ppm, ..SourceCondition::default() };
         // The kernel's own correction is denied, so the statement takes its place.
         if let Some(stated) = tracking.and_then(correction_of) {
             let max_drift_ppm = self.max_drift_ppm;
             let (_, drift_ppm) =
                 self.rate_correction.note(stated.0, Some(stated), max_drift_ppm, now_ns);
             self.condition.drift_ppm = drift_ppm;
+        } else {
+            self.rate_correction.freeze(now_ns);
         }
         Ok(())
     }
@@ -413,6 +411,8 @@ fn correction_of(tracking: &Tracking) -> Option<(i64, u32)> {
     (skew_ppm <= LARGEST_SKEW_PPM).then_some((correction_ppb, skew_ppm.ceil() as u32))
 }
 
+const DAY_NS: i64 = 86_400 * NANOS_PER_SECOND;
+
 /// By how much the wall clock that this process is shown differs from the kernel's own, which
 /// was read before and after it. `None` if it does not.
 fn off_kernel_time_ns(
@@ -427,7 +427,10 @@ fn off_kernel_time_ns(
     let most = after.unix_ns.saturating_add(RESOLUTION_NS);
     let is_within = |shown: i64| (least..=most).contains(&shown);
     // At a leap second adjtimex is right at once, and the clock itself from the next tick on.
-    let is_leap = [TIME_OOP, TIME_WAIT].contains(&after.state);
+    // The second state stays for long after.
+    let is_near_midnight =
+        shown.saturating_add(2 * NANOS_PER_SECOND).rem_euclid(DAY_NS) < 4 * NANOS_PER_SECOND;
+    let is_leap = is_near_midnight && [TIME_OOP, TIME_WAIT].contains(&after.state);
     let in_leap = [-NANOS_PER_SECOND, NANOS_PER_SECOND].map(|second| shown.saturating_add(second));
     if is_within(shown) || is_leap && in_leap.into_iter().any(is_within) {
         return None;

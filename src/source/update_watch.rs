@@ -11,6 +11,7 @@
 use std::time::Duration;
 
 use crate::host::KernelState;
+use crate::source::chrony::Tracking;
 use crate::timestamp::{NANOS_PER_SECOND, duration_nanos_i64};
 
 /// After so many update intervals without an update, nothing updates the bound any more. Daemons lengthen
@@ -48,16 +49,11 @@ struct Seen {
 }
 
 impl UpdateWatch {
-    /// Takes note of what the kernel shows when the monotonic clock shows `now_ns`, and of the
-    /// time of the last update and the update interval by the daemon's own report.
-    pub(crate) fn note(
-        &mut self,
-        kernel: &KernelState,
-        report: Option<(Duration, Duration)>,
-        now_ns: i64,
-    ) {
-        let reported = report.map(|(updated_at, _)| updated_at);
-        self.stated_ns = report.map(|(_, interval)| duration_nanos_i64(interval));
+    /// Takes note of what the kernel shows when the monotonic clock shows `now_ns`, and of
+    /// chronyd's own report.
+    pub(crate) fn note(&mut self, kernel: &KernelState, report: Option<&Tracking>, now_ns: i64) {
+        let reported = report.map(|tracking| tracking.reference_time);
+        self.stated_ns = report.and_then(Tracking::interval).map(duration_nanos_i64);
         let mark_us = kernel.residue_us();
         let now = Seen {
             maxerror_us: kernel.maxerror_us,
@@ -73,13 +69,14 @@ impl UpdateWatch {
         let is_written = mark_us != before.mark_us || kernel.maxerror_us < before.maxerror_us;
         // Where two reports are at hand they decide alone, because an update between a report
         // and the kernel's answer would count twice.
-        let is_update = match (reported, before.reported) {
-            (Some(now), Some(then)) => now != then,
+        let is_update = match (report, before.reported) {
+            (Some(now), Some(then)) => now.is_after_update(then),
             _ => is_written,
         };
         before.mark_us = mark_us;
         before.maxerror_us = kernel.maxerror_us;
-        before.reported = reported.or(before.reported);
+        // Not the last one: slews that move it little by little would add up to an update.
+        before.reported = before.reported.or(reported);
         if is_update {
             if before.is_update {
                 self.measured_ns = Some(now_ns.saturating_sub(before.at_ns).max(0));
@@ -114,6 +111,7 @@ impl UpdateWatch {
 mod tests {
     use super::*;
     use crate::host::TIME_OK;
+    use crate::source::chrony::{Leap, Reference};
 
     const SECOND: i64 = NANOS_PER_SECOND;
 
@@ -128,6 +126,25 @@ mod tests {
             rate_ppb: 0,
             tai: 0,
             unix_ns: 0,
+        }
+    }
+
+    /// A report of chronyd's whose last update was so many milliseconds after 1970.
+    fn report(updated_at_ms: u64) -> Tracking {
+        Tracking {
+            reference: Reference { id: 0xc000_0201, address: Some([192, 0, 2, 1].into()) },
+            stratum: 2,
+            leap: Leap::Normal,
+            reference_time: Duration::from_millis(updated_at_ms),
+            correction_ns: 0,
+            root_delay_ns: 0,
+            root_dispersion_ns: 0,
+            last_offset: 0.0,
+            rms_offset: 0.0,
+            frequency_ppm: 0.0,
+            residual_frequency_ppm: 0.0,
+            skew_ppm: 0.0,
+            update_interval: 128.0,
         }
     }
 
@@ -173,17 +190,27 @@ mod tests {
     #[test]
     fn chronyds_report_shows_an_update_that_the_kernel_does_not() {
         let mut watch = UpdateWatch::default();
-        let report = |at, every| Some((Duration::from_secs(at), Duration::from_secs(every)));
         watch.note(&kernel(1_000), None, 0);
-        watch.note(&kernel(1_500), report(7, 128), SECOND);
+        watch.note(&kernel(1_500), Some(&report(7_000)), SECOND);
         assert_eq!(watch.updates(), 0, "the first report");
-        watch.note(&kernel(2_000), report(9, 128), 2 * SECOND);
+        watch.note(&kernel(2_000), Some(&report(9_000)), 2 * SECOND);
         // It is the same update that the kernel shows now.
-        watch.note(&kernel(1_001), report(9, 128), 2 * SECOND);
+        watch.note(&kernel(1_001), Some(&report(9_000)), 2 * SECOND);
         assert_eq!(watch.updates(), 1);
         assert_eq!(watch.interval(), Some(Duration::from_secs(128)));
         assert_eq!(watch.overdue(4 * 128 * SECOND), None);
         assert!(watch.overdue((4 * 128 + 3) * SECOND).is_some());
+    }
+
+    #[test]
+    fn a_reference_time_that_slews_move_is_no_update() {
+        let mut watch = UpdateWatch::default();
+        for (second, ms) in [(0, 7_000), (1, 7_060), (2, 7_099), (3, 6_920)] {
+            watch.note(&kernel(1_000 + second * 500), Some(&report(ms)), second * SECOND);
+            assert_eq!(watch.updates(), 0, "at {second} s");
+        }
+        watch.note(&kernel(1_000), Some(&report(23_000)), 4 * SECOND);
+        assert_eq!(watch.updates(), 1);
     }
 
     #[test]

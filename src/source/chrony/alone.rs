@@ -54,9 +54,6 @@ const GOOD_FOR_NS: i64 = NANOS_PER_SECOND;
 /// longer counts. With 64 s between two of them it is half an hour.
 const UPDATES_AFTER_STEP: u32 = 32;
 
-/// A reference time that has moved by less was adjusted by a slew. No update comes sooner.
-const LEAST_UPDATE: Duration = Duration::from_millis(100);
-
 /// How many steps are kept apart.
 const MOST_STEPS: usize = 16;
 
@@ -229,8 +226,7 @@ impl Watch {
         let before = self.reference_time.replace(tracking.reference_time);
         // chronyd moves its reference time with a step of its own.
         let has_jumped = std::mem::take(&mut self.has_jumped);
-        let moved = before.map(|before| tracking.reference_time.abs_diff(before));
-        if !has_jumped && moved.is_some_and(|by| by >= LEAST_UPDATE) {
+        if !has_jumped && before.is_some_and(|before| tracking.is_after_update(before)) {
             self.updates = self.updates.saturating_add(1);
             for step in &mut self.steps {
                 step.updates = step.updates.saturating_add(1);

@@ -196,6 +196,20 @@ pub fn request(sequence: u32) -> [u8; PACKET] {
 }
 
 impl Tracking {
+    /// The time between its last two updates, if it states one.
+    pub(crate) fn interval(&self) -> Option<Duration> {
+        Duration::try_from_secs_f64(self.update_interval.max(0.0)).ok()
+    }
+
+    /// Whether it is of another update than a report with this reference time.
+    ///
+    /// chronyd also moves its reference time a little at each slew, and makes no two updates so
+    /// soon after each other.
+    pub(crate) fn is_after_update(&self, earlier_reference_time: Duration) -> bool {
+        const LEAST_UPDATE: Duration = Duration::from_millis(100);
+        self.reference_time.abs_diff(earlier_reference_time) >= LEAST_UPDATE
+    }
+
     /// Reads the reply to [`request`]`(sequence)`.
     ///
     /// # Errors

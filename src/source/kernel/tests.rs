@@ -339,6 +339,8 @@ fn a_wall_clock_that_is_not_the_kernels_is_refused() {
         assert!(text.contains(said) && text.contains("libfaketime"), "{text}");
     }
     // At a leap second adjtimex counts it at once, and the clock from the next tick on.
+    host.show_other_time(0);
+    host.step(1_700_006_400 * SECOND - host.nanos(HostClock::Realtime).expect("readable"));
     for (state, by_ns) in [(TIME_OOP, SECOND), (TIME_WAIT, -SECOND)] {
         host.set_kernel_state(KernelState { state, ..healthy() });
         host.show_other_time(by_ns);
@@ -346,6 +348,10 @@ fn a_wall_clock_that_is_not_the_kernels_is_refused() {
         host.show_other_time(by_ns / 2);
         assert!(gather(&counter).is_err(), "no leap second");
     }
+    // The state stays for long after, and a second is no leap second then.
+    host.pass(60 * SECOND);
+    host.show_other_time(-SECOND);
+    assert!(gather(&counter).is_err(), "a minute later");
 }
 
 #[test]
