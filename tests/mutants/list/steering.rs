@@ -5,9 +5,12 @@ use crate::mutant::{Mutant, unit};
 use crate::patched::Change;
 
 const CHECK: &str = "src/source/chrony/check.rs";
+const DRIVER: &str = "src/clock/driver.rs";
+const ESTIMATOR: &str = "src/estimator/mod.rs";
 const KERNEL: &str = "src/source/kernel.rs";
 const RATE: &str = "src/source/rate_correction.rs";
 const STEP: &str = "src/source/unaccounted_step.rs";
+const TRACKING: &str = "src/source/chrony/tracking.rs";
 const UPDATES: &str = "src/source/update_watch.rs";
 
 pub const MUTANTS: &[Mutant] = &[
@@ -221,5 +224,63 @@ pub const MUTANTS: &[Mutant] = &[
             to: "self.condition.holdover = overdue.or(gone.filter(|_| false));",
         }],
         caught_by: unit(&["a_chronyd_that_had_answered_and_is_gone_leaves_a_holdover_at_once"]),
+    },
+    Mutant {
+        name: "narrower-rates-count-for-the-past",
+        breaks: Rule(1),
+        harm: "what was known while the oscillator was further off is carried by what it keeps now",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "self.change_estimate(RateEstimate { rates: narrower, ..self.estimate }, tick);",
+            to: "self.change_estimate(RateEstimate { rates: narrower, ..self.estimate }, tick.min(0));",
+        }],
+        caught_by: unit(&["rates_that_become_narrower_do_so_from_now_on"]),
+    },
+    Mutant {
+        name: "a-panic-takes-a-drift-back",
+        breaks: Rule(1),
+        harm: "bounds are carried by A2, which the source has shown to be refuted",
+        changes: &[Change {
+            file: DRIVER,
+            from: "Err(panic) => Err(SourceError::Panicked(panic_message(&*panic))),",
+            to: "Err(panic) => {
+                self.condition = SourceCondition::default();
+                Err(SourceError::Panicked(panic_message(&*panic)))
+            }",
+        }],
+        caught_by: unit(&["a_panic_takes_back_nothing_of_what_a_source_knew"]),
+    },
+    Mutant {
+        name: "a-silent-chronyd-takes-a-drift-back",
+        breaks: Rule(1),
+        harm: "where adjtimex is denied, bounds are carried by A2 once chronyd is uncertain",
+        changes: &[Change {
+            file: KERNEL,
+            from: "let drift_ppm = self.condition.drift_ppm;",
+            to: "let drift_ppm = None;",
+        }],
+        caught_by: unit(&["a_drift_that_chronyd_has_shown_holds_while_its_statement_is_uncertain"]),
+    },
+    Mutant {
+        name: "a-slew-counts-as-an-update",
+        breaks: Rule(1),
+        harm: "a step is taken for known to chronyd after sixteen slews",
+        changes: &[Change {
+            file: TRACKING,
+            from: "abs_diff(earlier_reference_time) >= LEAST_UPDATE",
+            to: "abs_diff(earlier_reference_time) > LEAST_UPDATE * 0",
+        }],
+        caught_by: unit(&["a_reference_time_that_slews_move_is_no_update"]),
+    },
+    Mutant {
+        name: "a-second-is-a-leap-second-all-day",
+        breaks: Rule(3),
+        harm: "a process that is shown a clock a second off is believed for a day after a leap second",
+        changes: &[Change {
+            file: KERNEL,
+            from: "let is_leap = is_near_midnight && ",
+            to: "let is_leap = (is_near_midnight || true) && ",
+        }],
+        caught_by: unit(&["a_wall_clock_that_is_not_the_kernels_is_refused"]),
     },
 ];

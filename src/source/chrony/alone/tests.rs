@@ -120,6 +120,22 @@ impl Bench {
 }
 
 #[test]
+fn a_drift_that_chronyd_has_shown_holds_while_its_statement_is_uncertain() {
+    let mut bench = Bench::trusted();
+    let drift_ppm = |bench: &mut Bench, skew_ppm| {
+        bench.chronyd.change(|tracking| {
+            (tracking.frequency_ppm, tracking.skew_ppm) = (-250.0, skew_ppm);
+        });
+        bench.sample().expect("a bound");
+        bench.kernel.condition().drift_ppm
+    };
+    assert_eq!(drift_ppm(&mut bench, 1.0), Some(275));
+    for _ in 0..50 {
+        assert_eq!(drift_ppm(&mut bench, 1_000.0), Some(275), "a restarted chronyd");
+    }
+}
+
+#[test]
 fn nothing_is_believed_before_chronyd_has_made_an_update_under_the_clocks_eyes() {
     let mut bench = Bench::new();
     for _ in 0..3 {
