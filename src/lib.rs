@@ -176,6 +176,7 @@ pub mod pause;
 pub mod peers;
 pub mod quorum;
 pub mod scale;
+pub mod section;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod snapshot;

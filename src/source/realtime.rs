@@ -15,7 +15,8 @@ use std::time::Duration;
 use crate::counter::Counter;
 use crate::evidence::SourceError;
 use crate::host::{
-    HostClock, HostError, KernelState, STA_DEL, STA_INS, TIME_ERROR, TIME_WAIT, narrowest,
+    HostClock, HostError, KernelState, STA_DEL, STA_INS, TIME_DEL, TIME_ERROR, TIME_INS, TIME_WAIT,
+    narrowest,
 };
 use crate::interval::Interval;
 use crate::scale::LeapTable;
@@ -224,8 +225,8 @@ impl PendingLeap {
             }
         };
         // The flag stays set for a while after the leap second, and means the same one.
-        if before.is_some_and(|leap| now < leap.midnight + 2 * DAY) {
-            return before;
+        if let Some(known) = before.filter(|leap| now < leap.midnight + 2 * DAY) {
+            return Some(known.once_shown(leaps, now, kernel));
         }
         let last_midnight = now - now.rem_euclid(DAY);
         let (midnight, latest_midnight) = match kernel.state {
@@ -238,6 +239,27 @@ impl PendingLeap {
         let offset = offset_before + leap;
         let was_in_kernel = now < midnight && kernel.tai == offset_before;
         Some(PendingLeap { midnight, latest_midnight, offset_before, offset, was_in_kernel })
+    }
+
+    /// What is known of it after this state of the kernel, while the flag is still set. Once
+    /// TIME_ERROR is over, the kernel shows whether the leap second is still to come.
+    fn once_shown(self, leaps: &LeapTable, now: i64, kernel: &KernelState) -> PendingLeap {
+        let PendingLeap { midnight, latest_midnight, .. } = self;
+        let is_to_come = matches!(kernel.state, TIME_INS | TIME_DEL) && now < latest_midnight;
+        if midnight == latest_midnight || !is_to_come {
+            return self;
+        }
+        // The table may list another leap second between the two midnights.
+        let in_table = |unix| leaps.offsets_near(unix, 0).map_or(0, |(offset, _)| offset);
+        let between = in_table(latest_midnight - 1) - in_table(midnight - 1);
+        let offset_before = self.offset_before + between;
+        PendingLeap {
+            midnight: latest_midnight,
+            latest_midnight,
+            offset_before,
+            offset: self.offset + between,
+            was_in_kernel: kernel.tai == offset_before,
+        }
     }
 
     /// Whether it need not be remembered when the kernel shows `now`.
@@ -258,7 +280,7 @@ impl PendingLeap {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{STA_UNSYNC, TIME_DEL, TIME_INS, TIME_OK};
+    use crate::host::{STA_UNSYNC, TIME_OK};
 
     const SECOND: i64 = NANOS_PER_SECOND;
     /// 2016-12-31T23:59:60Z was inserted before this midnight.
@@ -428,6 +450,35 @@ mod tests {
             let later = stand((midnight + days * DAY) * SECOND);
             let known = PendingLeap::update(known, &denies, &later, &quiet);
             assert_eq!(known.is_some(), is_known, "after {days} days");
+        }
+    }
+
+    #[test]
+    fn a_leap_that_an_error_hid_is_still_to_come_once_the_kernel_shows_it() {
+        let unlisted = 1_700_006_400;
+        let leaps = LeapTable::builtin();
+        let outcome = |midnight: i64, state, tai| {
+            let at = |s: i64| stand((midnight + s) * SECOND);
+            let hidden = KernelState { tai, ..kernel(TIME_ERROR, STA_INS | STA_UNSYNC) };
+            let known = PendingLeap::update(None, &leaps, &at(-99), &hidden);
+            let shown = KernelState { tai, ..kernel(state, STA_INS) };
+            let known = PendingLeap::update(known, &leaps, &at(-98), &shown).expect("announced");
+            let offsets = |s: i64| offsets(&leaps, midnight + s, LEAP_SLACK_S, None, Some(known));
+            (offsets(-97), offsets(97), known.was_in_kernel)
+        };
+        let both = Some((37, 38));
+        let cases = [
+            (unlisted, TIME_INS, 37, (Some((37, 37)), both, true)),
+            (unlisted, TIME_INS, 0, (Some((37, 37)), both, false)),
+            // It may be over, or the error may still hide it.
+            (unlisted, TIME_WAIT, 37, (both, both, false)),
+            (unlisted, TIME_ERROR, 37, (both, both, false)),
+            // Listed, and of the day after a listed one.
+            (LEAP, TIME_INS, 36, (Some((36, 36)), Some((37, 37)), true)),
+            (LEAP + DAY, TIME_INS, 37, (Some((37, 37)), both, true)),
+        ];
+        for (midnight, state, tai, expected) in cases {
+            assert_eq!(outcome(midnight, state, tai), expected, "{midnight} {state} {tai}");
         }
     }
 

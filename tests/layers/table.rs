@@ -46,7 +46,7 @@ const TRUE_TIME: &[&str] = &[
 ];
 
 /// What tools may use of each other.
-const TOOLS: &[&str] = &["durable", "fence", "fork", "hlc", "host::ProcessKey", "sync"];
+const TOOLS: &[&str] = &["durable", "fence", "fork", "hlc", "host::ProcessKey", "section", "sync"];
 
 /// The longest path that fits a file decides.
 pub const LAYERS: &[Layer] = &[
@@ -62,6 +62,8 @@ pub const LAYERS: &[Layer] = &[
     layer("_fuzz", &[&["durable"]]),
     // Chooses between std and loom.
     layer("sync", &[]),
+    // A bound for what closures return.
+    layer("section", &[]),
     // The core, from the inside out.
     layer("host", &[&["timestamp"]]),
     // State that a forked child makes anew.

@@ -158,6 +158,17 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["a_leap_that_is_not_listed_is_remembered_until_the_table_lists_it"]),
     },
     Mutant {
+        name: "hidden-leap-never-shown",
+        breaks: Rule(6),
+        harm: "a leap second that was announced before the daemon's first word is taken for one of the midnight before, and each interval is a second wide until it comes",
+        changes: &[Change {
+            file: REALTIME,
+            from: "if midnight == latest_midnight || !is_to_come {",
+            to: "if true {",
+        }],
+        caught_by: unit(&["a_leap_that_an_error_hid_is_still_to_come_once_the_kernel_shows_it"]),
+    },
+    Mutant {
         name: "kernel-tai-added",
         breaks: Rule(6),
         harm: "the kernel's TAI offset is a second off after midnight of a leap, and 0 where nobody set it",
