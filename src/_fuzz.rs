@@ -1,6 +1,6 @@
 //! What the fuzz targets under `tests/fuzz/` run that is not public.
 //!
-//! cargo-fuzz sets `cfg(fuzzing)`. Without it only the crate's own tests contain this module.
+//! A fuzzing build sets `cfg(fuzzing)`. Without it only the crate's own tests contain this module.
 
 use std::path::Path;
 
