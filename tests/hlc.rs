@@ -136,7 +136,7 @@ fn logical_steps_on_a_clock_that_stands_still_are_not_poison() {
     }
     assert_eq!(last, stamp(TODAY + 199_999));
     // While a commit is outstanding, it counts in twos.
-    let commit = hlc.commit_stamp().expect("explained too").provisional();
+    let commit = hlc.commit_stamp().expect("explained too").provisional().to_stored();
     for _ in 0..10 {
         let next = hlc.stamp().expect("explained by logical steps");
         assert!(next > last && next != commit);
@@ -202,7 +202,7 @@ fn commit_stamps_increase_and_are_above_every_stamp_seen() {
     let mut last = Stamp::MIN;
     for _ in 0..5 {
         let seen = hlc.observe(stamp(TODAY + 50)).expect("not ahead");
-        let next = hlc.commit_stamp().expect("a commit stamp").provisional();
+        let next = hlc.commit_stamp().expect("a commit stamp").provisional().to_stored();
         assert!(next > last && next > seen && next >= stamp(TODAY + 100));
         last = next;
     }
@@ -221,7 +221,7 @@ fn a_coordinators_stamp_is_not_below_its_participants() {
     for (prepared, refused) in cases {
         match (hlc.commit_stamp_from(stamp(TODAY + prepared), within), refused) {
             (Ok(commit), None) => {
-                let commit = commit.provisional();
+                let commit = commit.provisional().to_stored();
                 assert!(commit > last && commit >= stamp(TODAY + prepared.max(100)), "{prepared}");
                 last = commit;
             }
@@ -252,7 +252,7 @@ fn no_ordinary_stamp_is_a_commit_stamp() {
     }
     assert!(ordinary.is_sorted_by(|a, b| a < b));
     for commit in pending {
-        assert!(ordinary.binary_search(&commit.provisional()).is_err(), "{commit:?} twice");
+        assert!(ordinary.binary_search(&commit.provisional().to_stored()).is_err(), "{commit:?} twice");
     }
 }
 

@@ -56,7 +56,7 @@ fn child() {
             let stamp = hlc.stamp().or_else(|_| hlc.stamp_logical()).expect("a stamp");
             record(&mut log, ORDINARY, stamp);
             if let Ok(commit) = hlc.commit_stamp() {
-                record(&mut log, COMMIT, commit.provisional());
+                record(&mut log, COMMIT, commit.provisional().to_stored());
             }
         }
         jump(&clock, &mut random);

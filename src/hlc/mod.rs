@@ -105,6 +105,6 @@ mod text;
 pub use error::HlcError;
 pub use hlc::{Hlc, HlcBuilder};
 pub use node_stamp::{NodeStamp, NodeUid};
-pub use pending_commit::{PendingCommit, ReleaseError};
+pub use pending_commit::{PendingCommit, ProvisionalStamp, ReleaseError};
 pub use read_uncertainty::{ReadUncertainty, Visibility};
 pub use stamp::Stamp;
