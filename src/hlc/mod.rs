@@ -95,15 +95,21 @@ mod error;
 mod high_water_mark;
 #[expect(clippy::module_inception, reason = "files are named for their main type")]
 mod hlc;
+mod mark_state;
+mod mark_status;
 mod node_stamp;
 mod pending_commit;
 mod read_uncertainty;
 mod register;
+#[cfg(not(target_family = "wasm"))]
+mod renewer;
 mod stamp;
 mod text;
+mod window;
 
 pub use error::HlcError;
 pub use hlc::{Hlc, HlcBuilder};
+pub use mark_status::MarkStatus;
 pub use node_stamp::{NodeStamp, NodeUid};
 pub use pending_commit::{PendingCommit, ProvisionalStamp, ReleaseError};
 pub use read_uncertainty::{ReadUncertainty, Visibility};
