@@ -13,8 +13,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use truechimer::wait::Batch;
 use truechimer::hlc::{ProvisionalStamp, Stamp};
+use truechimer::wait::Batch;
 use truechimer::{ClockError, Hlc, Interval, Timestamp, TrueTime, Waiter};
 
 type Failure = Box<dyn std::error::Error>;

@@ -254,8 +254,7 @@ impl Leader {
             None => self.hlc.commit_stamp(),
         };
         let pending = pending.ok();
-        let pending =
-            pending.filter(|pending| self.may_choose(pending.provisional().to_stored()));
+        let pending = pending.filter(|pending| self.may_choose(pending.provisional().to_stored()));
         let Some(pending) = pending else { return self.abort(core, env, txn) };
         if let Some(active) = self.transactions.active.get_mut(&txn) {
             active.stage = Stage::Committing { client };

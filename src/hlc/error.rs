@@ -124,7 +124,9 @@ impl HlcError {
         match self {
             HlcError::Clock(error) => error.is_transient(),
             HlcError::Record(error) => error.is_transient(),
-            HlcError::Ahead { .. } | HlcError::NotPassed { .. } | HlcError::MarkUsedUp { .. } => true,
+            HlcError::Ahead { .. } | HlcError::NotPassed { .. } | HlcError::MarkUsedUp { .. } => {
+                true
+            }
             HlcError::RemoteAhead { .. }
             | HlcError::Poisoned { .. }
             | HlcError::Exhausted

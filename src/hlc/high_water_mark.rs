@@ -40,9 +40,9 @@ use super::error::HlcError;
 use super::mark_state::{MarkState, Write};
 use super::mark_status::MarkStatus;
 use super::register::Register;
-use super::stamp::Stamp;
 #[cfg(not(target_family = "wasm"))]
 use super::renewer::Renewer;
+use super::stamp::Stamp;
 use crate::durable::{Kind, Record, RecordError};
 use crate::fork::Mutex;
 use crate::store::Owner;

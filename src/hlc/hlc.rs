@@ -706,10 +706,7 @@ impl<C: TrueTime> Hlc<C> {
     }
 
     /// Repeats `attempt` until there was room for it below the mark.
-    async fn repeat<T>(
-        &self,
-        attempt: impl Fn() -> Result<T, HlcError>,
-    ) -> Result<T, HlcError> {
+    async fn repeat<T>(&self, attempt: impl Fn() -> Result<T, HlcError>) -> Result<T, HlcError> {
         loop {
             match (attempt(), &self.mark) {
                 (Err(HlcError::MarkUsedUp { asked, .. }), Some(mark)) => {

@@ -151,6 +151,8 @@ impl MarkState {
             // The window counts from the beginning of this write, and not from when it was
             // asked for: there may have been another write in between.
             let (stamp, at) = self.asked;
+            // Without a window nothing but the stamp is covered.
+            let at = if self.window.nanos() == 0 { now } else { at };
             let present = stamp.saturating_add(duration_nanos(now.saturating_sub(at)));
             Write::Raise(present.saturating_add(self.window.nanos()).max(self.limit))
         } else {
@@ -168,12 +170,7 @@ impl MarkState {
     }
 
     /// Notes how a write ended.
-    pub(super) fn finish(
-        &mut self,
-        write: Write,
-        result: Result<(), RecordError>,
-        now: Duration,
-    ) {
+    pub(super) fn finish(&mut self, write: Write, result: Result<(), RecordError>, now: Duration) {
         if let Some(since) = self.writing_since.take() {
             self.window.took(now.saturating_sub(since));
         }
@@ -362,7 +359,7 @@ mod tests {
         let mut state = MarkState::new(0, Duration::ZERO);
         state.touch(NOW, ms(0));
         state.ask();
-        assert_eq!(raise(&mut state, ms(0), ms(100)), Some(NOW));
+        assert_eq!(raise(&mut state, ms(5), ms(100)), Some(NOW));
         assert_eq!((state.limit(), state.next()), (NOW, None));
     }
 }

@@ -444,8 +444,7 @@ mod loom_models {
         if physical <= last || physical > r.renew_at() {
             return None;
         }
-        let swap =
-            r.last.0.compare_exchange(last, physical, Ordering::AcqRel, Ordering::Relaxed);
+        let swap = r.last.0.compare_exchange(last, physical, Ordering::AcqRel, Ordering::Relaxed);
         swap.ok()
     }
 

@@ -102,14 +102,16 @@ impl Renewer {
                 return Ok(());
             }
             if level > inner.mark.limit() && inner.mark.failures() > failures {
-                return Err(inner.mark.error().cloned().map_or(used_up(next, &inner.mark), HlcError::Record));
+                let error = inner.mark.error().cloned();
+                return Err(error.map_or(used_up(next, &inner.mark), HlcError::Record));
             }
-            shared.ask(&mut inner)?;
+            let was_asked = shared.ask(&mut inner);
             if level <= inner.mark.limit() {
                 // No other stamp needs to look here before the window is used up.
                 register.set_reserved(inner.mark.limit(), inner.mark.limit());
                 return Ok(());
             }
+            was_asked?;
             match wait {
                 Wait::Never => return Err(used_up(next, &inner.mark)),
                 Wait::Block => inner = shared.written.wait_until(inner, soon()),
