@@ -4,8 +4,8 @@
 //!     cargo run --release --example slow_disk
 //!
 //! Eight threads take stamps for 15 s. Each pauses for a moment after a stamp, so that what is
-//! measured is the wait for the disk and not the wait for a processor. Another clock issues one stamp
-//! every five seconds.
+//! measured is the wait for the disk and not the wait for a processor. Another clock issues one
+//! stamp every five seconds.
 //!
 //! The disk is a file whose `persist` sleeps before it writes.
 

@@ -1,7 +1,8 @@
 //! The mark on a slow, a failing and a panicking store: who waits for it, and who is told.
 //!
 //! The store is a model. Its `persist` can be held until the test lets it go, so that a test
-//! looks at the middle of a write and does not wait for luck. Clocks stand still until they are moved.
+//! looks at the middle of a write and does not wait for luck. Clocks stand still until they are
+//! moved.
 
 mod support;
 

@@ -82,7 +82,8 @@ pub enum HlcError {
         /// This node's `earliest`.
         earliest: Timestamp,
     },
-    /// The window below the high-water mark is used up, and this call does not wait for a higher one.
+    /// The window below the high-water mark is used up, and this call does not wait for a higher
+    /// one.
     ///
     /// A higher mark was asked for, except without a thread. Then
     /// [`Hlc::renew_mark`](super::Hlc::renew_mark) writes it.

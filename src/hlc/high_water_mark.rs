@@ -12,32 +12,32 @@
 //! # The naive way, and why it fails
 //!
 //! When half of the window was used up, the thread that took the next stamp wrote the mark. It
-//! waited for the disk, and on an executor all tasks of its thread waited too. With a disk that took longer
-//! than half of the window, all other threads came to the end of the window and queued for
-//! the lock. Each of them had computed its mark before it queued, so that mark was in the past when
-//! it was written. One directory sync of 1.2 s cost 18 s.
+//! waited for the disk, and on an executor all tasks of its thread waited too. With a disk that
+//! took longer than half of the window, all other threads came to the end of the window and queued
+//! for the lock. Each of them had computed its mark before it queued, so that mark was in the past
+//! when it was written. One directory sync of 1.2 s cost 18 s.
 //!
 //! # What is done
 //!
-//! Each mark has a thread that writes it ([`Renewer`]). Threads that take stamps do no work on files:
-//! they look at a [`MarkState`] under a lock that nobody holds during a write, twice in a
-//! window. They wait only when the window is used up, and then one write covers all of them. The thread
-//! raises the mark by itself when half of the window is left, with a window that follows
+//! Each mark has a thread that writes it ([`Renewer`]). Threads that take stamps do no work on
+//! files: they look at a [`MarkState`] under a lock that nobody holds during a write, twice in a
+//! window. They wait only when the window is used up, and then one write covers all of them. The
+//! thread raises the mark by itself when half of the window is left, with a window that follows
 //! the store's latency.
 //!
-//! An executor needs no more than that: `try_stamp` returns an error where `stamp` would wait,
-//! and `stamp_async` is woken by the thread. A writer on a pool of the
-//! executor's own would be a second scheme for programs without one, and each task of the
-//! pool would have to be waited for at a fork.
+//! An executor needs no more than that: `try_stamp` returns an error where `stamp` would wait, and
+//! `stamp_async` is woken by the thread. To hand the write to the executor's own pool for blocking
+//! work would depend on the executor, and would leave programs without one as they were.
 //!
-//! A thread is not wanted everywhere. In a simulated world it would make each run different, and wasm32
-//! has none. There the thread that takes a stamp writes the mark, as before.
+//! A thread is not wanted everywhere. In a simulated world it would make each run different, and
+//! wasm32 has none. There the thread that takes a stamp writes the mark, as before.
 
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::error::HlcError;
-use super::mark_state::{MarkState, Write};
+use super::mark_request::{Asked, Before, Level, Wait, adopt, perform, used_up};
+use super::mark_state::MarkState;
 use super::mark_status::MarkStatus;
 use super::register::Register;
 #[cfg(not(target_family = "wasm"))]
@@ -67,15 +67,6 @@ enum Writer {
     Thread(Renewer),
     /// The threads that take stamps.
     Caller { record: Mutex<Record>, state: Mutex<MarkState> },
-}
-
-/// What a thread does that comes to the end of the window.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Wait {
-    /// It sleeps until the mark was raised.
-    Block,
-    /// It returns [`HlcError::MarkUsedUp`].
-    Never,
 }
 
 impl HighWaterMark {
@@ -243,74 +234,6 @@ impl Writer {
     #[cfg(target_family = "wasm")]
     fn new(record: Record, state: MarkState, _: bool) -> Result<Writer, RecordError> {
         Ok(Writer::Caller { record: Mutex::new(record), state: Mutex::new(state) })
-    }
-}
-
-/// What a thread needs from the mark.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) register: &'a Register,
-    /// The value of the register that `next` was computed from.
-    pub(super) last: u64,
-    /// The stamp.
-    pub(super) next: u64,
-    /// How high the mark has to be.
-    pub(super) level: u64,
-}
-
-impl Asked<'_> {
-    /// Whether the register was taken back since. Then the stamp is not issued, and must not
-    /// raise the mark to where it was.
-    pub(super) fn is_void(&self) -> bool {
-        self.register.last() < self.last
-    }
-}
-
-/// How high a mark a future waits for.
-#[derive(Clone, Copy)]
-pub(super) enum Level {
-    /// As high as the stamp.
-    Stamp,
-    /// Half of the window above it.
-    HalfAWindow,
-}
-
-impl Level {
-    pub(super) fn above(self, next: u64, state: &MarkState) -> u64 {
-        match self {
-            Level::Stamp => next,
-            Level::HalfAWindow => next.saturating_add(state.window.nanos() / 2),
-        }
-    }
-}
-
-/// What a future has to know from one call to the next.
-#[derive(Clone, Copy)]
-pub(super) struct Before {
-    pub(super) failures: u64,
-    pub(super) resets: u64,
-    pub(super) level: u64,
-}
-
-/// Shows the register the mark as it stands.
-pub(super) fn adopt(state: &MarkState, register: &Register) {
-    register.set_reserved(state.limit(), state.renew_at());
-}
-
-pub(super) fn used_up(asked: u64, state: &MarkState) -> HlcError {
-    let (asked, limit) = (Stamp::from_bits(asked), Stamp::from_bits(state.limit()));
-    HlcError::MarkUsedUp { asked, limit }
-}
-
-/// Does one write. Returns it as it was done.
-pub(super) fn perform(record: &mut Record, write: Write) -> (Write, Result<(), RecordError>) {
-    match write {
-        Write::Raise(to) => {
-            // After a reset that failed, the record may be higher than the limit.
-            let to = to.max(record.value());
-            (Write::Raise(to), record.advance(to))
-        }
-        Write::Reset(to) => (write, record.reset(to)),
     }
 }
 

@@ -125,8 +125,8 @@ impl MarkState {
         is_new
     }
 
-    /// Asks for the mark at `to`, also if that is lower. The limit is lowered now, because the lower
-    /// number is in the store from some moment of the write on.
+    /// Asks for the mark at `to`, also if that is lower. The limit is lowered now, because the
+    /// lower number is in the store from some moment of the write on.
     pub(super) fn ask_reset(&mut self, floor: u64, now: Duration) {
         let to = floor.saturating_add(self.window.nanos());
         self.limit = self.limit.min(to);

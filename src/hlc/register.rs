@@ -26,9 +26,9 @@
 //!
 //! Before a stamp is taken, it is compared with the mark. That would be enough if the mark only
 //! grew, but an operator may take it back, together with `last`. A thread that was compared before
-//! and swaps after that would issue a stamp above the new mark. Its swap should fail, because `last` has
-//! changed. But `last` may have been set to just the number that the thread had read. So each
-//! thread compares again after its swap, and discards the stamp if it is above:
+//! and swaps after that would issue a stamp above the new mark. Its swap should fail, because
+//! `last` has changed. But `last` may have been set to just the number that the thread had read.
+//! So each thread compares again after its swap, and discards the stamp if it is above:
 //!
 //! 4. The operator's thread lowers `reserved` [R1], then swaps `last` [R2] and `commits` [R3].
 //! 5. If a swap [S1] or [C1] comes before that of the same word, its stamp was issued before the
@@ -155,7 +155,8 @@ impl Register {
             self.thresholds.0.resumed.fetch_max(stamp, Ordering::Relaxed);
             self.commits.0.fetch_max(stamp, Ordering::AcqRel);
         } else if stamp > self.last() {
-            // Not from `commit_after`, so an ordinary stamp could equal it. None is issued until it has passed.
+            // Not from `commit_after`, so an ordinary stamp could equal it. None is issued until
+            // it has passed.
             self.mark_unconfirmed(stamp);
             self.advance_to(stamp);
         }
@@ -228,7 +229,8 @@ impl Register {
         self.thresholds.0.renew_at.store(renew_at, Ordering::Release); // [D1]
     }
 
-    /// Goes back to `floor`, whatever was issued before. If there is a mark, it is lowered before [R1].
+    /// Goes back to `floor`, whatever was issued before. If there is a mark, it is lowered before
+    /// [R1].
     pub(super) fn reset(&self, floor: u64) {
         self.last.0.swap(floor, Ordering::AcqRel); // [R2], pairs with [S1]
         self.commits.0.swap(0, Ordering::AcqRel); // [R3], pairs with [C1]

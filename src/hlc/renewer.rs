@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::HlcError;
-use super::high_water_mark::{Asked, Before, Level, Wait, adopt, perform, used_up};
+use super::mark_request::{Asked, Before, Level, Wait, adopt, perform, used_up};
 use super::mark_state::MarkState;
 use super::mark_status::MarkStatus;
 use super::register::Register;

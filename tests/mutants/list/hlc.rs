@@ -5,6 +5,9 @@ use crate::mutant::{Mutant, file, loom, unit};
 use crate::patched::Change;
 
 const HLC: &str = "src/hlc/hlc.rs";
+const BUILDER: &str = "src/hlc/builder.rs";
+const COMMITS: &str = "src/hlc/commits.rs";
+const REQUEST: &str = "src/hlc/mark_request.rs";
 const UNCERTAINTY: &str = "src/hlc/read_uncertainty.rs";
 const MARK: &str = "src/hlc/high_water_mark.rs";
 const REGISTER: &str = "src/hlc/register.rs";
@@ -119,7 +122,7 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         harm: "a transaction gets a stamp below one that was committed before it began",
         changes: &[Change {
-            file: HLC,
+            file: COMMITS,
             from: "let floor = Stamp::from(now.latest()).max(least).to_bits();",
             to: "let floor = Stamp::from(now.earliest()).max(least).to_bits();",
         }],
@@ -138,7 +141,7 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         harm: "a coordinator commits below a stamp under which a participant has prepared",
         changes: &[Change {
-            file: HLC,
+            file: COMMITS,
             from: "let floor = Stamp::from(now.latest()).max(least).to_bits();",
             to: "let floor = Stamp::from(now.latest()).to_bits();",
         }],
@@ -151,7 +154,7 @@ pub const MUTANTS: &[Mutant] = &[
         ),
         harm: "a commit is seen at the moment of its stamp, and not after it",
         changes: &[Change {
-            file: HLC,
+            file: COMMITS,
             from: "Ok(earliest) if earliest > pending.timestamp() => {",
             to: "Ok(earliest) if earliest >= pending.timestamp() => {",
         }],
@@ -175,7 +178,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("what was issued before a crash is not issued after it"),
         harm: "a restarted node issues the same stamps again",
         changes: &[Change {
-            file: MARK,
+            file: REQUEST,
             from: "(Write::Raise(to), record.advance(to))",
             to: "(Write::Raise(to), Ok(()))",
         }],
@@ -200,7 +203,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("what was issued before a crash is not issued after it"),
         harm: "a restarted node begins at its clock, which may be behind what it has issued",
         changes: &[Change {
-            file: HLC,
+            file: BUILDER,
             from: "let register = Register::new(stored.max(self.not_below.to_bits()));",
             to: "let register = Register::new(self.not_below.to_bits());",
         }],
@@ -228,8 +231,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise(WAITED_OUT),
         harm: "one stored stamp of a wrong clock makes every new commit wait for hours",
         changes: &[Change {
-            file: HLC,
-            from: "if resumed > limit {",
+            file: COMMITS,
+            from: "if resumed > limit | 1 {",
             to: "if resumed == u64::MAX {",
         }],
         caught_by: file(
@@ -253,7 +256,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise(AFTER_A_CRASH),
         harm: "a restored node issues stamps below its own log",
         changes: &[Change {
-            file: HLC,
+            file: BUILDER,
             from: "let register = Register::new(self.not_below.to_bits());
         Hlc {",
             to: "let register = Register::new(0);
@@ -266,7 +269,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise(AFTER_A_CRASH),
         harm: "a node restored with an old mark issues stamps below its own log",
         changes: &[Change {
-            file: HLC,
+            file: BUILDER,
             from: "Register::new(stored.max(self.not_below.to_bits()))",
             to: "Register::new(stored)",
         }],
@@ -277,7 +280,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise(AFTER_A_CRASH),
         harm: "the last stamp of the log counts, and not the greatest",
         changes: &[Change {
-            file: HLC,
+            file: BUILDER,
             from: "HlcBuilder { not_below: self.not_below.max(stamp), ..self }",
             to: "HlcBuilder { not_below: stamp, ..self }",
         }],

@@ -52,8 +52,8 @@ impl Store {
         database.execute_batch(
             "CREATE TABLE IF NOT EXISTS rows (stamp BLOB PRIMARY KEY, value TEXT NOT NULL)",
         )?;
-        // The database says whether there was an earlier start. The mark itself cannot: a mark that was
-        // lost looks like one that never was, and its stamps would be issued again.
+        // The database says whether there was an earlier start. The mark itself cannot: a mark
+        // that was lost looks like one that never was, and its stamps would be issued again.
         let (builder, mark) = (Hlc::builder(clock.clone()), place.join("rows.mark"));
         let hlc =
             if is_first_start { builder.create_new(mark) } else { builder.open_existing(mark) }?;
