@@ -15,6 +15,8 @@
 //! | admission and write in one step | up to the caller | inside [`with`](SharedFence::with) |
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,7 @@ use super::error::{FenceError, StaleToken};
 use super::fence::Fence;
 use super::fencing_token::FencingToken;
 use crate::durable::{Kind, Record, RecordError};
-use crate::store::{FileStore, Owner, Store, StoreError};
+use crate::store::{FileStore, Files, Owner, Store, StoreError, System};
 
 /// The kind that is written into a fence's file.
 const KIND: Kind = Kind(*b"fence\0\0\0");
@@ -148,10 +150,32 @@ impl DurableFence {
 /// and give up with an error that names the process that holds the lock. This is safe,
 /// but no process makes progress meanwhile, so keep changes short. Do not use it on a
 /// network file system whose locks do not bind other hosts.
+///
+/// Another process may have stored a token and died, or met an error, before the token was
+/// synced. So a token that the file already holds is synced before it is admitted, unless
+/// this fence or a clone of it has seen to that before.
+///
+/// ```
+/// # use std::time::Duration;
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("fence");
+/// use truechimer::fence::{FencingToken, SharedFence};
+///
+/// let patience = Duration::from_secs(1);
+/// let fence = SharedFence::create_new(&path, patience)?; // once, by one process
+/// fence.with(FencingToken(34), || println!("the change"))?;
+///
+/// let fence = SharedFence::open_existing(&path, patience)?; // by all others, and later
+/// assert!(fence.with(FencingToken(33), || println!("never")).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SharedFence {
+    files: Arc<dyn Files>,
     path: PathBuf,
     patience: Duration,
+    /// The largest token that this fence knows to be on the disk. 0 if it knows of none.
+    synced: Arc<AtomicU64>,
 }
 
 impl SharedFence {
@@ -170,10 +194,7 @@ impl SharedFence {
         path: impl AsRef<Path>,
         patience: Duration,
     ) -> Result<SharedFence, RecordError> {
-        let path = path.as_ref();
-        let fence = SharedFence { path: path.to_owned(), patience };
-        fence.wait_for(|| Record::create_new(path, KIND, FencingToken::MIN.get()))?;
-        Ok(fence)
+        SharedFence::create_new_on(Arc::new(System), path.as_ref(), patience)
     }
 
     /// The fence whose file is at `path`, which exists.
@@ -188,9 +209,32 @@ impl SharedFence {
         path: impl AsRef<Path>,
         patience: Duration,
     ) -> Result<SharedFence, RecordError> {
-        let fence = SharedFence { path: path.as_ref().to_owned(), patience };
-        fence.record()?;
+        SharedFence::open_existing_on(Arc::new(System), path.as_ref(), patience)
+    }
+
+    fn create_new_on(
+        files: Arc<dyn Files>,
+        path: &Path,
+        patience: Duration,
+    ) -> Result<SharedFence, RecordError> {
+        let fence = SharedFence::at(files, path, patience);
+        let store = fence.when_free(|| FileStore::create_new_on(fence.files.clone(), path))?;
+        Record::create_new_in(store, KIND, FencingToken::MIN.get())?;
         Ok(fence)
+    }
+
+    fn open_existing_on(
+        files: Arc<dyn Files>,
+        path: &Path,
+        patience: Duration,
+    ) -> Result<SharedFence, RecordError> {
+        let fence = SharedFence::at(files, path, patience);
+        fence.newest()?;
+        Ok(fence)
+    }
+
+    fn at(files: Arc<dyn Files>, path: &Path, patience: Duration) -> SharedFence {
+        SharedFence { files, path: path.to_owned(), patience, synced: Arc::default() }
     }
 
     /// Runs `change` if `token` is not stale, while no other process can run one.
@@ -198,18 +242,22 @@ impl SharedFence {
     /// # Errors
     ///
     /// [`FenceError::Stale`], with both tokens; [`FenceError::Record`] if the file cannot
-    /// be locked in time, or cannot be written. Then `change` did not run.
+    /// be locked in time, or cannot be written and synced. Then `change` did not run.
     pub fn with<R>(
         &self,
         token: FencingToken,
         change: impl FnOnce() -> R,
     ) -> Result<R, FenceError> {
-        let mut record = self.record()?;
+        let store = self.store()?;
+        let synced = Some(self.synced.load(Ordering::Relaxed)).filter(|&token| token > 0);
+        let mut record = Record::open_shared(store, KIND, synced)?;
         let newest = FencingToken(record.value());
+        // A token that is not synced yet refuses others too: whoever stored it may have admitted it.
         if token < newest {
             return Err(StaleToken { offered: token, newest }.into());
         }
         record.advance(token.get())?;
+        self.synced.fetch_max(token.get(), Ordering::Relaxed);
         let result = change();
         // The record holds the lock, so it must live until after the change.
         drop(record);
@@ -220,30 +268,32 @@ impl SharedFence {
     ///
     /// # Errors
     ///
-    /// [`RecordError`]: the file cannot be locked in time, or cannot be read.
+    /// [`RecordError`]: the file cannot be locked in time, or cannot be read or synced.
     pub fn newest(&self) -> Result<FencingToken, RecordError> {
-        Ok(FencingToken(self.record()?.value()))
+        let record = Record::open_existing_in(self.store()?, KIND)?;
+        self.synced.fetch_max(record.value(), Ordering::Relaxed);
+        Ok(FencingToken(record.value()))
     }
 
     /// Opens the file and takes its lock, and waits for the lock if it must.
-    fn record(&self) -> Result<Record, RecordError> {
-        self.wait_for(|| Record::open_existing(&self.path, KIND))
+    fn store(&self) -> Result<FileStore, RecordError> {
+        self.when_free(|| FileStore::open_existing_on(self.files.clone(), &self.path))
     }
 
-    fn wait_for(
+    fn when_free(
         &self,
-        open: impl Fn() -> Result<Record, RecordError>,
-    ) -> Result<Record, RecordError> {
+        open: impl Fn() -> Result<FileStore, StoreError>,
+    ) -> Result<FileStore, RecordError> {
         // From the first refusal on, because a system without files has no clock either.
         let mut began = None;
         loop {
             match open() {
-                Err(RecordError::Store(StoreError::Locked { .. }))
+                Err(StoreError::Locked { .. })
                     if began.get_or_insert_with(Instant::now).elapsed() < self.patience =>
                 {
                     thread::sleep(LOCK_RETRY);
                 }
-                other => return other,
+                other => return Ok(other?),
             }
         }
     }
