@@ -10,7 +10,9 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::alarm;
 use tempfile::TempDir;
 use truechimer::fence::{DurableFence, FenceError, FencingToken};
-use truechimer::{ClockError, Hlc, HlcError, Interval, RecordError, Timestamp, TrueTime};
+use truechimer::{
+    ClockError, Hlc, HlcError, Interval, RecordError, StoreError, Timestamp, TrueTime,
+};
 
 /// Runs `child` in a fork, and says whether it returned true.
 fn in_a_fork(child: impl FnOnce() -> bool) -> bool {
