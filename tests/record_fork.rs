@@ -80,6 +80,32 @@ fn a_forked_child_does_not_write_its_parents_record() {
 }
 
 #[test]
+fn a_forked_child_does_not_write_its_parents_store() {
+    let place = place();
+    let path = place.path().join("state");
+    let mut store = FileStore::create_new(&path).expect("a new file");
+    store.persist(b"34").expect("the first");
+    assert!(in_a_fork(|| {
+        let written = store.persist(b"35");
+        let read = store.load();
+        drop(store.persist(b"36"));
+        matches!(written, Err(StoreError::Forked { .. }))
+            && matches!(read, Err(StoreError::Forked { .. }))
+    }));
+    assert_eq!(store.load().expect("the parent goes on").as_deref(), Some(&b"34"[..]));
+
+    // A store that is new removes its lock when it is dropped, and a child's copy does not.
+    let path = place.path().join("other");
+    let mut store = Some(FileStore::create_new(&path).expect("a new file"));
+    assert!(in_a_fork(|| {
+        drop(store.take());
+        true
+    }));
+    assert!(matches!(FileStore::create_new(&path), Err(StoreError::Locked { .. })));
+    store.expect("the parent's").persist(b"34").expect("the first");
+}
+
+#[test]
 fn a_forked_child_that_cleans_up_does_not_unlock_its_parents_record() {
     let place = place();
     let path = place.path().join("fence");

@@ -1,17 +1,21 @@
-//! Fences that store their largest token in a file, so that it survives the process.
+//! Fences that store their largest token on a disk, so that it survives the process.
 //!
 //! A fence that begins again without its largest token admits the first zombie. So a
 //! token is written to disk and synced *before* it is admitted. After a crash the file
 //! may hold a larger token than any that was used, but never a smaller one.
+//!
+//! For the same reason a file that is missing is not a new fence. `create_new` is for the
+//! first start of all, and `open_existing` for every later one; see [`store`](crate::store).
 //!
 //! There are two forms, because a file with one owner is faster, but sometimes several
 //! processes must share one:
 //!
 //! | | [`DurableFence`] | [`SharedFence`] |
 //! |---|---|---|
-//! | who may use the file | one process, any threads | any processes |
-//! | cost of a token seen before | a read of memory | a lock and a read of the file |
-//! | cost of a newer token | a synced replacement of the file | the same |
+//! | who may use it | one process, any threads | any processes of a machine |
+//! | kept in | a file, or any [`Store`] | a file |
+//! | cost of a token seen before | a read of memory | a lock and a read of the file; a synced replacement of it if this fence has not synced the token before |
+//! | cost of a newer token | a synced replacement of the content | the same, of the file |
 //! | admission and write in one step | up to the caller | inside [`with`](SharedFence::with) |
 
 use std::path::{Path, PathBuf};
@@ -152,8 +156,8 @@ impl DurableFence {
 /// network file system whose locks do not bind other hosts.
 ///
 /// Another process may have stored a token and died, or met an error, before the token was
-/// synced. So a token that the file already holds is synced before it is admitted, unless
-/// this fence or a clone of it has seen to that before.
+/// synced. So a token that the file already holds is written again and synced before it is
+/// admitted, unless this fence or a clone of it has seen to that before.
 ///
 /// ```
 /// # use std::time::Duration;
