@@ -18,7 +18,7 @@ use truechimer::fence::{DurableFence, FenceError, FencingToken};
 use truechimer::pause::PauseMonitor;
 use truechimer::{
     Clock, ClockError, Counter, Interval, LeapTable, RecordError, Sample, Source, SourceError,
-    Timestamp, TrueTime, Waiter,
+    StoreError, Timestamp, TrueTime, Waiter,
 };
 
 /// How long a child may take in all.

@@ -10,8 +10,7 @@ use std::time::Duration;
 use support::{Running, TODAY, UNSYNCHRONIZED, at, manual, span};
 use tempfile::TempDir;
 use truechimer::hlc::HlcBuilder;
-use truechimer::store::StoreError;
-use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp, TrueTime};
+use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp, StoreError, TrueTime};
 
 const HOUR: i64 = 3_600_000_000_000;
 const WINDOW: Duration = Duration::from_micros(1);
