@@ -60,6 +60,7 @@ pub(super) struct HighWaterMark {
 }
 
 /// Who writes the mark.
+#[allow(clippy::large_enum_variant, reason = "there is one for each clock")]
 #[derive(Debug)]
 enum Writer {
     /// A thread of the mark's own.
