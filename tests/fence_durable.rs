@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use truechimer::RecordError;
 use truechimer::fence::{DurableFence, FenceError, FencingToken, SharedFence, StaleToken};
+use truechimer::{RecordError, StoreError};
 
 const PART: &str = "TRUECHIMER_FENCE_TEST_PART";
 const PLACE: &str = "TRUECHIMER_FENCE_TEST_PLACE";
@@ -58,7 +58,7 @@ fn the_child() {
 }
 
 fn raise_until_killed(place: &Path) {
-    let fence = DurableFence::open(place.join("fence")).expect("no other process has it");
+    let fence = DurableFence::open_existing(place.join("fence")).expect("no other process has it");
     println!();
     for next in fence.newest().get() + 1.. {
         fence.admit(FencingToken(next)).expect("the disk takes it");
@@ -68,7 +68,8 @@ fn raise_until_killed(place: &Path) {
 
 /// The processes take tokens from a counter that all of them see, and come late with some.
 fn admit_and_log(place: &Path, seed: u64) {
-    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
+    let fence =
+        SharedFence::open_existing(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
     let mut log = open_log(place);
     for turn in 0..TURNS {
         // Larger from turn to turn in each process, and different in each.
@@ -87,7 +88,8 @@ fn admit_and_log(place: &Path, seed: u64) {
 
 /// The broken form: let in first, and written some time after, when the parent says so.
 fn admit_then_log(place: &Path, token: FencingToken) {
-    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
+    let fence =
+        SharedFence::open_existing(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
     fence.with(token, || ()).expect("no newer token was let in yet");
     println!("\n=> {token}");
     let mut told = String::new();
@@ -103,6 +105,11 @@ fn write_token(log: &mut File, token: FencingToken) {
     log.write_all(format!("{token}\n").as_bytes()).expect("it can be written");
 }
 
+/// Makes the fence that the children open. They start at once, and none of them is the first.
+fn create_fence(place: &Path) {
+    SharedFence::create_new(place.join("fence"), LOCK_TIMEOUT).expect("it is not there yet");
+}
+
 /// The tokens in the order in which they were written.
 fn written(place: &Path) -> Vec<u64> {
     let log = fs::read_to_string(place.join("log")).expect("it was written");
@@ -113,6 +120,7 @@ fn written(place: &Path) -> Vec<u64> {
 fn between_processes_no_stale_token_is_let_in_after_a_newer_one() {
     let place = tempfile::tempdir().expect("a place for files");
     fs::write(place.path().join("log"), "").expect("it can be written");
+    create_fence(place.path());
     let mut children: Vec<_> =
         (0..3).map(|seed| start("admit and log", place.path(), seed)).collect();
     for child in &mut children {
@@ -129,6 +137,7 @@ fn between_processes_no_stale_token_is_let_in_after_a_newer_one() {
 fn processes_that_write_after_they_were_let_in_are_caught() {
     let place = tempfile::tempdir().expect("a place for files");
     fs::write(place.path().join("log"), "").expect("it can be written");
+    create_fence(place.path());
     // Both are let in, the older one first, before either of them writes.
     let let_in = |token| {
         let mut child = start("admit, then log when told", place.path(), token);
@@ -152,6 +161,7 @@ fn processes_that_write_after_they_were_let_in_are_caught() {
 #[test]
 fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
     let place = tempfile::tempdir().expect("a place for files");
+    create_fence(place.path());
     let mut newest = FencingToken::MIN;
     for round in 0..6 {
         let mut child = start("raise until killed", place.path(), 0);
@@ -169,7 +179,7 @@ fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
             }
         }
         drop(child);
-        let fence = DurableFence::open(place.path().join("fence")).expect("a whole file");
+        let fence = DurableFence::open_existing(place.path().join("fence")).expect("a whole file");
         assert!(
             fence.newest() >= newest,
             "{} was admitted, but {} is stored",
@@ -185,16 +195,57 @@ fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
 fn a_fence_has_one_owner() {
     let place = tempfile::tempdir().expect("a place for files");
     let path = place.path().join("fence");
-    let fence = DurableFence::open(&path).expect("a new file");
-    let second = DurableFence::open(&path);
-    assert!(matches!(&second, Err(e @ RecordError::Locked { .. }) if e.is_transient()));
-    let shared = SharedFence::open(&path, Duration::from_millis(20));
+    let fence = DurableFence::create_new(&path).expect("a new file");
+    let second = DurableFence::open_existing(&path);
     assert!(
-        matches!(shared, Err(RecordError::Locked { .. })),
+        matches!(&second, Err(e @ RecordError::Store(StoreError::Locked { .. })) if e.is_transient())
+    );
+    let shared = SharedFence::open_existing(&path, Duration::from_millis(20));
+    assert!(
+        matches!(shared, Err(RecordError::Store(StoreError::Locked { .. }))),
         "it waits no longer than its timeout"
     );
     drop(fence);
-    assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_ok());
+    assert!(SharedFence::open_existing(&path, LOCK_TIMEOUT).is_ok());
+}
+
+#[test]
+fn a_fence_that_is_missing_is_not_a_new_one_and_admits_no_zombie() {
+    let place = tempfile::tempdir().expect("a place for files");
+    let path = place.path().join("fence");
+    let lock = place.path().join("fence.lock");
+    let is = |result: Result<(), RecordError>, expected: fn(&StoreError) -> bool| {
+        let Err(RecordError::Store(error)) = result else { panic!("{result:?}") };
+        assert!(expected(&error), "{error}");
+    };
+    let open = || {
+        let owned = DurableFence::open_existing(&path).map(drop);
+        [owned, SharedFence::open_existing(&path, LOCK_TIMEOUT).map(drop)]
+    };
+    let create = || {
+        let owned = DurableFence::create_new(&path).map(drop);
+        [owned, SharedFence::create_new(&path, LOCK_TIMEOUT).map(drop)]
+    };
+    for opened in open() {
+        is(opened, |error| matches!(error, StoreError::Missing { .. }));
+    }
+    assert!(!path.exists() && !lock.exists());
+
+    let shared = SharedFence::create_new(&path, LOCK_TIMEOUT).expect("the first start");
+    shared.with(FencingToken(34), || ()).expect("the newest");
+    for created in create() {
+        is(created, |error| matches!(error, StoreError::Exists { .. }));
+    }
+
+    // The volume is not mounted, or somebody tidied up.
+    fs::remove_file(&path).expect("it is there");
+    let zombie = shared.with(FencingToken(33), || panic!("a zombie was admitted"));
+    let Err(FenceError::Record(lost)) = zombie else { panic!("{zombie:?}") };
+    is(Err(lost), |error| matches!(error, StoreError::Lost { .. }));
+    for result in open().into_iter().chain(create()) {
+        is(result, |error| matches!(error, StoreError::Lost { .. }));
+    }
+    assert!(!path.exists() && lock.exists(), "a call that failed has changed something");
 }
 
 #[test]
@@ -203,8 +254,8 @@ fn a_file_that_is_not_a_fence_is_neither_read_as_one_nor_changed() {
     let path = place.path().join("fence");
     for content in [&b"34"[..], &[0; 32], b"tchimer1fence\0\0\0"] {
         fs::write(&path, content).expect("it can be written");
-        assert!(DurableFence::open(&path).is_err(), "{content:?}");
-        assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_err(), "{content:?}");
+        assert!(DurableFence::open_existing(&path).is_err(), "{content:?}");
+        assert!(SharedFence::open_existing(&path, LOCK_TIMEOUT).is_err(), "{content:?}");
         assert_eq!(fs::read(&path).expect("still there"), content);
     }
 }
@@ -213,7 +264,7 @@ fn a_file_that_is_not_a_fence_is_neither_read_as_one_nor_changed() {
 fn threads_of_one_owner_agree_with_the_file() {
     let place = tempfile::tempdir().expect("a place for files");
     let path = place.path().join("fence");
-    let fence = DurableFence::open(&path).expect("a new file");
+    let fence = DurableFence::create_new(&path).expect("a new file");
     thread::scope(|scope| {
         for seed in 0..3 {
             let fence = &fence;
@@ -231,7 +282,10 @@ fn threads_of_one_owner_agree_with_the_file() {
     });
     assert_eq!(fence.newest(), FencingToken(TURNS * 3));
     drop(fence);
-    assert_eq!(DurableFence::open(&path).expect("whole").newest(), FencingToken(TURNS * 3));
+    assert_eq!(
+        DurableFence::open_existing(&path).expect("whole").newest(),
+        FencingToken(TURNS * 3)
+    );
 }
 
 proptest! {
@@ -242,6 +296,7 @@ proptest! {
     ) {
         let place = tempfile::tempdir()?;
         let path = place.path().join("fence");
+        create_fence(place.path());
         let mut newest = FencingToken::MIN;
         let mut owned = None;
         for (token, how) in steps {
@@ -252,13 +307,13 @@ proptest! {
             };
             let answer = if how == 0 {
                 owned = None;
-                SharedFence::open(&path, LOCK_TIMEOUT)?.with(offered, || ())
+                SharedFence::open_existing(&path, LOCK_TIMEOUT)?.with(offered, || ())
             } else {
                 if how == 1 {
                     owned = None;
                 }
                 if owned.is_none() {
-                    owned = Some(DurableFence::open(&path)?);
+                    owned = Some(DurableFence::open_existing(&path)?);
                 }
                 owned.as_ref().expect("opened").admit(offered)
             };
