@@ -111,7 +111,7 @@ impl Files {
 
     /// Writes out the first `count` of these contents.
     fn keep(&mut self, name: String, contents: Vec<Option<Vec<u8>>>, count: usize) {
-        match contents.into_iter().take(count).last() {
+        match contents.into_iter().take(count).next_back() {
             Some(Some(content)) => self.synced.insert(name, content),
             Some(None) => self.synced.remove(&name),
             None => None,
