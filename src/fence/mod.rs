@@ -57,6 +57,8 @@ mod fence;
 mod fenced;
 mod fencing_token;
 mod keyed_fence;
+mod keyed_snapshot;
+mod sections;
 
 pub use durable::{DurableFence, SharedFence};
 pub use error::{FenceError, StaleToken};
@@ -64,3 +66,4 @@ pub use fence::Fence;
 pub use fenced::Fenced;
 pub use fencing_token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM};
 pub use keyed_fence::KeyedFence;
+pub use keyed_snapshot::KeyedSnapshot;

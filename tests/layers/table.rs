@@ -46,7 +46,10 @@ const TRUE_TIME: &[&str] = &[
 ];
 
 /// What tools may use of each other.
-const TOOLS: &[&str] = &["durable", "fence", "fork", "hlc", "host::ProcessKey", "section", "sync"];
+const TOOLS: &[&str] = &[
+    "decimal", "durable", "exclusive", "fence", "fork", "hlc", "host::ProcessKey", "section", "sync",
+    "wait",
+];
 
 /// The longest path that fits a file decides.
 pub const LAYERS: &[Layer] = &[
@@ -64,10 +67,14 @@ pub const LAYERS: &[Layer] = &[
     layer("sync", &[]),
     // A bound for what closures return.
     layer("section", &[]),
+    // Numbers as text.
+    layer("decimal", &[]),
     // The core, from the inside out.
     layer("host", &[&["timestamp"]]),
     // State that a forked child makes anew.
     layer("fork", &[&["host::ProcessKey"]]),
+    // What sections of threads and of tasks take turns at.
+    layer("exclusive", &[&["fork"]]),
     layer("counter", &[&["timestamp", "interval", "host"]]),
     layer("evidence", &[&["timestamp", "interval", "host", "counter"]]),
     layer("source", &[&["timestamp", "interval", "scale", "fork", "host", "counter", "evidence"]]),
