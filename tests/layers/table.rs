@@ -47,7 +47,17 @@ const TRUE_TIME: &[&str] = &[
 
 /// What tools may use of each other.
 const TOOLS: &[&str] = &[
-    "decimal", "durable", "exclusive", "fence", "fork", "hlc", "host::ProcessKey", "section", "sync",
+    "background",
+    "decimal",
+    "durable",
+    "exclusive",
+    "fence",
+    "fork",
+    "hlc",
+    "host::ProcessKey",
+    "section",
+    "store",
+    "sync",
     "wait",
 ];
 
@@ -75,6 +85,8 @@ pub const LAYERS: &[Layer] = &[
     layer("fork", &[&["host::ProcessKey"]]),
     // What sections of threads and of tasks take turns at.
     layer("exclusive", &[&["fork"]]),
+    // Blocking work for tasks.
+    layer("background", &[&["fork", "host::ProcessKey"]]),
     layer("counter", &[&["timestamp", "interval", "host"]]),
     layer("evidence", &[&["timestamp", "interval", "host", "counter"]]),
     layer("source", &[&["timestamp", "interval", "scale", "fork", "host", "counter", "evidence"]]),
@@ -95,7 +107,8 @@ pub const LAYERS: &[Layer] = &[
         ],
     ),
     // The toolkit sees a clock only as the trait.
-    layer("durable", &[&["fork", "host::ProcessKey"]]),
+    layer("store", &[&["fork", "host::ProcessKey"]]),
+    layer("durable", &[&["store"]]),
     layer("wait", &[PURE, TRUE_TIME, TOOLS]),
     layer("hlc", &[PURE, TRUE_TIME, TOOLS]),
     layer("lease", &[PURE, TRUE_TIME, TOOLS]),
@@ -113,7 +126,11 @@ pub const OUTERMOST: &[&str] = &["lib", "_fuzz", "_platforms", "sim", "bin"];
 /// the clock, but its code is with the waiting.
 ///
 /// A duration lease has no clock that states its error, so its clock asks the host itself.
-const EXCEPTIONS: &[(&str, &str)] = &[("wait/clock", "clock::Clock"), ("lease/boot_clock", "host")];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("wait/clock", "clock::Clock"),
+    ("wait/clock", "clock::WeakClock"),
+    ("lease/boot_clock", "host"),
+];
 
 /// Whether `file` is `path` or below it.
 pub fn is_below(file: &str, path: &str) -> bool {
