@@ -160,6 +160,7 @@ pub mod _design;
 pub mod _fuzz;
 pub mod _platforms;
 pub mod agreement;
+mod background;
 pub mod clock;
 pub mod counter;
 #[cfg(feature = "serde")]

@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use std::time::Duration;
+
 use futures::channel::oneshot;
 use futures::executor::block_on;
-use truechimer::FencingToken;
-use truechimer::fence::{FenceError, Fenced, KeyedFence, KeyedSnapshot};
+use truechimer::fence::{FenceError, Fenced, KeyedFence, KeyedSnapshot, SharedFence};
+use truechimer::store::StoreError;
+use truechimer::{FencingToken, RecordError};
 
 const OLD: FencingToken = FencingToken(33);
 const NEW: FencingToken = FencingToken(34);
@@ -161,4 +164,101 @@ fn a_raised_floor_gives_the_memory_of_its_keys_back() {
     // A snapshot may name keys that the floor makes unnecessary.
     let newest = vec![(1, OLD), (2, NEW), (3, FencingToken(35))];
     assert_eq!(KeyedFence::restore(KeyedSnapshot { floor: NEW, newest }).len(), 1);
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+fn is_locked<T>(result: Result<T, FenceError>) -> bool {
+    matches!(result, Err(FenceError::Record(RecordError::Store(StoreError::Locked { .. }))))
+}
+
+/// A shared fence, and another opening of it that does not wait.
+fn shared() -> (tempfile::TempDir, SharedFence, SharedFence) {
+    let place = tempfile::tempdir().expect("a place for files");
+    let path = place.path().join("fence");
+    let fence = SharedFence::create_new(&path, LONG).expect("new");
+    let impatient = SharedFence::open_existing(&path, Duration::ZERO).expect("there");
+    (place, fence, impatient)
+}
+
+#[test]
+fn the_file_is_locked_while_the_future_runs_and_a_dropped_one_unlocks_it() {
+    let (_place, fence, impatient) = shared();
+    let (begin, begun) = oneshot::channel::<()>();
+    let mut section = Box::pin(fence.with_async(NEW, async || {
+        begin.send(()).expect("the test waits");
+        std::future::pending::<()>().await
+    }));
+    block_on(async {
+        // Until the section has begun.
+        let begun = futures::future::select(begun, section.as_mut());
+        assert!(matches!(begun.await, futures::future::Either::Left(_)));
+    });
+    assert!(is_locked(impatient.with(NEW, || ())), "the section still runs");
+    assert!(is_locked(block_on(impatient.with_async(NEW, async || ()))), "and tasks see it too");
+    drop(section);
+    assert!(is_stale(impatient.with(OLD, || ())), "the token stays admitted");
+    impatient.with(NEW, || ()).expect("free again");
+}
+
+#[test]
+fn a_task_waits_for_the_file_without_blocking_its_thread() {
+    let (_place, fence, other) = shared();
+    other
+        .with(OLD, || {
+            let mut waits = Box::pin(fence.with_async(NEW, async || "written"));
+            // If this blocked until the file is free, it would block for ever.
+            assert!(poll(waits.as_mut()).is_pending());
+            let mut second = Box::pin(fence.with_async(NEW, async || unreachable!()));
+            assert!(poll(second.as_mut()).is_pending());
+            drop(second); // while it waits for its turn
+            waits
+        })
+        .map(|waits| assert_eq!(block_on(waits).expect("the file is free"), "written"))
+        .expect("the file was free");
+    assert!(is_stale(block_on(fence.with_async(OLD, async || unreachable!()))));
+    assert_eq!(fence.newest().expect("there"), NEW);
+}
+
+#[test]
+fn a_task_gives_up_when_its_patience_ends_in_the_queue_of_its_process_too() {
+    let (place, fence, _) = shared();
+    let short = Duration::from_millis(5);
+    let impatient = SharedFence::open_existing(place.path().join("fence"), short).expect("there");
+    let waited = fence.with(OLD, || {
+        let clones = [impatient.clone(), impatient.clone(), impatient];
+        block_on(futures::future::join_all(clones.iter().map(|fence| {
+            fence.with_async(NEW, async || unreachable!("the file is locked"))
+        })))
+    });
+    let waited = waited.expect("the file was free");
+    assert!(waited.into_iter().all(|result: Result<(), _>| is_locked(result)));
+    assert_eq!(fence.newest().expect("there"), OLD, "nothing was admitted");
+}
+
+#[test]
+fn on_tokio_the_sections_of_a_shared_fence_do_not_overlap() {
+    let (_place, fence, _) = shared();
+    let inside = Arc::new(AtomicBool::new(false));
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // Paused time, because the wait for the file is in real time.
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..20)
+            .map(|_| {
+                let (fence, inside) = (fence.clone(), inside.clone());
+                tokio::spawn(async move {
+                    let section = async || {
+                        assert!(!inside.swap(true, Ordering::SeqCst), "two sections");
+                        tokio::task::yield_now().await;
+                        inside.store(false, Ordering::SeqCst);
+                    };
+                    fence.with_async(NEW, section).await
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.expect("no panic").expect("never stale");
+        }
+    });
 }

@@ -15,6 +15,7 @@
 //! | admission and write in one step | up to the caller | inside [`with`](SharedFence::with) |
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ use super::error::{FenceError, StaleToken};
 use super::fence::Fence;
 use super::fencing_token::FencingToken;
 use crate::durable::{Kind, Record, RecordError};
+use crate::exclusive::Exclusive;
+use crate::section::NotAFuture;
 use crate::store::{FileStore, Owner, Store, StoreError};
 
 /// The kind that is written into a fence's file.
@@ -152,6 +155,8 @@ impl DurableFence {
 pub struct SharedFence {
     path: PathBuf,
     patience: Duration,
+    /// The tasks of this process take turns, so that one thread at a time waits for the file.
+    pub(super) tasks: Arc<Exclusive<()>>,
 }
 
 impl SharedFence {
@@ -171,8 +176,9 @@ impl SharedFence {
         patience: Duration,
     ) -> Result<SharedFence, RecordError> {
         let path = path.as_ref();
-        let fence = SharedFence { path: path.to_owned(), patience };
-        fence.wait_for(|| Record::create_new(path, KIND, FencingToken::MIN.get()))?;
+        let fence = SharedFence::at(path, patience);
+        let create = || Record::create_new(path, KIND, FencingToken::MIN.get());
+        wait_for(create, |waited| waited < patience)?;
         Ok(fence)
     }
 
@@ -188,28 +194,52 @@ impl SharedFence {
         path: impl AsRef<Path>,
         patience: Duration,
     ) -> Result<SharedFence, RecordError> {
-        let fence = SharedFence { path: path.as_ref().to_owned(), patience };
+        let fence = SharedFence::at(path.as_ref(), patience);
         fence.record()?;
         Ok(fence)
     }
 
+    fn at(path: &Path, patience: Duration) -> SharedFence {
+        SharedFence { path: path.to_owned(), patience, tasks: Arc::new(Exclusive::new(())) }
+    }
+
     /// Runs `change` if `token` is not stale, while no other process can run one.
+    ///
+    /// It blocks its thread for as long as others have the file, and while the file is written.
+    /// Tasks have [`with_async`](Self::with_async). A `change` that returns a future is refused by
+    /// the compiler, because its work would be done after the file is unlocked:
+    ///
+    /// ```compile_fail,E0283
+    /// # use truechimer::fence::{FenceError, FencingToken, SharedFence};
+    /// # fn locked(fence: &SharedFence) -> Result<(), FenceError> {
+    /// let later = fence.with(FencingToken(34), || async { "written" })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The same without the future compiles:
+    ///
+    /// ```
+    /// # use truechimer::fence::{FenceError, FencingToken, SharedFence};
+    /// # fn locked(fence: &SharedFence) -> Result<(), FenceError> {
+    /// let now = fence.with(FencingToken(34), || "written")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// [`FenceError::Stale`], with both tokens; [`FenceError::Record`] if the file cannot
     /// be locked in time, or cannot be written. Then `change` did not run.
-    pub fn with<R>(
+    pub fn with<R, UseWithAsyncForFutures>(
         &self,
         token: FencingToken,
         change: impl FnOnce() -> R,
-    ) -> Result<R, FenceError> {
-        let mut record = self.record()?;
-        let newest = FencingToken(record.value());
-        if token < newest {
-            return Err(StaleToken { offered: token, newest }.into());
-        }
-        record.advance(token.get())?;
+    ) -> Result<R, FenceError>
+    where
+        R: NotAFuture<UseWithAsyncForFutures>,
+    {
+        let record = self.admit(token, |waited| waited < self.patience)?;
         let result = change();
         // The record holds the lock, so it must live until after the change.
         drop(record);
@@ -225,26 +255,54 @@ impl SharedFence {
         Ok(FencingToken(self.record()?.value()))
     }
 
-    /// Opens the file and takes its lock, and waits for the lock if it must.
-    fn record(&self) -> Result<Record, RecordError> {
-        self.wait_for(|| Record::open_existing(&self.path, KIND))
+    /// Locks the file and admits `token` there. Whoever has the record has the lock.
+    pub(super) fn admit(
+        &self,
+        token: FencingToken,
+        goes_on: impl Fn(Duration) -> bool,
+    ) -> Result<Record, FenceError> {
+        let mut record = wait_for(|| Record::open_existing(&self.path, KIND), goes_on)?;
+        let newest = FencingToken(record.value());
+        if token < newest {
+            return Err(StaleToken { offered: token, newest }.into());
+        }
+        record.advance(token.get())?;
+        Ok(record)
     }
 
-    fn wait_for(
-        &self,
-        open: impl Fn() -> Result<Record, RecordError>,
-    ) -> Result<Record, RecordError> {
-        // From the first refusal on, because a system without files has no clock either.
-        let mut began = None;
-        loop {
-            match open() {
-                Err(RecordError::Store(StoreError::Locked { .. }))
-                    if began.get_or_insert_with(Instant::now).elapsed() < self.patience =>
-                {
-                    thread::sleep(LOCK_RETRY);
-                }
-                other => return other,
+    /// The name of the file in error messages.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Opens the file and takes its lock, and waits for the lock if it must.
+    fn record(&self) -> Result<Record, RecordError> {
+        wait_for(|| Record::open_existing(&self.path, KIND), |waited| waited < self.patience)
+    }
+}
+
+/// Opens the file again and again while another has its lock, as long as the time that it has
+/// waited lets it go on.
+fn wait_for(
+    open: impl Fn() -> Result<Record, RecordError>,
+    goes_on: impl Fn(Duration) -> bool,
+) -> Result<Record, RecordError> {
+    // From the first refusal on, because a system without files has no clock either.
+    let mut began = None;
+    loop {
+        match open() {
+            Err(RecordError::Store(StoreError::Locked { .. }))
+                if goes_on(began.get_or_insert_with(Instant::now).elapsed()) =>
+            {
+                thread::sleep(LOCK_RETRY);
             }
+            other => return other,
         }
     }
 }

@@ -49,7 +49,8 @@ type Hashing = std::hash::RandomState;
 ///
 /// A fence that begins again without its tokens admits the first zombie. Store the
 /// [`snapshot`](Self::snapshot) with the data, in the same transaction, and begin with
-/// [`restore`](Self::restore).
+/// [`restore`](Self::restore). Or use [`DurableKeyedFence`](super::DurableKeyedFence), which stores
+/// each token before it is admitted.
 pub struct KeyedFence<K: Hash + Eq> {
     fences: RwLock<Fences<K>>,
     sections: Sections<K>,
@@ -220,6 +221,21 @@ impl<K: Hash + Eq> KeyedFence<K> {
         // The table keeps its size otherwise.
         fences.by_key.shrink_to_fit();
         before - fences.by_key.len()
+    }
+
+    /// The largest token admitted at `key`, or the floor if the key has no fence of its own.
+    pub(super) fn newest_or_floor<Q>(&self, key: &Q) -> FencingToken
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let fences = self.fences.read();
+        fences.by_key.get(key).map_or(fences.floor, Fence::newest)
+    }
+
+    /// Every key with its largest token, without a copy. Admissions may go on meanwhile.
+    pub(super) fn for_each(&self, mut f: impl FnMut(&K, FencingToken)) {
+        self.fences.read().by_key.iter().for_each(|(key, fence)| f(key, fence.newest()));
     }
 
     /// How many keys have a fence of their own.
