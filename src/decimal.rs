@@ -169,13 +169,8 @@ mod tests {
             Token::TupleStructEnd,
         ];
         assert_tokens(&pair.readable(), &text);
-        let number = [
-            begin,
-            Token::U64(largest),
-            Token::Some,
-            Token::I64(least),
-            Token::TupleStructEnd,
-        ];
+        let number =
+            [begin, Token::U64(largest), Token::Some, Token::I64(least), Token::TupleStructEnd];
         assert_tokens(&pair.compact(), &number);
         let none = [begin, Token::Str("0"), Token::None, Token::TupleStructEnd];
         assert_tokens(&Pair(0, None).readable(), &none);
@@ -188,9 +183,28 @@ mod tests {
     #[test]
     fn whatever_is_not_the_one_text_of_a_number_is_refused() {
         for json in [
-            "5", "-5", "5.0", "1e3", "9007199254740993", "true", "null", "[]", "{}", "\"\"",
-            "\"+5\"", "\"05\"", "\"-0\"", "\" 5\"", "\"5 \"", "\"5.0\"", "\"1e3\"", "\"0x5\"",
-            "\"5_000\"", "\"\u{665}\"", "\"9223372036854775808\"", "\"none\"",
+            "5",
+            "-5",
+            "5.0",
+            "1e3",
+            "9007199254740993",
+            "true",
+            "null",
+            "[]",
+            "{}",
+            "\"\"",
+            "\"+5\"",
+            "\"05\"",
+            "\"-0\"",
+            "\" 5\"",
+            "\"5 \"",
+            "\"5.0\"",
+            "\"1e3\"",
+            "\"0x5\"",
+            "\"5_000\"",
+            "\"\u{665}\"",
+            "\"9223372036854775808\"",
+            "\"none\"",
         ] {
             let read: Result<i64, _> = deserialize(&mut serde_json::Deserializer::from_str(json));
             let error = read.expect_err(json).to_string();

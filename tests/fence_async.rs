@@ -127,7 +127,8 @@ fn on_tokio_the_sections_of_many_tasks_and_keys_do_not_overlap() {
 #[test]
 fn at_one_key_sections_take_turns_and_other_keys_and_questions_do_not_wait() {
     let fences: KeyedFence<String> = KeyedFence::new();
-    let mut old = Box::pin(fences.with_async("a", OLD, async || std::future::pending::<()>().await));
+    let mut old =
+        Box::pin(fences.with_async("a", OLD, async || std::future::pending::<()>().await));
     assert!(poll(old.as_mut()).is_pending());
     let mut new = Box::pin(fences.with_async("a", NEW, async || "new"));
     assert!(poll(new.as_mut()).is_pending(), "the old section still runs");
@@ -227,9 +228,11 @@ fn a_task_gives_up_when_its_patience_ends_in_the_queue_of_its_process_too() {
     let impatient = SharedFence::open_existing(place.path().join("fence"), short).expect("there");
     let waited = fence.with(OLD, || {
         let clones = [impatient.clone(), impatient.clone(), impatient];
-        block_on(futures::future::join_all(clones.iter().map(|fence| {
-            fence.with_async(NEW, async || unreachable!("the file is locked"))
-        })))
+        block_on(futures::future::join_all(
+            clones
+                .iter()
+                .map(|fence| fence.with_async(NEW, async || unreachable!("the file is locked"))),
+        ))
     });
     let waited = waited.expect("the file was free");
     assert!(waited.into_iter().all(|result: Result<(), _>| is_locked(result)));

@@ -10,9 +10,9 @@ use std::task::{Context, Waker};
 
 use futures::executor::block_on;
 use proptest::prelude::*;
+use truechimer::RecordError;
 use truechimer::fence::{DurableFence, DurableKeyedFence, FenceError, FencingToken, StaleToken};
 use truechimer::store::{FileStore, Store, StoreError};
-use truechimer::RecordError;
 
 const OLD: FencingToken = FencingToken(33);
 const NEW: FencingToken = FencingToken(34);

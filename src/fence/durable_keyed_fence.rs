@@ -95,7 +95,9 @@ impl DurableKeyedFence {
     /// # Errors
     ///
     /// [`RecordError::Store`]: the store is not empty, or has failed.
-    pub fn create_new_in(mut store: impl Store + 'static) -> Result<DurableKeyedFence, RecordError> {
+    pub fn create_new_in(
+        mut store: impl Store + 'static,
+    ) -> Result<DurableKeyedFence, RecordError> {
         if store.load()?.is_some() {
             return Err(StoreError::Exists { place: store.place() }.into());
         }
@@ -233,7 +235,8 @@ impl DurableKeyedFence {
             Verdict::Stale(stale) => return Err(stale.into()),
             Verdict::ToBeStored => {
                 let (shared, key) = (self.shared.clone(), key.to_owned());
-                let call = Background::start("truechimer-fence", move |_| shared.admit(&key, token));
+                let call =
+                    Background::start("truechimer-fence", move |_| shared.admit(&key, token));
                 let failed = |error| self.shared.failed("store a token in", error);
                 call.map_err(failed)?.await.map_err(failed)??;
             }

@@ -16,7 +16,10 @@ use super::fencing_token::FencingToken;
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored<K>", into = "stored::Stored<K>"))]
 #[cfg_attr(
     feature = "serde",
-    serde(bound(serialize = "K: Clone + serde::Serialize", deserialize = "K: serde::Deserialize<'de>"))
+    serde(bound(
+        serialize = "K: Clone + serde::Serialize",
+        deserialize = "K: serde::Deserialize<'de>"
+    ))
 )]
 pub struct KeyedSnapshot<K> {
     /// Every key refuses tokens below this, also one that is not in the list.

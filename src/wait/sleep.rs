@@ -82,10 +82,10 @@ mod tests {
     fn sleeps_end_in_order_and_none_ends_early() {
         let began = Instant::now();
         let (two, one) = (Duration::from_millis(2), Duration::from_millis(1));
-        let (longer, shorter) = block_on(join(
-            async { sleep(two).await.map(|_| began.elapsed()) },
-            async { sleep(one).await.map(|_| began.elapsed()) },
-        ));
+        let (longer, shorter) =
+            block_on(join(async { sleep(two).await.map(|_| began.elapsed()) }, async {
+                sleep(one).await.map(|_| began.elapsed())
+            }));
         let (longer, shorter) = (longer.expect("a thread"), shorter.expect("a thread"));
         assert!(longer >= two && shorter >= one, "{longer:?}, {shorter:?}");
         block_on(sleep_until(began)).expect("it has passed");

@@ -63,7 +63,7 @@ const TOOLS: &[&str] = &[
 
 /// The longest path that fits a file decides.
 pub const LAYERS: &[Layer] = &[
-    layer("timestamp", &[]),
+    layer("timestamp", &[&["decimal"]]),
     layer("interval", &[&["timestamp"]]),
     layer("agreement", &[&["timestamp", "interval"]]),
     layer("quorum", &[]),
