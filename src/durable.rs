@@ -104,7 +104,8 @@ pub(crate) struct Record {
     place: String,
     kind: Kind,
     value: u64,
-    /// Whether the store holds `value`, and nothing else. It does not after a failed write.
+    /// Whether the store holds `value`, and nothing else, and no crash changes that. It is not
+    /// certain after a failed write, nor in a file that nobody has synced.
     is_certain: bool,
 }
 
@@ -159,6 +160,23 @@ impl Record {
         };
         let value = decode(&content, kind, &place)?;
         Ok(Record { store: Box::new(store), place, kind, value, is_certain: true })
+    }
+
+    /// As [`open_existing_in`](Self::open_existing_in), but without a sync if the number is
+    /// `synced`, which the caller knows to survive a crash. Of any other it is not known yet:
+    /// only [`advance`](Self::advance) makes it certain.
+    pub(crate) fn open_shared(
+        mut store: FileStore,
+        kind: Kind,
+        synced: Option<u64>,
+    ) -> Result<Record, RecordError> {
+        let place = store.place();
+        let Some(content) = store.read()? else {
+            return Err(StoreError::Missing { place }.into());
+        };
+        let value = decode(&content, kind, &place)?;
+        let is_certain = synced == Some(value);
+        Ok(Record { store: Box::new(store), place, kind, value, is_certain })
     }
 
     /// The number that is stored.

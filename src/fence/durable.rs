@@ -16,6 +16,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ use super::fencing_token::FencingToken;
 use crate::durable::{Kind, Record, RecordError};
 use crate::exclusive::Exclusive;
 use crate::section::NotAFuture;
-use crate::store::{FileStore, Owner, Store, StoreError};
+use crate::store::{FileStore, Files, Owner, Store, StoreError, System};
 
 /// The kind that is written into a fence's file.
 const KIND: Kind = Kind(*b"fence\0\0\0");
@@ -151,10 +152,32 @@ impl DurableFence {
 /// and give up with an error that names the process that holds the lock. This is safe,
 /// but no process makes progress meanwhile, so keep changes short. Do not use it on a
 /// network file system whose locks do not bind other hosts.
+///
+/// Another process may have stored a token and died, or met an error, before the token was
+/// synced. So a token that the file already holds is synced before it is admitted, unless
+/// this fence or a clone of it has seen to that before.
+///
+/// ```
+/// # use std::time::Duration;
+/// # let directory = tempfile::tempdir()?;
+/// # let path = directory.path().join("fence");
+/// use truechimer::fence::{FencingToken, SharedFence};
+///
+/// let patience = Duration::from_secs(1);
+/// let fence = SharedFence::create_new(&path, patience)?; // once, by one process
+/// fence.with(FencingToken(34), || println!("the change"))?;
+///
+/// let fence = SharedFence::open_existing(&path, patience)?; // by all others, and later
+/// assert!(fence.with(FencingToken(33), || println!("never")).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct SharedFence {
+    files: Arc<dyn Files>,
     path: PathBuf,
     patience: Duration,
+    /// The largest token that this fence knows to be on the disk. 0 if it knows of none.
+    synced: Arc<AtomicU64>,
     /// The tasks of this process take turns, so that one thread at a time waits for the file.
     pub(super) tasks: Arc<Exclusive<()>>,
 }
@@ -175,11 +198,7 @@ impl SharedFence {
         path: impl AsRef<Path>,
         patience: Duration,
     ) -> Result<SharedFence, RecordError> {
-        let path = path.as_ref();
-        let fence = SharedFence::at(path, patience);
-        let create = || Record::create_new(path, KIND, FencingToken::MIN.get());
-        wait_for(create, |waited| waited < patience)?;
-        Ok(fence)
+        SharedFence::create_new_on(Arc::new(System), path.as_ref(), patience)
     }
 
     /// The fence whose file is at `path`, which exists.
@@ -194,13 +213,34 @@ impl SharedFence {
         path: impl AsRef<Path>,
         patience: Duration,
     ) -> Result<SharedFence, RecordError> {
-        let fence = SharedFence::at(path.as_ref(), patience);
-        fence.record()?;
+        SharedFence::open_existing_on(Arc::new(System), path.as_ref(), patience)
+    }
+
+    fn create_new_on(
+        files: Arc<dyn Files>,
+        path: &Path,
+        patience: Duration,
+    ) -> Result<SharedFence, RecordError> {
+        let fence = SharedFence::at(files, path, patience);
+        let create = || FileStore::create_new_on(fence.files.clone(), path);
+        let store = when_free(create, |waited| waited < patience)?;
+        Record::create_new_in(store, KIND, FencingToken::MIN.get())?;
         Ok(fence)
     }
 
-    fn at(path: &Path, patience: Duration) -> SharedFence {
-        SharedFence { path: path.to_owned(), patience, tasks: Arc::new(Exclusive::new(())) }
+    fn open_existing_on(
+        files: Arc<dyn Files>,
+        path: &Path,
+        patience: Duration,
+    ) -> Result<SharedFence, RecordError> {
+        let fence = SharedFence::at(files, path, patience);
+        fence.newest()?;
+        Ok(fence)
+    }
+
+    fn at(files: Arc<dyn Files>, path: &Path, patience: Duration) -> SharedFence {
+        let tasks = Arc::new(Exclusive::new(()));
+        SharedFence { files, path: path.to_owned(), patience, synced: Arc::default(), tasks }
     }
 
     /// Runs `change` if `token` is not stale, while no other process can run one.
@@ -230,7 +270,7 @@ impl SharedFence {
     /// # Errors
     ///
     /// [`FenceError::Stale`], with both tokens; [`FenceError::Record`] if the file cannot
-    /// be locked in time, or cannot be written. Then `change` did not run.
+    /// be locked in time, or cannot be written and synced. Then `change` did not run.
     pub fn with<R, UseWithAsyncForFutures>(
         &self,
         token: FencingToken,
@@ -246,27 +286,23 @@ impl SharedFence {
         Ok(result)
     }
 
-    /// The largest token that was admitted, by any process.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordError`]: the file cannot be locked in time, or cannot be read.
-    pub fn newest(&self) -> Result<FencingToken, RecordError> {
-        Ok(FencingToken(self.record()?.value()))
-    }
-
-    /// Locks the file and admits `token` there. Whoever has the record has the lock.
+    /// Locks the file and admits `token` there, while the time that it has waited lets it go on.
+    /// Whoever has the record has the lock.
     pub(super) fn admit(
         &self,
         token: FencingToken,
         goes_on: impl Fn(Duration) -> bool,
     ) -> Result<Record, FenceError> {
-        let mut record = wait_for(|| Record::open_existing(&self.path, KIND), goes_on)?;
+        let store = self.store(goes_on)?;
+        let synced = Some(self.synced.load(Ordering::Relaxed)).filter(|&token| token > 0);
+        let mut record = Record::open_shared(store, KIND, synced)?;
         let newest = FencingToken(record.value());
+        // A token that is not synced yet refuses others too: whoever stored it may have admitted it.
         if token < newest {
             return Err(StaleToken { offered: token, newest }.into());
         }
         record.advance(token.get())?;
+        self.synced.fetch_max(token.get(), Ordering::Relaxed);
         Ok(record)
     }
 
@@ -281,28 +317,40 @@ impl SharedFence {
         self.patience
     }
 
+    /// The largest token that was admitted, by any process.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordError`]: the file cannot be locked in time, or cannot be read or synced.
+    pub fn newest(&self) -> Result<FencingToken, RecordError> {
+        let store = self.store(|waited| waited < self.patience)?;
+        let record = Record::open_existing_in(store, KIND)?;
+        self.synced.fetch_max(record.value(), Ordering::Relaxed);
+        Ok(FencingToken(record.value()))
+    }
+
     /// Opens the file and takes its lock, and waits for the lock if it must.
-    fn record(&self) -> Result<Record, RecordError> {
-        wait_for(|| Record::open_existing(&self.path, KIND), |waited| waited < self.patience)
+    fn store(&self, goes_on: impl Fn(Duration) -> bool) -> Result<FileStore, RecordError> {
+        when_free(|| FileStore::open_existing_on(self.files.clone(), &self.path), goes_on)
     }
 }
 
-/// Opens the file again and again while another has its lock, as long as the time that it has
-/// waited lets it go on.
-fn wait_for(
-    open: impl Fn() -> Result<Record, RecordError>,
+/// Opens a file again and again while another has its lock, as long as the time that this has
+/// taken lets it go on.
+fn when_free(
+    open: impl Fn() -> Result<FileStore, StoreError>,
     goes_on: impl Fn(Duration) -> bool,
-) -> Result<Record, RecordError> {
+) -> Result<FileStore, RecordError> {
     // From the first refusal on, because a system without files has no clock either.
     let mut began = None;
     loop {
         match open() {
-            Err(RecordError::Store(StoreError::Locked { .. }))
+            Err(StoreError::Locked { .. })
                 if goes_on(began.get_or_insert_with(Instant::now).elapsed()) =>
             {
                 thread::sleep(LOCK_RETRY);
             }
-            other => return other,
+            other => return Ok(other?),
         }
     }
 }

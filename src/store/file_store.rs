@@ -169,36 +169,8 @@ impl FileStore {
         &self.path
     }
 
-    /// Returns when the file at the path, and its name, are on the disk.
-    fn sync(&mut self) -> Result<(), StoreError> {
-        let file = self.files.open(&self.path).map_err(failed("open", &self.path))?;
-        file.sync().map_err(failed("sync", &self.path))?;
-        self.sync_directory()?;
-        self.is_synced = true;
-        Ok(())
-    }
-
-    fn sync_directory(&self) -> Result<(), StoreError> {
-        let parent = parent(&self.path);
-        let directory = self.files.open_directory(parent).map_err(failed("open", parent))?;
-        directory.sync().map_err(failed("sync", parent))
-    }
-
-    /// Writes a new file at `scratch`, and returns when its content is on disk.
-    fn write_whole(&self, scratch: &Path, content: &[u8]) -> io::Result<()> {
-        // Remove what a crash left here. Do not write through it, because it may be a link.
-        match self.files.remove(scratch) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut file = self.files.create(scratch, self.permissions.as_ref())?;
-        file.write_all(content)?;
-        file.sync()
-    }
-}
-
-impl Store for FileStore {
-    fn load(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+    /// The content of the file, which a loss of power may take back.
+    pub(crate) fn read(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
         self.owner.check(&shown(&self.path))?;
         let Some(found) = examine(&*self.files, &self.path)? else {
             return match self.new {
@@ -213,22 +185,36 @@ impl Store for FileStore {
         let content = content.map_err(failed("read", &self.path))?;
         check_length(&self.path, content.len() as u64)?;
         self.permissions = found.permissions;
-        if !self.is_synced {
-            self.sync()?;
-            self.new = New::No;
-        }
         Ok(Some(content))
     }
 
-    fn persist(&mut self, content: &[u8]) -> Result<(), StoreError> {
-        self.owner.check(&shown(&self.path))?;
-        check_length(&self.path, content.len() as u64)?;
-        let scratch = beside(&self.path, ".new");
-        self.write_whole(&scratch, content).map_err(|error| {
-            // It takes up space, which may be what there is too little of.
-            let _ = self.files.remove(&scratch);
-            StoreError::io("write", shown(&scratch), error)
-        })?;
+    /// Returns when the file at the path, and its name, are on the disk.
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let file = self.files.open(&self.path).map_err(failed("open", &self.path))?;
+        file.sync().map_err(failed("sync", &self.path))?;
+        let parent = parent(&self.path);
+        let directory = self.files.open_directory(parent).map_err(failed("open", parent))?;
+        directory.sync().map_err(failed("sync", parent))?;
+        self.is_synced = true;
+        self.new = New::No;
+        Ok(())
+    }
+
+    /// Writes a new file at `scratch`, and returns when its content is on disk.
+    fn write_whole(&self, scratch: &Path, content: &[u8]) -> Result<(), StoreError> {
+        // Remove what a crash left here. Do not write through it, because it may be a link.
+        match self.files.remove(scratch) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed("remove", scratch)(e)),
+            _ => {}
+        }
+        let file = self.files.create(scratch, self.permissions.as_ref());
+        let mut file = file.map_err(failed("create", scratch))?;
+        file.write_all(content).map_err(failed("write", scratch))?;
+        file.sync().map_err(failed("sync", scratch))
+    }
+
+    /// Puts the file at `scratch` in the place of the old one, and returns when that is on disk.
+    fn put(&mut self, scratch: &Path) -> Result<(), StoreError> {
         let parent = parent(&self.path);
         let directory = self.files.open_directory(parent).map_err(failed("open", parent))?;
         // From here on nobody knows which file a crash leaves.
@@ -236,11 +222,33 @@ impl Store for FileStore {
         if self.new == New::Empty {
             self.new = New::Uncertain;
         }
-        self.files.rename(&scratch, &self.path).map_err(failed("replace", &self.path))?;
+        self.files.rename(scratch, &self.path).map_err(failed("replace", &self.path))?;
         directory.sync().map_err(failed("sync", parent))?;
         self.is_synced = true;
         self.new = New::No;
         Ok(())
+    }
+}
+
+impl Store for FileStore {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        let content = self.read()?;
+        if content.is_some() && !self.is_synced {
+            self.sync()?;
+        }
+        Ok(content)
+    }
+
+    fn persist(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        self.owner.check(&shown(&self.path))?;
+        check_length(&self.path, content.len() as u64)?;
+        let scratch = beside(&self.path, ".new");
+        let replaced = self.write_whole(&scratch, content).and_then(|()| self.put(&scratch));
+        if replaced.is_err() {
+            // It takes up space, which may be what there is too little of.
+            let _ = self.files.remove(&scratch);
+        }
+        replaced
     }
 
     fn place(&self) -> String {

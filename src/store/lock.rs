@@ -83,19 +83,20 @@ mod system {
 
     pub(super) type Locked = Flock<File>;
 
+    /// Nobody waits for a lock here.
+    const EXCLUSIVE: FlockArg = FlockArg::LockExclusiveNonblock;
+
     pub(super) fn take(
         path: &Path,
         options: &mut OpenOptions,
         lock_file: LockFile,
     ) -> Result<Locked, LockError> {
-        let file = options.open(path).map_err(|error| not_opened(error, lock_file))?;
-        let how = match lock_file {
-            // Another process may have come between the creation and the lock. It sees that it did
-            // not create the file, and leaves at once.
-            LockFile::New => FlockArg::LockExclusive,
-            LockFile::Existing | LockFile::Any => FlockArg::LockExclusiveNonblock,
+        let _gate = match lock_file {
+            LockFile::New => gate(path)?,
+            LockFile::Existing | LockFile::Any => None,
         };
-        let lock = Flock::lock(file, how);
+        let file = options.open(path).map_err(|error| not_opened(error, lock_file))?;
+        let lock = Flock::lock(file, EXCLUSIVE);
         let lock = lock.map_err(|(file, errno)| match errno {
             Errno::EWOULDBLOCK => held(Some(&file)),
             errno => LockError::Io { action: "lock", error: errno.into() },
@@ -108,6 +109,20 @@ mod system {
         match fs::metadata(path).map(identity) {
             Ok(there) if there == ours => Ok(lock),
             _ => Err(LockError::Held(None)),
+        }
+    }
+
+    /// Keeps other creators away between the creation of the lock file and its lock. One that came
+    /// in between would find a lock file that nobody holds and no file beside it, and would
+    /// report that the file is lost.
+    fn gate(path: &Path) -> Result<Option<Locked>, LockError> {
+        let Some(directory) = path.parent().and_then(|parent| File::open(parent).ok()) else {
+            return Ok(None);
+        };
+        // Some file systems lock no directory. There the report may be wrong, and nothing else.
+        match Flock::lock(directory, EXCLUSIVE) {
+            Err((_, Errno::EWOULDBLOCK)) => Err(LockError::Held(None)),
+            gate => Ok(gate.ok()),
         }
     }
 

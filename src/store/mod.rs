@@ -140,17 +140,25 @@
 //! # }).unwrap();
 //! ```
 
+#[cfg(all(test, not(loom)))]
+pub(crate) mod crashes;
 mod directory;
 mod error;
 mod file_store;
 mod files;
 mod lock;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod model;
 mod owner;
 mod system;
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 pub use error::StoreError;
 pub use file_store::FileStore;
+pub(crate) use files::Files;
 pub(crate) use owner::Owner;
+pub(crate) use system::System;
 
 /// One content of bytes, which is replaced whole and which no crash loses.
 ///
