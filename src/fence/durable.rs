@@ -293,7 +293,7 @@ impl SharedFence {
         token: FencingToken,
         goes_on: impl Fn(Duration) -> bool,
     ) -> Result<Record, FenceError> {
-        let store = self.store(goes_on)?;
+        let store = self.store_while(goes_on)?;
         let synced = Some(self.synced.load(Ordering::Relaxed)).filter(|&token| token > 0);
         let mut record = Record::open_shared(store, KIND, synced)?;
         let newest = FencingToken(record.value());
@@ -323,14 +323,17 @@ impl SharedFence {
     ///
     /// [`RecordError`]: the file cannot be locked in time, or cannot be read or synced.
     pub fn newest(&self) -> Result<FencingToken, RecordError> {
-        let store = self.store(|waited| waited < self.patience)?;
-        let record = Record::open_existing_in(store, KIND)?;
+        let record = Record::open_existing_in(self.store()?, KIND)?;
         self.synced.fetch_max(record.value(), Ordering::Relaxed);
         Ok(FencingToken(record.value()))
     }
 
     /// Opens the file and takes its lock, and waits for the lock if it must.
-    fn store(&self, goes_on: impl Fn(Duration) -> bool) -> Result<FileStore, RecordError> {
+    fn store(&self) -> Result<FileStore, RecordError> {
+        self.store_while(|waited| waited < self.patience)
+    }
+
+    fn store_while(&self, goes_on: impl Fn(Duration) -> bool) -> Result<FileStore, RecordError> {
         when_free(|| FileStore::open_existing_on(self.files.clone(), &self.path), goes_on)
     }
 }
