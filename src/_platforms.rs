@@ -56,7 +56,7 @@
 //! | [`assume_error`] | none of its own; with the kernel's bound `adjtimex` as above | nothing |
 //! | [`wait`] | `futex` with a timeout, `prctl(PR_SET_TIMERSLACK)` | waits end later |
 //! | [`pause`] | `futex`; `openat`, `read`, `pread64` of the thread's `schedstat` in `/proc` and of an RTC in `/sys` | a pause is seen, and not why |
-//! | durable fences and marks | `openat`, `flock`, `fstat`, `read`, `write`, `ftruncate`, `fsync`, `rename` | an error that names the file |
+//! | durable fences and marks | `openat`, `flock`, `stat`, `fstat`, `readlink`, `read`, `write`, `ftruncate`, `fchmod`, `fsync`, `rename`, `unlink` | an error that names the file |
 //!
 //! A filter that *kills* makes no difference between asking and setting. So
 //! `Clock::builder().without_kernel().without_chrony().assume_error(..)` never calls
@@ -131,7 +131,8 @@
 //!
 //! There are no threads, files, processes or clocks that std can read
 //! (`wasm32-unknown-unknown`). [`Clock`], [`wait`], [`pause`] and `lease::BootClock` are
-//! not compiled there. Opening a durable fence or mark is an error, and so is
+//! not compiled there. Creating or opening a file for a durable fence or mark is an error (another
+//! [`Store`](crate::Store) works), and so is
 //! [`IdempotencyKey::random`](timeout::IdempotencyKey::random): give
 //! [`from_bytes`](timeout::IdempotencyKey::from_bytes) the environment's random bytes.
 //! [`PeerClocks`] needs a [`seed`](PeerClocks::seed), because there is nothing random to

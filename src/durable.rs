@@ -329,6 +329,47 @@ mod tests {
         assert_eq!(open(&path).expect("there").value(), 3);
     }
 
+    /// Of the machine's own disk nothing is lost here, but a sync that fails shows itself.
+    #[test]
+    fn after_a_failed_write_the_same_number_is_written_again() {
+        use crate::store::model::ModelDisk;
+        let disk = ModelDisk::new(1);
+        let store = disk.create_new("/place/mark").expect("new");
+        let mut record = Record::create_new_in(store, KIND, 7).expect("new");
+        disk.make_read_only();
+        record.advance(7).expect("stored before");
+        record.advance(9).expect_err("read-only");
+        assert_eq!(record.value(), 7);
+        record.advance(7).expect_err("nobody knows what is stored");
+        disk.mend();
+        record.advance(7).expect("written");
+        disk.make_read_only();
+        record.advance(7).expect("stored before");
+    }
+
+    #[test]
+    fn no_crash_takes_a_record_back() {
+        use crate::store::crashes::Crashes;
+        const PATH: &str = "/place/state";
+        let campaign = Crashes {
+            create: |disk| {
+                let store = disk.create_new(PATH).map_err(|e| e.to_string())?;
+                Record::create_new_in(store, KIND, 0).map_err(|e| e.to_string())
+            },
+            open: |disk| {
+                let store = disk.open_existing(PATH).map_err(|e| e.to_string())?;
+                Record::open_existing_in(store, KIND).map_err(|e| e.to_string())
+            },
+            held: |record| {
+                record.advance(record.value()).map_err(|e| e.to_string())?;
+                Ok(record.value())
+            },
+            promise: |record, number| record.advance(number).map_err(|e| e.to_string()),
+        };
+        let happened = campaign.run(10_000).expect("nothing is lost");
+        assert!(happened.promises > 5_000 && happened.refused > 1_000, "{happened:?}");
+    }
+
     #[test]
     fn it_never_goes_back() {
         let (_directory, path) = place();

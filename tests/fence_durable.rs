@@ -10,8 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use truechimer::RecordError;
 use truechimer::fence::{DurableFence, FenceError, FencingToken, SharedFence, StaleToken};
+use truechimer::{RecordError, StoreError};
 
 const PART: &str = "TRUECHIMER_FENCE_TEST_PART";
 const PLACE: &str = "TRUECHIMER_FENCE_TEST_PLACE";
@@ -105,6 +105,11 @@ fn write_token(log: &mut File, token: FencingToken) {
     log.write_all(format!("{token}\n").as_bytes()).expect("it can be written");
 }
 
+/// Makes the fence that the children open. They start at once, and none of them is the first.
+fn create_fence(place: &Path) {
+    SharedFence::create_new(place.join("fence"), LOCK_TIMEOUT).expect("it is not there yet");
+}
+
 /// The tokens in the order in which they were written.
 fn written(place: &Path) -> Vec<u64> {
     let log = fs::read_to_string(place.join("log")).expect("it was written");
@@ -115,6 +120,7 @@ fn written(place: &Path) -> Vec<u64> {
 fn between_processes_no_stale_token_is_let_in_after_a_newer_one() {
     let place = tempfile::tempdir().expect("a place for files");
     fs::write(place.path().join("log"), "").expect("it can be written");
+    create_fence(place.path());
     let mut children: Vec<_> =
         (0..3).map(|seed| start("admit and log", place.path(), seed)).collect();
     for child in &mut children {
@@ -131,6 +137,7 @@ fn between_processes_no_stale_token_is_let_in_after_a_newer_one() {
 fn processes_that_write_after_they_were_let_in_are_caught() {
     let place = tempfile::tempdir().expect("a place for files");
     fs::write(place.path().join("log"), "").expect("it can be written");
+    create_fence(place.path());
     // Both are let in, the older one first, before either of them writes.
     let let_in = |token| {
         let mut child = start("admit, then log when told", place.path(), token);
@@ -154,6 +161,7 @@ fn processes_that_write_after_they_were_let_in_are_caught() {
 #[test]
 fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
     let place = tempfile::tempdir().expect("a place for files");
+    create_fence(place.path());
     let mut newest = FencingToken::MIN;
     for round in 0..6 {
         let mut child = start("raise until killed", place.path(), 0);
@@ -199,6 +207,45 @@ fn a_fence_has_one_owner() {
     );
     drop(fence);
     assert!(SharedFence::open_existing(&path, LOCK_TIMEOUT).is_ok());
+}
+
+#[test]
+fn a_fence_that_is_missing_is_not_a_new_one_and_admits_no_zombie() {
+    let place = tempfile::tempdir().expect("a place for files");
+    let path = place.path().join("fence");
+    let lock = place.path().join("fence.lock");
+    let is = |result: Result<(), RecordError>, expected: fn(&StoreError) -> bool| {
+        let Err(RecordError::Store(error)) = result else { panic!("{result:?}") };
+        assert!(expected(&error), "{error}");
+    };
+    let open = || {
+        let owned = DurableFence::open_existing(&path).map(drop);
+        [owned, SharedFence::open_existing(&path, LOCK_TIMEOUT).map(drop)]
+    };
+    let create = || {
+        let owned = DurableFence::create_new(&path).map(drop);
+        [owned, SharedFence::create_new(&path, LOCK_TIMEOUT).map(drop)]
+    };
+    for opened in open() {
+        is(opened, |error| matches!(error, StoreError::Missing { .. }));
+    }
+    assert!(!path.exists() && !lock.exists());
+
+    let shared = SharedFence::create_new(&path, LOCK_TIMEOUT).expect("the first start");
+    shared.with(FencingToken(34), || ()).expect("the newest");
+    for created in create() {
+        is(created, |error| matches!(error, StoreError::Exists { .. }));
+    }
+
+    // The volume is not mounted, or somebody tidied up.
+    fs::remove_file(&path).expect("it is there");
+    let zombie = shared.with(FencingToken(33), || panic!("a zombie was admitted"));
+    let Err(FenceError::Record(lost)) = zombie else { panic!("{zombie:?}") };
+    is(Err(lost), |error| matches!(error, StoreError::Lost { .. }));
+    for result in open().into_iter().chain(create()) {
+        is(result, |error| matches!(error, StoreError::Lost { .. }));
+    }
+    assert!(!path.exists() && lock.exists(), "a call that failed has changed something");
 }
 
 #[test]
@@ -249,6 +296,7 @@ proptest! {
     ) {
         let place = tempfile::tempdir()?;
         let path = place.path().join("fence");
+        create_fence(place.path());
         let mut newest = FencingToken::MIN;
         let mut owned = None;
         for (token, how) in steps {

@@ -19,7 +19,7 @@ use truechimer::pause::PauseMonitor;
 use truechimer::store::StoreError;
 use truechimer::{
     Clock, ClockError, Counter, Interval, LeapTable, RecordError, Sample, Source, SourceError,
-    Timestamp, TrueTime, Waiter,
+    StoreError, Timestamp, TrueTime, Waiter,
 };
 
 /// How long a child may take in all.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use support::{Running, TODAY, UNSYNCHRONIZED, at, manual, span};
 use tempfile::TempDir;
-use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp};
+use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp, StoreError};
 
 const HOUR: i64 = 3_600_000_000_000;
 const WINDOW: Duration = Duration::from_micros(1);

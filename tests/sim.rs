@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use truechimer::sim::{Daemon, Env, Fault, Link, Machine, Node, NodeId, Reference, Timing, World};
+use truechimer::fence::{DurableFence, FencingToken};
+use truechimer::sim::{
+    Daemon, DiskStore, Env, Fault, Link, Machine, Node, NodeId, Reference, Timing, World,
+};
 use truechimer::{ClockError, Reason, Status, Timestamp, TrueTime};
 
 const SEC: Duration = Duration::from_secs(1);
@@ -117,6 +120,58 @@ fn a_crash_loses_what_was_not_synced_and_a_restart_finds_the_rest() {
         }
     }
     assert!(restarts.iter().all(|&count| count > 5), "{restarts:?}");
+}
+
+/// A resource behind a durable fence, which is offered a token each second.
+struct Fenced {
+    fence: DurableFence,
+    /// What the fence held when the process began.
+    found: FencingToken,
+}
+
+impl Fenced {
+    fn new(env: &mut Env<'_, ()>) -> Fenced {
+        let store = DiskStore::open(env.disk(), "fence").expect("no earlier process has it");
+        let fence = match env.disk().read("fence") {
+            None => DurableFence::create_new_in(store),
+            Some(_) => DurableFence::open_existing_in(store),
+        };
+        let fence = fence.expect("the disk works");
+        env.set_timer(SEC, 1);
+        Fenced { found: fence.newest(), fence }
+    }
+}
+
+impl Node for Fenced {
+    type Message = ();
+
+    fn receive(&mut self, _: &mut Env<'_, ()>, _: NodeId, (): ()) {}
+
+    fn timer(&mut self, env: &mut Env<'_, ()>, _: u64) {
+        let next = FencingToken(self.fence.newest().get() + 1);
+        self.fence.admit(next).expect("the newest");
+        env.set_timer(SEC, 1);
+    }
+}
+
+#[test]
+fn a_fence_on_a_nodes_disk_survives_its_crashes() {
+    for seed in 0..10 {
+        let mut world = World::new(seed, Fenced::new);
+        let id = world.add(Machine::default());
+        world.run_for(SEC / 2);
+        for _ in 0..4 {
+            world.run_for(3 * SEC);
+            let admitted = world.node(id).expect("it runs").fence.newest();
+            world.schedule(Duration::ZERO, Fault::Crash(id));
+            world.schedule(MS, Fault::Restart(id));
+            world.run_for(100 * MS);
+            let restarted = world.node(id).expect("it runs again");
+            assert_eq!(restarted.found, admitted);
+            let zombie = FencingToken(admitted.get() - 1);
+            assert!(restarted.fence.admit(zombie).is_err());
+        }
+    }
 }
 
 #[test]

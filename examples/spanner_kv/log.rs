@@ -1,29 +1,42 @@
 //! [`Log`]: the part of a replica that survives a crash, behind a fence.
 //!
 //! Every change is on the disk before its method returns, and so before any message tells of it.
+//! The fence that promises to follow no earlier leader is a [`DurableFence`] in a store on the
+//! simulated disk, so it is the code that runs in production, too.
 
 use std::rc::Rc;
 
-use truechimer::fence::{Fence, FenceError, FencingToken};
-use truechimer::sim::Disk;
+use truechimer::RecordError;
+use truechimer::fence::{DurableFence, FenceError, FencingToken};
+use truechimer::sim::{Disk, DiskStore};
+use truechimer::store::Store;
 
 use super::message::Entry;
+
+/// The file with the newest view that was accepted.
+const PROMISED: &str = "promised";
 
 /// A shard's log at one replica, and the newest leader that the replica knows of.
 pub struct Log {
     entries: Vec<Rc<Entry>>,
     /// The view whose leader last installed these entries.
     normal: FencingToken,
-    fence: Fence,
+    fence: DurableFence,
 }
 
 impl Log {
     /// The log that an earlier incarnation of the replica left on the disk.
     pub fn open(disk: &Disk) -> Log {
+        let store = DiskStore::open(disk, PROMISED).expect("the replica opens its log once");
+        Log::with_promises_in(disk, store)
+    }
+
+    /// As [`open`](Log::open), with the promises in another store.
+    pub fn with_promises_in(disk: &Disk, store: impl Store + 'static) -> Log {
         let entries = (0..).map_while(|index| disk.read(&name(index))).map(|bytes| {
-            Rc::new(serde_json::from_slice(bytes).expect("a synced entry is read back whole"))
+            Rc::new(serde_json::from_slice(&bytes).expect("a synced entry is read back whole"))
         });
-        let fence = Fence::starting_at(token(disk, "promised"));
+        let fence = open_fence(disk, store).expect("a simulated disk does not fail");
         Log { entries: entries.collect(), normal: token(disk, "normal"), fence }
     }
 
@@ -45,18 +58,12 @@ impl Log {
     }
 
     /// Accepts the leader of `view`, and no earlier leader any more.
-    pub fn promise(&mut self, disk: &mut Disk, view: FencingToken) -> Result<(), FenceError> {
-        let before = self.fence.newest();
-        self.fence.admit(view)?;
-        if view > before {
-            disk.write("promised", view.get().to_le_bytes());
-            disk.sync();
-        }
-        Ok(())
+    pub fn promise(&mut self, view: FencingToken) -> Result<(), FenceError> {
+        self.fence.admit(view)
     }
 
     /// Replaces the log by that of the leader of `view`, which was accepted.
-    pub fn install(&mut self, disk: &mut Disk, view: FencingToken, entries: &[Rc<Entry>]) {
+    pub fn install(&mut self, disk: &Disk, view: FencingToken, entries: &[Rc<Entry>]) {
         let same = self.entries.iter().zip(entries).take_while(|(a, b)| a == b).count();
         for index in same..entries.len().max(self.entries.len()) {
             match entries.get(index) {
@@ -71,14 +78,23 @@ impl Log {
     }
 
     /// Appends an entry of the present view.
-    pub fn push(&mut self, disk: &mut Disk, entry: Rc<Entry>) {
+    pub fn push(&mut self, disk: &Disk, entry: Rc<Entry>) {
         write(disk, self.entries.len(), &entry);
         disk.sync();
         self.entries.push(entry);
     }
 }
 
-fn write(disk: &mut Disk, index: usize, entry: &Entry) {
+/// The fence of this replica. A simulated disk is there at every start, so what it does not hold
+/// was never made. In production the operator says which of the two calls is right.
+fn open_fence(disk: &Disk, store: impl Store + 'static) -> Result<DurableFence, RecordError> {
+    match disk.read(PROMISED) {
+        None => DurableFence::create_new_in(store),
+        Some(_) => DurableFence::open_existing_in(store),
+    }
+}
+
+fn write(disk: &Disk, index: usize, entry: &Entry) {
     disk.write(name(index), serde_json::to_vec(entry).expect("an entry is plain data"));
 }
 

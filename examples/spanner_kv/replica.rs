@@ -262,7 +262,7 @@ impl Replica {
         env: &mut Env<'_, Message>,
         view: FencingToken,
     ) -> Result<(), FencingToken> {
-        self.core.log.promise(env.disk(), view).map_err(|_| self.core.log.promised())?;
+        self.core.log.promise(view).map_err(|_| self.core.log.promised())?;
         self.note_view(env, view);
         Ok(())
     }

@@ -1,17 +1,21 @@
-//! Fences that store their largest token in a file, so that it survives the process.
+//! Fences that store their largest token on a disk, so that it survives the process.
 //!
 //! A fence that begins again without its largest token admits the first zombie. So a
 //! token is written to disk and synced *before* it is admitted. After a crash the file
 //! may hold a larger token than any that was used, but never a smaller one.
+//!
+//! For the same reason a file that is missing is not a new fence. `create_new` is for the
+//! first start of all, and `open_existing` for every later one; see [`store`](crate::store).
 //!
 //! There are two forms, because a file with one owner is faster, but sometimes several
 //! processes must share one:
 //!
 //! | | [`DurableFence`] | [`SharedFence`] |
 //! |---|---|---|
-//! | who may use the file | one process, any threads | any processes |
-//! | cost of a token seen before | a read of memory | a lock and a read of the file |
-//! | cost of a newer token | a synced replacement of the file | the same |
+//! | who may use it | one process, any threads | any processes of a machine |
+//! | kept in | a file, or any [`Store`] | a file |
+//! | cost of a token seen before | a read of memory | a lock and a read of the file; a synced replacement of it if this fence has not synced the token before |
+//! | cost of a newer token | a synced replacement of the content | the same, of the file |
 //! | admission and write in one step | up to the caller | inside [`with`](SharedFence::with) |
 
 use std::path::{Path, PathBuf};
@@ -154,8 +158,8 @@ impl DurableFence {
 /// network file system whose locks do not bind other hosts.
 ///
 /// Another process may have stored a token and died, or met an error, before the token was
-/// synced. So a token that the file already holds is synced before it is admitted, unless
-/// this fence or a clone of it has seen to that before.
+/// synced. So a token that the file already holds is written again and synced before it is
+/// admitted, unless this fence or a clone of it has seen to that before.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -355,5 +359,174 @@ fn when_free(
             }
             other => return Ok(other?),
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::store::crashes::Crashes;
+    use crate::store::model::ModelDisk;
+
+    const PATH: &str = "/place/state";
+
+    fn shared(disk: &ModelDisk) -> Result<SharedFence, RecordError> {
+        SharedFence::open_existing_on(Arc::new(disk.handle()), Path::new(PATH), Duration::ZERO)
+    }
+
+    /// A disk on which a shared fence holds 20.
+    fn disk_with_20(seed: u64) -> ModelDisk {
+        let disk = ModelDisk::new(seed);
+        let files = Arc::new(disk.handle());
+        let fence = SharedFence::create_new_on(files, Path::new(PATH), Duration::ZERO);
+        fence.expect("new").with(FencingToken(20), || ()).expect("stored");
+        disk
+    }
+
+    fn text(error: impl ToString) -> String {
+        error.to_string()
+    }
+
+    #[test]
+    fn no_crash_makes_a_durable_fence_forget() {
+        let campaign = Crashes {
+            create: |disk| {
+                let store = disk.create_new(PATH).map_err(text)?;
+                DurableFence::create_new_in(store).map_err(text)
+            },
+            open: |disk| {
+                let store = disk.open_existing(PATH).map_err(text)?;
+                DurableFence::open_existing_in(store).map_err(text)
+            },
+            held: |fence| {
+                // It refuses whatever is older, in memory as on the disk.
+                let newest = fence.newest();
+                if let Some(zombie) = newest.get().checked_sub(1).map(FencingToken) {
+                    fence.admit(zombie).expect_err("older than the newest");
+                }
+                fence.admit(newest).map_err(text)?;
+                Ok(newest.get())
+            },
+            promise: |fence, token| fence.admit(FencingToken(token)).map_err(text),
+        };
+        let happened = campaign.run(10_000).expect("nothing is forgotten");
+        assert!(happened.promises > 5_000 && happened.refused > 1_000, "{happened:?}");
+        assert!(happened.found_more > 50 && happened.created_again > 200, "{happened:?}");
+    }
+
+    #[test]
+    fn no_crash_makes_a_shared_fence_forget() {
+        let campaign = Crashes {
+            create: |disk| {
+                let files = Arc::new(disk.handle());
+                SharedFence::create_new_on(files, Path::new(PATH), Duration::ZERO).map_err(text)
+            },
+            open: |disk| shared(disk).map_err(text),
+            held: |fence| {
+                // By the answer of `with` and not of `newest`, which syncs.
+                let (mut store, mut held) = (fence.store().map_err(text)?, 0);
+                if let Some(content) = store.read().map_err(text)? {
+                    held = crate::durable::decode(&content, KIND, PATH).map_err(text)?;
+                }
+                drop(store);
+                fence.with(FencingToken(held), || ()).map_err(text)?;
+                if let Some(zombie) = held.checked_sub(1).map(FencingToken) {
+                    fence.with(zombie, || panic!("a zombie")).expect_err("older than the newest");
+                }
+                Ok(held)
+            },
+            promise: |fence, token| fence.with(FencingToken(token), || ()).map_err(text),
+        };
+        let happened = campaign.run(10_000).expect("nothing is forgotten");
+        assert!(happened.promises > 5_000 && happened.refused > 1_000, "{happened:?}");
+        assert!(happened.found_more > 50 && happened.created_again > 200, "{happened:?}");
+    }
+
+    /// One operation of the admission fails or is its process's last one, 34 is offered again, by
+    /// the same process or the next, and power fails.
+    #[test]
+    fn a_token_that_no_sync_covers_is_not_admitted() {
+        let mut admitted = 0;
+        for seed in 0..6 {
+            for (is_killed, operation) in (0..40).flat_map(|n| [(false, n), (true, n)]) {
+                let disk = disk_with_20(seed);
+                let mut fence = shared(&disk).expect("there");
+                match is_killed {
+                    true => disk.stop_after(operation),
+                    false => disk.fail_after(operation, ErrorKind::Other),
+                }
+                let first = fence.with(FencingToken(34), || ());
+                if is_killed {
+                    disk.kill();
+                    fence = shared(&disk).expect("there");
+                }
+                disk.mend();
+                if fence.newest().expect("there") < FencingToken(34) {
+                    assert!(first.is_err());
+                    continue;
+                }
+                disk.kill();
+                fence = shared(&disk).expect("there");
+                fence.with(FencingToken(34), || ()).expect("the newest");
+                admitted += 1;
+                disk.lose_power();
+                let zombie = shared(&disk).expect("there").with(FencingToken(33), || ());
+                assert!(matches!(zombie, Err(FenceError::Stale(_))), "operation {operation}");
+            }
+        }
+        assert!(admitted > 100, "{admitted}");
+    }
+
+    /// The same, and the second attempt is made by a fence that has synced nothing yet.
+    #[test]
+    fn a_token_that_another_process_has_left_unsynced_is_written_again() {
+        for seed in 0..6 {
+            for operation in 0..40 {
+                let disk = disk_with_20(seed);
+                let (dying, living) = (shared(&disk), shared(&disk));
+                disk.fail_after(operation, ErrorKind::Other);
+                let _ = dying.expect("there").with(FencingToken(34), || ());
+                disk.mend();
+                living.expect("there").with(FencingToken(34), || ()).expect("the newest");
+                disk.lose_power();
+                let zombie = shared(&disk).expect("there").with(FencingToken(33), || ());
+                assert!(matches!(zombie, Err(FenceError::Stale(_))), "operation {operation}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_or_read_only_disk_admits_no_newer_token() {
+        let disk = disk_with_20(1);
+        let owned = || DurableFence::open_existing_in(disk.open_existing(PATH)?);
+        for (make, is_transient) in
+            [(ModelDisk::fill as fn(&ModelDisk), true), (ModelDisk::make_read_only, false)]
+        {
+            let fence = owned().expect("there");
+            make(&disk);
+            let error = fence.admit(FencingToken(34)).expect_err("it cannot be stored");
+            assert_eq!(error.is_transient(), is_transient, "{error}");
+            fence.admit(FencingToken(20)).expect("stored before");
+            fence.admit(FencingToken(19)).expect_err("stale");
+            assert_eq!(fence.newest(), FencingToken(20));
+            disk.mend();
+            drop(fence);
+        }
+        owned().expect("there").admit(FencingToken(34)).expect("there is room");
+    }
+
+    #[test]
+    fn a_store_is_created_or_opened_and_never_both() {
+        let disk = ModelDisk::new(1);
+        let empty = DurableFence::open_existing_in(disk.create_new(PATH).expect("new"));
+        let missing = RecordError::Store(StoreError::Missing { place: PATH.to_owned() });
+        assert_eq!(empty.expect_err("empty").to_string(), missing.to_string());
+        assert!(disk.names().is_empty());
+        let fence = DurableFence::create_new_in(disk.create_new(PATH).expect("new"));
+        drop(fence.expect("empty"));
+        let again = DurableFence::create_new_in(disk.open_existing(PATH).expect("there"));
+        assert!(matches!(again, Err(RecordError::Store(StoreError::Exists { .. }))));
     }
 }

@@ -27,8 +27,8 @@
 //! | [`Fence`] | in memory, lock-free | one resource, in front of other checks |
 //! | [`Fenced`] | in memory, with the value it guards | state that lives in this process |
 //! | [`KeyedFence`] | in memory, for each key | many resources |
-//! | [`DurableFence`] | in a store, for one process | a server that restarts |
-//! | [`DurableKeyedFence`] | in a store, for each key | many resources of such a server |
+//! | [`DurableFence`] | in a file or another [`Store`](crate::Store), for one process | a server that restarts |
+//! | [`DurableKeyedFence`] | the same, for each key | many resources of such a server |
 //! | [`SharedFence`] | in a file, for all processes of a machine | a resource without a server |
 //!
 //! # What the resource must do
@@ -41,7 +41,8 @@
 //! - **Keep the largest token across restarts.** Otherwise the first request after a
 //!   restart may be a stale one. Store the token with the data, in the same transaction,
 //!   and begin with [`Fence::starting_at`]. Or store it in a file of its own, with
-//!   [`DurableFence`].
+//!   [`DurableFence`]. A file that is missing is an error there, because a new fence admits
+//!   what the lost one had refused.
 //! - **Fence reads too, if something is decided by them.** Reads by a stale holder are
 //!   harmless otherwise.
 //! - **Trust its clients.** The model is crash-recovery, not Byzantine: a client that

@@ -23,7 +23,8 @@
 //! # Your own code in it
 //!
 //! A process is a [`Node`]: it receives messages and timers, and acts through an [`Env`].
-//! Code that takes a [`TrueTime`](crate::TrueTime) takes the [`SimClock`] of the `Env`.
+//! Code that takes a [`TrueTime`](crate::TrueTime) takes the [`SimClock`] of the `Env`, and code
+//! that takes a [`Store`](crate::Store) takes a [`DiskStore`] on its disk.
 //! In this example a token goes round three nodes. Each stamps it by its own clock, and the
 //! next stamp should be larger. It is, if the holder waits until its stamp has certainly passed.
 //!
@@ -144,7 +145,7 @@ pub use audit::{Audit, Miss};
 pub use campaign::{Breach, Outcome, campaign};
 pub use clock::SimClock;
 pub use daemon::{Daemon, TimeService};
-pub use disk::Disk;
+pub use disk::{Disk, DiskStore};
 pub use fault::Fault;
 pub use machine::{CounterModel, Machine, Reference};
 pub use network::{Link, Timing};

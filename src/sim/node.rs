@@ -51,7 +51,7 @@ pub struct Env<'a, M> {
     pub(super) me: NodeId,
     pub(super) nodes: u32,
     pub(super) clock: &'a SimClock,
-    pub(super) disk: &'a mut Disk,
+    pub(super) disk: &'a Disk,
     pub(super) random: &'a mut Random,
     pub(super) effects: Vec<Effect<M>>,
 }
@@ -72,8 +72,8 @@ impl<M> Env<'_, M> {
         self.clock
     }
 
-    /// This node's disk.
-    pub fn disk(&mut self) -> &mut Disk {
+    /// This node's disk. Clone it for the parts of the program that keep one.
+    pub fn disk(&self) -> &Disk {
         self.disk
     }
 

@@ -99,7 +99,13 @@ mod system {
         let lock = Flock::lock(file, EXCLUSIVE);
         let lock = lock.map_err(|(file, errno)| match errno {
             Errno::EWOULDBLOCK => held(Some(&file)),
-            errno => LockError::Io { action: "lock", error: errno.into() },
+            errno => {
+                // Alone it would say that a file is lost.
+                if lock_file == LockFile::New {
+                    let _ = fs::remove_file(path);
+                }
+                LockError::Io { action: "lock", error: errno.into() }
+            }
         })?;
         let identity = |found: fs::Metadata| (found.dev(), found.ino());
         let ours = lock.metadata().map(identity);

@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::StoreError;
 use super::file_store::FileStore;
 use super::files::{Files, Found, HeldLock, LockError, LockFile, OpenFile};
-use super::StoreError;
 
 /// A file system in memory. Clones share it.
 #[derive(Clone, Debug)]
@@ -353,6 +353,7 @@ impl Files for Handle {
 
     fn lock(&self, path: &Path, lock_file: LockFile) -> Result<Box<dyn HeldLock>, LockError> {
         let mut answer = Err(LockError::Held(None));
+        let mut is_new = false;
         let changed = self.change(|disk| {
             let inode = match (disk.find(path), lock_file) {
                 (Ok(_), LockFile::New) => {
@@ -361,7 +362,10 @@ impl Files for Handle {
                 }
                 (Err(_), LockFile::Existing) => return Ok(()),
                 (Ok(inode), _) => inode,
-                (Err(_), _) => disk.add_file(path),
+                (Err(_), _) => {
+                    is_new = true;
+                    disk.add_file(path)
+                }
             };
             if disk.locked.insert(inode) {
                 answer = Ok(inode);
@@ -372,9 +376,13 @@ impl Files for Handle {
         match changed {
             Ok(()) => Ok(Box::new(lock(answer?))),
             Err(error) => {
-                // The file may have been made, but nobody holds it.
                 if let Ok(inode) = answer {
                     drop(lock(inode));
+                }
+                // A call that fails removes what it has made. One that ends in a crash does not.
+                let mut disk = self.disk.0.lock();
+                if is_new && !disk.is_down {
+                    disk.change_name(path, None);
                 }
                 Err(LockError::Io { action: "lock", error })
             }

@@ -5,7 +5,9 @@ use crate::mutant::{Mutant, file, loom, unit};
 use crate::patched::Change;
 
 const DURABLE: &str = "src/durable.rs";
-const LOCK: &str = "src/durable/lock.rs";
+const LOCK: &str = "src/store/lock.rs";
+const FILE_STORE: &str = "src/store/file_store.rs";
+const SYSTEM: &str = "src/store/system.rs";
 const DURABLE_FENCE: &str = "src/fence/durable.rs";
 const FENCE: &str = "src/fence/fence.rs";
 const FENCED: &str = "src/fence/fenced.rs";
@@ -368,13 +370,13 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a link that was left in the directory is written through",
         changes: &[
             Change {
-                file: DURABLE,
+                file: SYSTEM,
                 from: "OpenOptions::new().write(true).create_new(true).open(path)?",
                 to: "OpenOptions::new().write(true).create(true).truncate(true).open(path)?",
             },
             Change {
-                file: DURABLE,
-                from: "match fs::remove_file(path) {",
+                file: FILE_STORE,
+                from: "match self.files.remove(scratch) {",
                 to: "match Ok::<(), io::Error>(()) {",
             },
         ],
@@ -386,7 +388,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a forked child judges by a copy of the memory that nobody raises",
         changes: &[Change {
             file: DURABLE_FENCE,
-            from: "self.owner.check(&self.path)?;
+            from: "self.owner.check(&self.place).map_err(RecordError::from)?;
 ",
             to: "",
         }],
@@ -397,11 +399,11 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("what was promised before a crash is promised after it"),
         harm: "another process takes the record of an owner that is alive",
         changes: &[Change {
-            file: DURABLE,
+            file: FILE_STORE,
             from: "if !self.owner.is_this_process() {
-            std::mem::forget",
+            lock.forget",
             to: "if false {
-            std::mem::forget",
+            lock.forget",
         }],
         caught_by: file(
             "record_fork",
@@ -409,15 +411,15 @@ pub const MUTANTS: &[Mutant] = &[
         ),
     },
     Mutant {
-        name: "child-writes-its-parents-record",
+        name: "child-writes-its-parents-store",
         breaks: Promise("what was promised before a crash is promised after it"),
-        harm: "a forked child counts on from its parent's number",
+        harm: "a forked child replaces what its parent has promised",
         changes: &[Change {
-            file: DURABLE,
-            from: "self.owner.check(&self.path)?;
-",
-            to: "",
+            file: FILE_STORE,
+            from: "self.owner.check(&shown(&self.path))?;
+        check_length(&self.path, content.len()",
+            to: "check_length(&self.path, content.len()",
         }],
-        caught_by: file("record_fork", &["a_forked_child_does_not_write_its_parents_record"]),
+        caught_by: file("record_fork", &["a_forked_child_does_not_write_its_parents_store"]),
     },
 ];

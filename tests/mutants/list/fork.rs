@@ -17,8 +17,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a child waits for ever for a thread that does not exist in it",
         changes: &[Change {
             file: DURABLE_FENCE,
-            from: "        self.owner.check(&self.path)?;\n        if token",
-            to: "        let _ = (token > self.on_disk.newest()).then(|| self.record.lock());\n        self.owner.check(&self.path)?;\n        if token",
+            from: "        self.owner.check(&self.place).map_err(RecordError::from)?;\n        if token",
+            to: "        let _ = (token > self.stored.newest()).then(|| self.record.lock());\n        self.owner.check(&self.place).map_err(RecordError::from)?;\n        if token",
         }],
         caught_by: file(
             "record_fork",
@@ -31,7 +31,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a child waits for ever for a thread that does not exist in it",
         changes: &[Change {
             file: MARK,
-            from: "        self.owner.check(&self.path)?;\n        let must_wait",
+            from: "        self.owner.check(&self.place).map_err(RecordError::from)?;\n        let must_wait",
             to: "        let must_wait",
         }],
         caught_by: file(

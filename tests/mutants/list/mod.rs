@@ -15,6 +15,7 @@ mod rounding;
 mod scale;
 mod source;
 mod steering;
+mod store;
 mod timeout;
 mod wait;
 mod writer;
@@ -32,6 +33,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("steering", steering::MUTANTS),
     ("hlc", hlc::MUTANTS),
     ("lease", lease::MUTANTS),
+    ("store", store::MUTANTS),
     ("fence", fence::MUTANTS),
     ("fork", fork::MUTANTS),
     ("wait", wait::MUTANTS),
