@@ -16,7 +16,6 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, alarm};
 use truechimer::fence::{DurableFence, FenceError, FencingToken, SharedFence};
 use truechimer::pause::PauseMonitor;
-use truechimer::store::StoreError;
 use truechimer::{
     Clock, ClockError, Counter, Interval, LeapTable, RecordError, Sample, Source, SourceError,
     StoreError, Timestamp, TrueTime, Waiter,
