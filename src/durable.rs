@@ -21,7 +21,7 @@ use std::path::Path;
 use crate::store::{FileStore, Store, StoreError};
 
 /// "truechimer record", first layout.
-const MAGIC: [u8; 8] = *b"tchimer1";
+pub(crate) const MAGIC: [u8; 8] = *b"tchimer1";
 
 /// The length of a whole record in bytes.
 const LENGTH: usize = 32;
@@ -263,15 +263,28 @@ pub(crate) fn decode(bytes: &[u8], kind: Kind, place: &str) -> Result<u64, Recor
     Ok(u64::from_be_bytes(word(16)))
 }
 
-/// CRC-64/XZ (ECMA-182, reflected), bit by bit, because 24 bytes need no table.
-fn crc64(bytes: &[u8]) -> u64 {
-    const POLYNOMIAL: u64 = 0xC96C_5795_D787_0F42;
-    !bytes.iter().fold(!0, |sum, &byte| {
-        (0..8).fold(sum ^ u64::from(byte), |sum, _| {
-            if sum & 1 == 1 { (sum >> 1) ^ POLYNOMIAL } else { sum >> 1 }
-        })
-    })
+/// CRC-64/XZ (ECMA-182, reflected). By a table, because a fence with keys has megabytes.
+pub(crate) fn crc64(bytes: &[u8]) -> u64 {
+    !bytes.iter().fold(!0, |sum, &byte| (sum >> 8) ^ CRC_TABLE[usize::from(sum as u8 ^ byte)])
 }
+
+/// The checksum of each byte.
+const CRC_TABLE: [u64; 256] = {
+    const POLYNOMIAL: u64 = 0xC96C_5795_D787_0F42;
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut sum = byte as u64;
+        let mut bit = 0;
+        while bit < 8 {
+            sum = if sum & 1 == 1 { (sum >> 1) ^ POLYNOMIAL } else { sum >> 1 };
+            bit += 1;
+        }
+        table[byte] = sum;
+        byte += 1;
+    }
+    table
+};
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -155,6 +155,7 @@ impl From<Timestamp> for Interval {
 impl<'de> serde::Deserialize<'de> for Interval {
     fn deserialize<D: serde::Deserializer<'de>>(input: D) -> Result<Interval, D::Error> {
         #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
         struct Ends {
             earliest: Timestamp,
             latest: Timestamp,

@@ -145,7 +145,7 @@
 //! None is on by default; the core needs arc-swap, parking_lot and thiserror, and on Unix libc and nix.
 //!
 //! - `cli`: the `truechimer` command.
-//! - `serde`: values and reports as data.
+//! - `serde`: values and reports as data; numbers that doubles would round are text ([`decimal`]).
 //! - `chrono`, `jiff`: conversions from and to their types.
 //! - `sim`: a deterministic world in which true time is known, to test a database in.
 
@@ -160,11 +160,15 @@ pub mod _design;
 pub mod _fuzz;
 pub mod _platforms;
 pub mod agreement;
+mod background;
 pub mod clock;
 pub mod counter;
+#[cfg(feature = "serde")]
+pub mod decimal;
 mod durable;
 mod estimator;
 pub mod evidence;
+mod exclusive;
 pub mod fence;
 mod fork;
 pub mod hlc;

@@ -1,4 +1,4 @@
-//! The only switch between the atomics of `std` and those of loom.
+//! The only switch between the atomics and locks of programs and those of loom.
 //!
 //! Everything that is lock-free takes its atomics from here, so that a build
 //! with `--cfg loom` explores every interleaving the memory model allows. Only
@@ -9,3 +9,26 @@
 pub(crate) use loom::sync::atomic;
 #[cfg(not(all(test, loom)))]
 pub(crate) use std::sync::atomic;
+
+/// parking_lot's lock, or loom's with the same calls.
+#[cfg(not(all(test, loom)))]
+pub(crate) use parking_lot::RwLock;
+
+#[cfg(all(test, loom))]
+#[derive(Debug)]
+pub(crate) struct RwLock<T>(loom::sync::RwLock<T>);
+
+#[cfg(all(test, loom))]
+impl<T> RwLock<T> {
+    pub(crate) fn new(value: T) -> RwLock<T> {
+        RwLock(loom::sync::RwLock::new(value))
+    }
+
+    pub(crate) fn read(&self) -> loom::sync::RwLockReadGuard<'_, T> {
+        self.0.read().expect("no thread of a model panics")
+    }
+
+    pub(crate) fn write(&self) -> loom::sync::RwLockWriteGuard<'_, T> {
+        self.0.write().expect("no thread of a model panics")
+    }
+}

@@ -33,7 +33,7 @@ pub(crate) const NANOS_PER_SECOND: i64 = 1_000_000_000;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct Timestamp(i64);
+pub struct Timestamp(#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))] i64);
 
 impl Timestamp {
     /// The first moment that can be counted: 1677-09-21T00:12:43.145224192 TAI.

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use proptest::prelude::*;
-use truechimer::fence::{Fence, FenceError, Fenced, FencingToken, KeyedFence, StaleToken};
+use truechimer::fence::{
+    Fence, FenceError, Fenced, FencingToken, KeyedFence, KeyedSnapshot, StaleToken,
+};
 
 /// Tokens close together, so that every order occurs, and the largest token.
 fn token() -> impl Strategy<Value = FencingToken> {
@@ -75,8 +77,7 @@ proptest! {
         }
         // A fence that is made from a snapshot gives the same answers.
         for (key, token) in (0..4).flat_map(|key| (0..8).map(move |token| (key, token))) {
-            let again: KeyedFence<u8> = fences.snapshot().into_iter().collect();
-            again.raise_floor(fences.floor());
+            let again = KeyedFence::restore(fences.snapshot());
             let newest = model.get(&key).copied().unwrap_or_default().max(floor);
             let token = FencingToken(token);
             let admitted = answer(again.admit(&key, token));
@@ -87,8 +88,9 @@ proptest! {
 
 #[test]
 fn a_floor_removes_only_the_keys_that_it_makes_unnecessary() {
-    let fences: KeyedFence<u8> =
-        [(1, 5), (2, 6), (3, 7), (3, 4)].map(|(k, t)| (k, FencingToken(t))).into_iter().collect();
+    let newest = [(1, 5), (2, 6), (3, 7), (3, 4)].map(|(k, t)| (k, FencingToken(t)));
+    let floor = FencingToken::MIN;
+    let fences = KeyedFence::restore(KeyedSnapshot { floor, newest: newest.to_vec() });
     assert_eq!(fences.newest(&3), Some(FencingToken(7)), "the larger of two counts");
     assert_eq!(fences.raise_floor(FencingToken(6)), 2);
     assert_eq!((fences.len(), fences.newest(&3)), (1, Some(FencingToken(7))));

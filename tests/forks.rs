@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, alarm};
-use truechimer::fence::{DurableFence, FenceError, FencingToken};
+use truechimer::fence::{DurableFence, FenceError, FencingToken, SharedFence};
 use truechimer::pause::PauseMonitor;
 use truechimer::{
     Clock, ClockError, Counter, Interval, LeapTable, RecordError, Sample, Source, SourceError,
@@ -168,6 +168,80 @@ fn a_child_uses_its_clock_though_the_parents_thread_is_in_a_round() {
         carried && !report.sampler.running && report.sampler.rounds > 0
     }));
     is_open.store(true, Ordering::SeqCst);
+}
+
+#[test]
+fn a_child_waits_for_synchronization_and_commits_as_a_task() {
+    let assumed = || Clock::builder().without_kernel().assume_error(Duration::from_millis(1));
+    let clock = assumed().build().expect("a clock");
+    let limit = Duration::from_secs(PATIENCE_S.into());
+    // The parent's timers run, and a wait on each is pending.
+    let far = Timestamp::from_tai_nanos(i64::MAX / 2);
+    let mut commit = Box::pin(clock.commit_wait_async(far));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(commit.as_mut().poll(&mut context).is_pending());
+    let late = Clock::builder().without_kernel().source(InTheChild(std::process::id()));
+    let late = late.build().expect("a clock");
+    let mut pending = Box::pin(late.wait_synchronized_async(limit));
+    assert!(pending.as_mut().poll(&mut context).is_pending());
+    assert!(in_a_fork(|| {
+        futures::executor::block_on(async {
+            let Ok(now) = clock.wait_synchronized_async(limit).await else { return false };
+            let passed = clock.commit_wait_async(now.latest()).await.is_ok();
+            passed && clock.after(now.latest()) == Ok(true)
+        })
+    }));
+    // A source of the parent's states a bound in the child only, where no thread samples.
+    assert!(in_a_fork(|| futures::executor::block_on(pending.as_mut()).is_ok()));
+    assert!(pending.as_mut().poll(&mut context).is_pending(), "the parent waits on");
+}
+
+/// A source that states a bound in other processes than this one.
+struct InTheChild(u32);
+
+impl Source for InTheChild {
+    fn name(&self) -> &str {
+        "in the child"
+    }
+
+    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
+        if std::process::id() == self.0 {
+            return Err(SourceError::failed("not in the parent"));
+        }
+        let before = counter.read();
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = Timestamp::from_tai_nanos(0).saturating_add(now.expect("after 1970"));
+        Ok(Sample::new(before, counter.read(), Interval::from(now).widen(Duration::from_secs(1))))
+    }
+}
+
+#[test]
+fn a_task_of_the_parent_does_not_go_on_in_the_child_under_the_parents_lock() {
+    let place = tempfile::tempdir().expect("a place for files");
+    let patience = Duration::from_secs(PATIENCE_S.into());
+    let fence = SharedFence::create_new(place.path().join("fence"), patience).expect("new");
+    let steps = AtomicBool::new(false);
+    let mut section = Box::pin(fence.with_async(FencingToken(34), async || {
+        steps.store(true, Ordering::SeqCst);
+        std::future::pending::<()>().await;
+        "written"
+    }));
+    let mut context = Context::from_waker(Waker::noop());
+    while !steps.load(Ordering::SeqCst) {
+        assert!(section.as_mut().poll(&mut context).is_pending());
+        thread::yield_now();
+    }
+    assert!(in_a_fork(|| {
+        let refused = futures::executor::block_on(section.as_mut());
+        let refused = matches!(
+            refused,
+            Err(FenceError::Record(RecordError::Store(StoreError::Forked { .. })))
+        );
+        drop(section); // a copy, whose lock is the parent's
+        let now = Duration::ZERO;
+        let other = SharedFence::open_existing(place.path().join("fence"), now);
+        refused && other.is_err_and(|error| error.is_transient())
+    }));
 }
 
 #[test]

@@ -126,6 +126,7 @@ fn the_table_is_shown_with_its_source_expiry_and_hash() {
     let builtin = run(&["leaps", "--table", "builtin", "--json"]).expect("a table");
     let facts: serde_json::Value = serde_json::from_str(&builtin).expect("JSON");
     assert_eq!(facts["expired"], serde_json::json!(false));
+    assert_eq!(facts["leaps"][26]["begins_tai_ns"], "1483228836000000000");
     assert_eq!(facts["leaps"].as_array().map(Vec::len), Some(27));
     assert!(shown.lines().all(|line| line.chars().count() <= 80), "{shown}");
     let default = run(&["leaps"]).expect("the one that the clock uses");

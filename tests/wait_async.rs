@@ -62,6 +62,32 @@ fn it_works_on_tokio() {
 }
 
 #[test]
+fn the_clocks_own_waits_work_on_every_executor_and_on_a_clock_without_a_thread() {
+    let builder = || truechimer::Clock::builder().without_kernel().assume_error(MS);
+    for clock in [builder().build(), builder().manual().build()] {
+        let clock = clock.expect("a clock");
+        let wait = || async {
+            let now = clock.wait_synchronized_async(LONG).await.expect("the operator states it");
+            let passed = clock.commit_wait_async(now.latest()).await;
+            passed.expect("it passes");
+            assert_eq!(clock.after(now.latest()), Ok(true));
+        };
+        block_on(wait());
+        block_on(async_executor::Executor::new().run(wait()));
+        for mut builder in [
+            tokio::runtime::Builder::new_current_thread(),
+            tokio::runtime::Builder::new_multi_thread(),
+        ] {
+            builder.build().expect("a runtime").block_on(wait());
+        }
+        // Many at once, on one timer.
+        let now = clock.now().expect("a reading");
+        let waits = block_on(join_all((0..50).map(|_| clock.commit_wait_async(now.latest()))));
+        assert!(waits.into_iter().all(|waited| waited.is_ok()));
+    }
+}
+
+#[test]
 fn it_works_on_smols_executor() {
     let (_, waiter) = waiter();
     let executor = async_executor::Executor::new();

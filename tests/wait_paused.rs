@@ -11,7 +11,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep, timeout};
 use truechimer::wait::WaitSettings;
-use truechimer::{ClockError, Interval, TrueTime, WaitError, Waiter};
+use truechimer::{
+    Clock, ClockError, Counter, Interval, Reason, Sample, Source, SourceError, TrueTime, WaitError,
+    Waiter,
+};
 use wait_support::{LONG, MS, at_ms, manual_ms};
 
 fn paused() -> Runtime {
@@ -54,6 +57,41 @@ fn a_wait_on_a_manual_clock_that_stands_still_ends_as_stalled() {
     match result {
         Err(WaitError::Stalled { stood }) => assert!(stood >= 20 * MS),
         other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_clocks_own_waits_end_in_real_time_and_need_no_time_of_the_runtime() {
+    let clock = Clock::builder().without_kernel().assume_error(MS).build().expect("a clock");
+    paused().block_on(async {
+        let began = Instant::now();
+        let now = clock.wait_synchronized_async(LONG).await.expect("the operator states it");
+        let commit = now.latest();
+        tokio::spawn(clock.commit_wait_async(commit)).await.expect("no panic").expect("it passes");
+        assert_eq!(clock.after(commit), Ok(true));
+        assert_eq!(began.elapsed(), Duration::ZERO, "the runtime's time stood still");
+    });
+}
+
+#[test]
+fn a_wait_for_synchronization_that_is_in_vain_ends_at_its_limit_in_real_time() {
+    let clock = Clock::builder().without_kernel().source(Never).build().expect("a clock");
+    let real = std::time::Instant::now();
+    let waited = paused().block_on(clock.wait_synchronized_async(20 * MS));
+    assert_eq!(waited, Err(ClockError::Unsynchronized(Reason::SourceFailed)));
+    assert!(real.elapsed() >= 20 * MS);
+}
+
+/// A source that states nothing.
+struct Never;
+
+impl Source for Never {
+    fn name(&self) -> &str {
+        "never"
+    }
+
+    fn sample(&mut self, _: &Counter) -> Result<Sample, SourceError> {
+        Err(SourceError::failed("for the test"))
     }
 }
 

@@ -1,14 +1,16 @@
 //! [`Clock`]: the core on the machine that this process runs on.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwapOption;
 
 use super::core::ClockCore;
 use super::report::Report;
 use super::thread::ThreadHandle;
 use super::truetime::TrueTime;
+use crate::evidence::Reason;
 use crate::host::System;
 use crate::interval::Interval;
 use crate::scale::LeapTable;
@@ -37,11 +39,39 @@ pub struct Clock {
     core: Arc<ClockCore<System>>,
     /// Held and never used: dropping the last one stops the thread.
     _thread: Option<Arc<ThreadHandle>>,
+    companion: Arc<ArcSwapOption<Companion>>,
+}
+
+/// What another layer keeps with a clock and its clones. Exchanged without a lock, because of
+/// forks.
+struct Companion(Arc<dyn Any + Send + Sync>);
+
+/// A clock that does not keep the clock: it reads as long as another clone is there.
+#[derive(Clone)]
+pub(crate) struct WeakClock {
+    core: Weak<ClockCore<System>>,
 }
 
 impl Clock {
     pub(super) fn new_from(core: Arc<ClockCore<System>>, thread: Option<ThreadHandle>) -> Clock {
-        Clock { core, _thread: thread.map(Arc::new) }
+        Clock { core, _thread: thread.map(Arc::new), companion: Arc::default() }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakClock {
+        WeakClock { core: Arc::downgrade(&self.core) }
+    }
+
+    /// What a layer above keeps with this clock and all of its clones. It must not contain a
+    /// clock, because the clock would then keep itself.
+    pub(crate) fn companion<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let of = |companion: &Arc<Companion>| companion.0.clone().downcast().ok();
+        if let Some(companion) = self.companion.load().as_ref().and_then(of) {
+            return companion;
+        }
+        let made: Arc<T> = Arc::new(make());
+        let ours = Some(Arc::new(Companion(made.clone())));
+        let before = self.companion.compare_and_swap(&None::<Arc<Companion>>, ours);
+        before.as_ref().and_then(of).unwrap_or(made)
     }
 
     /// An interval that contains the true time of some moment in this call.
@@ -211,26 +241,8 @@ impl Clock {
         self.now()
     }
 
-    /// Waits until a source, or the operator, states a bound, but no longer than `timeout`.
-    /// Then it returns what [`now`](Self::now) does.
-    ///
-    /// # Errors
-    ///
-    /// The error of `now()` at the deadline, if there is no reading by then.
-    pub fn wait_synchronized(&self, timeout: Duration) -> Result<Interval, ClockError> {
-        const POLL_EVERY: Duration = Duration::from_millis(5);
-        let start = Instant::now();
-        loop {
-            let now = if self.has_thread() { self.now() } else { self.refresh() };
-            let left = timeout.saturating_sub(start.elapsed());
-            if now.is_ok() && self.status().is_current() || left.is_zero() {
-                return now;
-            }
-            thread::sleep(left.min(POLL_EVERY));
-        }
-    }
-
-    fn has_thread(&self) -> bool {
+    /// Whether a thread of this process samples for the clock.
+    pub(crate) fn has_thread(&self) -> bool {
         self.core.process().record.lock().running
     }
 }
@@ -260,6 +272,19 @@ impl TrueTime for Clock {
         Clock::status(self)
     }
 }
+
+impl TrueTime for WeakClock {
+    fn now(&self) -> Result<Interval, ClockError> {
+        self.core.upgrade().ok_or(GONE)?.now()
+    }
+
+    fn earliest(&self) -> Result<Timestamp, ClockError> {
+        self.core.upgrade().ok_or(GONE)?.earliest()
+    }
+}
+
+/// The error of a clock that nobody has any more.
+const GONE: ClockError = ClockError::Unsynchronized(Reason::NotSampled);
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

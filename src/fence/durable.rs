@@ -30,6 +30,8 @@ use super::error::{FenceError, StaleToken};
 use super::fence::Fence;
 use super::fencing_token::FencingToken;
 use crate::durable::{Kind, Record, RecordError};
+use crate::exclusive::Exclusive;
+use crate::section::NotAFuture;
 use crate::store::{FileStore, Files, Owner, Store, StoreError, System};
 
 /// The kind that is written into a fence's file.
@@ -180,6 +182,8 @@ pub struct SharedFence {
     patience: Duration,
     /// The largest token that this fence knows to be on the disk. 0 if it knows of none.
     synced: Arc<AtomicU64>,
+    /// The tasks of this process take turns, so that one thread at a time waits for the file.
+    pub(super) tasks: Arc<Exclusive<()>>,
 }
 
 impl SharedFence {
@@ -222,7 +226,8 @@ impl SharedFence {
         patience: Duration,
     ) -> Result<SharedFence, RecordError> {
         let fence = SharedFence::at(files, path, patience);
-        let store = fence.when_free(|| FileStore::create_new_on(fence.files.clone(), path))?;
+        let create = || FileStore::create_new_on(fence.files.clone(), path);
+        let store = when_free(create, |waited| waited < patience)?;
         Record::create_new_in(store, KIND, FencingToken::MIN.get())?;
         Ok(fence)
     }
@@ -238,21 +243,61 @@ impl SharedFence {
     }
 
     fn at(files: Arc<dyn Files>, path: &Path, patience: Duration) -> SharedFence {
-        SharedFence { files, path: path.to_owned(), patience, synced: Arc::default() }
+        let tasks = Arc::new(Exclusive::new(()));
+        SharedFence { files, path: path.to_owned(), patience, synced: Arc::default(), tasks }
     }
 
     /// Runs `change` if `token` is not stale, while no other process can run one.
+    ///
+    /// It blocks its thread for as long as others have the file, and while the file is written.
+    /// Tasks have [`with_async`](Self::with_async). A `change` that returns a future is refused by
+    /// the compiler, because its work would be done after the file is unlocked:
+    ///
+    /// ```compile_fail,E0283
+    /// # use truechimer::fence::{FenceError, FencingToken, SharedFence};
+    /// # fn locked(fence: &SharedFence) -> Result<(), FenceError> {
+    /// let later = fence.with(FencingToken(34), || async { "written" })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The same without the future compiles:
+    ///
+    /// ```
+    /// # use truechimer::fence::{FenceError, FencingToken, SharedFence};
+    /// # fn locked(fence: &SharedFence) -> Result<(), FenceError> {
+    /// let now = fence.with(FencingToken(34), || "written")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     ///
     /// [`FenceError::Stale`], with both tokens; [`FenceError::Record`] if the file cannot
     /// be locked in time, or cannot be written and synced. Then `change` did not run.
-    pub fn with<R>(
+    pub fn with<R, UseWithAsyncForFutures>(
         &self,
         token: FencingToken,
         change: impl FnOnce() -> R,
-    ) -> Result<R, FenceError> {
-        let store = self.store()?;
+    ) -> Result<R, FenceError>
+    where
+        R: NotAFuture<UseWithAsyncForFutures>,
+    {
+        let record = self.admit(token, |waited| waited < self.patience)?;
+        let result = change();
+        // The record holds the lock, so it must live until after the change.
+        drop(record);
+        Ok(result)
+    }
+
+    /// Locks the file and admits `token` there, while the time that it has waited lets it go on.
+    /// Whoever has the record has the lock.
+    pub(super) fn admit(
+        &self,
+        token: FencingToken,
+        goes_on: impl Fn(Duration) -> bool,
+    ) -> Result<Record, FenceError> {
+        let store = self.store_while(goes_on)?;
         let synced = Some(self.synced.load(Ordering::Relaxed)).filter(|&token| token > 0);
         let mut record = Record::open_shared(store, KIND, synced)?;
         let newest = FencingToken(record.value());
@@ -262,10 +307,18 @@ impl SharedFence {
         }
         record.advance(token.get())?;
         self.synced.fetch_max(token.get(), Ordering::Relaxed);
-        let result = change();
-        // The record holds the lock, so it must live until after the change.
-        drop(record);
-        Ok(result)
+        Ok(record)
+    }
+
+    /// The name of the file in error messages.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn place(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// The largest token that was admitted, by any process.
@@ -281,24 +334,30 @@ impl SharedFence {
 
     /// Opens the file and takes its lock, and waits for the lock if it must.
     fn store(&self) -> Result<FileStore, RecordError> {
-        self.when_free(|| FileStore::open_existing_on(self.files.clone(), &self.path))
+        self.store_while(|waited| waited < self.patience)
     }
 
-    fn when_free(
-        &self,
-        open: impl Fn() -> Result<FileStore, StoreError>,
-    ) -> Result<FileStore, RecordError> {
-        // From the first refusal on, because a system without files has no clock either.
-        let mut began = None;
-        loop {
-            match open() {
-                Err(StoreError::Locked { .. })
-                    if began.get_or_insert_with(Instant::now).elapsed() < self.patience =>
-                {
-                    thread::sleep(LOCK_RETRY);
-                }
-                other => return Ok(other?),
+    fn store_while(&self, goes_on: impl Fn(Duration) -> bool) -> Result<FileStore, RecordError> {
+        when_free(|| FileStore::open_existing_on(self.files.clone(), &self.path), goes_on)
+    }
+}
+
+/// Opens a file again and again while another has its lock, as long as the time that this has
+/// taken lets it go on.
+fn when_free(
+    open: impl Fn() -> Result<FileStore, StoreError>,
+    goes_on: impl Fn(Duration) -> bool,
+) -> Result<FileStore, RecordError> {
+    // From the first refusal on, because a system without files has no clock either.
+    let mut began = None;
+    loop {
+        match open() {
+            Err(StoreError::Locked { .. })
+                if goes_on(began.get_or_insert_with(Instant::now).elapsed()) =>
+            {
+                thread::sleep(LOCK_RETRY);
             }
+            other => return Ok(other?),
         }
     }
 }

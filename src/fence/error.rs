@@ -16,6 +16,20 @@ pub enum FenceError {
     /// The token could not be stored, so a crash would lose it. It was not admitted.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// The tokens of all keys do not fit into the store. The token was not admitted.
+    #[error(
+        "the keys and tokens of {place} would take {length} bytes, and it takes {limit}: call \
+         `raise_floor` with a token below which none is in use any more, or spread the keys over \
+         several fences"
+    )]
+    Full {
+        /// The store.
+        place: String,
+        /// How many bytes there would be.
+        length: u64,
+        /// How many the store takes.
+        limit: u64,
+    },
     /// The number is negative, which means "none" in the system that it comes from.
     #[error(
         "the {what} {value} is negative, which means \"none\": take the token from the answer \
@@ -70,6 +84,7 @@ impl FenceError {
         match self {
             FenceError::Record(error) => error.is_transient(),
             FenceError::Stale(_)
+            | FenceError::Full { .. }
             | FenceError::Negative { .. }
             | FenceError::Zero { .. }
             | FenceError::RaftTerm { .. }

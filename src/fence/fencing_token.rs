@@ -29,7 +29,7 @@ pub const MAX_RAFT_INDEX: u64 = (1 << RAFT_INDEX_BITS) - 1;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct FencingToken(pub u64);
+pub struct FencingToken(#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))] pub u64);
 
 impl FencingToken {
     /// Below every token that is granted. A fence that starts here admits every token.

@@ -28,13 +28,16 @@
 //! | [`Fenced`] | in memory, with the value it guards | state that lives in this process |
 //! | [`KeyedFence`] | in memory, for each key | many resources |
 //! | [`DurableFence`] | in a file or another [`Store`](crate::Store), for one process | a server that restarts |
+//! | [`DurableKeyedFence`] | the same, for each key | many resources of such a server |
 //! | [`SharedFence`] | in a file, for all processes of a machine | a resource without a server |
 //!
 //! # What the resource must do
 //!
 //! - **Admit and write in one step.** If a writer is stopped between `admit` and its
 //!   write, the problem is the same, one step later. So admit inside the lock or the
-//!   transaction that does the write. [`Fenced`] does this.
+//!   transaction that does the write. [`Fenced`] does this, and so do the `with` of the other
+//!   forms. A write that is a future needs `with_async`, which has the resource until the future
+//!   has ended. `with` refuses futures when it is compiled.
 //! - **Keep the largest token across restarts.** Otherwise the first request after a
 //!   restart may be a stale one. Store the token with the data, in the same transaction,
 //!   and begin with [`Fence::starting_at`]. Or store it in a file of its own, with
@@ -52,16 +55,24 @@
 
 mod convert;
 mod durable;
+mod durable_keyed_fence;
 mod error;
 #[expect(clippy::module_inception, reason = "files are named for their main type")]
 mod fence;
 mod fenced;
 mod fencing_token;
+mod keyed_content;
 mod keyed_fence;
+mod keyed_snapshot;
+mod sections;
+#[cfg(not(target_family = "wasm"))]
+mod shared_async;
 
 pub use durable::{DurableFence, SharedFence};
+pub use durable_keyed_fence::DurableKeyedFence;
 pub use error::{FenceError, StaleToken};
 pub use fence::Fence;
 pub use fenced::Fenced;
 pub use fencing_token::{FencingToken, MAX_RAFT_INDEX, MAX_RAFT_TERM};
 pub use keyed_fence::KeyedFence;
+pub use keyed_snapshot::KeyedSnapshot;

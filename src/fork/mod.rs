@@ -32,9 +32,7 @@
 mod lock;
 mod per_process;
 
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use lock::Condvar;
-pub(crate) use lock::Mutex;
+pub(crate) use lock::{Condvar, Mutex};
 pub(crate) use per_process::{Owned, PerProcess};
 
 pub(crate) use crate::host::ProcessKey;

@@ -19,12 +19,16 @@ pub struct KernelState {
     /// The bits of `STA_*`.
     pub status: i32,
     /// The maximum error, in microseconds: what was written last, and 500 a second since.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub maxerror_us: i64,
     /// The estimated error, in microseconds. Not a bound.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub esterror_us: i64,
     /// What the kernel's PLL has still to correct, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub offset_ns: i64,
     /// What is left of an `adjtime()` correction, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub adjtime_ns: i64,
     /// By how much the clock is made to run faster than its oscillator, in parts per billion:
     /// `freq` and `tick` together.
@@ -32,6 +36,7 @@ pub struct KernelState {
     /// TAI − UTC in seconds as the kernel was told, or 0 if it was not.
     pub tai: i32,
     /// The kernel's wall clock at the call, in nanoseconds of Unix time.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub unix_ns: i64,
 }
 

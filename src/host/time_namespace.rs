@@ -23,8 +23,10 @@ use std::fmt;
 #[non_exhaustive]
 pub struct TimeNamespace {
     /// What is added to the host's `CLOCK_MONOTONIC`, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub monotonic_ns: i64,
     /// What is added to the host's `CLOCK_BOOTTIME`, in nanoseconds.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub boottime_ns: i64,
 }
 

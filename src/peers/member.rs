@@ -21,7 +21,7 @@ const KEPT: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct Nonce(u64);
+pub struct Nonce(#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))] u64);
 
 impl Nonce {
     /// The nonce with these 64 bits, as read from a message.

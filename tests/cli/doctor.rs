@@ -5,6 +5,7 @@ use std::io::Read;
 use std::process::Stdio;
 
 use nix::pty::{Winsize, openpty};
+use serde_json::Value;
 use truechimer::source::KernelState;
 
 use crate::{fits, host_is_undisciplined, run, truechimer, wait};
@@ -111,8 +112,50 @@ fn the_json_has_the_verdict_and_every_part() {
         if let Ok(kernel) = KernelState::read() {
             assert_eq!(answer["kernel"]["status"], kernel.status);
             assert_eq!(answer["kernel"]["tai"], kernel.tai);
-            assert!(answer["kernel"]["tick_us"].is_i64() && answer["kernel"]["pps"].is_object());
+            assert!(answer["kernel"]["tick_us"].is_string() && answer["kernel"]["pps"].is_object());
         }
+    }
+}
+
+/// The paths of all numbers in `json` that a double would not keep, or whose names say that
+/// they count nanoseconds or microseconds.
+fn numbers_that_should_be_text(path: &str, json: &Value, found: &mut Vec<String>) {
+    match json {
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                let path = format!("{path}.{name}");
+                let counts = ["_ns", "_us", "_nanos"].iter().any(|unit| name.ends_with(unit));
+                if counts && field.is_number() {
+                    found.push(path.clone());
+                }
+                numbers_that_should_be_text(&path, field, found);
+            }
+        }
+        Value::Array(items) => {
+            items.iter().for_each(|item| numbers_that_should_be_text(path, item, found));
+        }
+        Value::Number(number) => {
+            let is_kept = number.as_i64().is_none_or(|n| n.unsigned_abs() <= 1 << 53);
+            if !is_kept || number.as_u64().is_some_and(|n| n > 1 << 53) {
+                found.push(path.to_owned());
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn what_counts_nanoseconds_is_text_in_every_command() {
+    for args in [
+        &["now", "--json", "--assume", "250ms"][..],
+        &["doctor", "--json", "--assume", "250ms"],
+        &["leaps", "--json"],
+        &["convert", "--json", "2016-12-31T23:59:60.5Z"],
+        &["convert", "--json", "[2016-12-31T23:59:60Z, 2017-01-01T00:00:00Z]"],
+    ] {
+        let mut found = Vec::new();
+        numbers_that_should_be_text(args[0], &run(args).json(), &mut found);
+        assert_eq!(found, Vec::<String>::new(), "{args:?}");
     }
 }
 

@@ -70,12 +70,12 @@ fn the_json_gives_each_moment_twice_and_each_width_in_nanoseconds() {
         let end = &answer["interval"][name];
         let text = end["utc"].as_str().expect("text");
         let t: Timestamp = text.parse().expect("UTC");
-        assert_eq!(end["tai_ns"].as_i64(), Some(t.tai_nanos()), "{name}");
+        assert_eq!(end["tai_ns"], t.tai_nanos().to_string(), "{name}");
         t.tai_nanos()
     };
     let width = u64::try_from(end("latest") - end("earliest")).expect("in order");
-    assert_eq!(answer["interval"]["width_ns"].as_u64(), Some(width));
-    assert_eq!(answer["interval"]["error_ns"].as_u64(), Some(width.div_ceil(2)));
+    assert_eq!(answer["interval"]["width_ns"], width.to_string());
+    assert_eq!(answer["interval"]["error_ns"], width.div_ceil(2).to_string());
     assert_eq!(answer["usable"], true);
     assert!(answer["reason"].is_null() && answer["remedy"].is_null());
     assert!(!answer["vouched_by"].as_array().expect("a list").is_empty());

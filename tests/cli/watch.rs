@@ -105,7 +105,8 @@ fn with_json_each_line_is_an_object_and_time_advances() {
     for _ in 0..3 {
         let line = lines.next().expect("it continues").expect("UTF-8");
         let object: Value = serde_json::from_str(&line).expect("JSON");
-        let latest = object["interval"]["latest"]["tai_ns"].as_i64().expect("a moment");
+        let latest = object["interval"]["latest"]["tai_ns"].as_str().expect("text");
+        let latest: i64 = latest.parse().expect("a moment");
         assert!(latest > last);
         last = latest;
     }

@@ -46,12 +46,24 @@ const TRUE_TIME: &[&str] = &[
 ];
 
 /// What tools may use of each other.
-const TOOLS: &[&str] =
-    &["durable", "fence", "fork", "hlc", "host::ProcessKey", "section", "store", "sync"];
+const TOOLS: &[&str] = &[
+    "background",
+    "decimal",
+    "durable",
+    "exclusive",
+    "fence",
+    "fork",
+    "hlc",
+    "host::ProcessKey",
+    "section",
+    "store",
+    "sync",
+    "wait",
+];
 
 /// The longest path that fits a file decides.
 pub const LAYERS: &[Layer] = &[
-    layer("timestamp", &[]),
+    layer("timestamp", &[&["decimal"]]),
     layer("interval", &[&["timestamp"]]),
     layer("agreement", &[&["timestamp", "interval"]]),
     layer("quorum", &[]),
@@ -65,10 +77,16 @@ pub const LAYERS: &[Layer] = &[
     layer("sync", &[]),
     // A bound for what closures return.
     layer("section", &[]),
+    // Numbers as text.
+    layer("decimal", &[]),
     // The core, from the inside out.
     layer("host", &[&["timestamp"]]),
     // State that a forked child makes anew.
     layer("fork", &[&["host::ProcessKey"]]),
+    // What sections of threads and of tasks take turns at.
+    layer("exclusive", &[&["fork"]]),
+    // Blocking work for tasks.
+    layer("background", &[&["fork", "host::ProcessKey"]]),
     layer("counter", &[&["timestamp", "interval", "host"]]),
     layer("evidence", &[&["timestamp", "interval", "host", "counter"]]),
     layer("source", &[&["timestamp", "interval", "scale", "fork", "host", "counter", "evidence"]]),
@@ -108,7 +126,11 @@ pub const OUTERMOST: &[&str] = &["lib", "_fuzz", "_platforms", "sim", "bin"];
 /// the clock, but its code is with the waiting.
 ///
 /// A duration lease has no clock that states its error, so its clock asks the host itself.
-const EXCEPTIONS: &[(&str, &str)] = &[("wait/clock", "clock::Clock"), ("lease/boot_clock", "host")];
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("wait/clock", "clock::Clock"),
+    ("wait/clock", "clock::WeakClock"),
+    ("lease/boot_clock", "host"),
+];
 
 /// Whether `file` is `path` or below it.
 pub fn is_below(file: &str, path: &str) -> bool {

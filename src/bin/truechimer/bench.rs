@@ -108,12 +108,13 @@ struct Table {
     clock_error: Option<String>,
     /// The error that was assumed so that there was a clock to measure; `null` if the host
     /// has evidence.
+    #[serde(serialize_with = "truechimer::decimal::option::serialize")]
     assumed_error_ns: Option<u64>,
     rounds: usize,
     rows: Vec<Row>,
 }
 
-/// The cost of one read.
+/// The cost of one read. These are averages with a fraction, so they are numbers and not text.
 #[derive(Serialize)]
 struct Row {
     name: String,

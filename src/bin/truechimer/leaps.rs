@@ -170,6 +170,6 @@ fn json(leap: &LeapSecond) -> serde_json::Value {
         "utc": format!("{:.0}", leap.label),
         "kind": kind(leap),
         "tai_minus_utc_after": leap.tai_minus_utc,
-        "begins_tai_nanos": leap.at.tai_nanos(),
+        "begins_tai_ns": leap.at.tai_nanos().to_string(),
     })
 }

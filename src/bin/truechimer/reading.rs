@@ -2,8 +2,9 @@
 //!
 //! The shape is the command's own, so that scripts need not change when the crate's types
 //! do. Names are in snake_case. Each moment is given both as a count of TAI nanoseconds and
-//! as UTC text, and each width in nanoseconds. The counts need 61 bits, so a program whose
-//! JSON numbers are doubles should read the text.
+//! as UTC text, and each width in nanoseconds. What is counted in nanoseconds or microseconds
+//! (`_ns`, `_us`) is decimal text, because such counts need up to 64 bits, and a reader whose
+//! numbers are doubles would round them. Read them as integers of 64 bits or more.
 
 use serde::Serialize;
 use truechimer::clock::{Said, SourceReport};
@@ -16,6 +17,7 @@ use crate::problem::Problem;
 #[derive(Clone, Serialize, Debug)]
 pub struct MomentView {
     /// Nanoseconds of TAI since 1970-01-01T00:00:00 TAI.
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub tai_ns: i64,
     pub utc: String,
 }
@@ -25,8 +27,10 @@ pub struct MomentView {
 pub struct IntervalView {
     pub earliest: MomentView,
     pub latest: MomentView,
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub width_ns: u64,
     /// Half of the width, rounded up: the ± of other clocks.
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub error_ns: u64,
 }
 

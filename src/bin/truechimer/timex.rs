@@ -18,10 +18,12 @@ pub struct Timex {
     /// By how much the oscillator is corrected, in parts per billion (`freq` alone).
     pub freq_ppb: i64,
     /// The length of a 100 Hz tick in microseconds: 10 000, unless the clock is slewed by it.
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub tick_us: i64,
     /// The PLL's time constant, as a power of two.
     pub constant: i64,
     /// The resolution that the kernel states for its clock, in microseconds.
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub precision_us: i64,
     /// The largest correction of the frequency, in parts per billion.
     pub tolerance_ppb: i64,
@@ -35,6 +37,7 @@ pub struct Pps {
     /// The frequency it shows, in parts per billion.
     pub freq_ppb: i64,
     /// The jitter of its pulses, in nanoseconds.
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub jitter_ns: i64,
     /// The interval over which it is calibrated, in seconds.
     pub interval_s: i64,

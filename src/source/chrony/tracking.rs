@@ -40,10 +40,13 @@ pub struct Tracking {
     /// The time of the last measurement of the reference, since 1970-01-01 UTC.
     pub reference_time: Duration,
     /// How far the wall clock is from chronyd's estimate, at most, in ns.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub correction_ns: u64,
     /// The network round trip to the primary source, at most, in ns.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub root_delay_ns: u64,
     /// The error that clocks on the way to the primary source add, at most, in ns.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub root_dispersion_ns: u64,
     /// The last measured offset of the reference, seconds.
     pub last_offset: f64,

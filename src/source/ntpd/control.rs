@@ -46,8 +46,10 @@ pub struct SystemVariables {
     /// The association of the system peer; 0 if it follows none.
     pub peer: u16,
     /// The network round trip to the primary source, in ns.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub root_delay_ns: u64,
     /// The error that clocks on the way to the primary source add, in ns.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub root_dispersion_ns: u64,
     /// The program's own name and version.
     pub version: String,

@@ -25,6 +25,8 @@ pub fn json(bytes: &[u8]) {
     read_back::<truechimer::NodeUid>(bytes);
     read_back::<truechimer::NodeStamp>(bytes);
     read_back::<truechimer::FencingToken>(bytes);
+    read_back::<truechimer::fence::StaleToken>(bytes);
+    read_back::<truechimer::fence::KeyedSnapshot<String>>(bytes);
     read_back::<truechimer::Deadline>(bytes);
     read_back::<truechimer::timeout::IdempotencyKey>(bytes);
     read_back::<truechimer::pause::PauseKind>(bytes);

@@ -12,6 +12,11 @@ const DURABLE_FENCE: &str = "src/fence/durable.rs";
 const FENCE: &str = "src/fence/fence.rs";
 const FENCED: &str = "src/fence/fenced.rs";
 const KEYED: &str = "src/fence/keyed_fence.rs";
+const KEYED_SNAPSHOT: &str = "src/fence/keyed_snapshot.rs";
+const DURABLE_KEYED: &str = "src/fence/durable_keyed_fence.rs";
+const SHARED_ASYNC: &str = "src/fence/shared_async.rs";
+const EXCLUSIVE: &str = "src/exclusive.rs";
+const DECIMAL: &str = "src/decimal.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -57,8 +62,218 @@ pub const MUTANTS: &[Mutant] = &[
         name: "fenced-value-open-to-all",
         breaks: Promise("no smaller token is let in after a larger one"),
         harm: "a stale holder changes a fenced value",
-        changes: &[Change { file: FENCED, from: "if token < *newest {", to: "if false {" }],
+        changes: &[Change {
+            file: FENCED,
+            from: "self.fence.admit(token)?;
+        Ok(change(&mut value))",
+            to: "let _ = self.fence.admit(token);
+        Ok(change(&mut value))",
+        }],
         caught_by: file("fence", &["a_token_is_admitted_exactly_if_none_was_larger"]),
+    },
+    Mutant {
+        name: "fenced-value-open-to-all-tasks",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "a stale holder's task changes a fenced value",
+        changes: &[Change {
+            file: FENCED,
+            from: "self.fence.admit(token)?;
+        Ok(change(&mut value).await)",
+            to: "let _ = self.fence.admit(token);
+        Ok(change(&mut value).await)",
+        }],
+        caught_by: file(
+            "fence_async",
+            &["a_successor_waits_until_the_old_holders_future_has_ended"],
+        ),
+    },
+    Mutant {
+        name: "turn-passed-to-one-task",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "a task that is woken and never polled keeps all others waiting for ever",
+        changes: &[Change {
+            file: EXCLUSIVE,
+            from: "waiting.into_values().for_each(Waker::wake);",
+            to: "waiting.into_values().take(1).for_each(Waker::wake);",
+        }],
+        caught_by: unit(&["a_task_that_is_woken_and_not_polled_keeps_nobody_from_the_value"]),
+    },
+    Mutant {
+        name: "keyed-section-waits-for-nobody",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "an old holder's task goes on changing a resource beside its successor's",
+        changes: &[Change {
+            file: KEYED,
+            from: "let _turn = place.turn_async().await;",
+            to: "let _ = &place;",
+        }],
+        caught_by: file(
+            "fence_async",
+            &["at_one_key_sections_take_turns_and_other_keys_and_questions_do_not_wait"],
+        ),
+    },
+    Mutant {
+        name: "snapshot-beside-admissions",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "a restored fence knows the later of two tokens and admits below the earlier",
+        changes: &[Change {
+            file: KEYED,
+            from: "let fences = self.fences.write();
+        let newest =",
+            to: "let fences = self.fences.read();
+        let newest =",
+        }],
+        caught_by: loom(&["loom_a_snapshot_has_the_floor_and_the_keys_of_one_moment"]),
+    },
+    Mutant {
+        name: "snapshot-in-two-calls",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "a fence restored without a floor that was raised meanwhile admits stale tokens",
+        changes: &[Change {
+            file: KEYED,
+            from: "let fences = self.fences.write();
+        let newest = fences.by_key.iter().map(|(key, fence)| (key.clone(), fence.newest()));
+        KeyedSnapshot { floor: fences.floor,",
+            to: "let floor = self.floor();
+        let fences = self.fences.write();
+        let newest = fences.by_key.iter().map(|(key, fence)| (key.clone(), fence.newest()));
+        KeyedSnapshot { floor,",
+        }],
+        caught_by: loom(&["loom_a_snapshot_has_the_floor_and_the_keys_of_one_moment"]),
+    },
+    Mutant {
+        name: "restored-without-its-floor",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "a restored fence admits what the floor refused",
+        changes: &[Change {
+            file: KEYED,
+            from: "RwLock::new(Fences { by_key, floor })",
+            to: "RwLock::new(Fences { by_key, floor: FencingToken::MIN })",
+        }],
+        caught_by: file("fence_async", &["a_raised_floor_gives_the_memory_of_its_keys_back"]),
+    },
+    Mutant {
+        name: "floor-keeps-its-memory",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "a fence of millions of keys keeps their memory for ever",
+        changes: &[Change { file: KEYED, from: "fences.by_key.shrink_to_fit();", to: "" }],
+        caught_by: file("fence_async", &["a_raised_floor_gives_the_memory_of_its_keys_back"]),
+    },
+    Mutant {
+        name: "keyed-token-let-in-before-the-store",
+        breaks: Promise("what was promised before a crash is promised after it"),
+        harm: "after a failed write and a restart a fence with keys lets in what it had fenced off",
+        changes: &[Change {
+            file: DURABLE_KEYED,
+            from: "self.persist(&mut **store, &content)?;
+        // Inside the lock, so that the memory",
+            to: "let _ = self.persist(&mut **store, &content);
+        // Inside the lock, so that the memory",
+        }],
+        caught_by: file(
+            "fence_keyed_durable",
+            &["a_token_that_was_not_stored_is_not_admitted_and_the_section_does_not_run"],
+        ),
+    },
+    Mutant {
+        name: "keyed-floor-is-not-stored",
+        breaks: Promise("what was promised before a crash is promised after it"),
+        harm: "after a restart tokens below a raised floor come in, at keys that were forgotten",
+        changes: &[Change {
+            file: DURABLE_KEYED,
+            from: "shared.content(floor, &HashMap::new())",
+            to: "shared.content(shared.stored.floor(), &HashMap::new())",
+        }],
+        caught_by: file(
+            "fence_keyed_durable",
+            &["raising_the_floor_bounds_the_store_and_makes_room"],
+        ),
+    },
+    Mutant {
+        name: "keyed-write-forgets-the-other-keys",
+        breaks: Promise("what was promised before a crash is promised after it"),
+        harm: "after a restart a zombie comes in at each key but the one that was written last",
+        changes: &[Change {
+            file: DURABLE_KEYED,
+            from: "if newest > floor && !batch.contains_key(key) {",
+            to: "if newest < floor && !batch.contains_key(key) {",
+        }],
+        caught_by: file(
+            "fence_keyed_durable",
+            &["no_crash_and_no_failure_admits_what_was_refused"],
+        ),
+    },
+    Mutant {
+        name: "file-unlocked-before-the-future-ends",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "another process changes the resource in the middle of a task's section",
+        changes: &[
+            Change {
+                file: SHARED_ASYNC,
+                from: "let result = change().await;",
+                to: "drop(record);
+        let result = change().await;",
+            },
+            Change {
+                file: SHARED_ASYNC,
+                from: "        drop(record);
+        drop(turn);",
+                to: "        drop(turn);",
+            },
+        ],
+        caught_by: file(
+            "fence_async",
+            &["the_file_is_locked_while_the_future_runs_and_a_dropped_one_unlocks_it"],
+        ),
+    },
+    Mutant {
+        name: "child-goes-on-in-its-parents-section",
+        breaks: Promise("no smaller token is let in after a larger one"),
+        harm: "a forked child and its parent change the resource under one lock",
+        changes: &[Change {
+            file: SHARED_ASYNC,
+            from: "owner.check(&self.place())",
+            to: "Owner::this_process().check(&self.place())",
+        }],
+        caught_by: file(
+            "forks",
+            &["a_task_of_the_parent_does_not_go_on_in_the_child_under_the_parents_lock"],
+        ),
+    },
+    Mutant {
+        name: "numbers-in-json",
+        breaks: Promise("no value is changed on its way through a format"),
+        harm: "a reader with doubles narrows intervals and changes tokens",
+        changes: &[Change {
+            file: DECIMAL,
+            from: "if output.is_human_readable() { output.collect_str(number) }",
+            to: "if output.is_human_readable() && number.to_string().is_empty() {
+        output.collect_str(number)
+    }",
+        }],
+        caught_by: file("json_numbers", &["a_reader_with_doubles_changes_no_value"]),
+    },
+    Mutant {
+        name: "decimal-in-any-spelling",
+        breaks: Promise("no value is changed on its way through a format"),
+        harm: "one number has many texts, and texts that are compared differ",
+        changes: &[Change {
+            file: DECIMAL,
+            from: ".filter(|number| number.to_string() == text)",
+            to: "",
+        }],
+        caught_by: unit(&["whatever_is_not_the_one_text_of_a_number_is_refused"]),
+    },
+    Mutant {
+        name: "snapshot-of-any-version",
+        breaks: Promise("no value is changed on its way through a format"),
+        harm: "a stored fence of another version is read as if it were of this one",
+        changes: &[Change {
+            file: KEYED_SNAPSHOT,
+            from: "if version == VERSION {",
+            to: "if version > 0 {",
+        }],
+        caught_by: file("json_numbers", &["a_stored_fence_without_a_part_of_it_is_refused"]),
     },
     Mutant {
         name: "floor-forgets-what-is-above",
@@ -94,9 +309,9 @@ pub const MUTANTS: &[Mutant] = &[
             Change {
                 file: DURABLE_FENCE,
                 from: "record.advance(token.get())?;
-        let result",
+        self.synced",
                 to: "let _ = record.advance(token.get());
-        let result",
+        self.synced",
             },
             Change { file: DURABLE_FENCE, from: "if token < newest {", to: "if false {" },
         ],

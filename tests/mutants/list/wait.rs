@@ -9,6 +9,33 @@ const BLOCKING: &str = "src/wait/blocking.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "wait-for-synchronization-is-busy",
+        breaks: Promise("a wait costs little"),
+        harm: "a task that waits for a source takes a whole processor",
+        changes: &[Change {
+            file: "src/wait/clock.rs",
+            from: "at.saturating_add(POLL_EVERY).min(deadline)",
+            to: "at.min(deadline)",
+        }],
+        caught_by: unit(&[
+            "a_task_that_waits_for_synchronization_reads_every_5_ms_and_not_more_often",
+        ]),
+    },
+    Mutant {
+        name: "timer-keeps-its-clock",
+        breaks: Promise("a wait costs little"),
+        harm: "a clock that was waited on once samples for as long as the process lives",
+        changes: &[Change {
+            file: "src/wait/clock.rs",
+            from: "self.companion(|| Waiter::new(self.downgrade())).wait_async(t)",
+            to: "{
+            std::mem::forget(self.clone());
+            self.companion(|| Waiter::new(self.downgrade())).wait_async(t)
+        }",
+        }],
+        caught_by: unit(&["the_timer_of_a_clock_does_not_keep_it_and_its_clones_share_it"]),
+    },
+    Mutant {
         name: "commit-wait-skipped",
         breaks: Promise("a wait ends only after its moment has certainly passed"),
         harm: "a commit is seen before its stamp has passed",

@@ -33,6 +33,7 @@ pub struct PtpView {
     /// Its driver's name for it.
     pub clock_name: Option<String>,
     /// Its error bound in nanoseconds, if its driver states one.
+    #[serde(serialize_with = "truechimer::decimal::option::serialize")]
     pub error_bound_ns: Option<u64>,
 }
 

@@ -21,8 +21,10 @@ pub struct SourceView {
     /// Why it stated none.
     pub refusal: Option<String>,
     /// How long ago it answered.
+    #[serde(serialize_with = "truechimer::decimal::option::serialize")]
     pub age_ns: Option<u64>,
     /// How long it has been sampled without an answer.
+    #[serde(serialize_with = "truechimer::decimal::option::serialize")]
     pub asked_for_ns: Option<u64>,
     pub samples: u64,
     pub failures: u64,
@@ -98,7 +100,9 @@ impl From<&SamplerReport> for SamplerView {
 #[derive(Serialize)]
 pub struct LimitsView {
     pub max_drift_ppm: u32,
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub max_width_ns: u64,
+    #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub poll_interval_ns: u64,
 }
 

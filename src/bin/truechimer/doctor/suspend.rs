@@ -14,6 +14,7 @@ pub struct SuspendView {
     /// BOOTTIME − MONOTONIC, less what a time namespace adds; 0 below the 1 ms by
     /// which the two readings may be apart.
     /// `null` where no clock shows it.
+    #[serde(serialize_with = "truechimer::decimal::option::serialize")]
     pub suspended_ns: Option<u64>,
     /// The offsets of this process's time namespace, if it has any.
     pub time_namespace: Option<TimeNamespace>,
