@@ -94,9 +94,9 @@ pub const MUTANTS: &[Mutant] = &[
             Change {
                 file: DURABLE_FENCE,
                 from: "record.advance(token.get())?;
-        let result",
+        self.synced",
                 to: "let _ = record.advance(token.get());
-        let result",
+        self.synced",
             },
             Change { file: DURABLE_FENCE, from: "if token < newest {", to: "if false {" },
         ],
