@@ -87,7 +87,9 @@ fn main() {
     let (hlc, durable_hlc) = (Hlc::new(&clock), Hlc::new(&clock));
     let place = tempfile::tempdir();
     let on_disk =
-        place.as_ref().ok().and_then(|p| Hlc::durable(&clock, p.path().join("mark")).ok());
+        place.as_ref().ok().and_then(|p| {
+            Hlc::builder(&clock).create_new(p.path().join("mark")).ok()
+        });
     let on_disk = on_disk.as_ref().unwrap_or(&durable_hlc);
     let uhlc = uhlc::HLC::default();
     let generator = hlc_gen::HlcGenerator::default();

@@ -13,8 +13,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use truechimer::hlc::{ProvisionalStamp, Stamp};
 use truechimer::wait::Batch;
-use truechimer::{ClockError, Hlc, Interval, Stamp, Timestamp, TrueTime, Waiter};
+use truechimer::{ClockError, Hlc, Interval, Timestamp, TrueTime, Waiter};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -37,12 +38,12 @@ impl TrueTime for HostClock {
 /// A transaction on its way to a replica, with the channel for the acknowledgement.
 struct Entry {
     sent: Instant,
-    stamp: Stamp,
+    stamp: ProvisionalStamp,
     acknowledge: Sender<()>,
 }
 
 /// Runs a replica, which logs entries in order and acknowledges them after the network's delay.
-fn replica(entries: Receiver<Entry>) -> Vec<Stamp> {
+fn replica(entries: Receiver<Entry>) -> Vec<ProvisionalStamp> {
     let mut log = Vec::new();
     for entry in entries {
         thread::sleep((2 * DELAY).saturating_sub(entry.sent.elapsed()));
@@ -61,7 +62,7 @@ struct Leader {
 
 impl Leader {
     /// Sends `stamp` to every replica. The receiver gets one message from each that has it.
-    fn send(&self, stamp: Stamp) -> Result<Receiver<()>, Failure> {
+    fn send(&self, stamp: ProvisionalStamp) -> Result<Receiver<()>, Failure> {
         let (acknowledge, acknowledged) = channel();
         for replica in &self.replicas {
             let acknowledge = acknowledge.clone();

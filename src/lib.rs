@@ -196,8 +196,8 @@ pub use durable::RecordError;
 pub use evidence::{Reason, Sample, Source, SourceCondition, SourceError};
 pub use fence::{Fence, FencingToken};
 pub use hlc::{
-    Hlc, HlcError, NodeStamp, NodeUid, PendingCommit, ReadUncertainty, ReleaseError, Stamp,
-    Visibility,
+    Hlc, HlcError, NodeStamp, NodeUid, PendingCommit, ProvisionalStamp, ReadUncertainty,
+    ReleaseError, Stamp, Visibility,
 };
 pub use interval::Interval;
 pub use lease::{Grantor, Lease};

@@ -136,7 +136,7 @@ fn logical_steps_on_a_clock_that_stands_still_are_not_poison() {
     }
     assert_eq!(last, stamp(TODAY + 199_999));
     // While a commit is outstanding, it counts in twos.
-    let commit = hlc.commit_stamp().expect("explained too").provisional();
+    let commit = hlc.commit_stamp().expect("explained too").provisional().to_stored();
     for _ in 0..10 {
         let next = hlc.stamp().expect("explained by logical steps");
         assert!(next > last && next != commit);
@@ -202,7 +202,7 @@ fn commit_stamps_increase_and_are_above_every_stamp_seen() {
     let mut last = Stamp::MIN;
     for _ in 0..5 {
         let seen = hlc.observe(stamp(TODAY + 50)).expect("not ahead");
-        let next = hlc.commit_stamp().expect("a commit stamp").provisional();
+        let next = hlc.commit_stamp().expect("a commit stamp").provisional().to_stored();
         assert!(next > last && next > seen && next >= stamp(TODAY + 100));
         last = next;
     }
@@ -221,7 +221,7 @@ fn a_coordinators_stamp_is_not_below_its_participants() {
     for (prepared, refused) in cases {
         match (hlc.commit_stamp_from(stamp(TODAY + prepared), within), refused) {
             (Ok(commit), None) => {
-                let commit = commit.provisional();
+                let commit = commit.provisional().to_stored();
                 assert!(commit > last && commit >= stamp(TODAY + prepared.max(100)), "{prepared}");
                 last = commit;
             }
@@ -235,6 +235,106 @@ fn a_coordinators_stamp_is_not_below_its_participants() {
     // A refused stamp changes nothing, and ordinary stamps are not affected.
     assert!(last <= stamp(TODAY + 604));
     assert!(hlc.stamp().expect("a stamp") < stamp(TODAY));
+}
+
+#[test]
+fn a_resumed_commit_is_waited_out_and_its_stamp_belongs_to_nobody_else() {
+    let clock = manual(TODAY, TODAY + 20);
+    let before = Hlc::new(clock.clone());
+    let log = before.commit_stamp().expect("a commit stamp").provisional().to_stored();
+    let hlc = Hlc::new(clock);
+    let mut pending = Some(hlc.resume(log));
+    assert_eq!(pending.as_ref().map(|commit| commit.timestamp()), Some(log.timestamp()));
+    let commit = hlc.commit_stamp().expect("not beyond latest").provisional();
+    assert!(commit > log, "{commit:?} is not above {log:?}");
+    for tick in 0..40 {
+        hlc.clock().set(span(TODAY + tick, TODAY + tick + 20));
+        assert_ne!(hlc.stamp().expect("ordinary stamps go on"), log);
+        let Some(commit) = pending.take() else { continue };
+        match hlc.release(commit) {
+            Ok(stamp) => {
+                assert!(stamp == log && at(TODAY + tick) > log.timestamp(), "too early");
+                assert!(hlc.stamp().expect("a stamp") > log);
+            }
+            Err(early) => {
+                assert!(at(TODAY + tick) <= log.timestamp(), "{early} is late");
+                pending = Some(early.into_pending());
+            }
+        }
+    }
+    assert!(pending.is_none(), "it was never released");
+}
+
+#[test]
+fn a_resumed_commit_of_a_wrong_clock_does_not_take_new_commits_along() {
+    let hlc = node(0, 10);
+    let _far = hlc.resume(stamp(TODAY + HOUR + 1));
+    assert!(hlc.stamp().is_ok(), "ordinary stamps go on");
+    let error = hlc.commit_stamp().expect_err("it would be an hour ahead");
+    assert!(
+        matches!(error, HlcError::Ahead { register, .. } if register == stamp(TODAY + HOUR + 1))
+    );
+    assert!(error.is_transient());
+    hlc.clock().set(span(TODAY + HOUR, TODAY + HOUR + 10));
+    let commit = hlc.commit_stamp().expect("latest has reached it");
+    assert!(commit.provisional() > stamp(TODAY + HOUR + 1));
+
+    // An operator may give it up.
+    let hlc = node(0, 10);
+    let _last = hlc.resume(Stamp::MAX);
+    assert!(hlc.stamp().is_ok() && hlc.commit_stamp().is_err());
+    hlc.reset().expect("the clock has a reading");
+    drop(hlc.commit_stamp().expect("given up"));
+}
+
+#[test]
+fn an_even_stamp_that_is_resumed_is_not_issued_again_either() {
+    // A commit stamp of this crate is odd. This one is of something else.
+    let hlc = node(0, 20);
+    let commit = hlc.resume(stamp(TODAY + 10));
+    for tick in [0, 9, 10] {
+        hlc.clock().set(span(TODAY + tick, TODAY + tick + 20));
+        assert!(matches!(hlc.stamp(), Err(HlcError::Ahead { .. })), "{tick}");
+    }
+    hlc.clock().set(span(TODAY + 11, TODAY + 31));
+    assert_eq!(hlc.release(commit).expect("passed"), stamp(TODAY + 10));
+    assert!(hlc.stamp().expect("passed") > stamp(TODAY + 10));
+}
+
+#[test]
+fn own_history_ahead_of_the_clock_is_waited_for_and_blames_nobody() {
+    // A node restored from a backup replays its log, whose greatest stamp is ahead of its clock.
+    let history = [TODAY + 100, TODAY + 500, TODAY - HOUR].map(stamp);
+    let clock = manual(TODAY, TODAY + 10);
+    let plain = Hlc::new(clock.clone());
+    let blamed = plain.note(history[1]).expect_err("it is beyond latest");
+    assert!(blamed.to_string().contains("`HlcBuilder::not_below`"), "{blamed}");
+
+    let builder = history.into_iter().fold(Hlc::builder(clock), |b, stamp| b.not_below(stamp));
+    let hlc = builder.build();
+    for own in history {
+        hlc.note(own).expect("its own stamp, whatever the clock reads");
+    }
+    for earliest in [0, 100, 499, 500] {
+        hlc.clock().set(span(TODAY + earliest, TODAY + earliest + 10));
+        for result in [hlc.stamp(), hlc.check().map(|()| Stamp::MIN)] {
+            match result {
+                Err(HlcError::Ahead { register, by, .. }) => {
+                    assert_eq!(register, history[1]);
+                    assert_eq!(by, Duration::from_nanos(501 - earliest as u64));
+                }
+                other => panic!("{earliest}: {other:?}"),
+            }
+        }
+        let commit = hlc.commit_stamp().map(|commit| commit.provisional().to_stored());
+        match commit {
+            Ok(commit) => assert!(earliest >= 490 && commit > history[1]),
+            Err(error) => assert!(earliest < 490 && matches!(error, HlcError::Ahead { .. })),
+        }
+    }
+    assert!(hlc.stamp_logical().expect("causality") > history[1]);
+    hlc.clock().set(span(TODAY + 600, TODAY + 610));
+    assert!(hlc.stamp().expect("passed") > history[1]);
 }
 
 #[test]
@@ -252,7 +352,10 @@ fn no_ordinary_stamp_is_a_commit_stamp() {
     }
     assert!(ordinary.is_sorted_by(|a, b| a < b));
     for commit in pending {
-        assert!(ordinary.binary_search(&commit.provisional()).is_err(), "{commit:?} twice");
+        assert!(
+            ordinary.binary_search(&commit.provisional().to_stored()).is_err(),
+            "{commit:?} twice"
+        );
     }
 }
 

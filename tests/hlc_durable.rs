@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use support::{Running, TODAY, UNSYNCHRONIZED, at, manual, span};
 use tempfile::TempDir;
-use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp, StoreError};
+use truechimer::hlc::HlcBuilder;
+use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp, StoreError, TrueTime};
 
 const HOUR: i64 = 3_600_000_000_000;
 const WINDOW: Duration = Duration::from_micros(1);
@@ -20,9 +21,13 @@ fn place() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Starts a node that does not wait for an old mark.
+/// Starts a node that does not wait for an old mark. A test knows that its file was not lost.
 fn start<'a>(clock: &'a ManualClock, path: &PathBuf) -> Result<Hlc<&'a ManualClock>, RecordError> {
-    Hlc::builder(clock).window(WINDOW).open_wait(Duration::ZERO).durable(path)
+    open(Hlc::builder(clock).window(WINDOW).open_wait(Duration::ZERO), path)
+}
+
+fn open<C: TrueTime>(builder: HlcBuilder<C>, path: &PathBuf) -> Result<Hlc<C>, RecordError> {
+    if path.exists() { builder.open_existing(path) } else { builder.create_new(path) }
 }
 
 #[test]
@@ -53,7 +58,7 @@ fn a_commit_stamp_is_not_issued_again_after_a_crash() {
         match commit {
             Ok(commit) => {
                 assert!(commit.provisional() > last);
-                last = commit.provisional();
+                last = commit.provisional().to_stored();
             }
             Err(HlcError::Ahead { register, .. }) => assert!(register >= last),
             Err(other) => panic!("{other}"),
@@ -69,8 +74,8 @@ fn the_mark_of_a_crash_is_waited_out_and_no_stamp_is_ahead() {
     let clock = Running::new(Duration::from_micros(100), Duration::from_micros(100));
     let mut last = Stamp::MIN;
     for _ in 0..4 {
-        let hlc =
-            Hlc::builder(&clock).window(Duration::from_millis(20)).durable(&path).expect("a node");
+        let hlc = open(Hlc::builder(&clock).window(Duration::from_millis(20)), &path);
+        let hlc = hlc.expect("a node");
         let stamp = hlc.stamp().expect("the mark has passed");
         assert!(stamp > last, "went back");
         assert!(stamp.timestamp() <= clock.truth(), "ahead of true time");
@@ -87,7 +92,7 @@ fn a_node_starts_with_a_mark_that_is_hours_ahead() {
     clock.set(span(TODAY, TODAY + 10));
 
     // It also starts with the default settings, and does not wait for hours.
-    drop(Hlc::durable(&clock, &path).expect("it starts"));
+    drop(Hlc::builder(&clock).open_existing(&path).expect("it starts"));
     let hlc = start(&clock, &path).expect("it starts");
     match hlc.stamp() {
         Err(error @ HlcError::Ahead { register, earliest, by }) => {
@@ -114,7 +119,8 @@ fn a_node_starts_with_a_mark_that_is_hours_ahead() {
     hlc.reset().expect("asked for");
     assert!(hlc.stamp().expect("reset") <= Stamp::from(at(TODAY + 10)));
     drop(hlc);
-    clock.set(span(TODAY + 2_000, TODAY + 2_010));
+    // The mark is a window above the clock, and the window is at most 10 s.
+    clock.set(span(TODAY + HOUR, TODAY + HOUR + 10));
     start(&clock, &path).expect("a node").stamp().expect("the mark was reset too");
 }
 
@@ -136,7 +142,7 @@ fn a_clock_two_milliseconds_past_the_mark_is_not_fatal() {
         clock.set(span(beyond, beyond + 100));
         let stamp = match commits {
             false => hlc.stamp().expect("the mark is raised first"),
-            true => hlc.commit_stamp().expect("the mark is raised first").provisional(),
+            true => hlc.commit_stamp().expect("the mark is raised first").provisional().to_stored(),
         };
         assert!(stamp > last && stamp.timestamp() >= at(beyond));
         assert!(mark() >= stamp, "{stamp:?} went out before the mark {:?}", mark());
@@ -188,27 +194,10 @@ fn a_node_without_a_clock_starts_and_keeps_causality() {
 }
 
 #[test]
-fn there_are_two_writes_per_window_and_not_one_per_stamp() {
-    let (_directory, path) = place();
-    let clock = manual(TODAY, TODAY + 10);
-    let window = Duration::from_micros(100);
-    let hlc = Hlc::builder(&clock).window(window).durable(&path).expect("a node");
-    let mut contents = vec![fs::read(&path).expect("a file")];
-    for tick in 0..1_000 {
-        // Ten windows pass.
-        clock.set(span(TODAY + tick * 1_000, TODAY + tick * 1_000 + 10));
-        hlc.stamp().expect("a stamp");
-        contents.push(fs::read(&path).expect("a file"));
-    }
-    contents.dedup();
-    assert!((10..=22).contains(&contents.len()), "{} writes", contents.len());
-}
-
-#[test]
 fn with_a_window_of_zero_every_stamp_is_on_disk() {
     let (_directory, path) = place();
     let clock = manual(TODAY, TODAY + 10);
-    let hlc = Hlc::builder(&clock).window(Duration::ZERO).durable(&path).expect("a node");
+    let hlc = Hlc::builder(&clock).window(Duration::ZERO).create_new(&path).expect("a node");
     for _ in 0..10 {
         let stamp = hlc.stamp().expect("a stamp");
         let bytes = fs::read(&path).expect("a file");
@@ -244,6 +233,69 @@ fn the_error_for_a_broken_file_says_what_to_do_and_the_file_is_unchanged() {
 }
 
 #[test]
+fn a_mark_that_is_missing_is_not_a_new_one_and_one_that_exists_is_not_made_again() {
+    let (directory, path) = place();
+    let clock = manual(TODAY, TODAY + 10);
+    let builder = || Hlc::builder(&clock).open_wait(Duration::ZERO);
+    let count = || fs::read_dir(directory.path()).expect("a directory").count();
+    let missing = builder().open_existing(&path).expect_err("nothing is there");
+    assert!(matches!(missing, RecordError::Store(StoreError::Missing { .. })), "{missing}");
+    assert_eq!(count(), 0, "something was created");
+
+    drop(builder().create_new(&path).expect("the first start"));
+    let content = fs::read(&path).expect("a file");
+    let exists = builder().create_new(&path).expect_err("it exists");
+    assert!(matches!(exists, RecordError::Store(StoreError::Exists { .. })), "{exists}");
+    assert_eq!(fs::read(&path).expect("a file"), content);
+    drop(builder().open_existing(&path).expect("a later start"));
+
+    // The volume is not mounted, or the file was deleted: its stamps would be issued again.
+    fs::remove_file(&path).expect("removed");
+    for lost in [builder().open_existing(&path), builder().create_new(&path)] {
+        let lost = lost.expect_err("it is lost");
+        assert!(matches!(lost, RecordError::Store(StoreError::Lost { .. })), "{lost}");
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn own_history_counts_though_the_mark_is_older() {
+    // A node that was restored from a backup: its mark is old, and its log is newer.
+    let (_directory, path) = place();
+    let clock = manual(TODAY, TODAY + 10);
+    drop(start(&clock, &path).expect("a node"));
+    let newest = Stamp::from(at(TODAY + HOUR));
+    let builder = Hlc::builder(&clock).open_wait(Duration::ZERO).not_below(newest);
+    let hlc = builder.open_existing(&path).expect("a node");
+    assert!(matches!(hlc.stamp(), Err(HlcError::Ahead { register, .. }) if register == newest));
+    hlc.note(newest).expect("its own stamp");
+    clock.set(span(TODAY + HOUR + 1, TODAY + HOUR + 11));
+    assert!(hlc.stamp().expect("time has passed it") > newest);
+    drop(hlc);
+    // And the other way around: the mark counts though the given stamp is older.
+    clock.set(span(TODAY, TODAY + 10));
+    let builder = Hlc::builder(&clock).open_wait(Duration::ZERO).not_below(Stamp::from(at(TODAY)));
+    let hlc = builder.open_existing(&path).expect("a node");
+    assert!(matches!(hlc.stamp(), Err(HlcError::Ahead { register, .. }) if register > newest));
+}
+
+#[test]
+fn a_commit_that_a_crash_interrupted_is_waited_out_with_the_mark() {
+    let (_directory, path) = place();
+    let clock = manual(TODAY, TODAY + 10_000);
+    let hlc = Hlc::builder(&clock).create_new(&path).expect("a node");
+    let log = hlc.commit_stamp().expect("a commit stamp").provisional().to_stored();
+    drop(hlc);
+    let hlc = start(&clock, &path).expect("a node");
+    let commit = hlc.release(hlc.resume(log)).expect_err("it has not passed").into_pending();
+    let Err(HlcError::Ahead { by, .. }) = hlc.stamp() else { panic!("the mark is ahead") };
+    clock.advance(by);
+    // Where the mark has passed, the commit has too.
+    assert_eq!(hlc.release(commit).expect("passed"), log);
+    assert!(hlc.stamp().expect("passed") > log);
+}
+
+#[test]
 fn two_nodes_do_not_share_a_mark() {
     let (_directory, path) = place();
     let clock = manual(TODAY, TODAY + 10);
@@ -263,7 +315,7 @@ fn when_the_disk_fails_no_stamp_above_the_mark_is_issued() {
     // The second half of the window can still be used.
     clock.set(span(TODAY + 900, TODAY + 910));
     hlc.stamp().expect("below the mark");
-    clock.set(span(TODAY + 5_000, TODAY + 5_010));
+    clock.set(span(TODAY + HOUR, TODAY + HOUR + 10));
     for _ in 0..3 {
         assert!(matches!(hlc.stamp(), Err(HlcError::Record(_))));
         assert!(matches!(hlc.stamp_logical(), Err(HlcError::Record(_))));

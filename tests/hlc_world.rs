@@ -88,7 +88,7 @@ impl<C: NodeClock> Node<C> {
             }
         }
         let commit = self.hlc.commit_stamp().map_err(|e| e.to_string())?;
-        let fresh = self.issued.insert(commit.provisional());
+        let fresh = self.issued.insert(commit.provisional().to_stored());
         self.pending.push(commit);
         if fresh { Ok(()) } else { Err("a commit stamp twice".into()) }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -72,7 +73,7 @@ fn a_forked_child_does_not_write_its_parents_record() {
     let place = place();
     let path = place.path().join("mark");
     let node = || Hlc::builder(Still).window(Duration::ZERO).open_wait(Duration::ZERO);
-    let hlc = node().durable(&path).expect("a new file");
+    let hlc = node().create_new(&path).expect("a new file");
     let before = hlc.stamp().expect("a first stamp");
     // With a window of zero each stamp is on disk before it is issued.
     let refused = in_a_fork(|| matches!(hlc.stamp(), Err(HlcError::Record(_))));
@@ -187,23 +188,83 @@ fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_record() {
     assert!(child_is_refused_during_a_change(open, admit));
 }
 
+/// A store whose writes can be held up.
+#[derive(Clone, Default)]
+struct Held(Arc<(Mutex<(Option<Vec<u8>>, bool, u32)>, Condvar)>);
+
+impl Held {
+    fn change(&self, change: impl FnOnce(&mut (Option<Vec<u8>>, bool, u32))) {
+        change(&mut self.0.0.lock().expect("no panic"));
+        self.0.1.notify_all();
+    }
+
+    fn wait_for(&self, is_so: impl Fn(&(Option<Vec<u8>>, bool, u32)) -> bool) {
+        let state = self.0.0.lock().expect("no panic");
+        drop(self.0.1.wait_while(state, |state| !is_so(state)).expect("no panic"));
+    }
+}
+
+impl Store for Held {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.0.lock().expect("no panic").0.clone())
+    }
+
+    fn persist(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        self.change(|(_, _, writes)| *writes += 1);
+        self.wait_for(|(_, is_held, _)| !is_held);
+        self.change(|(stored, ..)| *stored = Some(content.to_vec()));
+        Ok(())
+    }
+}
+
 #[test]
 fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_mark() {
-    let place = place();
-    let path = place.path().join("mark");
+    let store = Held::default();
     let node = || Hlc::builder(Still).window(Duration::ZERO).open_wait(Duration::ZERO);
-    let open = || {
-        let hlc = node().durable(&path).expect("a new file");
-        // The mark was raised for this one when the file was opened.
-        hlc.stamp().expect("a first stamp");
-        hlc
-    };
-    let stamp = |hlc: &Hlc<Still>| match hlc.stamp() {
-        Err(HlcError::Record(error)) => Err(error),
-        other => {
-            other.expect("the next");
-            Ok(())
-        }
-    };
-    assert!(child_is_refused_during_a_change(open, stamp));
+    let hlc = node().create_new_in(store.clone()).expect("an empty store");
+    hlc.stamp().expect("a first stamp");
+    store.change(|(_, is_held, _)| *is_held = true);
+    let writes = store.0.0.lock().expect("no panic").2;
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| hlc.stamp());
+        store.wait_for(|state| state.2 > writes);
+        let is_refused = |result: Result<(), HlcError>| {
+            let Err(HlcError::Record(RecordError::Store(error))) = result else { return false };
+            matches!(error, StoreError::Forked { .. })
+        };
+        let refused = in_a_fork(|| {
+            // A child that waits for that thread is ended, and has failed.
+            alarm::set(20);
+            let status = hlc.mark_status();
+            let futures = [
+                is_refused(futures::executor::block_on(hlc.stamp_async()).map(drop)),
+                is_refused(futures::executor::block_on(hlc.renew_mark_async())),
+            ];
+            is_refused(hlc.stamp().map(drop))
+                && is_refused(hlc.try_stamp().map(drop))
+                && is_refused(hlc.commit_stamp().map(drop))
+                && is_refused(hlc.renew_mark())
+                && is_refused(hlc.reset().map(drop))
+                && is_refused(hlc.check())
+                && futures == [true, true]
+                && status.is_some_and(|status| status.error.is_some())
+        });
+        store.change(|(_, is_held, _)| *is_held = false);
+        assert!(refused, "the child waits for its parent's thread, or does its parent's work");
+        writer.join().expect("no panic").expect("the parent goes on");
+    });
+}
+
+#[test]
+fn a_child_that_drops_its_parents_clock_neither_waits_nor_ends_it() {
+    let store = Held::default();
+    let node = Hlc::builder(Still).window(Duration::ZERO).open_wait(Duration::ZERO);
+    let mut hlc = Some(node.create_new_in(store.clone()).expect("an empty store"));
+    let left = in_a_fork(|| {
+        alarm::set(20);
+        drop(hlc.take());
+        true
+    });
+    assert!(left, "the child waits for a thread that it does not have");
+    hlc.as_ref().expect("the parent has it").stamp().expect("the parent goes on");
 }

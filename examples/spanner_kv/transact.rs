@@ -209,7 +209,7 @@ impl Leader {
         let reads = active.reads.clone();
         active.stage = Stage::Preparing(coordinator_at);
         let pending = self.hlc.commit_stamp().ok();
-        let stamp = pending.as_ref().map(PendingCommit::provisional);
+        let stamp = pending.as_ref().map(|pending| pending.provisional().to_stored());
         let Some(stamp) = stamp.filter(|&stamp| self.may_choose(stamp)) else {
             self.forget(txn);
             return env.send(coordinator_at, Message::CannotPrepare { txn });
@@ -253,7 +253,8 @@ impl Leader {
             Some(prepared) => self.hlc.commit_stamp_from(prepared, MAX_WIDTH),
             None => self.hlc.commit_stamp(),
         };
-        let pending = pending.ok().filter(|pending| self.may_choose(pending.provisional()));
+        let pending = pending.ok();
+        let pending = pending.filter(|pending| self.may_choose(pending.provisional().to_stored()));
         let Some(pending) = pending else { return self.abort(core, env, txn) };
         if let Some(active) = self.transactions.active.get_mut(&txn) {
             active.stage = Stage::Committing { client };
@@ -266,7 +267,7 @@ impl Leader {
             let width = env.clock().now().map_or(0, |now| now.width().as_nanos());
             env.log(format!("stamped {txn} {width}"));
         }
-        self.in_flight.insert(txn, pending.provisional());
+        self.in_flight.insert(txn, pending.provisional().to_stored());
         self.wait_out(txn, pending);
         self.replicate(core, env, Entry::Committed { txn, writes, stamp: at.tai_nanos() });
     }

@@ -21,7 +21,8 @@ pub enum HlcError {
     #[error(
         "the stamp {} ({remote}) is {by:?} beyond the latest that true time can be here ({latest}, \
          tolerance {tolerance:?}), so its sender's clock is broken or this one is: refuse the \
-         message, and check the sender",
+         message, and check the sender (if it is from this node's own log, give it to \
+         `HlcBuilder::not_below` instead)",
         remote.timestamp()
     )]
     RemoteAhead {
@@ -51,8 +52,9 @@ pub enum HlcError {
     },
     /// This node has promised to issue nothing below a stamp that true time may not have reached.
     ///
-    /// A mark from before a crash is such a promise, for up to its window. So is a stamp
-    /// from `stamp_logical`. A mark that was written under a wrong clock can be hours ahead.
+    /// A mark from before a crash is such a promise, for up to its window. So are the stamp of
+    /// [`HlcBuilder::not_below`](super::HlcBuilder::not_below), a stamp from `stamp_logical`, and
+    /// for commits one that was resumed. What was issued under a wrong clock can be hours ahead.
     #[error(
         "no stamp below {} ({register}) may be issued again, and true time has certainly reached \
          only {earliest}: wait {by:?}, or call `reset()` and give up the order with the stamps \
@@ -80,6 +82,23 @@ pub enum HlcError {
         /// This node's `earliest`.
         earliest: Timestamp,
     },
+    /// The window below the high-water mark is used up, and this call does not wait for a higher
+    /// one.
+    ///
+    /// A higher mark was asked for, except without a thread. Then
+    /// [`Hlc::renew_mark`](super::Hlc::renew_mark) writes it.
+    #[error(
+        "no stamp above {} ({limit}) may be issued before a higher mark is stored, and this one \
+         would be {} ({asked}): try again, or wait with `stamp_async` or `renew_mark`",
+        limit.timestamp(),
+        asked.timestamp()
+    )]
+    MarkUsedUp {
+        /// The stamp that would have been issued.
+        asked: Stamp,
+        /// The highest stamp that may be issued.
+        limit: Stamp,
+    },
     /// There is no stamp after the last one.
     #[error(
         "the last of all stamps has been reached: call `reset()`, and find out which node sent it"
@@ -106,7 +125,9 @@ impl HlcError {
         match self {
             HlcError::Clock(error) => error.is_transient(),
             HlcError::Record(error) => error.is_transient(),
-            HlcError::Ahead { .. } | HlcError::NotPassed { .. } => true,
+            HlcError::Ahead { .. } | HlcError::NotPassed { .. } | HlcError::MarkUsedUp { .. } => {
+                true
+            }
             HlcError::RemoteAhead { .. }
             | HlcError::Poisoned { .. }
             | HlcError::Exhausted

@@ -1,26 +1,26 @@
-//! [`Hlc`]: a hybrid logical clock, and its settings.
+//! [`Hlc`]: a hybrid logical clock. Its commit stamps are in `commits`, its settings in `builder`.
 
-use std::path::Path;
+use std::future::poll_fn;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::HlcError;
 use super::high_water_mark::HighWaterMark;
-use super::pending_commit::{PendingCommit, ReleaseError};
+use super::mark_request::{Level, Wait};
+use super::mark_status::MarkStatus;
 use super::read_uncertainty::ReadUncertainty;
 use super::register::Register;
 use super::stamp::Stamp;
 use crate::clock::truetime::TrueTime;
-use crate::durable::RecordError;
 use crate::interval::Interval;
-use crate::timestamp::Timestamp;
-
-/// How far ahead the mark on disk is kept: about two writes a second.
-const WINDOW: Duration = Duration::from_secs(1);
 
 /// How often an old mark is compared with the clock while it is waited out, because new
 /// evidence may make the wait shorter.
 const POLL_EVERY: Duration = Duration::from_millis(5);
+
+/// How many writes a call raises the mark by at most. Two are needed when the first shows that the
+/// store is slow.
+const RENEWALS: u32 = 4;
 
 /// A hybrid logical clock on top of a clock that states its error.
 ///
@@ -28,107 +28,27 @@ const POLL_EVERY: Duration = Duration::from_millis(5);
 /// [module](super) explains why its stamps can be trusted, and what the proof assumes.
 ///
 /// After a restart an `Hlc` begins again from its clock alone. If stamps must not repeat
-/// then, use [`durable`](Self::durable). A forked child must make an `Hlc` of its own,
-/// with its own node id.
+/// then, keep a high-water mark: [`HlcBuilder::create_new`](super::HlcBuilder::create_new). A
+/// forked child must make an `Hlc` of its own, with its own node id.
+///
+/// # Which calls wait
+///
+/// Without a mark no call waits for anything but the clock. With one, a call that issues a
+/// stamp waits if the window below the mark is used up: at the first stamp of a node that has been
+/// idle for some windows, after a suspend, or with a store that fails or takes longer than 2.5 s.
+/// It never does the work itself (see
+/// [`HlcBuilder::without_thread`](super::HlcBuilder::without_thread) for the exception).
+/// [`try_stamp`](Self::try_stamp) never waits, and the calls named `..._async` wait without
+/// blocking their thread.
 #[derive(Debug)]
 pub struct Hlc<C> {
-    register: Register,
-    clock: C,
-    tolerance: Duration,
-    mark: Option<HighWaterMark>,
-}
-
-/// The settings of an [`Hlc`].
-#[derive(Clone, Debug)]
-#[must_use = "call `build` or `durable`"]
-pub struct HlcBuilder<C> {
-    clock: C,
-    tolerance: Duration,
-    window: Duration,
-    open_wait: Option<Duration>,
-}
-
-impl<C: TrueTime> HlcBuilder<C> {
-    /// How far beyond `latest` a peer's stamp may be. Default 0.
-    ///
-    /// It is for peers that do not use `earliest` as their physical time. For peers that
-    /// do, 0 is exactly right, because logical steps need no allowance (see the
-    /// [module](super)). With a tolerance, this node's stamps may be ahead of true time by
-    /// as much.
-    pub fn tolerance(self, tolerance: Duration) -> Self {
-        HlcBuilder { tolerance, ..self }
-    }
-
-    /// How far ahead the mark on disk is kept. Default 1 s.
-    ///
-    /// There are about two writes per window. After a crash, up to a window is waited
-    /// out. With 0, every stamp is a write.
-    pub fn window(self, window: Duration) -> Self {
-        HlcBuilder { window, ..self }
-    }
-
-    /// How long [`durable`](Self::durable) may wait for an old mark to pass.
-    ///
-    /// The default is what a crash under a correct clock can explain: the window, plus
-    /// twice the clock's width. With 0 it does not wait, and `stamp()` returns
-    /// [`HlcError::Ahead`] until the mark has passed.
-    pub fn open_wait(self, limit: Duration) -> Self {
-        HlcBuilder { open_wait: Some(limit), ..self }
-    }
-
-    /// A clock whose register is only in memory.
-    pub fn build(self) -> Hlc<C> {
-        let register = Register::new(Stamp::MIN.to_bits());
-        Hlc { register, clock: self.clock, tolerance: self.tolerance, mark: None }
-    }
-
-    /// A clock whose stamps never repeat or go back across a crash. See [`Hlc::durable`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Hlc::durable`].
-    pub fn durable(self, path: impl AsRef<Path>) -> Result<Hlc<C>, RecordError> {
-        let (mark, floor) = HighWaterMark::open(path.as_ref(), self.window)?;
-        let register = Register::new(floor);
-        register.set_reserved(floor, floor);
-        let (clock, tolerance) = (self.clock, self.tolerance);
-        let hlc = Hlc { register, clock, tolerance, mark: Some(mark) };
-        hlc.wait_out_the_mark(self.open_wait);
-        Ok(hlc)
-    }
+    pub(super) register: Register,
+    pub(super) clock: C,
+    pub(super) tolerance: Duration,
+    pub(super) mark: Option<HighWaterMark>,
 }
 
 impl<C: TrueTime> Hlc<C> {
-    /// A clock whose register is only in memory.
-    pub fn new(clock: C) -> Hlc<C> {
-        Hlc::builder(clock).build()
-    }
-
-    /// A clock with other settings than the defaults.
-    pub fn builder(clock: C) -> HlcBuilder<C> {
-        HlcBuilder { clock, tolerance: Duration::ZERO, window: WINDOW, open_wait: None }
-    }
-
-    /// A clock whose stamps never repeat or go back across a crash, whatever its clock did.
-    ///
-    /// The file at `path` holds a high-water mark. It is created if it does not exist.
-    /// Beside it are `path.lock`, which excludes a second process, and briefly `path.new`.
-    ///
-    /// A mark from a crash under a correct clock is waited out before this returns. By
-    /// default that takes at most the window plus twice the clock's width. A mark that is
-    /// further ahead was written under a wrong clock. The node starts all the same, but
-    /// `stamp()` returns [`HlcError::Ahead`], which says how far ahead it is, until the
-    /// mark has passed or [`reset`](Self::reset) is called. The same happens if the clock
-    /// has no reading yet.
-    ///
-    /// # Errors
-    ///
-    /// [`RecordError`]: the file is torn, truncated, of another kind, read-only, or locked
-    /// by another process. The error says what to do, and the file is unchanged.
-    pub fn durable(clock: C, path: impl AsRef<Path>) -> Result<Hlc<C>, RecordError> {
-        Hlc::builder(clock).durable(path)
-    }
-
     /// The clock that this was made with.
     pub fn clock(&self) -> &C {
         &self.clock
@@ -139,21 +59,67 @@ impl<C: TrueTime> Hlc<C> {
     ///
     /// # Errors
     ///
-    /// If the clock returns an error, if this node's register is poisoned, if an old mark
-    /// has not passed, or if the disk fails. Where causality alone is enough, use
+    /// If the clock returns an error, if this node's register is poisoned, or if an old mark
+    /// has not passed. If the store fails, but only when the window below the mark is used up
+    /// (see [`mark_status`](Self::mark_status)). Where causality alone is enough, use
     /// [`stamp_logical`](Self::stamp_logical).
     #[inline]
     pub fn stamp(&self) -> Result<Stamp, HlcError> {
+        self.take(Wait::Block)
+    }
+
+    /// Like [`stamp`](Self::stamp), but it never waits for the store of the mark.
+    ///
+    /// # Errors
+    ///
+    /// [`HlcError::MarkUsedUp`] where `stamp` would wait. It is transient: a higher mark has been
+    /// asked for. If the last write has failed, its error is in
+    /// [`mark_status`](Self::mark_status). Otherwise as `stamp`.
+    #[inline]
+    pub fn try_stamp(&self) -> Result<Stamp, HlcError> {
+        self.take(Wait::Never)
+    }
+
+    /// Like [`stamp`](Self::stamp), for executors: where `stamp` would wait for the store, the
+    /// future is woken when the mark was raised.
+    ///
+    /// Dropping the future is safe. No stamp is issued then, and the mark may be raised all the
+    /// same. To observe a peer's stamp, call [`note`](Self::note), which never waits, and then
+    /// this.
+    ///
+    /// ```
+    /// # use truechimer::{Hlc, HlcError, Interval, ManualClock, Timestamp};
+    /// # let clock = ManualClock::new(Interval::from(Timestamp::from_tai_nanos(1_000)));
+    /// # let directory = tempfile::tempdir()?;
+    /// # futures::executor::block_on(async {
+    /// let hlc = Hlc::builder(clock).create_new(directory.path().join("mark"))?;
+    /// let stamp = hlc.stamp_async().await?;
+    /// let commit = hlc.commit_stamp_async().await?;
+    /// assert!(commit.provisional() > stamp);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`stamp`](Self::stamp).
+    pub async fn stamp_async(&self) -> Result<Stamp, HlcError> {
+        self.repeat(|| self.try_stamp()).await
+    }
+
+    #[inline]
+    fn take(&self, wait: Wait) -> Result<Stamp, HlcError> {
         let physical = Stamp::from_timestamp(self.clock.earliest()?).to_bits();
         match self.register.try_issue(physical) {
             Some(stamp) => Ok(Stamp::from_bits(stamp)),
-            None => self.stamp_slowly(),
+            None => self.stamp_slowly(wait),
         }
     }
 
     /// The slow path: time has not passed the register, or the mark must be raised.
     #[cold]
-    fn stamp_slowly(&self) -> Result<Stamp, HlcError> {
+    fn stamp_slowly(&self, wait: Wait) -> Result<Stamp, HlcError> {
         loop {
             // Read the register before the clock. Then it can only be beyond `latest` by logical
             // steps or because it is poisoned.
@@ -173,7 +139,7 @@ impl<C: TrueTime> Hlc<C> {
             if !self.register.note_logical(beyond, steps) {
                 return Err(poisoned(last, now));
             }
-            self.reserve(next)?;
+            self.reserve(last, next, wait)?;
             if let Some(stamp) = self.register.try_advance(last, next) {
                 return Ok(Stamp::from_bits(stamp));
             }
@@ -200,7 +166,7 @@ impl<C: TrueTime> Hlc<C> {
             let least = last.checked_add(1);
             let next = least.and_then(|least| self.register.skip_commit(last, least));
             let next = next.ok_or(HlcError::Exhausted)?;
-            self.reserve(next)?;
+            self.reserve(last, next, Wait::Block)?;
             self.register.mark_unconfirmed(next);
             if let Some(stamp) = self.register.try_advance(last, next) {
                 return Ok(Stamp::from_bits(stamp));
@@ -221,6 +187,10 @@ impl<C: TrueTime> Hlc<C> {
     }
 
     /// Notes a peer's stamp, so that every stamp from now on is above it.
+    ///
+    /// It is for stamps that their sender has issued or [released](Self::release). For a commit
+    /// stamp that was not waited out there is [`ProvisionalStamp`](super::ProvisionalStamp), and
+    /// for this node's own history [`HlcBuilder::not_below`](super::HlcBuilder::not_below).
     ///
     /// A stamp that is not above [`last`](Self::last) is never refused, whatever the clock
     /// reads.
@@ -270,100 +240,6 @@ impl<C: TrueTime> Hlc<C> {
         self.stamp_logical()
     }
 
-    /// A stamp for a transaction. It is not below `latest` and above every stamp of this
-    /// node so far. It has to be waited out before anybody may see it.
-    ///
-    /// Meanwhile ordinary stamps stay behind true time, and none of them equals it.
-    ///
-    /// # Errors
-    ///
-    /// If the clock returns an error, if this node's register is poisoned, if an old mark
-    /// is beyond `latest`, or if the disk fails.
-    pub fn commit_stamp(&self) -> Result<PendingCommit, HlcError> {
-        self.commit_stamp_from(Stamp::MIN, Duration::ZERO)
-    }
-
-    /// Like [`commit_stamp`](Self::commit_stamp), and not below `least`.
-    ///
-    /// It is for the coordinator of a two-phase commit, whose stamp must not be below any
-    /// stamp under which a participant has prepared. A participant prepares under a commit
-    /// stamp of its own, which may be ahead of true time by the width of its interval. So
-    /// `within` says how wide that interval may be, for example the participants'
-    /// `max_width`. A participant whose stamp is further ahead has a broken clock, and it
-    /// would make this node's commits wait for as long.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use truechimer::{Hlc, HlcError, Interval, ManualClock, Timestamp};
-    /// # let at = |nanos| {
-    /// #     let t = Timestamp::from_tai_nanos(nanos);
-    /// #     ManualClock::new(Interval::from(t).widen(Duration::from_nanos(500)))
-    /// # };
-    /// let (participant, coordinator) = (Hlc::new(at(3_000)), Hlc::new(at(1_000)));
-    /// let prepared = participant.commit_stamp()?.provisional();
-    /// let commit = coordinator.commit_stamp_from(prepared, Duration::from_micros(10))?;
-    /// assert!(commit.provisional() >= prepared);
-    ///
-    /// let refused = coordinator.commit_stamp_from(prepared, Duration::from_micros(1));
-    /// assert!(matches!(refused, Err(HlcError::RemoteAhead { .. })));
-    /// # Ok::<(), HlcError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`HlcError::RemoteAhead`] if `least` is beyond this clock's `latest` by more than
-    /// `within`. Otherwise as [`commit_stamp`](Self::commit_stamp).
-    pub fn commit_stamp_from(
-        &self,
-        least: Stamp,
-        within: Duration,
-    ) -> Result<PendingCommit, HlcError> {
-        loop {
-            let (last, commits) = (self.register.last(), self.register.commits());
-            let now = self.clock.now()?;
-            let bound = Stamp::from(now.latest().saturating_add(within));
-            if least > bound {
-                let by = Duration::from_nanos(least.to_bits() - bound.to_bits());
-                let (latest, tolerance) = (now.latest(), within);
-                return Err(HlcError::RemoteAhead { remote: least, latest, tolerance, by });
-            }
-            // Refuse while an old promise, or a wrong clock, has taken the register too far ahead.
-            let limit = self.limit(now).to_bits();
-            if self.register.unconfirmed() > limit {
-                self.passed_or_ahead(now)?;
-            }
-            if last.saturating_sub(limit) > self.register.logical_steps() {
-                return Err(poisoned(last, now));
-            }
-            let floor = Stamp::from(now.latest()).max(least).to_bits();
-            let next = Register::commit_after(last, commits, floor).ok_or(HlcError::Exhausted)?;
-            self.reserve(next)?;
-            if let Some(stamp) = self.register.try_commit(last, commits, next) {
-                return Ok(PendingCommit::new(Stamp::from_bits(stamp)));
-            }
-        }
-    }
-
-    /// Releases a commit stamp that has passed. From now on every stamp is above it.
-    ///
-    /// # Errors
-    ///
-    /// If it has not certainly passed, or if the clock returns an error. The
-    /// [`ReleaseError`] gives the stamp back, so that the call can be repeated.
-    pub fn release(&self, pending: PendingCommit) -> Result<Stamp, ReleaseError> {
-        match self.clock.earliest() {
-            Ok(earliest) if earliest > pending.timestamp() => {
-                self.register.advance_to(pending.provisional().to_bits());
-                Ok(pending.provisional())
-            }
-            Ok(earliest) => {
-                let stamp = pending.provisional();
-                Err(ReleaseError::new(pending, HlcError::NotPassed { stamp, earliest }))
-            }
-            Err(error) => Err(ReleaseError::new(pending, error.into())),
-        }
-    }
-
     /// A stamp to read at, with the range of stamps above it that may have been committed
     /// before this call.
     ///
@@ -376,12 +252,17 @@ impl<C: TrueTime> Hlc<C> {
         Ok(ReadUncertainty::new(at, self.limit(now)))
     }
 
-    /// Checks whether [`stamp`](Self::stamp) would succeed, without issuing a stamp.
+    /// Checks whether [`stamp`](Self::stamp) would succeed and will go on to, without issuing a
+    /// stamp. It never waits, so a health check can call it.
     ///
     /// # Errors
     ///
-    /// The errors that `stamp` would return, except for those of the disk.
+    /// The errors that `stamp` would return. [`HlcError::Record`] comes as soon as the last write
+    /// of the mark has failed, though stamps are issued until the rest of the window is used up.
     pub fn check(&self) -> Result<(), HlcError> {
+        if let Some(error) = self.mark_status().and_then(|status| status.error) {
+            return Err(error.into());
+        }
         let last = self.register.last();
         let now = self.clock.now()?;
         if Stamp::from(now.earliest()).to_bits() > last {
@@ -397,17 +278,29 @@ impl<C: TrueTime> Hlc<C> {
         Stamp::from_bits(self.register.last())
     }
 
+    /// How the mark stands: how far it reaches, how slow its store is, and whether the last write
+    /// failed. `None` if there is no mark.
+    ///
+    /// A failed write is here at once, when half of the window is left. It is tried again, and
+    /// [`stamp`](Self::stamp) fails only when the window is used up. So a program that looks
+    /// here, for example once a second, can warn before that.
+    pub fn mark_status(&self) -> Option<MarkStatus> {
+        self.mark.as_ref().map(|mark| mark.status(&self.register))
+    }
+
     /// Takes a register that is far ahead back to the clock, and returns its old value.
     ///
     /// This gives up the order between the stamps before and after it, and the node may
     /// issue the same stamps again. It is for an operator who has made sure that nothing
-    /// depends on the old stamps. Waiting is always safe instead. The mark on disk, if
-    /// there is one, is taken back too.
+    /// depends on the old stamps. Waiting is always safe instead. The stamp of
+    /// [`HlcBuilder::not_below`](super::HlcBuilder::not_below) and the resumed commits are given
+    /// up too. The mark in the store, if there is one, is taken back. This waits for that, and
+    /// meanwhile no stamp is issued above the lower one of the old mark and the new one.
     ///
     /// # Errors
     ///
-    /// If the clock returns an error, and then nothing was changed. If the disk fails, and
-    /// then the mark was not taken back, so call it again.
+    /// If the clock returns an error, and then nothing was changed. If the store fails, and
+    /// then the register was taken back but perhaps not the mark, so call it again.
     pub fn reset(&self) -> Result<Stamp, HlcError> {
         let floor = Stamp::from(self.clock.earliest()?).to_bits();
         let before = self.last();
@@ -418,52 +311,113 @@ impl<C: TrueTime> Hlc<C> {
         Ok(before)
     }
 
-    /// Raises the mark on disk if half of its window is used up.
+    /// Makes sure that half of a window is left below the mark, and waits for that.
     ///
-    /// [`stamp`](Self::stamp) does this too, and then its thread waits for the disk. Call
-    /// this regularly, for example four times per window, from a thread that may wait.
-    /// Then the other threads never wait for the disk.
+    /// The mark's thread does so by itself while stamps are issued. This is for a node that has
+    /// been idle, so that its next stamp need not wait, and for one [without a
+    /// thread](HlcBuilder::without_thread), which should call it regularly from a thread that may
+    /// wait, for example four times per window.
     ///
     /// # Errors
     ///
-    /// If the clock returns an error, or if the disk fails.
+    /// If the clock returns an error, or if the store fails.
     pub fn renew_mark(&self) -> Result<(), HlcError> {
+        let Some(mark) = &self.mark else { return Ok(()) };
+        for _ in 0..RENEWALS {
+            if !mark.renew(&self.register, self.next_physical()?)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Like [`renew_mark`](Self::renew_mark), for executors.
+    ///
+    /// # Errors
+    ///
+    /// As [`renew_mark`](Self::renew_mark).
+    pub async fn renew_mark_async(&self) -> Result<(), HlcError> {
+        let Some(mark) = &self.mark else { return Ok(()) };
+        for _ in 0..RENEWALS {
+            let next = self.next_physical()?;
+            if self.wait_for_mark(mark, next, Level::HalfAWindow).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// About the next stamp.
+    fn next_physical(&self) -> Result<u64, HlcError> {
         let physical = Stamp::from(self.clock.earliest()?).to_bits();
-        self.reserve(physical.max(self.register.last()))
+        Ok(physical.max(self.register.last()))
+    }
+
+    /// Repeats `attempt` until there was room for it below the mark.
+    pub(super) async fn repeat<T>(
+        &self,
+        attempt: impl Fn() -> Result<T, HlcError>,
+    ) -> Result<T, HlcError> {
+        loop {
+            match (attempt(), &self.mark) {
+                (Err(HlcError::MarkUsedUp { asked, .. }), Some(mark)) => {
+                    self.wait_for_mark(mark, asked.to_bits(), Level::Stamp).await?;
+                }
+                (result, _) => return result,
+            }
+        }
+    }
+
+    /// Waits until the mark is high enough. Returns whether it was so at once.
+    async fn wait_for_mark(
+        &self,
+        mark: &HighWaterMark,
+        next: u64,
+        level: Level,
+    ) -> Result<bool, HlcError> {
+        let (mut before, mut polls) = (None, 0_u64);
+        poll_fn(|context| {
+            polls += 1;
+            mark.poll_level(&self.register, next, level, &mut before, context.waker())
+        })
+        .await?;
+        Ok(polls == 1)
     }
 
     /// The greatest stamp that is accepted from a peer at `now`.
-    fn limit(&self, now: Interval) -> Stamp {
+    pub(super) fn limit(&self, now: Interval) -> Stamp {
         Stamp::from(now.latest().saturating_add(self.tolerance))
     }
 
     /// [`HlcError::Ahead`], unless true time has certainly passed every stamp that may not be
     /// issued again.
-    fn passed_or_ahead(&self, now: Interval) -> Result<(), HlcError> {
-        let (unconfirmed, earliest) = (self.register.unconfirmed(), now.earliest());
-        let reached = Stamp::from(earliest).to_bits();
+    pub(super) fn passed_or_ahead(&self, now: Interval) -> Result<(), HlcError> {
+        let unconfirmed = self.register.unconfirmed();
+        let reached = Stamp::from(now.earliest()).to_bits();
         if unconfirmed == Stamp::MIN.to_bits() || reached > unconfirmed {
             return Ok(());
         }
-        let by = Duration::from_nanos((unconfirmed - reached).saturating_add(1));
-        Err(HlcError::Ahead { register: Stamp::from_bits(unconfirmed), earliest, by })
+        Err(ahead(unconfirmed, now))
     }
 
-    /// Makes sure that the mark on disk is not below `next`.
+    /// Makes sure that the mark in the store is not below `next`, which was computed from `last`.
     #[inline]
-    fn reserve(&self, next: u64) -> Result<(), HlcError> {
+    pub(super) fn reserve(&self, last: u64, next: u64, wait: Wait) -> Result<(), HlcError> {
         match &self.mark {
-            Some(mark) if next > self.register.renew_at() => mark.reserve(&self.register, next),
+            Some(mark) if next > self.register.renew_at() => {
+                mark.reserve(&self.register, last, next, wait)
+            }
             _ => Ok(()),
         }
     }
 
     /// Sleeps until the mark of an earlier run has passed, if a crash under a correct clock
     /// explains how far ahead it is.
-    fn wait_out_the_mark(&self, limit: Option<Duration>) {
-        let started = Instant::now();
-        let window = self.mark.as_ref().map_or(Duration::ZERO, HighWaterMark::window);
-        while let Ok(now) = self.clock.now() {
+    pub(super) fn wait_out_the_mark(&self, limit: Option<Duration>) {
+        // wasm32 has no time to wait by.
+        let started = (!cfg!(target_family = "wasm")).then(Instant::now);
+        let window = self.mark.as_ref().map_or(Duration::ZERO, HighWaterMark::longest_window);
+        while let (Some(started), Ok(now)) = (started, self.clock.now()) {
             let Err(HlcError::Ahead { by, .. }) = self.passed_or_ahead(now) else { break };
             let explained = window.saturating_add(now.width().saturating_mul(2));
             let limit = limit.unwrap_or(explained);
@@ -473,22 +427,23 @@ impl<C: TrueTime> Hlc<C> {
             }
             thread::sleep(by.min(POLL_EVERY));
         }
-        // Raise the mark now, so that the first stamp need not wait for the disk. The error is
+        // Raise the mark now, so that the first stamp need not wait for the store. The error is
         // ignored, because the first stamp returns it too.
         let _ = self.renew_mark();
     }
 }
 
+/// The error for a stamp that may not be issued again before true time has passed it.
+pub(super) fn ahead(unconfirmed: u64, now: Interval) -> HlcError {
+    let earliest = now.earliest();
+    let left = unconfirmed.saturating_sub(Stamp::from(earliest).to_bits());
+    let by = Duration::from_nanos(left.saturating_add(1));
+    HlcError::Ahead { register: Stamp::from_bits(unconfirmed), earliest, by }
+}
+
 /// The error for a register that is beyond `latest` without an explanation.
-fn poisoned(register: u64, now: Interval) -> HlcError {
+pub(super) fn poisoned(register: u64, now: Interval) -> HlcError {
     let latest = now.latest();
     let by = Duration::from_nanos(register.saturating_sub(Stamp::from(latest).to_bits()));
     HlcError::Poisoned { register: Stamp::from_bits(register), latest, by }
-}
-
-/// The moment to wait for is the moment of the stamp.
-impl From<&PendingCommit> for Timestamp {
-    fn from(pending: &PendingCommit) -> Timestamp {
-        pending.timestamp()
-    }
 }

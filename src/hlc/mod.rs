@@ -78,10 +78,29 @@
 //! commit stamp of the same node. In a two-phase commit the coordinator's stamp must not
 //! be below its participants' either: see [`Hlc::commit_stamp_from`].
 //!
+//! A peer cannot be relied on to refuse a stamp that was not waited out. If its interval is wide,
+//! the stamp is within it, and the peer would issue stamps ahead of true time, for which others
+//! would blame the peer. So before its release a stamp is a [`ProvisionalStamp`], which
+//! [`Hlc::note`] does not take.
+//!
 //! # Crashes
 //!
 //! A register in memory is lost in a crash, and a clock that was stepped back meanwhile
-//! would issue the same stamps again. [`Hlc::durable`] keeps a high-water mark on disk.
+//! would issue the same stamps again. So a durable clock keeps a high-water mark in a file or in
+//! any other [`Store`](crate::store::Store): [`HlcBuilder::create_new`] at the first start, and
+//! [`HlcBuilder::open_existing`] at every other. Nothing above the mark is issued.
+//!
+//! A thread of the clock's own writes the mark ahead of need, so that no thread that takes a
+//! stamp does work on files. Stamps wait only if the store is slower than the window allows. The
+//! window is 1 s, or four times the latency of the store, up to 10 s, and a restart waits until it
+//! has passed. A failed write is told by [`Hlc::mark_status`] and [`Hlc::check`] when half of the
+//! window is left.
+//! `stamp()` fails when it is used up.
+//!
+//! What else a node finds after a crash is its own log. Its greatest stamp goes to
+//! [`HlcBuilder::not_below`]. [`Hlc::note`] is for the stamps of others, and would take a stamp
+//! ahead of the clock as a sign that its sender's clock is broken. A commit that was logged and not
+//! released goes to [`Hlc::resume`], and is waited out.
 //!
 //! # What the proof assumes
 //!
@@ -91,20 +110,30 @@
 //! It does no harm, because a correct peer could have sent the same stamps. An error of
 //! time that is the same on every node cannot be detected.
 
+mod builder;
+mod commits;
 mod error;
 mod high_water_mark;
 #[expect(clippy::module_inception, reason = "files are named for their main type")]
 mod hlc;
+mod mark_request;
+mod mark_state;
+mod mark_status;
 mod node_stamp;
 mod pending_commit;
 mod read_uncertainty;
 mod register;
+#[cfg(not(target_family = "wasm"))]
+mod renewer;
 mod stamp;
 mod text;
+mod window;
 
+pub use builder::HlcBuilder;
 pub use error::HlcError;
-pub use hlc::{Hlc, HlcBuilder};
+pub use hlc::Hlc;
+pub use mark_status::MarkStatus;
 pub use node_stamp::{NodeStamp, NodeUid};
-pub use pending_commit::{PendingCommit, ReleaseError};
+pub use pending_commit::{PendingCommit, ProvisionalStamp, ReleaseError};
 pub use read_uncertainty::{ReadUncertainty, Visibility};
 pub use stamp::Stamp;

@@ -22,7 +22,22 @@
 //!    so [C1] happened before [S2], which sees `s`. So if `n == s`, at least one of the
 //!    two is discarded.
 //!
-//! A plain load at [C2] would not be enough, with any ordering short of a full fence. That
+//! # Why no stamp is above the mark in the store
+//!
+//! Before a stamp is taken, it is compared with the mark. That would be enough if the mark only
+//! grew, but an operator may take it back, together with `last`. A thread that was compared before
+//! and swaps after that would issue a stamp above the new mark. Its swap should fail, because
+//! `last` has changed. But `last` may have been set to just the number that the thread had read.
+//! So each thread compares again after its swap, and discards the stamp if it is above:
+//!
+//! 4. The operator's thread lowers `reserved` [R1], then swaps `last` [R2] and `commits` [R3].
+//! 5. If a swap [S1] or [C1] comes before that of the same word, its stamp was issued before the
+//!    reset. If it comes after, it reads from that (or from a later change), so [R1]
+//!    happened before the comparison, which sees the lowered mark or a later one.
+//!
+//! # What was tried and failed
+//!
+//! A plain load at [C2] is not enough, with any ordering short of a full fence. That
 //! variant is kept below, and loom finds the stamp that it issues twice.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -53,6 +68,8 @@ struct Thresholds {
     unconfirmed: AtomicU64,
     /// How many logical steps were taken beyond a `latest` that stood still.
     logical_steps: AtomicU64,
+    /// The greatest commit stamp of an earlier run that is waited out in this one.
+    resumed: AtomicU64,
 }
 
 impl Register {
@@ -67,6 +84,7 @@ impl Register {
                 renew_at: no_limit(),
                 unconfirmed: AtomicU64::new(floor),
                 logical_steps: AtomicU64::new(0),
+                resumed: AtomicU64::new(0),
             }),
         }
     }
@@ -110,7 +128,7 @@ impl Register {
         let swap = self.last.0.compare_exchange(last, next, Ordering::AcqRel, Ordering::Relaxed);
         swap.ok()?;
         // [S2]. The caller avoided the commit stamps that it saw, so only a new one can match.
-        if self.may_be_a_commit(next) { None } else { Some(next) }
+        if self.may_be_a_commit(next) || next > self.reserved() { None } else { Some(next) }
     }
 
     /// The next commit stamp after these: odd, and at least `latest`.
@@ -126,7 +144,27 @@ impl Register {
             self.commits.0.compare_exchange(commits, stamp, Ordering::AcqRel, Ordering::Relaxed);
         swap.ok()?;
         // [C2], pairs with [S1]. It does not change the value, which is at least `last` already.
-        (self.last.0.fetch_max(last, Ordering::AcqRel) < stamp).then_some(stamp)
+        let is_alone = self.last.0.fetch_max(last, Ordering::AcqRel) < stamp;
+        (is_alone && stamp <= self.reserved()).then_some(stamp)
+    }
+
+    /// Keeps ordinary stamps away from a commit stamp of an earlier run, and makes later commit
+    /// stamps greater than it.
+    pub(super) fn resume_commit(&self, stamp: u64) {
+        if stamp % 2 == 1 {
+            self.thresholds.0.resumed.fetch_max(stamp, Ordering::Relaxed);
+            self.commits.0.fetch_max(stamp, Ordering::AcqRel);
+        } else if stamp > self.last() {
+            // Not from `commit_after`, so an ordinary stamp could equal it. None is issued until
+            // it has passed.
+            self.mark_unconfirmed(stamp);
+            self.advance_to(stamp);
+        }
+    }
+
+    /// The greatest commit stamp that was resumed.
+    pub(super) fn resumed(&self) -> u64 {
+        self.thresholds.0.resumed.load(Ordering::Relaxed)
     }
 
     /// Makes every later stamp greater than `reached`.
@@ -184,16 +222,19 @@ impl Register {
         self.thresholds.0.reserved.load(Ordering::Acquire) // pairs with [D1]
     }
 
-    /// Allows stamps up to `reserved`. Call it once the mark on disk is that high.
+    /// Allows stamps up to `reserved`. Call it once the mark in the store is that high, or before
+    /// it is lowered.
     pub(super) fn set_reserved(&self, reserved: u64, renew_at: u64) {
         self.thresholds.0.reserved.store(reserved, Ordering::Release); // [D1]
         self.thresholds.0.renew_at.store(renew_at, Ordering::Release); // [D1]
     }
 
-    /// Goes back to `floor`, whatever was issued before.
+    /// Goes back to `floor`, whatever was issued before. If there is a mark, it is lowered before
+    /// [R1].
     pub(super) fn reset(&self, floor: u64) {
-        self.last.0.store(floor, Ordering::Release);
-        self.commits.0.store(0, Ordering::Release);
+        self.last.0.swap(floor, Ordering::AcqRel); // [R2], pairs with [S1]
+        self.commits.0.swap(0, Ordering::AcqRel); // [R3], pairs with [C1]
+        self.thresholds.0.resumed.store(0, Ordering::Release);
         self.thresholds.0.unconfirmed.store(0, Ordering::Release);
         self.thresholds.0.logical_steps.store(0, Ordering::Release);
     }
@@ -378,6 +419,46 @@ mod loom_models {
             }
             renewer.join().expect("no panic");
         });
+    }
+
+    /// An operator takes the register back to the number that it has, and the mark below the stamp
+    /// of another thread, in a store that has both numbers from the start of the write on.
+    fn resetter_and_stamper(take: Issue) {
+        loom::model(move || {
+            let register = Arc::new(Register::new(10));
+            register.set_reserved(100, 100);
+            let shared = register.clone();
+            let operator = thread::spawn(move || {
+                shared.set_reserved(15, 15); // [R1]
+                shared.reset(10);
+            });
+            let issued = take(&register, 20);
+            operator.join().expect("no panic");
+            // The stamp is in `last` only if its swap came after the reset.
+            let is_after = register.last() == 20;
+            assert!(!(is_after && issued.is_some()), "above the mark: {issued:?}");
+        });
+    }
+
+    /// [`Register::try_issue`] without the second comparison.
+    fn issue_without_a_second_look(r: &Register, physical: u64) -> Option<u64> {
+        let last = r.last.0.load(Ordering::Relaxed);
+        if physical <= last || physical > r.renew_at() {
+            return None;
+        }
+        let swap = r.last.0.compare_exchange(last, physical, Ordering::AcqRel, Ordering::Relaxed);
+        swap.ok()
+    }
+
+    #[test]
+    fn loom_no_stamp_is_above_a_mark_that_was_taken_back() {
+        resetter_and_stamper(Register::try_issue);
+    }
+
+    #[test]
+    #[should_panic(expected = "above the mark")]
+    fn loom_without_a_second_look_a_stamp_is_above_a_mark_that_was_taken_back() {
+        resetter_and_stamper(issue_without_a_second_look);
     }
 
     #[test]

@@ -85,8 +85,9 @@ impl Stamp {
     /// The two parts that other hybrid clocks use: 48 bits of wall time and 16 logical bits.
     ///
     /// `wall` is the moment rounded down to 2^16 ns (65.536 µs), and `logical` is the
-    /// remaining nanoseconds. Pairs sort like stamps. This is the compact form of Kulkarni et al., "Logical Physical Clocks and Consistent Snapshots in
-    /// Globally Distributed Databases", 2014, section 5.
+    /// remaining nanoseconds. Pairs sort like stamps. This is the compact form of Kulkarni et al.,
+    /// "Logical Physical Clocks and Consistent Snapshots in Globally Distributed Databases", 2014,
+    /// section 5.
     pub const fn to_wall_logical(self) -> (Timestamp, u16) {
         let logical = self.0 as u16;
         (Stamp(self.0 - logical as u64).timestamp(), logical)

@@ -1,6 +1,7 @@
-//! The text forms of [`Stamp`], [`NodeUid`] and [`NodeStamp`]: parsing and serde.
+//! The text forms of [`Stamp`], [`ProvisionalStamp`], [`NodeUid`] and [`NodeStamp`]: parsing and
+//! serde.
 //!
-//! In human-readable formats all three are the text that `Display` prints, because JSON
+//! In human-readable formats all of them are the text that `Display` prints, because JSON
 //! readers round numbers above 2^53, and every present-day stamp is above it. In the
 //! other formats they are numbers.
 
@@ -8,6 +9,7 @@ use std::str::FromStr;
 
 use super::error::HlcError;
 use super::node_stamp::{NodeStamp, NodeUid};
+use super::pending_commit::ProvisionalStamp;
 use super::stamp::Stamp;
 
 /// Reads the text that `Display` prints.
@@ -20,6 +22,15 @@ impl FromStr for Stamp {
             return Err(error);
         }
         u64::from_str_radix(text, 16).map(Stamp::from_bits).map_err(|_| error)
+    }
+}
+
+/// Reads the text that `Display` prints.
+impl FromStr for ProvisionalStamp {
+    type Err = HlcError;
+
+    fn from_str(text: &str) -> Result<ProvisionalStamp, HlcError> {
+        text.parse::<Stamp>().map(ProvisionalStamp::from)
     }
 }
 
@@ -89,6 +100,12 @@ mod serde_forms {
     }
 
     serde_as_text_or!(Stamp, u64, |stamp: &Stamp| stamp.to_bits(), Stamp::from_bits);
+    serde_as_text_or!(
+        ProvisionalStamp,
+        Stamp,
+        |stamp: &ProvisionalStamp| stamp.to_stored(),
+        ProvisionalStamp::from
+    );
     serde_as_text_or!(NodeUid, u128, |uid: &NodeUid| uid.0, NodeUid);
     serde_as_text_or!(NodeStamp, (Stamp, NodeUid), |p: &NodeStamp| (p.stamp, p.node), pair);
 }
@@ -134,6 +151,10 @@ mod tests {
             prop_assert_eq!(serde_json::from_str::<NodeStamp>(&json).expect("a pair"), pair);
             let json = serde_json::to_string(&pair.stamp).expect("text");
             prop_assert_eq!(serde_json::from_str::<Stamp>(&json).expect("a stamp"), pair.stamp);
+            let provisional = ProvisionalStamp::from(pair.stamp);
+            prop_assert_eq!(serde_json::to_string(&provisional).expect("text"), json.as_str());
+            let read = serde_json::from_str::<ProvisionalStamp>(&json).expect("a stamp");
+            prop_assert_eq!(read, provisional);
         }
     }
 }

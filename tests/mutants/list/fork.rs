@@ -31,8 +31,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a child waits for ever for a thread that does not exist in it",
         changes: &[Change {
             file: MARK,
-            from: "        self.owner.check(&self.place).map_err(RecordError::from)?;\n        let must_wait",
-            to: "        let must_wait",
+            from: "Ok(self.owner.check(&self.place).map_err(RecordError::from)?)",
+            to: "Ok(())",
         }],
         caught_by: file(
             "record_fork",

@@ -46,12 +46,17 @@ impl Store {
         // So that the example runs on every host, it assumes that the wall clock is right
         // to 2 ms. A program in production asks the kernel, with `Clock::new()`.
         let clock = Clock::builder().assume_error(Duration::from_millis(2)).build()?;
+        let is_first_start = !place.join("rows.sqlite").exists();
         let database = Connection::open(place.join("rows.sqlite"))?;
         database.pragma_update(None, "journal_mode", "WAL")?;
         database.execute_batch(
             "CREATE TABLE IF NOT EXISTS rows (stamp BLOB PRIMARY KEY, value TEXT NOT NULL)",
         )?;
-        let hlc = Hlc::durable(clock.clone(), place.join("rows.mark"))?;
+        // The database says whether there was an earlier start. The mark itself cannot: a mark
+        // that was lost looks like one that never was, and its stamps would be issued again.
+        let (builder, mark) = (Hlc::builder(clock.clone()), place.join("rows.mark"));
+        let hlc =
+            if is_first_start { builder.create_new(mark) } else { builder.open_existing(mark) }?;
         let (waiter, database) = (Waiter::new(clock), Mutex::new(database));
         Ok(Store { hlc, waiter, database, release })
     }
