@@ -112,6 +112,8 @@
 
 mod builder;
 mod commits;
+#[cfg(all(test, not(loom)))]
+mod crashes;
 mod error;
 mod high_water_mark;
 #[expect(clippy::module_inception, reason = "files are named for their main type")]

@@ -59,7 +59,14 @@ impl<P> Crashes<P> {
         for _ in 0..8 {
             let is_disturbed = disturb(&disk);
             let opened = match promised {
-                None => self.first_start(&disk, happened),
+                None => {
+                    let created =
+                        first_start(&disk, || (self.create)(&disk), || (self.open)(&disk));
+                    created.map(|(program, is_repeated)| {
+                        happened.created_again += u64::from(is_repeated);
+                        program
+                    })
+                }
                 Some(_) => (self.open)(&disk),
             };
             let mut program = match opened {
@@ -100,24 +107,6 @@ impl<P> Crashes<P> {
         Ok(())
     }
 
-    /// What an operator does until the first start succeeds.
-    fn first_start(&self, disk: &ModelDisk, happened: &mut Happened) -> Result<P, String> {
-        let error = match (self.create)(disk) {
-            Ok(program) => return Ok(program),
-            Err(error) => error,
-        };
-        happened.created_again += 1;
-        match (self.open)(disk) {
-            // The creation was complete, only nobody had been told.
-            Ok(program) => Ok(program),
-            Err(_) if error.contains("its first creation was interrupted") => {
-                disk.delete("/place/state.lock");
-                (self.create)(disk)
-            }
-            Err(_) => Err(error),
-        }
-    }
-
     /// What it says must not be less than was promised, nor more than was asked.
     fn check(
         &self,
@@ -146,8 +135,30 @@ impl<P> Crashes<P> {
     }
 }
 
+/// What an operator does until the first start succeeds, and whether there was anything to do.
+pub(crate) fn first_start<P>(
+    disk: &ModelDisk,
+    create: impl Fn() -> Result<P, String>,
+    open: impl Fn() -> Result<P, String>,
+) -> Result<(P, bool), String> {
+    let error = match create() {
+        Ok(program) => return Ok((program, false)),
+        Err(error) => error,
+    };
+    let program = match open() {
+        // The creation was complete, only nobody had been told.
+        Ok(program) => program,
+        Err(_) if error.contains("its first creation was interrupted") => {
+            disk.delete("/place/state.lock");
+            create()?
+        }
+        Err(_) => return Err(error),
+    };
+    Ok((program, true))
+}
+
 /// Plans a stop or a failure in two of three starts.
-fn disturb(disk: &ModelDisk) -> bool {
+pub(crate) fn disturb(disk: &ModelDisk) -> bool {
     disk.mend();
     let operations = disk.below(60);
     match disk.below(6) {
