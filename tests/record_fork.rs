@@ -190,15 +190,22 @@ fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_record() {
 
 /// A store whose writes can be held up.
 #[derive(Clone, Default)]
-struct Held(Arc<(Mutex<(Option<Vec<u8>>, bool, u32)>, Condvar)>);
+struct Held(Arc<(Mutex<HeldState>, Condvar)>);
+
+#[derive(Default)]
+struct HeldState {
+    content: Option<Vec<u8>>,
+    is_held: bool,
+    writes: u32,
+}
 
 impl Held {
-    fn change(&self, change: impl FnOnce(&mut (Option<Vec<u8>>, bool, u32))) {
+    fn change(&self, change: impl FnOnce(&mut HeldState)) {
         change(&mut self.0.0.lock().expect("no panic"));
         self.0.1.notify_all();
     }
 
-    fn wait_for(&self, is_so: impl Fn(&(Option<Vec<u8>>, bool, u32)) -> bool) {
+    fn wait_for(&self, is_so: impl Fn(&HeldState) -> bool) {
         let state = self.0.0.lock().expect("no panic");
         drop(self.0.1.wait_while(state, |state| !is_so(state)).expect("no panic"));
     }
@@ -206,13 +213,13 @@ impl Held {
 
 impl Store for Held {
     fn load(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.0.0.lock().expect("no panic").0.clone())
+        Ok(self.0.0.lock().expect("no panic").content.clone())
     }
 
     fn persist(&mut self, content: &[u8]) -> Result<(), StoreError> {
-        self.change(|(_, _, writes)| *writes += 1);
-        self.wait_for(|(_, is_held, _)| !is_held);
-        self.change(|(stored, ..)| *stored = Some(content.to_vec()));
+        self.change(|state| state.writes += 1);
+        self.wait_for(|state| !state.is_held);
+        self.change(|state| state.content = Some(content.to_vec()));
         Ok(())
     }
 }
@@ -223,11 +230,11 @@ fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_mark() {
     let node = || Hlc::builder(Still).window(Duration::ZERO).open_wait(Duration::ZERO);
     let hlc = node().create_new_in(store.clone()).expect("an empty store");
     hlc.stamp().expect("a first stamp");
-    store.change(|(_, is_held, _)| *is_held = true);
-    let writes = store.0.0.lock().expect("no panic").2;
+    store.change(|state| state.is_held = true);
+    let writes = store.0.0.lock().expect("no panic").writes;
     thread::scope(|scope| {
         let writer = scope.spawn(|| hlc.stamp());
-        store.wait_for(|state| state.2 > writes);
+        store.wait_for(|state| state.writes > writes);
         let is_refused = |result: Result<(), HlcError>| {
             let Err(HlcError::Record(RecordError::Store(error))) = result else { return false };
             matches!(error, StoreError::Forked { .. })
@@ -249,7 +256,7 @@ fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_mark() {
                 && futures == [true, true]
                 && status.is_some_and(|status| status.error.is_some())
         });
-        store.change(|(_, is_held, _)| *is_held = false);
+        store.change(|state| state.is_held = false);
         assert!(refused, "the child waits for its parent's thread, or does its parent's work");
         writer.join().expect("no panic").expect("the parent goes on");
     });
