@@ -2,14 +2,12 @@
 //!
 //! cargo-fuzz sets `cfg(fuzzing)`. Without it only the crate's own tests contain this module.
 
-use std::path::Path;
-
 use crate::durable::{Kind, decode, encode};
 
 /// A record's file. What is accepted is exactly what would be written.
 pub fn record(bytes: &[u8]) {
     for kind in [Kind(*b"hlc-mark"), Kind(*b"fence\0\0\0")] {
-        match decode(bytes, kind, bytes.len() as u64, Path::new("record")) {
+        match decode(bytes, kind, "record") {
             Ok(value) => assert_eq!(bytes, encode(kind, value)),
             Err(error) => assert!(!error.to_string().is_empty() && !error.is_transient()),
         }
@@ -18,6 +16,8 @@ pub fn record(bytes: &[u8]) {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]

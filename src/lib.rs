@@ -181,6 +181,7 @@ pub mod section;
 pub mod sim;
 mod snapshot;
 pub mod source;
+pub mod store;
 mod sync;
 pub mod timeout;
 pub mod timestamp;
@@ -209,6 +210,7 @@ pub use scale::{
 };
 pub use snapshot::{ClockError, Status};
 pub use source::RealtimeScale;
+pub use store::{FileStore, Store, StoreError};
 pub use timeout::Deadline;
 pub use timestamp::Timestamp;
 #[cfg(not(target_family = "wasm"))]

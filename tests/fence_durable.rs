@@ -58,7 +58,7 @@ fn the_child() {
 }
 
 fn raise_until_killed(place: &Path) {
-    let fence = DurableFence::open(place.join("fence")).expect("no other process has it");
+    let fence = DurableFence::open_existing(place.join("fence")).expect("no other process has it");
     println!();
     for next in fence.newest().get() + 1.. {
         fence.admit(FencingToken(next)).expect("the disk takes it");
@@ -68,7 +68,8 @@ fn raise_until_killed(place: &Path) {
 
 /// The processes take tokens from a counter that all of them see, and come late with some.
 fn admit_and_log(place: &Path, seed: u64) {
-    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
+    let fence =
+        SharedFence::open_existing(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
     let mut log = open_log(place);
     for turn in 0..TURNS {
         // Larger from turn to turn in each process, and different in each.
@@ -87,7 +88,8 @@ fn admit_and_log(place: &Path, seed: u64) {
 
 /// The broken form: let in first, and written some time after, when the parent says so.
 fn admit_then_log(place: &Path, token: FencingToken) {
-    let fence = SharedFence::open(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
+    let fence =
+        SharedFence::open_existing(place.join("fence"), LOCK_TIMEOUT).expect("it can be locked");
     fence.with(token, || ()).expect("no newer token was let in yet");
     println!("\n=> {token}");
     let mut told = String::new();
@@ -169,7 +171,7 @@ fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
             }
         }
         drop(child);
-        let fence = DurableFence::open(place.path().join("fence")).expect("a whole file");
+        let fence = DurableFence::open_existing(place.path().join("fence")).expect("a whole file");
         assert!(
             fence.newest() >= newest,
             "{} was admitted, but {} is stored",
@@ -185,16 +187,18 @@ fn a_token_that_was_admitted_before_a_kill_is_not_forgotten() {
 fn a_fence_has_one_owner() {
     let place = tempfile::tempdir().expect("a place for files");
     let path = place.path().join("fence");
-    let fence = DurableFence::open(&path).expect("a new file");
-    let second = DurableFence::open(&path);
-    assert!(matches!(&second, Err(e @ RecordError::Locked { .. }) if e.is_transient()));
-    let shared = SharedFence::open(&path, Duration::from_millis(20));
+    let fence = DurableFence::create_new(&path).expect("a new file");
+    let second = DurableFence::open_existing(&path);
     assert!(
-        matches!(shared, Err(RecordError::Locked { .. })),
+        matches!(&second, Err(e @ RecordError::Store(StoreError::Locked { .. })) if e.is_transient())
+    );
+    let shared = SharedFence::open_existing(&path, Duration::from_millis(20));
+    assert!(
+        matches!(shared, Err(RecordError::Store(StoreError::Locked { .. }))),
         "it waits no longer than its timeout"
     );
     drop(fence);
-    assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_ok());
+    assert!(SharedFence::open_existing(&path, LOCK_TIMEOUT).is_ok());
 }
 
 #[test]
@@ -203,8 +207,8 @@ fn a_file_that_is_not_a_fence_is_neither_read_as_one_nor_changed() {
     let path = place.path().join("fence");
     for content in [&b"34"[..], &[0; 32], b"tchimer1fence\0\0\0"] {
         fs::write(&path, content).expect("it can be written");
-        assert!(DurableFence::open(&path).is_err(), "{content:?}");
-        assert!(SharedFence::open(&path, LOCK_TIMEOUT).is_err(), "{content:?}");
+        assert!(DurableFence::open_existing(&path).is_err(), "{content:?}");
+        assert!(SharedFence::open_existing(&path, LOCK_TIMEOUT).is_err(), "{content:?}");
         assert_eq!(fs::read(&path).expect("still there"), content);
     }
 }
@@ -213,7 +217,7 @@ fn a_file_that_is_not_a_fence_is_neither_read_as_one_nor_changed() {
 fn threads_of_one_owner_agree_with_the_file() {
     let place = tempfile::tempdir().expect("a place for files");
     let path = place.path().join("fence");
-    let fence = DurableFence::open(&path).expect("a new file");
+    let fence = DurableFence::create_new(&path).expect("a new file");
     thread::scope(|scope| {
         for seed in 0..3 {
             let fence = &fence;
@@ -231,7 +235,10 @@ fn threads_of_one_owner_agree_with_the_file() {
     });
     assert_eq!(fence.newest(), FencingToken(TURNS * 3));
     drop(fence);
-    assert_eq!(DurableFence::open(&path).expect("whole").newest(), FencingToken(TURNS * 3));
+    assert_eq!(
+        DurableFence::open_existing(&path).expect("whole").newest(),
+        FencingToken(TURNS * 3)
+    );
 }
 
 proptest! {
@@ -252,13 +259,13 @@ proptest! {
             };
             let answer = if how == 0 {
                 owned = None;
-                SharedFence::open(&path, LOCK_TIMEOUT)?.with(offered, || ())
+                SharedFence::open_existing(&path, LOCK_TIMEOUT)?.with(offered, || ())
             } else {
                 if how == 1 {
                     owned = None;
                 }
                 if owned.is_none() {
-                    owned = Some(DurableFence::open(&path)?);
+                    owned = Some(DurableFence::open_existing(&path)?);
                 }
                 owned.as_ref().expect("opened").admit(offered)
             };

@@ -203,7 +203,7 @@ fn parent_and_child_with_one_process_id_are_told_apart() {
                 .build()
                 .expect("a clock");
             let mut clock = Some(clock);
-            let fence = DurableFence::open(&path).expect("a new file");
+            let fence = DurableFence::create_new(&path).expect("a new file");
             let is_first = std::process::id() == 1 && runs(&clock);
             if unshare(CloneFlags::CLONE_NEWPID).is_err() {
                 return SKIPPED;
@@ -212,7 +212,7 @@ fn parent_and_child_with_one_process_id_are_told_apart() {
                 let is_first = std::process::id() == 1;
                 let refused = matches!(
                     fence.admit(FencingToken(9)),
-                    Err(FenceError::Record(RecordError::Forked { .. }))
+                    Err(FenceError::Record(RecordError::Store(StoreError::Forked { .. })))
                 );
                 let has_no_thread = !runs(&clock);
                 let reads = clock.as_ref().is_some_and(|clock| clock.refresh().is_ok());

@@ -239,7 +239,7 @@ fn the_error_for_a_broken_file_says_what_to_do_and_the_file_is_unchanged() {
     fs::write(&path, &good).expect("written");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("set");
     let error = start(&clock, &path).expect_err("read-only");
-    assert!(matches!(error, RecordError::ReadOnly { .. }), "{error}");
+    assert!(matches!(error, RecordError::Store(StoreError::ReadOnly { .. })), "{error}");
     assert!(error.to_string().contains("give this process the right"), "{error}");
 }
 
@@ -248,7 +248,7 @@ fn two_nodes_do_not_share_a_mark() {
     let (_directory, path) = place();
     let clock = manual(TODAY, TODAY + 10);
     let first = start(&clock, &path).expect("a node");
-    assert!(matches!(start(&clock, &path), Err(RecordError::Locked { .. })));
+    assert!(matches!(start(&clock, &path), Err(RecordError::Store(StoreError::Locked { .. }))));
     drop(first);
     start(&clock, &path).expect("free again");
 }

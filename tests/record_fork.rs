@@ -34,7 +34,7 @@ fn place() -> TempDir {
 }
 
 fn is_locked(path: &Path) -> bool {
-    matches!(DurableFence::open(path), Err(RecordError::Locked { .. }))
+    matches!(DurableFence::open_existing(path), Err(RecordError::Store(StoreError::Locked { .. })))
 }
 
 /// A clock that stands still, a second after 1970.
@@ -50,18 +50,18 @@ impl TrueTime for Still {
 fn a_forked_child_admits_nobody_in_its_parents_name() {
     let place = place();
     let path = place.path().join("fence");
-    let fence = DurableFence::open(&path).expect("a new file");
+    let fence = DurableFence::create_new(&path).expect("a new file");
     fence.admit(FencingToken(5)).expect("the first");
     let refused = in_a_fork(|| {
         // 5 is the present token and would need no disk; 9 would.
         [5, 9].into_iter().all(|token| {
             let answer = fence.admit(FencingToken(token));
-            matches!(answer, Err(FenceError::Record(RecordError::Forked { .. })))
+            matches!(answer, Err(FenceError::Record(RecordError::Store(StoreError::Forked { .. }))))
         })
     });
     assert!(refused, "the child let a token in");
     drop(fence);
-    assert_eq!(DurableFence::open(&path).expect("whole").newest(), FencingToken(5));
+    assert_eq!(DurableFence::open_existing(&path).expect("whole").newest(), FencingToken(5));
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_forked_child_does_not_write_its_parents_record() {
 fn a_forked_child_that_cleans_up_does_not_unlock_its_parents_record() {
     let place = place();
     let path = place.path().join("fence");
-    let fence = DurableFence::open(&path).expect("a new file");
+    let fence = DurableFence::create_new(&path).expect("a new file");
     let mut fence = Some(fence);
     assert!(in_a_fork(|| {
         drop(fence.take());
@@ -134,10 +134,11 @@ fn child_is_refused_during_a_change<T: Sync>(
             let refused = in_a_fork(|| {
                 // A child that waits for that thread is ended, and has failed.
                 alarm::set(20);
-                matches!(change(&opened), Err(RecordError::Forked { .. }))
+                matches!(change(&opened), Err(RecordError::Store(StoreError::Forked { .. })))
             });
             MAY_GO_ON.store(true, Ordering::SeqCst);
-            let was_writing = matches!(writer.join(), Ok(Err(RecordError::Io { .. })));
+            let was_writing =
+                matches!(writer.join(), Ok(Err(RecordError::Store(StoreError::Io { .. }))));
             refused && was_writing
         })
     })
@@ -147,7 +148,7 @@ fn child_is_refused_during_a_change<T: Sync>(
 fn a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_record() {
     let place = place();
     let path = place.path().join("fence");
-    let open = || DurableFence::open(&path).expect("a new file");
+    let open = || DurableFence::create_new(&path).expect("a new file");
     let admit = |fence: &DurableFence| match fence.admit(FencingToken(5)) {
         Err(FenceError::Record(error)) => Err(error),
         other => {

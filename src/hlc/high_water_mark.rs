@@ -10,14 +10,15 @@
 //! After a restart the node starts above the mark. The mark may be ahead of true time by
 //! up to a window, so the node first waits until it has passed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::error::HlcError;
 use super::register::Register;
-use crate::durable::{Kind, Owner, Record, RecordError};
+use crate::durable::{Kind, Record, RecordError};
+use crate::store::{Owner, StoreError};
 use crate::timestamp::duration_nanos;
 
 const KIND: Kind = Kind(*b"hlc-mark");
@@ -27,7 +28,7 @@ const KIND: Kind = Kind(*b"hlc-mark");
 pub(super) struct HighWaterMark {
     record: Mutex<Record>,
     owner: Owner,
-    path: PathBuf,
+    place: String,
     /// In nanoseconds.
     window: u64,
 }
@@ -36,11 +37,16 @@ impl HighWaterMark {
     /// Opens or creates the file. Returns the mark, and its number for the register to
     /// start at.
     pub(super) fn open(path: &Path, window: Duration) -> Result<(HighWaterMark, u64), RecordError> {
-        let record = Record::open(path, KIND, 0)?;
+        let record = match Record::create_new(path, KIND, 0) {
+            Err(RecordError::Store(StoreError::Exists { .. })) => {
+                Record::open_existing(path, KIND)?
+            }
+            other => other?,
+        };
         let floor = record.value();
         let window = duration_nanos(window);
-        let (owner, path) = (Owner::this_process(), record.path().to_owned());
-        Ok((HighWaterMark { record: Mutex::new(record), owner, path, window }, floor))
+        let (owner, place) = (Owner::this_process(), record.place().to_owned());
+        Ok((HighWaterMark { record: Mutex::new(record), owner, place, window }, floor))
     }
 
     /// How far ahead the mark on disk is kept.
@@ -53,7 +59,7 @@ impl HighWaterMark {
     /// It waits for the disk only if `next` is above the mark. Otherwise one thread does
     /// the work while the others continue.
     pub(super) fn reserve(&self, register: &Register, next: u64) -> Result<(), HlcError> {
-        self.owner.check(&self.path)?;
+        self.owner.check(&self.place).map_err(RecordError::from)?;
         let must_wait = next > register.reserved();
         let guard = if must_wait { Some(self.record.lock()) } else { self.record.try_lock() };
         let Some(mut record) = guard else { return Ok(()) };
@@ -78,7 +84,7 @@ impl HighWaterMark {
 
     /// Takes the register back to `floor`, and the mark to a window above it.
     pub(super) fn reset(&self, register: &Register, floor: u64) -> Result<(), HlcError> {
-        self.owner.check(&self.path)?;
+        self.owner.check(&self.place).map_err(RecordError::from)?;
         let mut record = self.record.lock();
         // The register first, so that stamps issued from here on are below the old mark too.
         register.reset(floor);

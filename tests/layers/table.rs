@@ -46,7 +46,8 @@ const TRUE_TIME: &[&str] = &[
 ];
 
 /// What tools may use of each other.
-const TOOLS: &[&str] = &["durable", "fence", "fork", "hlc", "host::ProcessKey", "section", "sync"];
+const TOOLS: &[&str] =
+    &["durable", "fence", "fork", "hlc", "host::ProcessKey", "section", "store", "sync"];
 
 /// The longest path that fits a file decides.
 pub const LAYERS: &[Layer] = &[
@@ -88,7 +89,8 @@ pub const LAYERS: &[Layer] = &[
         ],
     ),
     // The toolkit sees a clock only as the trait.
-    layer("durable", &[&["fork", "host::ProcessKey"]]),
+    layer("store", &[&["fork", "host::ProcessKey"]]),
+    layer("durable", &[&["store"]]),
     layer("wait", &[PURE, TRUE_TIME, TOOLS]),
     layer("hlc", &[PURE, TRUE_TIME, TOOLS]),
     layer("lease", &[PURE, TRUE_TIME, TOOLS]),

@@ -1,4 +1,4 @@
-//! The directory of a record, opened so that it can be synced.
+//! The directory of a file, opened so that it can be synced.
 
 use std::fs::File;
 use std::io;
