@@ -60,6 +60,9 @@ pub struct Plan {
     /// How often in a million a process loses the processor before its messages leave, and for
     /// how long at most.
     pub stalls: Option<(u32, Duration)>,
+    /// How often in a million ticks a leader hands its lease to another replica. There are twenty
+    /// ticks in a term.
+    pub hand_overs: u32,
     pub broken: Option<Broken>,
 }
 
@@ -100,6 +103,7 @@ impl Plan {
             clocks: Clocks::Mixed,
             faults: faults(&mut random, &layout, &work),
             stalls: STALLS,
+            hand_overs: 20_000,
             broken,
         }
     }
@@ -136,6 +140,7 @@ impl Plan {
             clocks: Clocks::Alike(100_000),
             faults,
             stalls: STALLS,
+            hand_overs: 2_000,
             broken: None,
         }
     }
@@ -162,6 +167,7 @@ impl Plan {
             layout: self.layout,
             work: self.work,
             term: self.term,
+            hand_overs: self.hand_overs,
             broken: self.broken,
             watch,
             history: history.clone(),

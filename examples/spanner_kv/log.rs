@@ -44,11 +44,17 @@ impl Log {
         self.fence.newest()
     }
 
-    /// Accepts the leader of `view`, and no earlier leader any more.
-    pub fn promise(&mut self, disk: &mut Disk, view: FencingToken) -> Result<(), FenceError> {
+    /// Accepts the leader of `view`, and no earlier leader any more. A broken replica does not
+    /// write it down.
+    pub fn promise(
+        &mut self,
+        disk: &mut Disk,
+        view: FencingToken,
+        is_written: bool,
+    ) -> Result<(), FenceError> {
         let before = self.fence.newest();
         self.fence.admit(view)?;
-        if view > before {
+        if view > before && is_written {
             disk.write("promised", view.get().to_le_bytes());
             disk.sync();
         }
