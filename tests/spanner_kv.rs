@@ -71,18 +71,18 @@ fn the_promises_and_the_log_of_a_replica_survive_a_crash() {
     let entry = |n: u64| Rc::new(Entry::Aborted { txn: Txn(n) });
     let mut disk = Disk::default();
     let mut log = Log::open(&disk);
-    log.promise(&mut disk, FencingToken(7), true).expect("nobody has led before");
+    log.promise(&mut disk, FencingToken(7)).expect("nobody has led before");
     log.install(&mut disk, FencingToken(7), &[entry(1), entry(2), entry(3)]);
     log.push(&mut disk, entry(4));
     // A later leader has a shorter log, so entries that were never chosen are removed.
-    log.promise(&mut disk, FencingToken(9), true).expect("newer");
+    log.promise(&mut disk, FencingToken(9)).expect("newer");
     log.install(&mut disk, FencingToken(9), &[entry(1), entry(5)]);
-    log.promise(&mut disk, FencingToken(12), true).expect("newer still, but its view has not begun");
+    log.promise(&mut disk, FencingToken(12)).expect("newer still, but its view has not begun");
 
     let mut again = Log::open(&disk);
     assert_eq!(again.entries(), [entry(1), entry(5)]);
     assert_eq!(again.normal(), FencingToken(9));
-    again.promise(&mut disk, FencingToken(11), true).expect_err("12 was promised");
+    again.promise(&mut disk, FencingToken(11)).expect_err("12 was promised");
     assert_eq!(again.promised(), FencingToken(12));
 }
 

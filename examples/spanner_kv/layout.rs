@@ -165,7 +165,7 @@ pub enum Broken {
     BeyondLease,
     /// The lock service counts the views, and sends a number before it is on the disk.
     TokenUsedTwice,
-    /// A replica promises to accept no earlier leader, and does not write the promise down.
+    /// A replica accepts a leader, or entries of its log, and says so before it is on the disk.
     PromiseNotPersisted,
 }
 
@@ -193,7 +193,7 @@ impl Broken {
             Broken::NoHandOverWait => "leaders hand their lease over before their stamps passed",
             Broken::BeyondLease => "leaders choose timestamps beyond the end of their lease",
             Broken::TokenUsedTwice => "a restarted lock service uses a token's number twice",
-            Broken::PromiseNotPersisted => "replicas forget their promises in a crash",
+            Broken::PromiseNotPersisted => "replicas promise before the disk has the promise",
         }
     }
 }

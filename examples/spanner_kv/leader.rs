@@ -263,7 +263,7 @@ impl Leader {
         first: usize,
         safe: Timestamp,
     ) {
-        let entries = core.log.entries()[first..].to_vec();
+        let entries = core.log.entries().get(first..).unwrap_or_default().to_vec();
         let (view, applied) = (self.view, core.applied);
         env.send(to, Message::Append(Box::new(Append { view, first, entries, applied, safe })));
     }
@@ -274,7 +274,7 @@ impl Leader {
             self.followers.iter().map(|follower| follower.length.unwrap_or(0)).collect();
         lengths.push(core.log.len());
         lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths[core.quorum().size() - 1]
+        lengths[core.quorum().size() - 1].min(core.log.len())
     }
 
     /// Applies the entries that are chosen and whose timestamps have passed.

@@ -15,6 +15,8 @@ pub struct Log {
     /// The view whose leader last installed these entries.
     normal: FencingToken,
     fence: Fence,
+    /// Off in a broken replica, which promises before the promise is on the disk.
+    pub syncs: bool,
 }
 
 impl Log {
@@ -24,7 +26,13 @@ impl Log {
             Rc::new(serde_json::from_slice(bytes).expect("a synced entry is read back whole"))
         });
         let fence = Fence::starting_at(token(disk, "promised"));
-        Log { entries: entries.collect(), normal: token(disk, "normal"), fence }
+        Log { entries: entries.collect(), normal: token(disk, "normal"), fence, syncs: true }
+    }
+
+    fn sync(&self, disk: &mut Disk) {
+        if self.syncs {
+            disk.sync();
+        }
     }
 
     pub fn entries(&self) -> &[Rc<Entry>] {
@@ -44,19 +52,13 @@ impl Log {
         self.fence.newest()
     }
 
-    /// Accepts the leader of `view`, and no earlier leader any more. A broken replica does not
-    /// write it down.
-    pub fn promise(
-        &mut self,
-        disk: &mut Disk,
-        view: FencingToken,
-        is_written: bool,
-    ) -> Result<(), FenceError> {
+    /// Accepts the leader of `view`, and no earlier leader any more.
+    pub fn promise(&mut self, disk: &mut Disk, view: FencingToken) -> Result<(), FenceError> {
         let before = self.fence.newest();
         self.fence.admit(view)?;
-        if view > before && is_written {
+        if view > before {
             disk.write("promised", view.get().to_le_bytes());
-            disk.sync();
+            self.sync(disk);
         }
         Ok(())
     }
@@ -71,7 +73,7 @@ impl Log {
             }
         }
         disk.write("normal", view.get().to_le_bytes());
-        disk.sync();
+        self.sync(disk);
         self.entries = entries.to_vec();
         self.normal = view;
     }
@@ -79,7 +81,7 @@ impl Log {
     /// Appends an entry of the present view.
     pub fn push(&mut self, disk: &mut Disk, entry: Rc<Entry>) {
         write(disk, self.entries.len(), &entry);
-        disk.sync();
+        self.sync(disk);
         self.entries.push(entry);
     }
 }
