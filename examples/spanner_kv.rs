@@ -37,7 +37,8 @@ spanner_kv: a small Spanner on simulated machines, and its history checked
     --days N          only N random days of an unbroken cluster (default 40)
     --first SEED      the first seed (default 0)
     --broken NAME     only with this rule broken, until a violation is found:
-                      no-commit-wait, too-sure, lease-by-midpoint, no-quiet-term, no-lease-check
+                      no-commit-wait, too-sure, lease-by-midpoint, no-quiet-term, no-lease-check,
+                      no-hand-over-wait, beyond-lease, token-used-twice, promise-not-persisted
     --latency         only the table of commit latencies
     --large N         1000 nodes, until N transactions are done (a million takes two minutes)
     --help            this text";

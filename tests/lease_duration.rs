@@ -7,7 +7,11 @@
 //!
 //! Each rule is also broken on purpose, and the test has to catch it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -16,8 +20,8 @@ use proptest::test_runner::{
 };
 use truechimer::fence::FencingToken;
 use truechimer::lease::{
-    DurationGrant, DurationGrantor, DurationLease, GrantError, Holder, HolderId, LeaseError,
-    Reading, Request, RequestId, Stopwatch,
+    Command, Decision, DurationGrant, DurationGrantor, DurationLease, GrantError, Holder, HolderId,
+    LeaseError, Reading, Request, RequestId, SectionOutcome, Sender, Stopwatch,
 };
 
 const HOLDERS: usize = 3;
@@ -80,13 +84,6 @@ enum What {
     Release,
 }
 
-#[derive(Clone, Copy)]
-enum Message {
-    Acquire(HolderId, RequestId),
-    Renew(FencingToken, u64, RequestId),
-    Release(FencingToken),
-}
-
 struct World {
     broken: Broken,
     usual: Drifts,
@@ -101,7 +98,7 @@ struct World {
     last_request: Vec<Option<Request>>,
     /// The earliest true time at which the present lease of each holder may end.
     ends: Vec<Duration>,
-    to_grantor: Vec<Message>,
+    to_grantor: Vec<Command>,
     to_holders: Vec<DurationGrant>,
     progress: u64,
 }
@@ -199,41 +196,41 @@ impl World {
         self.progress += 1;
         if let What::Release = what {
             if let Some(lease) = self.leases[holder].take() {
-                self.to_grantor.push(Message::Release(lease.release()));
+                self.to_grantor.push(lease.release());
             }
             return;
         }
-        let request = Request::begin(&self.stopwatch(holder)).expect("it can be read");
-        let message = match (what, &self.leases[holder]) {
-            (What::Acquire, _) => Message::Acquire(self.holders[holder].id(), request.id()),
-            (_, Some(lease)) => Message::Renew(lease.token(), self.progress, request.id()),
+        let stopwatch = self.stopwatch(holder);
+        let request = match (what, &self.leases[holder]) {
+            (What::Acquire, _) => self.holders[holder].request(&stopwatch),
+            (_, Some(lease)) => lease.renewal(&stopwatch, self.progress),
             (_, None) => return,
         };
-        self.requests[holder].entry(request.id()).or_insert((request, self.truth));
+        let request = request.expect("it can be read");
+        let id = request.command().id().expect("it has a number");
+        self.requests[holder].insert(id, (request, self.truth));
         self.last_request[holder] = Some(request);
-        self.to_grantor.push(message);
+        self.to_grantor.push(request.command());
     }
 
-    fn arrive(&mut self, message: Message) -> TestCaseResult {
+    fn arrive(&mut self, command: Command) -> TestCaseResult {
         let now = self.stopwatch(HOLDERS).read();
-        let before = (self.grantor.clone(), self.last_token());
-        let grant = match message {
-            Message::Acquire(holder, request) => self.grantor.acquire(now, holder, request),
-            Message::Renew(token, progress, id) => self.grantor.renew(now, token, progress, id),
-            Message::Release(token) => {
-                // It may be late, and then it changes nothing.
-                let _ = self.grantor.release(token);
-                return Ok(());
-            }
-        };
-        match grant {
-            Ok(grant) => {
-                if matches!(message, Message::Acquire(..)) {
-                    prop_assert!(grant.token > before.1, "{grant:?} after {}", before.1);
+        let (before, last) = (self.grantor.clone(), self.last_token());
+        let answer = self.grantor.apply(now, command);
+        match answer {
+            Ok(decision) => {
+                let is_repeat = before == self.grantor;
+                if let (Decision::Granted(grant), false) = (decision, is_repeat) {
+                    prop_assert!(grant.token > last, "{grant:?} after {last}");
                 }
-                self.to_holders.push(grant);
+                self.to_holders.extend(decision.grant());
             }
-            Err(refusal) => prop_assert_eq!(&before.0, &self.grantor, "{}", refusal),
+            Err(refusal) => {
+                prop_assert_eq!(before.last_token(), self.grantor.last_token(), "{}", refusal);
+                if let Command::Acquire { holder, .. } = command {
+                    self.holders[holder.0 as usize].refused(&refusal);
+                }
+            }
         }
         Ok(())
     }
@@ -244,12 +241,13 @@ impl World {
         let mut grant = grant;
         match self.broken {
             Broken::HolderCountsFromTheAnswer => {
-                request = Request::begin(&self.stopwatch(holder)).expect("it can be read");
-                grant.request = request.id();
+                let stopwatch = self.stopwatch(holder);
+                request = self.holders[holder].request(&stopwatch).expect("it can be read");
+                grant.request = request.command().id().expect("it has a number");
             }
             Broken::HolderTakesTheLastRequest => {
                 request = self.last_request[holder].expect("it sent something");
-                grant.request = request.id();
+                grant.request = request.command().id().expect("it has a number");
             }
             _ => {}
         }
@@ -368,27 +366,56 @@ fn a_grantor_without_a_clock_or_in_its_quiet_term_grants_nothing() {
     let refused = DurationGrantor::after_restart(Duration::ZERO, 200, last, started);
     assert_eq!(refused, Err(LeaseError::ZeroTerm));
     let mut grantor = DurationGrantor::after_restart(TERM, 200, last, started).expect("a term");
-    let (holder, id) = (HolderId(1), RequestId(9));
-    assert_eq!(grantor.acquire(None, holder, id), Err(GrantError::NoClock));
+    let (mut first, mut second) = (Holder::new(HolderId(1)), Holder::new(HolderId(2)));
+    assert_eq!(grantor.apply(None, acquire_after(&mut first, last)), Err(GrantError::NoClock));
     let quiet = |micros| Err(GrantError::Quiet { retry_after: Duration::from_micros(micros) });
-    assert_eq!(grantor.acquire(now(1_000), holder, id), quiet(100_020));
-    assert_eq!(grantor.acquire(now(1_100), holder, id), quiet(20));
-    let grant = grantor.acquire(now(1_101), holder, id).expect("the quiet term has passed");
-    let expected = DurationGrant { holder, request: id, token: FencingToken(42), term: TERM };
-    assert_eq!(grant, expected);
+    assert_eq!(grantor.apply(now(1_000), first.acquire()), quiet(100_020));
+    assert_eq!(grantor.apply(now(1_100), first.acquire()), quiet(20));
+    let command = first.acquire();
+    let request = command.id().expect("it has a number");
+    let granted = grantor.apply(now(1_101), command);
+    let (holder, token) = (first.id(), FencingToken(42));
+    let grant = DurationGrant { holder, request, token, term: TERM };
+    assert_eq!(granted, Ok(Decision::Granted(grant)));
     // A term is 100 ms, plus 20 µs for a drift of 200 ppm.
-    assert!(grantor.acquire(now(1_201), HolderId(2), id).is_err());
-    assert!(grantor.acquire(now(1_202), HolderId(2), id).is_ok());
+    assert!(grantor.apply(now(1_201), acquire_after(&mut second, last)).is_err());
+    assert!(grantor.apply(now(1_202), second.acquire()).is_ok());
+    // A repeat gets the same answer, and counts from when it was sent first.
+    assert_eq!(grantor.apply(now(1_300), command), granted);
+    let handed = Command::Transfer { token, number: 1, to: HolderId(2) };
+    assert_eq!(grantor.apply(now(1_300), handed), Err(GrantError::NotTransferable));
+}
+
+/// A request of a holder that has seen this token.
+fn acquire_after(holder: &mut Holder, newest: FencingToken) -> Command {
+    holder.refused(&GrantError::MayBeRepeated { newest });
+    holder.acquire()
+}
+
+#[test]
+fn a_request_from_before_a_restart_is_not_granted_again() {
+    let now = Some(Reading { earliest: Duration::from_secs(9), latest: Duration::from_secs(9) });
+    let zero = Reading { earliest: Duration::ZERO, latest: Duration::ZERO };
+    let start = |last| DurationGrantor::after_restart(TERM, 200, FencingToken(last), zero);
+    let mut grantor = start(0).expect("a term");
+    let mut holder = Holder::new(HolderId(1));
+    let acquire = holder.acquire();
+    let grant = grantor.apply(now, acquire).ok().and_then(Decision::grant).expect("free");
+    let mut restarted = start(grant.token.get()).expect("a term");
+    let refusal = GrantError::MayBeRepeated { newest: grant.token };
+    assert_eq!(restarted.apply(now, acquire), Err(refusal));
+    holder.refused(&refusal);
+    assert!(restarted.apply(now, holder.acquire()).is_ok(), "a living holder asks again");
 }
 
 #[test]
 fn a_grant_is_accepted_only_with_the_request_that_it_answers() {
     let stopwatch =
         |ms| FixedStopwatch { value: Some(Duration::from_millis(ms)), error: ERROR, drift: 200 };
-    let (first, second) = (Request::begin(&stopwatch(10)), Request::begin(&stopwatch(500)));
-    let (first, second) = (first.expect("readable"), second.expect("readable"));
     let mut holder = Holder::new(HolderId(1));
-    let (request, token) = (first.id(), FencingToken(7));
+    let (first, second) = (holder.request(&stopwatch(10)), holder.request(&stopwatch(500)));
+    let (first, second) = (first.expect("readable"), second.expect("readable"));
+    let (request, token) = (first.command().id().expect("it has a number"), FencingToken(7));
     let grant = DurationGrant { holder: holder.id(), request, token, term: TERM };
     assert_eq!(holder.accept_duration(second, &grant).err(), Some(LeaseError::OtherRequest));
     let lease = holder.accept_duration(first, &grant).expect("it answers the first");
@@ -396,4 +423,61 @@ fn a_grant_is_accepted_only_with_the_request_that_it_answers() {
     let over = lease.check(&stopwatch(200)).expect_err("100 ms have passed");
     assert!(matches!(over, LeaseError::TermPassed { .. }));
     assert!(!lease.renewed(second, &grant), "the same holds for a renewal");
+    // A renewal with the number of the request for the lease is another request.
+    let renewal = lease.renewal(&stopwatch(90), 1).expect("readable");
+    let number = renewal.command().id().expect("it has a number").number;
+    assert_eq!(request, RequestId { sender: Sender::Holder(holder.id()), number });
+    assert!(!lease.renewed(renewal, &grant), "it would count from a later moment");
+    let answer = DurationGrant { request: renewal.command().id().expect("a number"), ..grant };
+    assert!(lease.renewed(renewal, &answer));
+    assert!(lease.check(&stopwatch(180)).is_ok());
+}
+
+#[test]
+fn an_asynchronous_section_is_checked_when_its_future_has_ended() {
+    let stopwatch = |ms| {
+        let value = Cell::new(Some(Duration::from_millis(ms)));
+        SharedStopwatch { value }
+    };
+    let clock = stopwatch(10);
+    let mut holder = Holder::new(HolderId(1));
+    let request = holder.request(&clock).expect("readable");
+    let lease = DurationLease::new(request, FencingToken(7), TERM);
+    let mut waiting = true;
+    let section = lease.run_async(&clock, |token| {
+        let clock = &clock;
+        poll_fn(move |_| {
+            if std::mem::take(&mut waiting) {
+                return Poll::Pending;
+            }
+            clock.value.set(Some(Duration::from_millis(300)));
+            Poll::Ready(token)
+        })
+    });
+    let mut section = pin!(section);
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(section.as_mut().poll(&mut context).is_pending());
+    let Poll::Ready(Ok(outcome)) = section.poll(&mut context) else { panic!("it has ended") };
+    assert!(matches!(outcome, SectionOutcome::Overran { result: FencingToken(7), .. }));
+    assert_eq!(lease.abandoned(), 0);
+
+    clock.value.set(Some(Duration::from_millis(20)));
+    let mut dropped = Box::pin(lease.run_async(&clock, |_| std::future::pending::<()>()));
+    assert!(dropped.as_mut().poll(&mut context).is_pending());
+    drop(dropped);
+    assert_eq!(lease.abandoned(), 1);
+}
+
+struct SharedStopwatch {
+    value: Cell<Option<Duration>>,
+}
+
+impl Stopwatch for SharedStopwatch {
+    fn read(&self) -> Option<Reading> {
+        self.value.get().map(|value| Reading { earliest: value, latest: value })
+    }
+
+    fn max_drift_ppm(&self) -> u32 {
+        200
+    }
 }

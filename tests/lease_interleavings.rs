@@ -21,7 +21,7 @@ use proptest::test_runner::{
 use std::time::Duration;
 
 use truechimer::fence::{Fence, FencingToken};
-use truechimer::lease::{Command, Decision, Grant, Grantor, Holder, HolderId, Lease};
+use truechimer::lease::{Command, Decision, Grant, GrantError, Grantor, Holder, HolderId, Lease};
 use truechimer::{ClockError, Interval, ManualClock, Timestamp};
 
 const HOLDERS: usize = 3;
@@ -178,8 +178,11 @@ impl World {
             What::Acquire => self.holders[holder].acquire(),
             What::Expire => Command::Expire,
             What::Renew => self.leases[holder].as_ref()?.renewal(self.progress),
-            What::Release => self.end_lease(holder)?.release(),
-            What::Transfer(to) => self.end_lease(holder)?.transfer(HolderId(to as u64)),
+            What::Release => self.end_lease(holder)?.release(&clock_with(None)).ok()?,
+            What::Transfer(to) => {
+                let to = HolderId(to as u64);
+                self.end_lease(holder)?.transfer(&clock_with(None), to).ok()?
+            }
         })
     }
 
@@ -201,12 +204,31 @@ impl World {
         };
         let before = self.grantor.clone();
         let answer = self.grantor.decide(&clock_with(now), command);
+        if before == self.grantor {
+            // A repeat is answered like the first copy, and the answer is a message like another.
+            if let Some(grant) = answer.ok().and_then(Decision::grant) {
+                self.sent.push(Message::ToHolder(grant));
+                self.at_holder(grant);
+            }
+            return Ok(());
+        }
         let (mut grant, renewed) = match answer {
             Ok(Decision::Granted(grant) | Decision::Transferred(grant)) => (grant, false),
             Ok(Decision::Renewed(grant)) => (grant, true),
             Ok(_) => return Ok(()),
             Err(refusal) => {
-                prop_assert_eq!(&before, &self.grantor, "{} changed the state", refusal);
+                // A refusal may be remembered, but it changes nothing else.
+                let of = |grantor: &Grantor| (grantor.current(), grantor.last_token());
+                prop_assert_eq!(of(&before), of(&self.grantor), "{} changed the lease", refusal);
+                if let Command::Acquire { holder, .. } = command {
+                    let holder = &mut self.holders[holder.0 as usize];
+                    holder.refused(&refusal);
+                    if let GrantError::MayBeRepeated { .. } = refusal {
+                        let again = holder.acquire();
+                        self.sent.push(Message::ToGrantor(again));
+                        return self.at_grantor(again, reach);
+                    }
+                }
                 return Ok(());
             }
         };

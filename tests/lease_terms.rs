@@ -1,7 +1,9 @@
 //! Grantors whose term is changed, and terms that are refused.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use truechimer::fence::FencingToken;
 use truechimer::lease::{
     Command, Decision, Grant, GrantError, Grantor, HolderId, Lease, LeaseError, MAX_TERM,
 };
@@ -20,7 +22,11 @@ fn clock_at(second: i64) -> ManualClock {
 }
 
 fn acquire(grantor: &mut Grantor, second: i64, holder: u64) -> Result<Grant, GrantError> {
-    match grantor.decide(&clock_at(second), Command::Acquire { holder: HolderId(holder) })? {
+    static NUMBERS: AtomicU64 = AtomicU64::new(1);
+    let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
+    let seen = FencingToken(u64::MAX);
+    let command = Command::Acquire { holder: HolderId(holder), number, seen };
+    match grantor.decide(&clock_at(second), command)? {
         Decision::Granted(grant) => Ok(grant),
         other => panic!("{other:?} in place of a grant"),
     }

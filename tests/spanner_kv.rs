@@ -39,10 +39,14 @@ fn days_of_an_unbroken_cluster_pass_and_repeat() {
 fn each_broken_rule_is_found() {
     let known: [(Broken, &[u64]); Broken::ALL.len()] = [
         (Broken::NoCommitWait, &[0, 1, 2]),
-        (Broken::TooSure, &[0, 1, 2]),
-        (Broken::LeaseByMidpoint, &[44]),
-        (Broken::NoQuietTerm, &[11]),
+        (Broken::TooSure, &[1, 2]),
+        (Broken::LeaseByMidpoint, &[19]),
+        (Broken::NoQuietTerm, &[8]),
         (Broken::NoLeaseCheck, &[34]),
+        (Broken::NoHandOverWait, &[2]),
+        (Broken::BeyondLease, &[27]),
+        (Broken::TokenUsedTwice, &[30]),
+        (Broken::PromiseNotPersisted, &[16]),
     ];
     for (broken, days) in known {
         let finding = |&seed: &u64| {

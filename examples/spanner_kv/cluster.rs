@@ -60,6 +60,9 @@ pub struct Plan {
     /// How often in a million a process loses the processor before its messages leave, and for
     /// how long at most.
     pub stalls: Option<(u32, Duration)>,
+    /// How often in a million ticks a leader hands its lease to another replica. There are twenty
+    /// ticks in a term.
+    pub hand_overs: u32,
     pub broken: Option<Broken>,
 }
 
@@ -91,6 +94,11 @@ impl Plan {
             width: 3,
         };
         let mut random = Random::new(seed, 1);
+        let mut faults = faults(&mut random, &layout, &work);
+        // Few other faults make replicas lose what they promised. It is slow, so not each day has it.
+        if broken == Some(Broken::PromiseNotPersisted) || broken.is_none() && seed % 4 == 3 {
+            faults.extend(crashing_followers(&mut random, &layout, &work));
+        }
         Plan {
             seed,
             layout,
@@ -98,8 +106,9 @@ impl Plan {
             term: 200 * MS,
             link: Link::heavy_tailed(MS / 10).losing(1_000).doubling(1_000),
             clocks: Clocks::Mixed,
-            faults: faults(&mut random, &layout, &work),
+            faults,
             stalls: STALLS,
+            hand_overs: 20_000,
             broken,
         }
     }
@@ -136,6 +145,7 @@ impl Plan {
             clocks: Clocks::Alike(100_000),
             faults,
             stalls: STALLS,
+            hand_overs: 2_000,
             broken: None,
         }
     }
@@ -162,6 +172,7 @@ impl Plan {
             layout: self.layout,
             work: self.work,
             term: self.term,
+            hand_overs: self.hand_overs,
             broken: self.broken,
             watch,
             history: history.clone(),
@@ -262,6 +273,37 @@ fn faults(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
             }
             _ => vec![(at, Fault::Migrate(node, random.between(-80, 80) as f64))],
         });
+    }
+    faults.sort_by_key(|parts| parts[0].0);
+    faults
+}
+
+/// One replica of each shard crashes all the time and is back at once, while the two others lose
+/// and regain the lock service in turns.
+fn crashing_followers(random: &mut Random, layout: &Layout, work: &Work) -> Vec<Trouble> {
+    let mut faults = Vec::new();
+    for shard in 0..layout.shards {
+        let group: Vec<_> = layout.group(shard).collect();
+        let [first, second, crashing] = group[..] else { continue };
+        let lock_service = layout.lock_service_of(shard);
+        let mut from = work.from;
+        for node in [first, second].into_iter().cycle() {
+            if from >= work.until {
+                break;
+            }
+            let until = from + random.duration(210 * MS, 260 * MS);
+            let cut = [Fault::Cut(node, lock_service), Fault::Cut(lock_service, node)];
+            let mut trouble: Trouble = cut.map(|cut| (from, cut)).into();
+            let mut at = from;
+            while at < until {
+                let again = at + random.duration(MS / 10, 2 * MS);
+                trouble.extend([(at, Fault::Crash(crashing)), (again, Fault::Restart(crashing))]);
+                at = again + random.duration(MS, 8 * MS);
+            }
+            trouble.push((until, Fault::Heal));
+            faults.push(trouble);
+            from = at + random.duration(MS, 20 * MS);
+        }
     }
     faults.sort_by_key(|parts| parts[0].0);
     faults

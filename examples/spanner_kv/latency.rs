@@ -82,6 +82,7 @@ fn row(replication: Duration, reference: u64, commits: u32) -> Row {
         clocks: Clocks::Alike(reference),
         faults: Vec::new(),
         stalls: None,
+        hand_overs: 0,
         broken: None,
     };
     let (world, _) = plan.run(Watch::Latency);

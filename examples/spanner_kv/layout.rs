@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use truechimer::Timestamp;
+use truechimer::lease::HolderId;
 use truechimer::sim::NodeId;
 
 use super::history::History;
@@ -21,6 +22,17 @@ pub const BEGAN: Timestamp = Timestamp::from_tai_nanos(1_767_225_637_000_000_000
 pub fn since_began(t: Timestamp) -> String {
     let nanos = i128::from(t.tai_nanos()) - i128::from(BEGAN.tai_nanos());
     format!("{:.6} s", nanos as f64 / 1e9)
+}
+
+/// The holder id of an incarnation of a replica. Each has its own, so that it does not accept an
+/// earlier one's grant.
+pub fn holder_id(node: NodeId, incarnation: u32) -> HolderId {
+    HolderId(u64::from(node.0) << 32 | u64::from(incarnation))
+}
+
+/// The node of a holder.
+pub fn node_of(holder: HolderId) -> NodeId {
+    NodeId((holder.0 >> 32) as u32)
 }
 
 /// A register of the store. Its shard follows from its number.
@@ -147,15 +159,27 @@ pub enum Broken {
     NoQuietTerm,
     /// A leader answers reads without checking its lease.
     NoLeaseCheck,
+    /// A leader hands its lease over although its last timestamp has not passed.
+    NoHandOverWait,
+    /// A leader chooses timestamps beyond the end of its lease.
+    BeyondLease,
+    /// The lock service counts the views, and sends a number before it is on the disk.
+    TokenUsedTwice,
+    /// A replica accepts a leader, or entries of its log, and says so before it is on the disk.
+    PromiseNotPersisted,
 }
 
 impl Broken {
-    pub const ALL: [Broken; 5] = [
+    pub const ALL: [Broken; 9] = [
         Broken::NoCommitWait,
         Broken::TooSure,
         Broken::LeaseByMidpoint,
         Broken::NoQuietTerm,
         Broken::NoLeaseCheck,
+        Broken::NoHandOverWait,
+        Broken::BeyondLease,
+        Broken::TokenUsedTwice,
+        Broken::PromiseNotPersisted,
     ];
 
     /// A clause that describes the broken rule.
@@ -166,6 +190,10 @@ impl Broken {
             Broken::LeaseByMidpoint => "the grantor judges leases by the midpoint of its interval",
             Broken::NoQuietTerm => "a restarted grantor is not quiet for a term",
             Broken::NoLeaseCheck => "leaders answer reads without checking their lease",
+            Broken::NoHandOverWait => "leaders hand their lease over before their stamps passed",
+            Broken::BeyondLease => "leaders choose timestamps beyond the end of their lease",
+            Broken::TokenUsedTwice => "a restarted lock service uses a token's number twice",
+            Broken::PromiseNotPersisted => "replicas promise before the disk has the promise",
         }
     }
 }
@@ -178,6 +206,10 @@ impl fmt::Display for Broken {
             Broken::LeaseByMidpoint => "lease-by-midpoint",
             Broken::NoQuietTerm => "no-quiet-term",
             Broken::NoLeaseCheck => "no-lease-check",
+            Broken::NoHandOverWait => "no-hand-over-wait",
+            Broken::BeyondLease => "beyond-lease",
+            Broken::TokenUsedTwice => "token-used-twice",
+            Broken::PromiseNotPersisted => "promise-not-persisted",
         })
     }
 }
@@ -210,6 +242,8 @@ pub struct Settings {
     pub work: Work,
     /// How long a lease lasts.
     pub term: Duration,
+    /// How often in a million ticks a leader hands its lease to another replica.
+    pub hand_overs: u32,
     pub broken: Option<Broken>,
     pub watch: Watch,
     /// What the clients saw, to be checked afterwards.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use truechimer::fence::FencingToken;
 use truechimer::hlc::{PendingCommit, Stamp};
-use truechimer::lease::{Grant, Lease, LeaseError};
+use truechimer::lease::{Command, CommitError, Grant, HolderId, Lease, LeaseError};
 use truechimer::sim::{Env, NodeId, SimClock};
 use truechimer::{Hlc, Timestamp, TrueTime};
 
@@ -20,11 +20,18 @@ use super::reads::Reads;
 use super::replica::{Core, PASSED};
 use super::transact::Transactions;
 
+/// The widest interval of a participant's clock. So its timestamp is at most this far beyond
+/// this leader's `latest`.
+const MAX_WIDTH: Duration = Duration::from_secs(10);
+
 pub struct Leader {
     view: FencingToken,
     lease: Lease,
+    /// The replica that the lease is to be handed to. Meanwhile no timestamp is chosen.
+    leaving_to: Option<HolderId>,
     /// Makes this leader's timestamps increase. They are above those of earlier leaders, because
-    /// no leader chooses a timestamp at or beyond the end of its lease.
+    /// each of them lies before the end of its leader's lease, and no lease is handed over before
+    /// its timestamps have passed.
     pub hlc: Hlc<SimClock>,
     followers: Vec<Follower>,
     /// Until so many entries are applied, it does not know all earlier decisions.
@@ -46,10 +53,18 @@ pub struct Leader {
 /// What a leader knows about a follower.
 struct Follower {
     node: NodeId,
+    /// Its name for the lock service, once it is known.
+    holder: Option<HolderId>,
     /// How much of this view's log it has. `None` before it has any.
     length: Option<usize>,
     /// The length at the last tick.
     before: Option<usize>,
+}
+
+impl Follower {
+    fn unknown(node: NodeId) -> Follower {
+        Follower { node, holder: None, length: None, before: None }
+    }
 }
 
 impl Leader {
@@ -58,8 +73,9 @@ impl Leader {
         Leader {
             view: lease.token(),
             lease,
+            leaving_to: None,
             hlc: Hlc::new(env.clock().clone()),
-            followers: others.map(|&node| Follower { node, length: None, before: None }).collect(),
+            followers: others.map(|&node| Follower::unknown(node)).collect(),
             ready_at: usize::MAX,
             in_flight: BTreeMap::new(),
             pending: HashMap::new(),
@@ -96,9 +112,58 @@ impl Leader {
         core.applied >= self.ready_at && (core.settings.breaks(Broken::NoLeaseCheck) || is_held())
     }
 
-    /// Whether it may choose this timestamp, because no other leader can have chosen a later one.
-    pub fn may_choose(&self, stamp: Stamp) -> bool {
-        stamp.timestamp() < self.lease.expires()
+    /// Whether it hands its lease over, and so begins nothing new.
+    pub fn is_leaving(&self) -> bool {
+        self.leaving_to.is_some()
+    }
+
+    /// Chooses the timestamp of a transaction, at or above those of its participants. `None` if
+    /// it cannot be chosen under this lease.
+    pub fn choose(&self, core: &Core, prepared: Option<Stamp>) -> Option<PendingCommit> {
+        if self.is_leaving() {
+            return None;
+        }
+        let (hlc, least) = (&self.hlc, prepared.unwrap_or(Stamp::MIN));
+        if core.settings.breaks(Broken::BeyondLease) {
+            return hlc.commit_stamp_from(least, MAX_WIDTH).ok();
+        }
+        let chosen: Result<PendingCommit, CommitError> = match prepared {
+            Some(least) => self.lease.commit_stamp_from(hlc, least, MAX_WIDTH),
+            None => self.lease.commit_stamp(hlc),
+        };
+        chosen.ok()
+    }
+
+    /// Sometimes decides to hand the lease to a follower.
+    fn perhaps_leave(&mut self, core: &Core, env: &mut Env<'_, Message>) {
+        if self.is_leaving() || !env.random().chance(core.settings.hand_overs) {
+            return;
+        }
+        let known: Vec<HolderId> = self.followers.iter().filter_map(|f| f.holder).collect();
+        self.leaving_to = env.random().pick(&known).copied();
+    }
+
+    /// The command that hands the lease over, once all its timestamps have passed.
+    pub fn hand_over(
+        mut self: Box<Self>,
+        core: &Core,
+        env: &mut Env<'_, Message>,
+    ) -> Result<Command, Box<Leader>> {
+        let Some(to) = self.leaving_to else { return Err(self) };
+        if core.settings.breaks(Broken::NoHandOverWait) {
+            return Ok(Command::Transfer { token: self.view, number: u64::MAX, to });
+        }
+        let Leader { lease, .. } = *self;
+        match lease.transfer(env.clock(), to) {
+            Ok(command) => Ok(command),
+            Err(kept) => {
+                self.lease = kept.into_lease();
+                if let Some(stamp) = self.lease.newest_stamp() {
+                    self.wake_after(env, stamp);
+                }
+                Err(self)
+            }
+        }
     }
 
     pub fn receive(
@@ -109,10 +174,11 @@ impl Leader {
         message: Message,
     ) {
         match message {
-            Message::Appended { view, length } if view == self.view => {
+            Message::Appended { view, length, holder } if view == self.view => {
                 let Some(follower) = self.followers.iter_mut().find(|f| f.node == from) else {
                     return;
                 };
+                follower.holder = Some(holder);
                 let is_first = follower.length.is_none();
                 follower.length = follower.length.max(Some(length));
                 if is_first && length < core.log.len() {
@@ -140,7 +206,7 @@ impl Leader {
         self.renew(core, env)?;
         let safe = self.promise_safe(core, env);
         for at in 0..self.followers.len() {
-            let Follower { node, length, before } = self.followers[at];
+            let Follower { node, length, before, .. } = self.followers[at];
             self.followers[at].before = length;
             let Some(length) = length else {
                 let entries = Rc::new(core.log.entries().to_vec());
@@ -154,6 +220,7 @@ impl Leader {
         }
         self.tick_transactions(core, env);
         self.serve_reads(core, env);
+        self.perhaps_leave(core, env);
         Ok(())
     }
 
@@ -196,7 +263,7 @@ impl Leader {
         first: usize,
         safe: Timestamp,
     ) {
-        let entries = core.log.entries()[first..].to_vec();
+        let entries = core.log.entries().get(first..).unwrap_or_default().to_vec();
         let (view, applied) = (self.view, core.applied);
         env.send(to, Message::Append(Box::new(Append { view, first, entries, applied, safe })));
     }
@@ -207,7 +274,7 @@ impl Leader {
             self.followers.iter().map(|follower| follower.length.unwrap_or(0)).collect();
         lengths.push(core.log.len());
         lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths[core.quorum().size() - 1]
+        lengths[core.quorum().size() - 1].min(core.log.len())
     }
 
     /// Applies the entries that are chosen and whose timestamps have passed.
@@ -251,7 +318,10 @@ impl Leader {
                 self.pending.insert(txn, error.into_pending());
                 false
             }
-            // Its coordinator has waited, or the commit was found in the log.
+            // An earlier leader chose it. Its lease has expired or was handed over, so the
+            // timestamp has passed.
+            None if core.applied < self.ready_at => true,
+            // Its coordinator has waited.
             None => self.past.remove(&txn) || env.clock().after(stamp).unwrap_or(false),
         }
     }

@@ -7,24 +7,27 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use truechimer::lease::{Command, Decision, GrantError, Grantor};
+use truechimer::lease::{Decision, Grantor};
 use truechimer::sim::{Env, NodeId};
 use truechimer::{Interval, TrueTime};
 
-use super::layout::{Broken, Settings, Shard, since_began};
+use super::counted_tokens::CountedTokens;
+use super::layout::{Broken, Settings, Shard, node_of, since_began};
 use super::message::Message;
 
 pub struct LockService {
     settings: Rc<Settings>,
     /// Empty until the clock has a reading, because the quiet time is counted from one.
     grantors: HashMap<Shard, Grantor>,
+    counted: CountedTokens,
 }
 
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
 impl LockService {
     pub fn new(settings: Rc<Settings>, env: &mut Env<'_, Message>) -> LockService {
-        let mut service = LockService { settings, grantors: HashMap::new() };
+        let mut service =
+            LockService { settings, grantors: HashMap::new(), counted: CountedTokens::default() };
         service.timer(env);
         service
     }
@@ -49,26 +52,29 @@ impl LockService {
         let now = self.now(env);
         let Some(grantor) = self.grantors.get_mut(&shard) else { return };
         let before = grantor.current();
-        let mut decision = grantor.apply(now, command);
-        // If the holder asks again, its answer was lost, so send the same answer again.
-        if let (Err(GrantError::Taken { holder, .. }), Command::Acquire { holder: sender }) =
-            (decision, command)
-        {
-            if holder == sender {
-                decision = grantor.current().map(Decision::Granted).ok_or(GrantError::NoClock);
+        // If a replica asks again because its answer was lost, this is the same answer.
+        let decision = match self.settings.breaks(Broken::TokenUsedTwice) {
+            false => grantor.apply(now, command),
+            true => {
+                let decision = grantor.apply(now, self.counted.inward(shard, command));
+                self.counted.outward(env.disk(), shard, decision)
             }
-        }
+        };
         if self.settings.watches_shard(shard) {
-            if let Ok(Decision::Granted(grant)) = decision {
+            if let Ok(Decision::Granted(grant) | Decision::Transferred(grant)) = decision {
                 let until = since_began(grant.expires);
                 let before = before.filter(|before| before.token != grant.token);
                 let before = before.map_or(String::new(), |before| {
                     format!("; its predecessor has it until {}", since_began(before.expires))
                 });
-                env.log(format!("grants shard {shard} to {from} until {until}{before}"));
+                let to = node_of(grant.holder);
+                env.log(format!("grants shard {shard} to {to} until {until}{before}"));
             }
         }
-        env.send(from, Message::Granted { decision });
+        env.send(from, Message::Granted { command, decision });
+        if let Ok(Decision::Transferred(grant)) = decision {
+            env.send(node_of(grant.holder), Message::Granted { command, decision });
+        }
     }
 
     fn now(&self, env: &Env<'_, Message>) -> Option<Interval> {

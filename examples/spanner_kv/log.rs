@@ -9,7 +9,7 @@ use std::rc::Rc;
 use truechimer::RecordError;
 use truechimer::fence::{DurableFence, FenceError, FencingToken};
 use truechimer::sim::{Disk, DiskStore};
-use truechimer::store::Store;
+use truechimer::store::{Store, StoreError};
 
 use super::message::Entry;
 
@@ -22,22 +22,34 @@ pub struct Log {
     /// The view whose leader last installed these entries.
     normal: FencingToken,
     fence: DurableFence,
+    /// Off in a broken replica, which promises before the promise is on the disk.
+    syncs: bool,
 }
 
 impl Log {
     /// The log that an earlier incarnation of the replica left on the disk.
     pub fn open(disk: &Disk) -> Log {
         let store = DiskStore::open(disk, PROMISED).expect("the replica opens its log once");
-        Log::with_promises_in(disk, store)
+        Log::with_promises_in(disk, store, true)
     }
 
-    /// As [`open`](Log::open), with the promises in another store.
-    pub fn with_promises_in(disk: &Disk, store: impl Store + 'static) -> Log {
+    /// A log that never syncs, so a crash may lose what it promised.
+    pub fn open_unsynced(disk: &Disk) -> Log {
+        Log::with_promises_in(disk, Unsynced(disk.clone()), false)
+    }
+
+    fn with_promises_in(disk: &Disk, store: impl Store + 'static, syncs: bool) -> Log {
         let entries = (0..).map_while(|index| disk.read(&name(index))).map(|bytes| {
             Rc::new(serde_json::from_slice(&bytes).expect("a synced entry is read back whole"))
         });
         let fence = open_fence(disk, store).expect("a simulated disk does not fail");
-        Log { entries: entries.collect(), normal: token(disk, "normal"), fence }
+        Log { entries: entries.collect(), normal: token(disk, "normal"), fence, syncs }
+    }
+
+    fn sync(&self, disk: &Disk) {
+        if self.syncs {
+            disk.sync();
+        }
     }
 
     pub fn entries(&self) -> &[Rc<Entry>] {
@@ -72,7 +84,7 @@ impl Log {
             }
         }
         disk.write("normal", view.get().to_le_bytes());
-        disk.sync();
+        self.sync(disk);
         self.entries = entries.to_vec();
         self.normal = view;
     }
@@ -80,8 +92,22 @@ impl Log {
     /// Appends an entry of the present view.
     pub fn push(&mut self, disk: &Disk, entry: Rc<Entry>) {
         write(disk, self.entries.len(), &entry);
-        disk.sync();
+        self.sync(disk);
         self.entries.push(entry);
+    }
+}
+
+/// A store that breaks the second rule of [`Store`]: it answers before its content is on the disk.
+struct Unsynced(Disk);
+
+impl Store for Unsynced {
+    fn load(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.0.read(PROMISED))
+    }
+
+    fn persist(&mut self, content: &[u8]) -> Result<(), StoreError> {
+        self.0.write(PROMISED, content);
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use truechimer::Timestamp;
 use truechimer::fence::FencingToken;
 use truechimer::hlc::Stamp;
-use truechimer::lease::{Command, Decision, GrantError};
+use truechimer::lease::{Command, Decision, GrantError, HolderId};
 use truechimer::sim::NodeId;
 
 use super::layout::{Key, Shard, Txn};
@@ -134,10 +134,12 @@ pub enum Message {
         entries: Rc<Vec<Rc<Entry>>>,
     },
     Append(Box<Append>),
-    /// The sender has this many entries of the view's log.
+    /// The sender has this many entries of the view's log. Its holder id is for a leader that
+    /// wants to hand its lease over.
     Appended {
         view: FencingToken,
         length: usize,
+        holder: HolderId,
     },
     /// There is a newer leader.
     Stale {
@@ -149,7 +151,9 @@ pub enum Message {
         shard: Shard,
         command: Command,
     },
+    /// The answer to a command. A transfer is told to the next holder as well.
     Granted {
+        command: Command,
         decision: Result<Decision, GrantError>,
     },
 }

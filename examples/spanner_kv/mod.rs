@@ -3,6 +3,7 @@
 pub mod checker;
 mod client;
 pub mod cluster;
+mod counted_tokens;
 pub mod history;
 pub mod latency;
 pub mod layout;

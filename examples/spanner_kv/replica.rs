@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use truechimer::Timestamp;
 use truechimer::fence::FencingToken;
-use truechimer::lease::{Decision, GrantError, Holder, HolderId};
+use truechimer::lease::{Command, Decision, GrantError, Holder};
 use truechimer::quorum::Quorum;
 use truechimer::sim::{Env, NodeId};
 
-use super::layout::{Settings, Shard};
+use super::layout::{Broken, Settings, Shard, holder_id};
 use super::leader::Leader;
 use super::log::Log;
 use super::message::{Append, Entry, Message};
@@ -43,8 +43,12 @@ pub struct Replica {
     core: Core,
     holder: Holder,
     role: Role,
-    /// The number of its last request for the lease. The timers of earlier requests are ignored,
-    /// so that duplicate answers do not multiply the requests.
+    /// The request for the lease that was not answered yet. It is sent again as it is.
+    asking: Option<Command>,
+    /// The command that handed its lease over, until it is answered. It is sent again as it is.
+    handing_over: Option<Command>,
+    /// The number of its last timer for the lease. Earlier timers are ignored, so that duplicate
+    /// answers do not multiply the requests.
     asked: u64,
     /// The last known leader, for clients that ask here.
     leader: Option<NodeId>,
@@ -84,7 +88,9 @@ impl Core {
     }
 
     fn apply_up_to(&mut self, count: usize) {
-        for entry in &self.log.entries()[self.applied..count.max(self.applied)] {
+        // Where a broken rule loses entries, the log may be shorter than what was applied. The
+        // checker has to see the result.
+        for entry in self.log.entries().iter().take(count).skip(self.applied) {
             self.state.apply(entry);
         }
         self.applied = self.applied.max(count);
@@ -94,9 +100,11 @@ impl Core {
 impl Replica {
     pub fn new(settings: Rc<Settings>, shard: Shard, env: &mut Env<'_, Message>) -> Replica {
         let group = settings.layout.group(shard).collect();
-        let log = Log::open(env.disk());
-        // Each incarnation has its own holder id, so that it does not accept an earlier one's grant.
-        let id = HolderId(u64::from(env.me().0) << 32 | env.random().below(1 << 32));
+        let log = match settings.breaks(Broken::PromiseNotPersisted) {
+            true => Log::open_unsynced(env.disk()),
+            false => Log::open(env.disk()),
+        };
+        let id = holder_id(env.me(), env.random().below(1 << 32) as u32);
         let first = env.random().duration(Duration::ZERO, settings.tick());
         env.set_timer(first, TICK);
         env.set_timer(first, ASK_FOR_LEASE);
@@ -106,6 +114,8 @@ impl Replica {
             core: Core { settings, shard, group, log, state, applied: 0, safe },
             holder: Holder::new(id),
             role: Role::Follows,
+            asking: None,
+            handing_over: None,
             asked: 0,
             leader: None,
         }
@@ -117,7 +127,10 @@ impl Replica {
                 env.set_timer(self.core.settings.tick(), TICK);
                 self.tick(env);
             }
-            (PASSED, Role::Leads(leader)) => leader.passed(&mut self.core, env),
+            (PASSED, Role::Leads(leader)) => {
+                leader.passed(&mut self.core, env);
+                self.hand_over(env);
+            }
             (PASSED, _) => {}
             (number, Role::Follows) if number == ASK_FOR_LEASE + self.asked => {
                 self.ask_for_lease(env);
@@ -127,12 +140,14 @@ impl Replica {
     }
 
     fn tick(&mut self, env: &mut Env<'_, Message>) {
+        if let Some(command) = self.handing_over {
+            self.send_to_lock_service(env, command);
+        }
         match &mut self.role {
-            Role::Leads(leader) => {
-                if leader.tick(&mut self.core, env).is_err() {
-                    self.step_down(env, "its lease has expired");
-                }
-            }
+            Role::Leads(leader) => match leader.tick(&mut self.core, env) {
+                Ok(()) => self.hand_over(env),
+                Err(_) => self.step_down(env, "its lease has expired"),
+            },
             Role::Recovers(recovery) => {
                 if recovery.leader.renew(&self.core, env).is_err() {
                     return self.step_down(env, "its lease expired before it began");
@@ -148,9 +163,30 @@ impl Replica {
     /// to ask again.
     fn ask_for_lease(&mut self, env: &mut Env<'_, Message>) {
         self.ask_again_in(env, self.core.settings.term);
+        let command = *self.asking.get_or_insert_with(|| self.holder.acquire());
+        self.send_to_lock_service(env, command);
+    }
+
+    fn send_to_lock_service(&self, env: &mut Env<'_, Message>, command: Command) {
         let shard = self.core.shard;
         let lock_service = self.core.settings.layout.lock_service_of(shard);
-        env.send(lock_service, Message::Lease { shard, command: self.holder.acquire() });
+        env.send(lock_service, Message::Lease { shard, command });
+    }
+
+    /// Hands the lease over, if the leader wants to and all its timestamps have passed.
+    fn hand_over(&mut self, env: &mut Env<'_, Message>) {
+        let leader = match std::mem::replace(&mut self.role, Role::Follows) {
+            Role::Leads(leader) => leader,
+            other => return self.role = other,
+        };
+        match leader.hand_over(&self.core, env) {
+            Ok(command) => {
+                self.handing_over = Some(command);
+                self.send_to_lock_service(env, command);
+                self.step_down(env, "it hands its lease over");
+            }
+            Err(leader) => self.role = Role::Leads(leader),
+        }
     }
 
     fn ask_again_in(&mut self, env: &mut Env<'_, Message>, delay: Duration) {
@@ -168,7 +204,7 @@ impl Replica {
 
     pub fn receive(&mut self, env: &mut Env<'_, Message>, from: NodeId, message: Message) {
         match message {
-            Message::Granted { decision } => self.granted(env, decision),
+            Message::Granted { command, decision } => self.granted(env, command, decision),
             Message::Recover { view } => {
                 if let Err(newest) = self.promise(env, view) {
                     return env.send(from, Message::Stale { newest });
@@ -205,9 +241,18 @@ impl Replica {
         }
     }
 
-    fn granted(&mut self, env: &mut Env<'_, Message>, decision: Result<Decision, GrantError>) {
+    fn granted(
+        &mut self,
+        env: &mut Env<'_, Message>,
+        command: Command,
+        decision: Result<Decision, GrantError>,
+    ) {
+        // After the answer the next request is a new one.
+        for waiting in [&mut self.asking, &mut self.handing_over] {
+            *waiting = waiting.filter(|&waiting| waiting != command);
+        }
         match (decision, &mut self.role) {
-            (Ok(Decision::Granted(grant)), Role::Follows) => {
+            (Ok(Decision::Granted(grant) | Decision::Transferred(grant)), Role::Follows) => {
                 // A duplicate, or a grant to an earlier incarnation, makes no lease.
                 let Ok(lease) = self.holder.accept(&grant) else { return };
                 let view = grant.token;
@@ -221,6 +266,10 @@ impl Replica {
             }
             (Ok(Decision::Renewed(grant)), Role::Recovers(Recovery { leader, .. }))
             | (Ok(Decision::Renewed(grant)), Role::Leads(leader)) => leader.renewed(&grant),
+            (Err(refusal @ GrantError::MayBeRepeated { .. }), Role::Follows) => {
+                self.holder.refused(&refusal);
+                self.ask_for_lease(env);
+            }
             (Err(GrantError::Taken { retry_after, .. }), Role::Follows) => {
                 let later = env.random().duration(Duration::ZERO, Duration::from_millis(2));
                 self.ask_again_in(env, retry_after.min(self.core.settings.term) + later);
@@ -294,7 +343,13 @@ impl Replica {
             self.core.log.install(env.disk(), view, entries);
         }
         self.leader = Some(from);
-        env.send(from, Message::Appended { view, length: self.core.log.len() });
+        self.confirm(env, from, view);
+    }
+
+    /// Tells a leader how much of its log is here.
+    fn confirm(&self, env: &mut Env<'_, Message>, leader: NodeId, view: FencingToken) {
+        let (length, holder) = (self.core.log.len(), self.holder.id());
+        env.send(leader, Message::Appended { view, length, holder });
     }
 
     fn append(&mut self, env: &mut Env<'_, Message>, from: NodeId, append: Append) {
@@ -310,7 +365,7 @@ impl Replica {
         let length = core.log.len();
         if first > length {
             // An earlier message was overtaken or lost.
-            return env.send(from, Message::Appended { view, length });
+            return self.confirm(env, from, view);
         }
         for entry in entries.into_iter().skip(length - first) {
             core.log.push(env.disk(), entry);
@@ -318,6 +373,6 @@ impl Replica {
         // The leader applies no more than it has logged, and all of that is here now.
         core.apply_up_to(applied);
         core.safe = core.safe.max(safe);
-        env.send(from, Message::Appended { view, length: core.log.len() });
+        self.confirm(env, from, view);
     }
 }

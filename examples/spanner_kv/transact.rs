@@ -12,10 +12,9 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::time::Duration;
 
 use truechimer::TrueTime;
-use truechimer::hlc::{PendingCommit, Stamp};
+use truechimer::hlc::Stamp;
 use truechimer::sim::{Env, NodeId};
 
 use super::layout::{Key, Shard, Txn, since_began};
@@ -71,9 +70,6 @@ enum Stage {
 const LOCK_TICKS: u64 = 5;
 /// Every so many ticks a participant asks for the decision.
 const INQUIRE_EVERY_TICKS: u64 = 3;
-/// The widest interval of a participant's clock. So its timestamp is at most this far beyond
-/// this leader's `latest`.
-const MAX_WIDTH: Duration = Duration::from_secs(10);
 
 impl Transactions {
     /// The registers that a transaction under way writes here.
@@ -133,7 +129,7 @@ impl Leader {
         writes: Vec<Key>,
     ) {
         let shard = core.shard;
-        if !self.may_answer(core, env) {
+        if self.is_leaving() || !self.may_answer(core, env) {
             return env.send(client, Message::NotLeader { txn, shard, leader: None });
         }
         let transactions = &mut self.transactions;
@@ -208,9 +204,9 @@ impl Leader {
         }
         let reads = active.reads.clone();
         active.stage = Stage::Preparing(coordinator_at);
-        let pending = self.hlc.commit_stamp().ok();
+        let pending = self.choose(core, None);
         let stamp = pending.as_ref().map(|pending| pending.provisional().to_stored());
-        let Some(stamp) = stamp.filter(|&stamp| self.may_choose(stamp)) else {
+        let Some(stamp) = stamp else {
             self.forget(txn);
             return env.send(coordinator_at, Message::CannotPrepare { txn });
         };
@@ -249,13 +245,10 @@ impl Leader {
             return;
         }
         let (client, writes) = (*client, active.writes.clone());
-        let pending = match active.prepared.iter().map(|vote| vote.stamp).max() {
-            Some(prepared) => self.hlc.commit_stamp_from(prepared, MAX_WIDTH),
-            None => self.hlc.commit_stamp(),
+        let prepared = active.prepared.iter().map(|vote| vote.stamp).max();
+        let Some(pending) = self.choose(core, prepared) else {
+            return self.abort(core, env, txn);
         };
-        let pending = pending.ok();
-        let pending = pending.filter(|pending| self.may_choose(pending.provisional().to_stored()));
-        let Some(pending) = pending else { return self.abort(core, env, txn) };
         if let Some(active) = self.transactions.active.get_mut(&txn) {
             active.stage = Stage::Committing { client };
         }

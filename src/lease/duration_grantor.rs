@@ -3,19 +3,21 @@
 use std::time::Duration;
 
 use super::drift::stretch;
-use super::duration_lease::{DurationGrant, RequestId};
+use super::duration_lease::DurationGrant;
 use super::error::LeaseError;
 use super::grant_error::GrantError;
-use super::holder_id::HolderId;
-use super::lease_state::{Granted, LeaseState, Now};
+use super::granted::Granted;
+use super::lease_state::{LeaseState, Now, Offer};
+use super::message::{Command, Decision};
 use super::stopwatch::Reading;
 use super::term::Term;
 use crate::fence::FencingToken;
 
 /// The state machine that grants duration leases: one lease, to one holder at a time.
 ///
-/// It is pure: the caller passes in the readings of one machine's stopwatch.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// It is pure: the caller passes in the readings of one machine's stopwatch. It takes the same
+/// commands as a [`Grantor`](super::Grantor), and answers repeats in the same way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct DurationGrantor {
     term: Duration,
     max_drift_ppm: u32,
@@ -42,66 +44,45 @@ impl DurationGrantor {
     ) -> Result<DurationGrantor, LeaseError> {
         let term = Term::try_from(term)?.into();
         let quiet_until = now.latest.saturating_add(stretch(term, max_drift_ppm));
-        let state = LeaseState::new(last_token, Some(quiet_until));
+        let state = LeaseState::new(last_token, last_token, Some(quiet_until));
         Ok(DurationGrantor { term, max_drift_ppm, state })
     }
 
-    /// Grants the lease to `holder`, whose request was received before `now` was read.
+    /// Decides on `command`, which was received before `now` was read. `None` if the stopwatch
+    /// cannot be read.
+    ///
+    /// A term counts from when the command was sent. A repeat of a command is not decided on
+    /// again: it gets the answer of the first copy.
     ///
     /// # Errors
     ///
-    /// [`GrantError`]. The state is then unchanged.
-    pub fn acquire(
+    /// [`GrantError`]. The lease is then as it was. A `Transfer` is always refused.
+    pub fn apply(
         &mut self,
         now: Option<Reading>,
-        holder: HolderId,
-        request: RequestId,
-    ) -> Result<DurationGrant, GrantError> {
-        let (now, expires) = self.now_and_expiry(now);
-        let granted = self.state.acquire(now, holder, expires, FencingToken::MIN)?;
-        Ok(self.answer(granted, request))
-    }
-
-    /// Renews the lease of `token`. The new term counts from when this request was sent.
-    ///
-    /// # Errors
-    ///
-    /// [`GrantError`]. The state is then unchanged.
-    pub fn renew(
-        &mut self,
-        now: Option<Reading>,
-        token: FencingToken,
-        progress: u64,
-        request: RequestId,
-    ) -> Result<DurationGrant, GrantError> {
-        let (now, expires) = self.now_and_expiry(now);
-        let granted = self.state.renew(now, token, progress, expires)?;
-        Ok(self.answer(granted, request))
-    }
-
-    /// Takes the lease back before its end.
-    ///
-    /// # Errors
-    ///
-    /// [`GrantError::NotCurrent`].
-    pub fn release(&mut self, token: FencingToken) -> Result<(), GrantError> {
-        self.state.release(token)
+        command: Command,
+    ) -> Result<Decision<DurationGrant>, GrantError> {
+        if let Command::Transfer { .. } = command {
+            return Err(GrantError::NotTransferable);
+        }
+        let term = stretch(self.term, self.max_drift_ppm);
+        let expires = now.and_then(|now| now.latest.checked_add(term));
+        let now = now.map(|Reading { earliest, latest }| Now { earliest, latest });
+        // Only `Expire` has no id, and it grants nothing.
+        let Some(request) = command.id() else { return self.state.expire(now) };
+        let decision =
+            self.state.apply(Offer { now, expires, least_token: FencingToken::MIN }, command)?;
+        let term = self.term;
+        Ok(decision.map(|Granted { holder, token, .. }| DurationGrant {
+            holder,
+            request,
+            token,
+            term,
+        }))
     }
 
     /// The largest token that was granted.
     pub fn last_token(&self) -> FencingToken {
-        self.state.last_token()
-    }
-
-    /// Now, and the expiry of a grant that is made now, both on the stopwatch.
-    fn now_and_expiry(&self, now: Option<Reading>) -> (Option<Now<Duration>>, Option<Duration>) {
-        let term = stretch(self.term, self.max_drift_ppm);
-        let expires = now.and_then(|now| now.latest.checked_add(term));
-        (now.map(|Reading { earliest, latest }| Now { earliest, latest }), expires)
-    }
-
-    fn answer(&self, granted: Granted<Duration>, request: RequestId) -> DurationGrant {
-        let Granted { holder, token, .. } = granted;
-        DurationGrant { holder, request, token, term: self.term }
+        self.state.last_token
     }
 }

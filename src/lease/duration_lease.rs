@@ -20,54 +20,59 @@
 //! The readings of a stopwatch mean nothing on another machine. So a duration lease
 //! cannot be transferred (release it, and let the next holder acquire it), the grantor's
 //! state cannot be replicated, and each new grantor is quiet for one term.
+//!
+//! Nor does it cover commit stamps. They are moments of true time, and the lease's end is none.
+//! A node that takes them needs a [`Lease`](super::Lease).
 
 use std::time::Duration;
 
+use super::abandoned::Abandoned;
 use super::drift::shrink;
 use super::error::LeaseError;
 use super::holder_id::HolderId;
+use super::message::Command;
 use super::remaining::Remaining;
+use super::request_id::RequestId;
 use super::section_outcome::SectionOutcome;
 use super::stopwatch::Stopwatch;
 use crate::fence::FencingToken;
+use crate::section::NotAFuture;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::timestamp::duration_nanos;
 
-/// The moment at which a request was sent. Take it *before* sending.
+/// A command, and the moment before it was sent.
 ///
-/// Begin another one for each attempt. If the answer to the first attempt were counted
-/// from the second, the lease would be held for too long. So a request carries its
-/// [`id`](Self::id), and a grant says which request it answers.
+/// [`Holder::request`](super::Holder::request) and [`DurationLease::renewal`] make one. Send its
+/// [`command`](Self::command), and keep this until the answer. If no answer comes, send the
+/// same command again: the lease counts from when it was sent *first*, because the grantor
+/// answers the first copy that arrives. A grant says which request it answers, so that it is
+/// not counted from a later one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Request {
-    id: RequestId,
+    command: Command,
     sent: Duration,
     max_drift_ppm: u32,
 }
 
-/// Identifies the request that a grant answers. Only the holder that made it compares it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
-pub struct RequestId(pub u64);
-
 impl Request {
-    /// Reads the stopwatch. Send the request afterwards, and keep this until the answer.
-    ///
-    /// # Errors
-    ///
-    /// [`LeaseError::NoStopwatch`]: without a reading no lease could be held.
-    pub fn begin<S: Stopwatch + ?Sized>(stopwatch: &S) -> Result<Request, LeaseError> {
+    /// Reads the stopwatch. Nobody else has sent `command` before.
+    pub(super) fn begin<S: Stopwatch + ?Sized>(
+        stopwatch: &S,
+        command: impl FnOnce() -> Command,
+    ) -> Result<Request, LeaseError> {
         let now = stopwatch.read().ok_or(LeaseError::NoStopwatch)?;
-        // Two requests with the same id were sent at the same nanosecond of the same
-        // stopwatch, so the answer to either is also right for the other.
-        let id = RequestId(duration_nanos(now.earliest));
-        Ok(Request { id, sent: now.earliest, max_drift_ppm: stopwatch.max_drift_ppm() })
+        let (sent, max_drift_ppm) = (now.earliest, stopwatch.max_drift_ppm());
+        Ok(Request { command: command(), sent, max_drift_ppm })
     }
 
-    /// The id to send with the request. The grant repeats it.
-    pub fn id(&self) -> RequestId {
-        self.id
+    /// What to send.
+    pub fn command(&self) -> Command {
+        self.command
+    }
+
+    /// Whether `grant` is the answer to this request.
+    pub(super) fn is_answered_by(&self, grant: &DurationGrant) -> bool {
+        self.command.id() == Some(grant.request)
     }
 
     /// Where the lease ends on the holder's stopwatch, in nanoseconds, if the answer grants
@@ -84,11 +89,12 @@ impl Request {
 /// ```
 /// use std::time::Duration;
 /// use truechimer::fence::FencingToken;
-/// use truechimer::lease::{BootClock, DurationLease, Request};
+/// use truechimer::lease::{BootClock, DurationLease, Holder, HolderId};
 ///
 /// let stopwatch = BootClock::new().expect("Linux");
-/// let request = Request::begin(&stopwatch)?;
-/// // ... send it; the answer grants 10 s under token 7 ...
+/// let mut holder = Holder::new(HolderId(1));
+/// let request = holder.request(&stopwatch)?;
+/// // ... send `request.command()`; the answer grants 10 s under token 7 ...
 /// let lease = DurationLease::new(request, FencingToken(7), Duration::from_secs(10));
 /// assert!(lease.check(&stopwatch)?.at_least() < Duration::from_secs(10));
 /// # Ok::<(), truechimer::lease::LeaseError>(())
@@ -98,6 +104,9 @@ pub struct DurationLease {
     token: FencingToken,
     /// Nanoseconds on the holder's stopwatch, which only rise. Relaxed, as in `Lease`.
     end: AtomicU64,
+    /// The number of the last command. It only rises.
+    numbers: AtomicU64,
+    abandoned: Abandoned,
 }
 
 impl DurationLease {
@@ -106,7 +115,8 @@ impl DurationLease {
     /// For a [`DurationGrant`], prefer [`Holder::accept_duration`](super::Holder::accept_duration),
     /// which compares the request and the token.
     pub fn new(request: Request, token: FencingToken, term: Duration) -> DurationLease {
-        DurationLease { token, end: AtomicU64::new(request.end(term)) }
+        let end = AtomicU64::new(request.end(term));
+        DurationLease { token, end, numbers: AtomicU64::new(0), abandoned: Abandoned::none() }
     }
 
     /// The token that the resource must see with every request.
@@ -136,40 +146,105 @@ impl DurationLease {
 
     /// Runs `section` if the lease is held, and checks the lease again afterwards.
     ///
+    /// A section that returns a future does not compile, as in [`Lease::run`](super::Lease::run):
+    ///
+    /// ```compile_fail,E0283
+    /// # use truechimer::lease::{BootClock, DurationLease};
+    /// # fn with(lease: DurationLease, stopwatch: BootClock) {
+    /// let outcome = lease.run(&stopwatch, |token| async move { token });
+    /// # }
+    /// ```
+    ///
     /// # Errors
     ///
     /// What the check before the section found; `section` did not run.
-    pub fn run<S: Stopwatch + ?Sized, T>(
+    pub fn run<S, T, UseRunAsyncForFutures>(
         &self,
         stopwatch: &S,
         section: impl FnOnce(FencingToken) -> T,
-    ) -> Result<SectionOutcome<T>, LeaseError> {
+    ) -> Result<SectionOutcome<T>, LeaseError>
+    where
+        S: Stopwatch + ?Sized,
+        T: NotAFuture<UseRunAsyncForFutures>,
+    {
         self.check(stopwatch)?;
+        let under_way = self.abandoned.begin();
         let result = section(self.token);
+        under_way.end();
         Ok(SectionOutcome::new(result, self.check(stopwatch)))
     }
 
-    /// Applies the answer to the renewal that was begun with `request`.
+    /// Runs an asynchronous section if the lease is held, and checks the lease again when its
+    /// future has ended. [`Lease::run_async`](super::Lease::run_async) says what happens when
+    /// the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub async fn run_async<S, F>(
+        &self,
+        stopwatch: &S,
+        section: impl FnOnce(FencingToken) -> F,
+    ) -> Result<SectionOutcome<F::Output>, LeaseError>
+    where
+        S: Stopwatch + ?Sized,
+        F: Future,
+    {
+        self.check(stopwatch)?;
+        let under_way = self.abandoned.begin();
+        let result = section(self.token).await;
+        under_way.end();
+        Ok(SectionOutcome::new(result, self.check(stopwatch)))
+    }
+
+    /// How many sections began and did not come to their end, as for
+    /// [`Lease::abandoned`](super::Lease::abandoned).
+    pub fn abandoned(&self) -> u64 {
+        self.abandoned.count()
+    }
+
+    /// The request for a later end, whose term counts from now.
+    ///
+    /// `progress` is as for [`Lease::renewal`](super::Lease::renewal).
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::NoStopwatch`]: without a reading no term could be counted.
+    pub fn renewal<S: Stopwatch + ?Sized>(
+        &self,
+        stopwatch: &S,
+        progress: u64,
+    ) -> Result<Request, LeaseError> {
+        let (token, number) = (self.token, self.next_number());
+        Request::begin(stopwatch, || Command::Renew { token, number, progress })
+    }
+
+    /// Applies the answer to the [`renewal`](Self::renewal) `request`.
     ///
     /// Returns whether it moved the end forward. The answer to another request, or an
     /// answer that a later one overtook, moves nothing.
     pub fn renewed(&self, request: Request, grant: &DurationGrant) -> bool {
-        if grant.token != self.token || grant.request != request.id {
+        if grant.token != self.token || !request.is_answered_by(grant) {
             return false;
         }
         let end = request.end(grant.term);
         self.end.fetch_max(end, Ordering::Relaxed) < end
     }
 
-    /// Ends the lease here. Send the token to the grantor, which ends it there.
-    pub fn release(self) -> FencingToken {
-        self.token
+    /// Ends the lease here, and returns the message that ends it at the grantor.
+    pub fn release(self) -> Command {
+        Command::Release { token: self.token, number: self.next_number() }
+    }
+
+    fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
 /// States that a holder has the lease for `term`, counted from when it sent its request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(deny_unknown_fields))]
 pub struct DurationGrant {
     /// The holder of the lease.
     pub holder: HolderId,

@@ -54,6 +54,18 @@ pub enum LeaseError {
     /// The stopwatch cannot be read, so a term may have passed.
     #[error("the stopwatch cannot be read, so the lease counts as expired: use another clock")]
     NoStopwatch,
+    /// A commit stamp that was taken under the lease has not certainly passed.
+    #[error(
+        "a commit stamp of this lease, {stamp}, has not certainly passed (it is {earliest} at the \
+         earliest), so the next holder could take an earlier one: wait until it has passed, or \
+         drop the lease and let it expire"
+    )]
+    StampNotPassed {
+        /// The greatest commit stamp that was taken under the lease.
+        stamp: Timestamp,
+        /// The `earliest` that the clock returned.
+        earliest: Timestamp,
+    },
     /// The grant is for another holder.
     #[error(
         "the grant is for holder {granted_to} but this is holder {id}: it was delivered to the \
@@ -131,14 +143,16 @@ pub enum LeaseError {
 }
 
 impl LeaseError {
-    /// Whether the same lease can be held again later: after a renewal, or when the clock
-    /// has readings again.
+    /// Whether the same lease can be held again later, after a renewal or when the clock has
+    /// readings again; or whether it can be handed over later.
     ///
     /// It is false for everything that was not accepted, because the same input would not
     /// be accepted later either.
     pub fn is_transient(&self) -> bool {
         match self {
-            LeaseError::Uncertain { .. } | LeaseError::TermPassed { .. } => true,
+            LeaseError::Uncertain { .. }
+            | LeaseError::TermPassed { .. }
+            | LeaseError::StampNotPassed { .. } => true,
             LeaseError::NoClock(error) => error.is_transient(),
             LeaseError::Expired { .. }
             | LeaseError::NoStopwatch

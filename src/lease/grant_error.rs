@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::holder_id::HolderId;
 use crate::fence::FencingToken;
 
-/// Why a grantor refused a command. A refusal leaves the grantor's state unchanged.
+/// Why a grantor refused a command. A refusal leaves the lease as it was.
 ///
-/// It is a message like [`Decision`](super::Decision), so it can be sent to the holder.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+/// It is an answer like [`Decision`](super::Decision), so it can be sent to the holder, and a
+/// repeat of the command is refused in the same words.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, thiserror::Error)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case", deny_unknown_fields))]
 #[non_exhaustive]
 pub enum GrantError {
     /// Somebody holds the lease, and it has not certainly expired.
@@ -67,16 +68,58 @@ pub enum GrantError {
     )]
     NoProgress {
         /// The progress in the command.
+        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
         offered: u64,
         /// The progress in the last renewal, or 0 if there was none.
+        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
         last: u64,
     },
     /// The renewal would not move the expiry forward.
     #[error(
         "a renewal now would not move the expiry forward, because the grantor's clock has become \
-         less certain or the renewal is a duplicate: renew later"
+         less certain: renew later"
     )]
     NoGain,
+    /// A later request of the same sender was decided on, so this one is a late copy.
+    #[error(
+        "request {offered} comes after request {newest} of the same sender, so it is late or a \
+         duplicate: ignore it; if this is a new request, give it a larger number (a process that \
+         has restarted needs a holder id of its own)"
+    )]
+    Overtaken {
+        /// The number of the request.
+        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        offered: u64,
+        /// The number of the sender's last request.
+        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        newest: u64,
+    },
+    /// Another request of the same sender had this number.
+    #[error(
+        "request {number} of this sender was another command: give each command a number of its \
+         own, and repeat a command only as it was"
+    )]
+    NumberReused {
+        /// The number of both requests.
+        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        number: u64,
+    },
+    /// The request may have been granted before, and the grantor does not remember.
+    #[error(
+        "this request may be the repeat of one that the grantor has forgotten, because its sender \
+         had not seen token {newest}: if it still wants the lease, acquire it anew and say that \
+         this token was seen (`Holder::refused` notes it)"
+    )]
+    MayBeRepeated {
+        /// The token that a new request must have seen.
+        newest: FencingToken,
+    },
+    /// A duration lease cannot be handed over.
+    #[error(
+        "a duration lease cannot be transferred, because the next holder has sent no request that \
+         it could count from: release it, and let the next holder acquire it"
+    )]
+    NotTransferable,
     /// The expiry would be later than the last moment that can be counted.
     #[error(
         "the lease would expire after the year 2262, which cannot be counted: use a shorter term"
@@ -91,16 +134,22 @@ pub enum GrantError {
 }
 
 impl GrantError {
-    /// Whether the same command can succeed later.
+    /// Whether a new request for the same thing can succeed, now or later.
+    ///
+    /// A repeat of the same request gets the same answer.
     pub fn is_transient(&self) -> bool {
         match self {
             GrantError::Taken { .. }
             | GrantError::Quiet { .. }
             | GrantError::NoClock
-            | GrantError::NoGain => true,
+            | GrantError::NoGain
+            | GrantError::MayBeRepeated { .. } => true,
             GrantError::NotCurrent { .. }
             | GrantError::Expired { .. }
             | GrantError::NoProgress { .. }
+            | GrantError::Overtaken { .. }
+            | GrantError::NumberReused { .. }
+            | GrantError::NotTransferable
             | GrantError::OutOfRange
             | GrantError::OutOfTokens => false,
         }

@@ -24,6 +24,16 @@
 //! the second rule tokens would begin again at 1, and every fence would refuse the new
 //! holders.
 //!
+//! # Where repeats end
+//!
+//! Each command has a number, and the grantor decides on it once: a repeat gets the answer of
+//! the first copy, and a copy that comes after a later command of the same sender is refused
+//! (module `answers`, which also says what happens to requests that were forgotten). This is
+//! part of the state. So it works in a replicated log, where a client that changes its leader
+//! writes its command a second time, and it survives a restart that reads the state back. A
+//! grantor without its state does not know what it answered. It refuses each holder once, with
+//! the token that the holder has to have seen ([`GrantError::MayBeRepeated`]).
+//!
 //! # What a changed term leaves behind
 //!
 //! A shorter term does not shorten leases that were granted under a longer one. So a
@@ -42,7 +52,8 @@ use std::time::Duration;
 
 use super::error::LeaseError;
 use super::grant_error::GrantError;
-use super::lease_state::{Granted, LeaseState, Now};
+use super::granted::Granted;
+use super::lease_state::{LeaseState, Now, Offer};
 use super::message::{Command, Decision, Grant};
 use super::term::Term;
 use crate::clock::truetime::TrueTime;
@@ -52,8 +63,10 @@ use crate::timestamp::Timestamp;
 
 /// Grants one lease, to one holder at a time. Keep one grantor for each resource.
 ///
-/// With feature `serde` the whole state can be written and read back. How it is stored
-/// decides how it has to start:
+/// With feature `serde` the whole state can be written and read back. It has a version, and a
+/// text that lacks a field, has an unknown one, or contradicts itself is refused, because a
+/// state that is read as "nothing is granted" would allow two holders. How it is stored decides
+/// how it has to start:
 ///
 /// | its state is | first start | after a restart |
 /// |---|---|---|
@@ -64,30 +77,31 @@ use crate::timestamp::Timestamp;
 /// ```
 /// use std::time::Duration;
 /// use truechimer::{Interval, Timestamp};
-/// use truechimer::lease::{Command, Decision, GrantError, Grantor, HolderId};
+/// use truechimer::lease::{Decision, GrantError, Grantor, Holder, HolderId};
 ///
 /// let at = |ms: i64| Timestamp::from_tai_nanos(ms * 1_000_000);
 /// let now = |ms: i64| Interval::new(at(ms - 1), at(ms + 1));
 /// let mut grantor = Grantor::durable(Duration::from_millis(300))?;
+/// let (mut first, mut second) = (Holder::new(HolderId(1)), Holder::new(HolderId(2)));
 ///
-/// let Decision::Granted(grant) =
-///     grantor.apply(now(1_000), Command::Acquire { holder: HolderId(1) })?
-/// else { unreachable!() };
+/// let command = first.acquire();
+/// let Decision::Granted(grant) = grantor.apply(now(1_000), command)? else { unreachable!() };
 /// assert_eq!(grant.expires, at(999 + 300));
+/// // A repeat of the command gets the same answer, at any time.
+/// assert_eq!(grantor.apply(now(9_000), command)?, Decision::Granted(grant));
 ///
 /// // At 1300 ms the midpoint is past the expiry, but the expiry has not certainly come.
-/// let other = Command::Acquire { holder: HolderId(2) };
-/// assert!(matches!(grantor.apply(now(1_300), other), Err(GrantError::Taken { .. })));
-/// assert!(grantor.apply(now(1_301), other).is_ok());
+/// let refused = grantor.apply(now(1_300), second.acquire());
+/// assert!(matches!(refused, Err(GrantError::Taken { .. })));
+/// assert!(grantor.apply(now(1_301), second.acquire()).is_ok());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Grantor {
-    term: Term,
+    pub(super) term: Term,
     /// The longest term of any lease that this grantor, or an earlier run of it, granted.
-    longest: Term,
-    state: LeaseState<Timestamp>,
+    pub(super) longest: Term,
+    pub(super) state: LeaseState<Timestamp>,
 }
 
 impl Grantor {
@@ -102,7 +116,8 @@ impl Grantor {
     /// [`MAX_TERM`](super::MAX_TERM).
     pub fn durable(term: Duration) -> Result<Grantor, LeaseError> {
         let term = Term::try_from(term)?;
-        Ok(Grantor { term, longest: term, state: LeaseState::new(FencingToken::MIN, None) })
+        let state = LeaseState::new(FencingToken::MIN, FencingToken::MIN, None);
+        Ok(Grantor { term, longest: term, state })
     }
 
     /// A start without stored state. Nothing is granted for one term.
@@ -117,7 +132,8 @@ impl Grantor {
     /// [`MAX_TERM`](super::MAX_TERM).
     pub fn after_restart(term: Duration, now: &Interval) -> Result<Grantor, LeaseError> {
         let term = Term::try_from(term)?;
-        let state = LeaseState::new(FencingToken::MIN, Some(all_expired(term, now)));
+        let state =
+            LeaseState::new(FencingToken::MIN, no_larger(now), Some(all_expired(term, now)));
         Ok(Grantor { term, longest: term, state })
     }
 
@@ -130,16 +146,18 @@ impl Grantor {
     #[must_use]
     pub fn after_lost_updates(self, now: &Interval) -> Grantor {
         let longest = self.longest.max(self.term);
-        let state = self.state.after_lost_updates(all_expired(longest, now));
+        let state = self.state.after_lost_updates(all_expired(longest, now), no_larger(now));
         Grantor { term: self.term, longest, state }
     }
 
     /// Decides on `command` at `now`, the interval of a clock, or `None` if the clock
     /// returned an error.
     ///
+    /// A repeat of a command is not decided on again: it gets the answer of the first copy.
+    ///
     /// # Errors
     ///
-    /// [`GrantError`]. The state is then unchanged.
+    /// [`GrantError`]. The lease is then as it was.
     pub fn apply(
         &mut self,
         now: Option<Interval>,
@@ -148,24 +166,8 @@ impl Grantor {
         let expires = now.and_then(|now| now.earliest().checked_add(self.term()));
         let least_token = now.map_or(FencingToken::MIN, |now| token_at(now.earliest()));
         let now = now.map(|now| Now { earliest: now.earliest(), latest: now.latest() });
-        let state = &mut self.state;
-        Ok(match command {
-            Command::Acquire { holder } => {
-                Decision::Granted(state.acquire(now, holder, expires, least_token)?.into())
-            }
-            Command::Renew { token, progress } => {
-                Decision::Renewed(state.renew(now, token, progress, expires)?.into())
-            }
-            Command::Transfer { token, to } => {
-                let granted = state.transfer(now, token, to, expires, least_token)?;
-                Decision::Transferred(granted.into())
-            }
-            Command::Release { token } => {
-                state.release(token)?;
-                Decision::Released(token)
-            }
-            Command::Expire => Decision::Expired(state.expire(now)?),
-        })
+        let answer = self.state.apply(Offer { now, expires, least_token }, command);
+        answer.map(|decision| decision.map(Grant::from))
     }
 
     /// Reads `clock`, and calls [`apply`](Self::apply) with its interval.
@@ -184,15 +186,13 @@ impl Grantor {
     }
 
     /// The last grant, if it was not released. It may have expired.
-    ///
-    /// Send it again to a holder that lost the answer.
     pub fn current(&self) -> Option<Grant> {
         self.state.current().map(Grant::from)
     }
 
     /// The largest token that was granted.
     pub fn last_token(&self) -> FencingToken {
-        self.state.last_token()
+        self.state.last_token
     }
 
     /// How long a lease lasts.
@@ -240,7 +240,12 @@ fn all_expired(term: Term, now: &Interval) -> Timestamp {
     now.latest().saturating_add(term.into())
 }
 
-/// A token that no grant before `earliest` can have had, or 0 before 1970.
-fn token_at(earliest: Timestamp) -> FencingToken {
-    FencingToken(u64::try_from(earliest.tai_nanos()).unwrap_or(0))
+/// The token of a grant at this moment, or 0 before 1970. Every earlier grant has a smaller one.
+fn token_at(moment: Timestamp) -> FencingToken {
+    FencingToken(u64::try_from(moment.tai_nanos()).unwrap_or(0))
+}
+
+/// A token that no grant before `now` was above, because none is above true time.
+fn no_larger(now: &Interval) -> FencingToken {
+    token_at(now.latest())
 }

@@ -2,9 +2,11 @@
 
 use super::duration_lease::{DurationGrant, DurationLease, Request};
 use super::error::LeaseError;
+use super::grant_error::GrantError;
 use super::holder_id::HolderId;
 use super::lease::Lease;
 use super::message::{Command, Grant};
+use super::stopwatch::Stopwatch;
 use crate::fence::FencingToken;
 
 /// A process that acquires leases and accepts each grant once.
@@ -17,28 +19,33 @@ use crate::fence::FencingToken;
 /// incarnation, which this one does not remember, are not addressed to it.
 ///
 /// ```
-/// use truechimer::{Timestamp, fence::FencingToken};
+/// use truechimer::{ManualClock, Timestamp, fence::FencingToken};
 /// use truechimer::lease::{Grant, Holder, HolderId, LeaseError};
+/// # let clock = ManualClock::new(truechimer::Interval::EVERYTHING);
 ///
 /// let mut holder = Holder::new(HolderId(3));
 /// let expires = Timestamp::from_tai_nanos(1_000);
 /// let grant = Grant { holder: holder.id(), token: FencingToken(7), expires };
 /// let lease = holder.accept(&grant)?;
-/// let message = lease.release();
+/// let message = lease.release(&clock)?;
 /// assert!(matches!(holder.accept(&grant), Err(LeaseError::RepeatedGrant { .. })));
-/// # Ok::<(), LeaseError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Holder {
     id: HolderId,
     /// The largest token that was accepted.
     accepted: Option<FencingToken>,
+    /// The number of the last request.
+    number: u64,
+    /// The largest token that this holder knows of.
+    seen: FencingToken,
 }
 
 impl Holder {
     /// A holder that has not accepted a grant yet.
     pub fn new(id: HolderId) -> Holder {
-        Holder { id, accepted: None }
+        Holder { id, accepted: None, number: 0, seen: FencingToken::MIN }
     }
 
     /// The id under which this holder acquires leases.
@@ -46,9 +53,33 @@ impl Holder {
         self.id
     }
 
-    /// The request for the lease.
-    pub fn acquire(&self) -> Command {
-        Command::Acquire { holder: self.id }
+    /// A new request for the lease.
+    ///
+    /// Send the same command again if no answer comes, and make a new one after a refusal.
+    pub fn acquire(&mut self) -> Command {
+        self.number += 1;
+        Command::Acquire { holder: self.id, number: self.number, seen: self.seen }
+    }
+
+    /// A new request for a duration lease, whose term counts from now.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError::NoStopwatch`]: without a reading no lease could be held.
+    pub fn request<S: Stopwatch + ?Sized>(&mut self, stopwatch: &S) -> Result<Request, LeaseError> {
+        Request::begin(stopwatch, || self.acquire())
+    }
+
+    /// Notes a refusal, so that the next request shows which tokens this holder knows of.
+    ///
+    /// It is needed after [`GrantError::MayBeRepeated`], and harmless after any other.
+    pub fn refused(&mut self, refusal: &GrantError) {
+        if let GrantError::MayBeRepeated { newest: token }
+        | GrantError::NotCurrent { newest: token, .. }
+        | GrantError::Taken { token, .. } = *refusal
+        {
+            self.seen = self.seen.max(token);
+        }
     }
 
     /// Makes a lease of a grant. [`Lease::check`] tells whether it has not expired on the way.
@@ -73,7 +104,7 @@ impl Holder {
         request: Request,
         grant: &DurationGrant,
     ) -> Result<DurationLease, LeaseError> {
-        if grant.request != request.id() {
+        if !request.is_answered_by(grant) {
             return Err(LeaseError::OtherRequest);
         }
         self.accept_token(grant.holder, grant.token)?;
@@ -93,6 +124,7 @@ impl Holder {
             return Err(LeaseError::RepeatedGrant { offered, accepted });
         }
         self.accepted = Some(offered);
+        self.seen = self.seen.max(offered);
         Ok(())
     }
 }

@@ -6,6 +6,9 @@ use std::fmt;
 ///
 /// The grantor only compares ids. Safety rests on the fencing token, not on the id.
 ///
+/// With the feature `serde` it is text in human-readable formats, because JSON readers round
+/// numbers above 2^53.
+///
 /// ```
 /// use truechimer::lease::HolderId;
 ///
@@ -15,7 +18,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct HolderId(pub u64);
+pub struct HolderId(#[cfg_attr(feature = "serde", serde(with = "super::number_text"))] pub u64);
 
 impl fmt::Display for HolderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

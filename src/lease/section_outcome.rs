@@ -4,6 +4,9 @@ use super::error::LeaseError;
 use super::remaining::Remaining;
 
 /// The result of a section that ran under a lease.
+///
+/// A section that did not come to its end has no result: see
+/// [`Lease::abandoned`](super::Lease::abandoned).
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[must_use = "a section that outlasted its lease may have acted beside another holder"]
 pub enum SectionOutcome<T> {

@@ -14,7 +14,7 @@ use super::error::LeaseError;
 pub const MAX_TERM: Duration = Duration::from_secs(365 * 86_400);
 
 /// A term above zero and not above [`MAX_TERM`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Duration", into = "Duration"))]
 pub(super) struct Term(Duration);

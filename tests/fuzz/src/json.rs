@@ -4,6 +4,7 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use truechimer::FencingToken;
 use truechimer::lease::{Command, Decision, DurationGrant, Grant, GrantError, Grantor, HolderId};
 use truechimer::{Interval, Timestamp};
 
@@ -37,11 +38,12 @@ pub fn json(bytes: &[u8]) {
     read_back::<GrantError>(bytes);
     // A stored grantor may hold any numbers, and must then decide on any command.
     if let Some(grantor) = read_back::<Grantor>(bytes) {
+        let (token, number) = (grantor.last_token(), u64::MAX);
         let commands = [
-            Command::Acquire { holder: HolderId(1) },
-            Command::Renew { token: grantor.last_token(), progress: u64::MAX },
-            Command::Transfer { token: grantor.last_token(), to: HolderId(2) },
-            Command::Release { token: grantor.last_token() },
+            Command::Acquire { holder: HolderId(1), number, seen: FencingToken(u64::MAX) },
+            Command::Renew { token, number, progress: u64::MAX },
+            Command::Transfer { token, number, to: HolderId(2) },
+            Command::Release { token, number },
             Command::Expire,
         ];
         decide(&grantor, &commands);

@@ -11,6 +11,9 @@ const DURATION: &str = "src/lease/duration_lease.rs";
 const GRANTOR: &str = "src/lease/grantor.rs";
 const LEASE: &str = "src/lease/lease.rs";
 const OUTCOME: &str = "src/lease/section_outcome.rs";
+const ANSWERS: &str = "src/lease/answers.rs";
+const ABANDONED: &str = "src/lease/abandoned.rs";
+const FORM: &str = "src/lease/grantor_form.rs";
 const STOPWATCH: &str = "src/lease/boot_clock.rs";
 
 pub const MUTANTS: &[Mutant] = &[
@@ -105,8 +108,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a grantor that lost its state grants what somebody still has",
         changes: &[Change {
             file: GRANTOR,
-            from: "LeaseState::new(FencingToken::MIN, Some(all_expired(term, now)))",
-            to: "LeaseState::new(FencingToken::MIN, Some(all_expired(term, now)).filter(|_| false))",
+            from: "no_larger(now), Some(all_expired(term, now)))",
+            to: "no_larger(now), Some(all_expired(term, now)).filter(|_| false))",
         }],
         caught_by: file(
             "lease",
@@ -176,8 +179,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a lease of a duration is counted from when its answer came, and the grantor's from before",
         changes: &[Change {
             file: DURATION,
-            from: "Ok(Request { id, sent: now.earliest, max_drift_ppm: stopwatch.max_drift_ppm() })",
-            to: "Ok(Request { id, sent: now.latest, max_drift_ppm: stopwatch.max_drift_ppm() })",
+            from: "let (sent, max_drift_ppm) = (now.earliest, stopwatch.max_drift_ppm());",
+            to: "let (sent, max_drift_ppm) = (now.latest, stopwatch.max_drift_ppm());",
         }],
         caught_by: file(
             "lease_duration",
@@ -212,8 +215,10 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a lease is counted from a request that was sent later than the one that is answered",
         changes: &[Change {
             file: HOLDER,
-            from: "if grant.request != request.id() {",
-            to: "if false {",
+            from: "if !request.is_answered_by(grant) {
+            return",
+            to: "if false {
+            return",
         }],
         caught_by: file(
             "lease_duration",
@@ -230,5 +235,152 @@ pub const MUTANTS: &[Mutant] = &[
             to: "latest: read.raw.saturating_add(most.min(self.slept_before.1)).saturating_add(error),",
         }],
         caught_by: unit(&["sleep_is_counted_and_its_error_too"]),
+    },
+    Mutant {
+        name: "stamp-beyond-the-lease",
+        breaks: Promise("commit stamps keep their order when a lease moves"),
+        harm: "a stamp at or after the lease's end is above those of the next holder",
+        changes: &[Change {
+            file: LEASE,
+            from: "if stamp >= expires {",
+            to: "if stamp > expires.saturating_add(Duration::from_secs(1)) {",
+        }],
+        caught_by: file(
+            "lease_commits",
+            &["a_stamp_that_would_reach_the_end_is_refused_and_not_remembered"],
+        ),
+    },
+    Mutant {
+        name: "hand-over-without-the-wait",
+        breaks: Promise("commit stamps keep their order when a lease moves"),
+        harm: "the next holder takes an earlier stamp for a later transaction",
+        changes: &[Change {
+            file: LEASE,
+            from: "Ok(earliest) if earliest > stamp => return Ok(self),",
+            to: "Ok(_) => return Ok(self),
+            #[allow(unreachable_patterns)]",
+        }],
+        caught_by: file(
+            "lease_commits",
+            &[
+                "the_next_holder_takes_a_later_stamp_than_the_one_before",
+                "a_transfer_waits_for_the_greatest_stamp_too",
+            ],
+        ),
+    },
+    Mutant {
+        name: "handed-over-at-its-stamp",
+        breaks: Promise("commit stamps keep their order when a lease moves"),
+        harm: "the next holder may take the same stamp",
+        changes: &[Change {
+            file: LEASE,
+            from: "Ok(earliest) if earliest > stamp => return Ok(self),",
+            to: "Ok(earliest) if earliest >= stamp => return Ok(self),",
+        }],
+        caught_by: file(
+            "lease_commits",
+            &["the_next_holder_takes_a_later_stamp_than_the_one_before"],
+        ),
+    },
+    Mutant {
+        name: "only-the-last-stamp-remembered",
+        breaks: Promise("commit stamps keep their order when a lease moves"),
+        harm: "a stamp of another thread is not waited out",
+        changes: &[Change {
+            file: LEASE,
+            from: "self.newest_stamp.fetch_max(stamp.tai_nanos(), Ordering::Relaxed);",
+            to: "let _ = self.newest_stamp.compare_exchange(NO_STAMP, stamp.tai_nanos(), Ordering::Relaxed, Ordering::Relaxed);",
+        }],
+        caught_by: file("lease_commits", &["a_transfer_waits_for_the_greatest_stamp_too"]),
+    },
+    Mutant {
+        name: "repeat-decided-anew",
+        breaks: Promise("a repeated command gets the same decision"),
+        harm: "a late copy of an acquire takes the lease for a holder that gave it back",
+        changes: &[Change {
+            file: STATE,
+            from: "self.answers.remember(command, answer, self.last_token);",
+            to: "",
+        }],
+        caught_by: file(
+            "lease_repeats",
+            &["a_late_copy_of_an_acquire_takes_the_lease_from_nobody"],
+        ),
+    },
+    Mutant {
+        name: "forgotten-acquire-granted-again",
+        breaks: Promise("a repeated command gets the same decision"),
+        harm: "a copy of a request that was forgotten takes the lease for a term",
+        changes: &[Change {
+            file: ANSWERS,
+            from: "self.forgotten = self.forgotten.max(last_token);",
+            to: "let _ = last_token;",
+        }],
+        caught_by: file("lease_repeats", &["a_forgotten_request_is_not_granted_again"]),
+    },
+    Mutant {
+        name: "restart-forgets-what-may-be-repeated",
+        breaks: Promise("a repeated command gets the same decision"),
+        harm: "a copy from before a restart takes the lease for a term",
+        changes: &[Change {
+            file: GRANTOR,
+            from: "    token_at(now.latest())",
+            to: "    token_at(now.latest()).min(FencingToken::MIN)",
+        }],
+        caught_by: file(
+            "lease_repeats",
+            &["a_grantor_without_its_state_grants_no_earlier_request_again"],
+        ),
+    },
+    Mutant {
+        name: "answers-without-bound",
+        breaks: Promise("a grantor's memory is bounded"),
+        harm: "every process that ever asked stays in the state",
+        changes: &[Change {
+            file: ANSWERS,
+            from: "None if self.last.len() >= REMEMBERED => {",
+            to: "None if self.last.len() == usize::MAX => {",
+        }],
+        caught_by: file("lease_repeats", &["the_memory_of_a_grantor_is_bounded"]),
+    },
+    Mutant {
+        name: "async-section-not-checked-afterwards",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a write of a future that ended after the lease is trusted",
+        changes: &[Change {
+            file: LEASE,
+            from: "let result = section(self.token).await;
+        under_way.end();
+        Ok(SectionOutcome::new(result, self.check(clock)))",
+            to: "let held = self.check(clock);
+        let result = section(self.token).await;
+        under_way.end();
+        Ok(SectionOutcome::new(result, held))",
+        }],
+        caught_by: file("lease_async", &["the_lease_is_checked_when_the_future_has_ended"]),
+    },
+    Mutant {
+        name: "dropped-section-not-counted",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "nobody learns of a section that was dropped half-way",
+        changes: &[Change {
+            file: ABANDONED,
+            from: "self.0.0.fetch_add(1, Ordering::Relaxed);",
+            to: "self.0.0.fetch_add(0, Ordering::Relaxed);",
+        }],
+        caught_by: file("lease_async", &["a_dropped_future_is_counted_if_its_section_began"]),
+    },
+    Mutant {
+        name: "missing-state-read-as-free",
+        breaks: Promise("at most one holder acts under a lease at any true moment"),
+        harm: "a stored state without its present lease is read as one that grants at once",
+        changes: &[Change {
+            file: FORM,
+            from: "#[serde(deserialize_with = \"written_out\")]
+    current",
+            to: "#[serde(default)]
+    current",
+        }],
+        caught_by: file("lease_stored", &["a_state_that_lacks_any_field_at_any_depth_is_refused"]),
     },
 ];

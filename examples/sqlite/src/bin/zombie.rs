@@ -142,8 +142,10 @@ impl LockService {
         loop {
             let words = actor.next()?;
             if words[0] == "acquire" {
-                let holder = HolderId(words[1].parse()?);
-                match self.grantor.decide(&HostClock, lease::Command::Acquire { holder }) {
+                let (holder, number) = (HolderId(words[1].parse()?), words[2].parse()?);
+                let seen = FencingToken(words[3].parse()?);
+                let command = lease::Command::Acquire { holder, number, seen };
+                match self.grantor.decide(&HostClock, command) {
                     Ok(Decision::Granted(grant)) => {
                         self.print(&format!(
                             "the {} gets the lease under {}",
@@ -287,7 +289,10 @@ pub(crate) fn run_as_child() -> Result<bool, Failure> {
 
 fn acquire(holder: &mut Holder) -> Result<lease::Lease, Failure> {
     loop {
-        println!("=> acquire {}", holder.id());
+        let lease::Command::Acquire { holder: id, number, seen } = holder.acquire() else {
+            return Err("no request for the lease".into());
+        };
+        println!("=> acquire {id} {number} {seen}");
         let answer = order()?;
         let words: Vec<_> = answer.split(' ').collect();
         match words[..] {
