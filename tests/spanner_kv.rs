@@ -45,8 +45,8 @@ fn each_broken_rule_is_found() {
         (Broken::NoLeaseCheck, &[34]),
         (Broken::NoHandOverWait, &[2]),
         (Broken::BeyondLease, &[27]),
-        (Broken::TokenUsedTwice, &[30]),
-        (Broken::PromiseNotPersisted, &[16]),
+        (Broken::TokenUsedTwice, &[19]),
+        (Broken::PromiseNotPersisted, &[3]),
     ];
     for (broken, days) in known {
         let finding = |&seed: &u64| {

@@ -315,7 +315,7 @@ impl<C: TrueTime> Hlc<C> {
     ///
     /// The mark's thread does so by itself while stamps are issued. This is for a node that has
     /// been idle, so that its next stamp need not wait, and for one [without a
-    /// thread](HlcBuilder::without_thread), which should call it regularly from a thread that may
+    /// thread](super::HlcBuilder::without_thread), which should call it regularly from a thread that may
     /// wait, for example four times per window.
     ///
     /// # Errors

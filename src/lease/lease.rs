@@ -240,7 +240,7 @@ impl Lease {
     /// let refused = lease.release(&clock).unwrap_err();
     /// assert!(matches!(refused.error(), LeaseError::StampNotPassed { .. }));
     ///
-    /// clock.set(span(181, 261)); // elsewhere: `waiter.wait(commit.timestamp())`
+    /// clock.set(span(182, 262)); // elsewhere: `waiter.wait(commit.timestamp())`
     /// hlc.release(commit)?;
     /// let message = refused.into_lease().release(&clock)?;
     /// # Ok::<(), Box<dyn std::error::Error>>(())
