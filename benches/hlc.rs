@@ -86,10 +86,10 @@ fn main() {
     let clock = assumed.build().expect("a clock");
     let (hlc, durable_hlc) = (Hlc::new(&clock), Hlc::new(&clock));
     let place = tempfile::tempdir();
-    let on_disk =
-        place.as_ref().ok().and_then(|p| {
-            Hlc::builder(&clock).create_new(p.path().join("mark")).ok()
-        });
+    let on_disk = place
+        .as_ref()
+        .ok()
+        .and_then(|p| Hlc::builder(&clock).create_new(p.path().join("mark")).ok());
     let on_disk = on_disk.as_ref().unwrap_or(&durable_hlc);
     let uhlc = uhlc::HLC::default();
     let generator = hlc_gen::HlcGenerator::default();

@@ -126,6 +126,7 @@ impl HighWaterMark {
 
     /// Asks for a mark of at least `level`, and wakes `waker` after each write. `before` is what an
     /// earlier call of the same future found.
+    #[cfg_attr(target_family = "wasm", expect(unused_variables, reason = "it has no threads"))]
     pub(super) fn poll_level(
         &self,
         register: &Register,
