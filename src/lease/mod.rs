@@ -164,6 +164,7 @@ mod answers;
 mod boot_clock;
 mod commit_error;
 mod drift;
+mod durable_grantor;
 mod duration_grantor;
 mod duration_lease;
 mod error;
@@ -190,6 +191,7 @@ mod term;
 #[cfg(not(target_family = "wasm"))]
 pub use boot_clock::BootClock;
 pub use commit_error::CommitError;
+pub use durable_grantor::{DurableGrantor, DurableGrantorError, GrantorFormat};
 pub use duration_grantor::DurationGrantor;
 pub use duration_lease::{DurationGrant, DurationLease, Request};
 pub use error::LeaseError;

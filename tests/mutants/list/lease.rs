@@ -14,9 +14,32 @@ const OUTCOME: &str = "src/lease/section_outcome.rs";
 const ANSWERS: &str = "src/lease/answers.rs";
 const ABANDONED: &str = "src/lease/abandoned.rs";
 const FORM: &str = "src/lease/grantor_form.rs";
+const DURABLE: &str = "src/lease/durable_grantor.rs";
 const STOPWATCH: &str = "src/lease/boot_clock.rs";
 
 pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "grantor-tells-what-is-not-stored",
+        breaks: Promise("a lease that was granted is known after a crash of the grantor"),
+        harm: "a grantor that crashes grants the same lease to somebody else",
+        changes: &[Change {
+            file: DURABLE,
+            from: "self.store.persist(&sealed(&state)).map_err(DurableGrantorError::Store)?;",
+            to: "let _ = sealed(&state);",
+        }],
+        caught_by: unit(&["no_crash_lets_a_lease_be_granted_twice"]),
+    },
+    Mutant {
+        name: "grantor-ignores-a-failing-store",
+        breaks: Promise("a lease that was granted is known after a crash of the grantor"),
+        harm: "on a full disk leases are granted that nobody knows of after a crash",
+        changes: &[Change {
+            file: DURABLE,
+            from: "self.store.persist(&sealed(&state)).map_err(DurableGrantorError::Store)?;",
+            to: "let _ = self.store.persist(&sealed(&state));",
+        }],
+        caught_by: unit(&["a_decision_that_was_not_stored_was_not_made"]),
+    },
     Mutant {
         name: "holder-judges-by-the-midpoint",
         breaks: Promise("at most one holder acts under a lease at any true moment"),
