@@ -57,7 +57,8 @@ fn the_lease_is_checked_when_the_future_has_ended() {
     assert!(poll(section.as_mut()).is_pending());
     clock.set(exact(1_201));
     let Poll::Ready(Ok(outcome)) = poll(section.as_mut()) else { panic!("it has ended") };
-    let error = LeaseError::Expired { expires: at(1_000), ago: std::time::Duration::from_nanos(201) };
+    let error =
+        LeaseError::Expired { expires: at(1_000), ago: std::time::Duration::from_nanos(201) };
     assert_eq!(outcome, SectionOutcome::Overran { result: FencingToken(7), error });
 
     clock.set(exact(500));
@@ -66,7 +67,8 @@ fn the_lease_is_checked_when_the_future_has_ended() {
         token.get() + 1
     }));
     assert_eq!(covered, Ok(SectionOutcome::Covered(8)));
-    let failed = finish(lease.run_async(&clock, |_| async { clock.fail(ClockError::Contradicted) }));
+    let failed =
+        finish(lease.run_async(&clock, |_| async { clock.fail(ClockError::Contradicted) }));
     let error = LeaseError::NoClock(ClockError::Contradicted);
     assert_eq!(failed, Ok(SectionOutcome::Overran { result: (), error }));
     assert_eq!(lease.abandoned(), 0);

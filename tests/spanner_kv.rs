@@ -77,7 +77,8 @@ fn the_promises_and_the_log_of_a_replica_survive_a_crash() {
     // A later leader has a shorter log, so entries that were never chosen are removed.
     log.promise(&mut disk, FencingToken(9), true).expect("newer");
     log.install(&mut disk, FencingToken(9), &[entry(1), entry(5)]);
-    log.promise(&mut disk, FencingToken(12), true).expect("newer still, but its view has not begun");
+    log.promise(&mut disk, FencingToken(12), true)
+        .expect("newer still, but its view has not begun");
 
     let mut again = Log::open(&disk);
     assert_eq!(again.entries(), [entry(1), entry(5)]);

@@ -26,11 +26,8 @@ const RETRY_EVERY: Duration = Duration::from_millis(50);
 
 impl LockService {
     pub fn new(settings: Rc<Settings>, env: &mut Env<'_, Message>) -> LockService {
-        let mut service = LockService {
-            settings,
-            grantors: HashMap::new(),
-            counted: CountedTokens::default(),
-        };
+        let mut service =
+            LockService { settings, grantors: HashMap::new(), counted: CountedTokens::default() };
         service.timer(env);
         service
     }

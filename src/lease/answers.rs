@@ -64,10 +64,7 @@ impl<T: Copy> Answers<T> {
 
     /// What was stored. `None` if it cannot have been written by a grantor.
     #[cfg(feature = "serde")]
-    pub(super) fn restored(
-        last: Vec<Answered<T>>,
-        forgotten: FencingToken,
-    ) -> Option<Answers<T>> {
+    pub(super) fn restored(last: Vec<Answered<T>>, forgotten: FencingToken) -> Option<Answers<T>> {
         let senders: Vec<Option<Sender>> = last.iter().map(Answered::sender).collect();
         let is_twice = |(at, sender)| senders[..at].contains(sender);
         let is_wrong = last.len() > REMEMBERED
@@ -97,7 +94,11 @@ impl<T: Copy> Answers<T> {
             return None;
         }
         let is_repeat = known.command == command;
-        Some(if is_repeat { known.answer } else { Err(GrantError::NumberReused { number: newest }) })
+        Some(if is_repeat {
+            known.answer
+        } else {
+            Err(GrantError::NumberReused { number: newest })
+        })
     }
 
     /// Refuses an `Acquire` that may be the repeat of a request that was forgotten.

@@ -107,9 +107,11 @@ impl GrantorForm {
                 .to_owned());
         }
         if self.current.is_some() && last_token == FencingToken::MIN {
-            return Err("the grantor's present lease has no token: the state is damaged, so start \
+            return Err(
+                "the grantor's present lease has no token: the state is damaged, so start \
                         with `Grantor::after_restart`"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let current = self.current.map(|CurrentForm { holder, expires, progress }| CurrentLease {
             holder,

@@ -21,9 +21,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::StoreError;
 use super::file_store::FileStore;
 use super::files::{Files, Found, HeldLock, LockError, LockFile, OpenFile};
-use super::StoreError;
 
 /// A file system in memory. Clones share it.
 #[derive(Clone, Debug)]

@@ -28,12 +28,16 @@ pub struct Size {
     pub requests: u64,
     /// How many commands each lease makes: renewals, and its release or transfer.
     pub commands: u64,
+    /// How many transfers there are. Each begins a lease, which could be transferred on.
+    pub transfers: usize,
     /// How many commit stamps each holder takes.
     pub stamps: u8,
     /// How often the grantor restarts without its state, or with an old one.
     pub restarts: u8,
     /// Whether the resource is written, by holders that may be late.
     pub writes: bool,
+    /// Whether both ends of each reading vary, also the end that the shipping code does not use.
+    pub both_ends: bool,
 }
 
 /// Something that can happen. A `usize` is a node, or a place in `sent`.
@@ -44,7 +48,11 @@ pub enum Step {
     /// The grantor gets a command, for the first time or again.
     Deliver(usize, Interval),
     /// A node gets an answer to a command, for the first time or again.
-    Answer { command: usize, answer: usize, to: usize },
+    Answer {
+        command: usize,
+        answer: usize,
+        to: usize,
+    },
     Stamp(usize, Interval),
     Show(usize, Interval),
     Renew(usize),
@@ -145,16 +153,23 @@ impl World {
             steps.push(Step::Tick);
         }
         for at in 0..self.sent.len() {
-            steps.extend(self.readings().map(|now| Step::Deliver(at, now)));
+            steps.extend(self.with_earliest().map(|now| Step::Deliver(at, now)));
             for answer in 0..self.sent[at].answers.len() {
-                steps.extend([0, 1].map(|to| Step::Answer { command: at, answer, to }));
+                let changes_nothing = match self.sent[at].answers[answer] {
+                    Ok(decision) => decision.grant().is_none(),
+                    // Only the next request of a holder tells what it has seen.
+                    Err(_) => self.nodes.iter().all(|node| node.asked >= self.size.requests),
+                };
+                if !changes_nothing {
+                    steps.extend([0, 1].map(|to| Step::Answer { command: at, answer, to }));
+                }
             }
         }
         for at in 0..self.nodes.len() {
             self.steps_of(at, &mut steps);
         }
         if self.grantor.current().is_some() {
-            steps.extend(self.readings().map(Step::Expire));
+            steps.extend(self.with_earliest().map(Step::Expire));
         }
         // No token is above the true time of its grant, because a grant takes more than a
         // nanosecond. Here it takes no time, so a restart comes when time has caught up.
@@ -172,7 +187,7 @@ impl World {
     fn steps_of(&self, at: usize, steps: &mut Vec<Step>) {
         let node = &self.nodes[at];
         if node.pending.is_some() {
-            steps.extend(self.readings().map(|now| Step::Show(at, now)));
+            steps.extend(self.with_earliest().map(|now| Step::Show(at, now)));
         }
         let Some(held) = &node.lease else {
             // The nodes are alike until one of them has asked. So the first one asks first.
@@ -181,26 +196,44 @@ impl World {
             }
             return;
         };
-        steps.push(Step::Drop(at));
+        if node.asked < self.size.requests {
+            steps.push(Step::Drop(at));
+        }
         if self.size.writes {
             steps.push(Step::Write(at));
         }
         if node.stamps_left > 0 {
-            steps.extend(self.readings().map(|now| Step::Stamp(at, now)));
+            steps.extend(self.with_latest().map(|now| Step::Stamp(at, now)));
         }
         if held.commands < self.size.commands {
             if held.commands + 1 < self.size.commands {
                 steps.push(Step::Renew(at));
             }
-            steps.extend(self.readings().map(|now| Step::Release(at, now)));
-            steps.extend(self.readings().map(|now| Step::Transfer(at, now)));
+            steps.extend(self.with_earliest().map(|now| Step::Release(at, now)));
+            let is_transfer = |sent: &&Sent| matches!(sent.command, Command::Transfer { .. });
+            if self.sent.iter().filter(is_transfer).count() < self.size.transfers {
+                steps.extend(self.with_earliest().map(|now| Step::Transfer(at, now)));
+            }
         }
     }
 
     /// Every interval on the grid that contains true time and is no wider than allowed.
     fn readings(&self) -> impl Iterator<Item = Interval> + use<> {
         let (now, error) = (self.now, self.size.error);
-        (0..=error).flat_map(move |before| (0..=error).map(move |after| span(now - before, now + after)))
+        (0..=error)
+            .flat_map(move |before| (0..=error).map(move |after| span(now - before, now + after)))
+    }
+
+    /// Those that differ in `earliest`, for code that uses only it.
+    fn with_earliest(&self) -> impl Iterator<Item = Interval> + use<> {
+        let (size, latest) = (self.size, at(self.now));
+        self.readings().filter(move |now| size.both_ends || now.latest() == latest)
+    }
+
+    /// Those that differ in `latest`, for code that uses only it.
+    fn with_latest(&self) -> impl Iterator<Item = Interval> + use<> {
+        let (size, earliest) = (self.size, at(self.now));
+        self.readings().filter(move |now| size.both_ends || now.earliest() == earliest)
     }
 
     fn truth(&self) -> Timestamp {
@@ -247,7 +280,13 @@ impl World {
             }
             Step::Expire(now) => {
                 let answer = self.grantor.apply(Some(self.read_by_grantor(now)), Command::Expire);
-                notes.say(|| format!("the grantor, whose clock reads {}, looks for an expired lease: {}", Ticks(now), said(&answer)));
+                notes.say(|| {
+                    format!(
+                        "the grantor, whose clock reads {}, looks for an expired lease: {}",
+                        Ticks(now),
+                        said(&answer)
+                    )
+                });
             }
             Step::Write(node) => self.write(node, notes)?,
             Step::Store => {
@@ -255,7 +294,12 @@ impl World {
                 notes.say(|| "the grantor's state is stored".into());
             }
             Step::RestartWithTheOldState(now) => {
-                notes.say(|| format!("the grantor restarts with the stored state, and its clock reads {}", Ticks(now)));
+                notes.say(|| {
+                    format!(
+                        "the grantor restarts with the stored state, and its clock reads {}",
+                        Ticks(now)
+                    )
+                });
                 let stored = self.stored.take().expect("it was stored");
                 self.restart(match self.fault {
                     Fault::OldStateTakenAsTheLast => stored,
@@ -263,7 +307,12 @@ impl World {
                 });
             }
             Step::RestartWithoutState(now) => {
-                notes.say(|| format!("the grantor restarts without its state, and its clock reads {}", Ticks(now)));
+                notes.say(|| {
+                    format!(
+                        "the grantor restarts without its state, and its clock reads {}",
+                        Ticks(now)
+                    )
+                });
                 self.restart_without_state(now);
             }
         }
@@ -300,14 +349,24 @@ impl World {
         notes.say(|| {
             let again = if is_repeat { " again" } else { "" };
             let asked = asked(&self.sent[at].command);
-            format!("the grantor, whose clock reads {}, gets{again} {asked}: {}", Ticks(now), said(&answer))
+            format!(
+                "the grantor, whose clock reads {}, gets{again} {asked}: {}",
+                Ticks(now),
+                said(&answer)
+            )
         });
         self.a_repeat_gets_the_same_decision(at, &answer)?;
         let sent = &mut self.sent[at];
         let is_new = sent.answers.last() != Some(&answer);
-        if let (true, Ok(Decision::Granted(grant) | Decision::Transferred(grant))) = (is_new, answer) {
+        if let (true, Ok(Decision::Granted(grant) | Decision::Transferred(grant))) =
+            (is_new, answer)
+        {
             if grant.token <= self.newest {
-                return Err(format!("tokens rise, and {} is granted after {}", token(grant.token), token(self.newest)));
+                return Err(format!(
+                    "tokens rise, and {} is granted after {}",
+                    token(grant.token),
+                    token(self.newest)
+                ));
             }
             self.newest = grant.token;
         }
@@ -329,12 +388,17 @@ impl World {
         let is_kept = match (sent.answers.last(), answer) {
             (None, _) | (_, Err(GrantError::Overtaken { .. })) => true,
             (Some(first), again) if first == again => true,
-            (Some(first), Err(_)) => sent.is_forgotten || matches!(first, Err(GrantError::Overtaken { .. })),
+            (Some(first), Err(_)) => {
+                sent.is_forgotten || matches!(first, Err(GrantError::Overtaken { .. }))
+            }
             (Some(Ok(_)), Ok(_)) => false,
             (Some(Err(_)), Ok(_)) => sent.is_forgotten && !sent.answers.iter().any(Result::is_ok),
         };
         if !is_kept {
-            return Err(format!("a repeat gets the same decision, and {} got another one", asked(&sent.command)));
+            return Err(format!(
+                "a repeat gets the same decision, and {} got another one",
+                asked(&sent.command)
+            ));
         }
         Ok(())
     }
@@ -381,7 +445,9 @@ impl World {
         let node = &mut self.nodes[at];
         let held = node.lease.as_mut().expect("only with a lease");
         let (token, lease) = (held.token, held.lease());
-        notes.say(|| format!("{}, whose clock reads {}, takes a commit stamp", name(at), Ticks(now)));
+        notes.say(|| {
+            format!("{}, whose clock reads {}, takes a commit stamp", name(at), Ticks(now))
+        });
         let hlc = self.nodes[at].hlc(now);
         let node = &mut self.nodes[at];
         let taken = match self.fault {
@@ -398,14 +464,22 @@ impl World {
         let held = node.lease.as_mut().expect("as before");
         held.newest_stamp = lease.newest_stamp();
         if stamp >= held.expires {
-            return Err(format!("stamps lie below the lease's end, and {} does not lie below {}", moment(stamp), moment(held.expires)));
+            return Err(format!(
+                "stamps lie below the lease's end, and {} does not lie below {}",
+                moment(stamp),
+                moment(held.expires)
+            ));
         }
         self.stamps_are_in_order(token, stamp)
     }
 
     fn stamps_are_in_order(&mut self, under: FencingToken, stamp: Timestamp) -> Result<(), Broken> {
         if let Some(shown) = self.shown.filter(|&shown| stamp <= shown) {
-            return Err(format!("stamps are above every commit that was shown before, and {} is not above {}", moment(stamp), moment(shown)));
+            return Err(format!(
+                "stamps are above every commit that was shown before, and {} is not above {}",
+                moment(stamp),
+                moment(shown)
+            ));
         }
         for other in &self.stamped {
             let is_wrong = (other.token < under && other.greatest >= stamp)
@@ -414,7 +488,10 @@ impl World {
                 return Err(format!(
                     "commit stamps are in the order of the leases, and {} under {} is not on the \
                      same side of {} under {}",
-                    moment(stamp), token(under), moment(if other.token < under { other.greatest } else { other.least }), token(other.token)
+                    moment(stamp),
+                    token(under),
+                    moment(if other.token < under { other.greatest } else { other.least }),
+                    token(other.token)
                 ));
             }
         }
@@ -439,7 +516,12 @@ impl World {
         let is_shown = node.hlc(clock).release(pending(stamp)).is_ok();
         notes.say(|| {
             let what = if is_shown { "shows" } else { "does not show" };
-            format!("{}, whose clock reads {}, {what} the commit at {}", name(at), Ticks(now), moment(stamp))
+            format!(
+                "{}, whose clock reads {}, {what} the commit at {}",
+                name(at),
+                Ticks(now),
+                moment(stamp)
+            )
         });
         if is_shown {
             node.pending = None;
@@ -484,10 +566,17 @@ impl World {
             format!("{} writes under {}, and {outcome}", name(at), token(offered))
         });
         if is_admitted && offered < self.written {
-            return Err(format!("no stale token passes the fence, and {} does after {}", token(offered), token(self.written)));
+            return Err(format!(
+                "no stale token passes the fence, and {} does after {}",
+                token(offered),
+                token(self.written)
+            ));
         }
         if !is_admitted && self.believes(&self.nodes[at]) {
-            return Err(format!("the fence admits whoever holds the lease, and it refuses {}", token(offered)));
+            return Err(format!(
+                "the fence admits whoever holds the lease, and it refuses {}",
+                token(offered)
+            ));
         }
         if is_admitted {
             self.written = offered;
@@ -528,15 +617,17 @@ impl World {
             Fault::HolderUsesTheMidpoint => Interval::from(now.midpoint()),
             _ => now,
         };
-        let holds = |held: &Held| {
-            Lease::new(held.token, held.expires).check(&Reads::new(now)).is_ok()
-        };
+        let holds =
+            |held: &Held| Lease::new(held.token, held.expires).check(&Reads::new(now)).is_ok();
         node.lease.as_ref().is_some_and(holds)
     }
 
     fn at_most_one_holder(&self) -> Result<(), Broken> {
         if self.nodes.iter().all(|node| self.believes(node)) {
-            return Err(format!("at each moment there is at most one holder, and at {} both hold the lease", self.now));
+            return Err(format!(
+                "at each moment there is at most one holder, and at {} both hold the lease",
+                self.now
+            ));
         }
         Ok(())
     }
