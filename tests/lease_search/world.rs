@@ -36,7 +36,8 @@ pub struct Size {
     pub restarts: u8,
     /// Whether the resource is written, by holders that may be late.
     pub writes: bool,
-    /// Whether both ends of each reading vary, also the end that the shipping code does not use.
+    /// Whether both ends of each reading vary, also the end that the shipping code does not use,
+    /// repeats are decided on at each reading, and answers reach the wrong node too.
     pub both_ends: bool,
 }
 
@@ -153,7 +154,13 @@ impl World {
             steps.push(Step::Tick);
         }
         for at in 0..self.sent.len() {
-            steps.extend(self.with_earliest().map(|now| Step::Deliver(at, now)));
+            // A remembered answer does not depend on the clock.
+            let is_remembered = !self.sent[at].answers.is_empty()
+                && !self.sent[at].is_forgotten
+                && !self.size.both_ends;
+            let readings = if is_remembered { 1 } else { usize::MAX };
+            let readings = self.with_earliest().take(readings);
+            steps.extend(readings.map(|now| Step::Deliver(at, now)));
             for answer in 0..self.sent[at].answers.len() {
                 let changes_nothing = match self.sent[at].answers[answer] {
                     Ok(decision) => decision.grant().is_none(),
@@ -161,7 +168,10 @@ impl World {
                     Err(_) => self.nodes.iter().all(|node| node.asked >= self.size.requests),
                 };
                 if !changes_nothing {
-                    steps.extend([0, 1].map(|to| Step::Answer { command: at, answer, to }));
+                    let right = self.addressee(at, answer);
+                    let may_reach = |to: &usize| self.size.both_ends || *to == right;
+                    let nodes = [0, 1].into_iter().filter(may_reach);
+                    steps.extend(nodes.map(|to| Step::Answer { command: at, answer, to }));
                 }
             }
         }
@@ -182,6 +192,18 @@ impl World {
             }
         }
         steps
+    }
+
+    /// The node that an answer is for. A refusal of a lease's command is told to A.
+    fn addressee(&self, at: usize, answer: usize) -> usize {
+        let sent = &self.sent[at];
+        let granted = sent.answers[answer].ok().and_then(Decision::grant);
+        let holder = match (granted, sent.command) {
+            (Some(grant), _) => Some(grant.holder),
+            (None, Command::Acquire { holder, .. }) => Some(holder),
+            _ => None,
+        };
+        holder.map_or(0, |id| id.0 as usize - 1)
     }
 
     fn steps_of(&self, at: usize, steps: &mut Vec<Step>) {
