@@ -95,10 +95,11 @@ const TRANSFERS: Size = Size { transfers: 1, ..RELEASES };
 const RENEWALS: Size = Size { commands: 2, ticks: 2, ..PLAIN };
 const REPEATS: Size = Size { requests: 2, commands: 1, ticks: 1, term: 1, ..PLAIN };
 const WRITES: Size = Size { writes: true, commands: 1, ..PLAIN };
-/// The error is 2, because a rule that is wrong by one tick is hidden by the strict comparisons.
-const RESTARTS: Size = Size { error: 2, term: 1, ticks: 2, restarts: 1, ..PLAIN };
-/// So long a term that a lease is held while time goes on.
-const HELD: Size = Size { term: 2, ..RESTARTS };
+/// A grantor without its state refuses each holder once, so each of them asks twice.
+const RESTARTS: Size = Size { requests: 2, term: 1, ticks: 2, restarts: 1, ..PLAIN };
+/// So long a term that a lease is held while time goes on, and so large an error that a rule which
+/// is wrong by one tick is not hidden by the strict comparisons.
+const HELD: Size = Size { error: 2, term: 2, ticks: 1, ..RESTARTS };
 
 #[test]
 fn no_history_of_a_small_world_breaks_a_promise() {
@@ -111,7 +112,6 @@ fn no_history_of_a_small_world_breaks_a_promise() {
         ("repeats of many commands", REPEATS),
         ("late writes", WRITES),
         ("restarts", RESTARTS),
-        ("restarts and stamps", Size { error: 1, stamps: 1, ..RESTARTS }),
     ];
     let mut all = 0;
     for (name, size) in worlds {
@@ -132,10 +132,10 @@ fn each_broken_rule_has_a_shortest_counterexample() {
     let cases = [
         (Fault::NoQuietTerm, HELD, ONE_HOLDER),
         (Fault::QuietFromTheEarliest, HELD, ONE_HOLDER),
-        (Fault::OldStateTakenAsTheLast, RESTARTS, SAME_DECISION),
-        (Fault::ExpiryCountsFromTheLatest, Size { both_ends: true, ..RESTARTS }, ONE_HOLDER),
-        (Fault::TokensBeginAgain, Size { error: 1, ..RESTARTS }, TOKENS_RISE),
-        (Fault::GrantorUsesTheMidpoint, Size { error: 2, both_ends: true, ..PLAIN }, ONE_HOLDER),
+        (Fault::OldStateTakenAsTheLast, Size { requests: 1, ..RESTARTS }, SAME_DECISION),
+        (Fault::ExpiryCountsFromTheLatest, Size { error: 2, ..RESTARTS }, ONE_HOLDER),
+        (Fault::TokensBeginAgain, RESTARTS, TOKENS_RISE),
+        (Fault::GrantorUsesTheMidpoint, Size { error: 2, ..PLAIN }, ONE_HOLDER),
         (Fault::HolderUsesTheMidpoint, Size { error: 3, ..PLAIN }, ONE_HOLDER),
         (Fault::HandOverWithoutTheWait, RELEASES, STAMP_ORDER),
         (Fault::HandOverWithoutTheWait, TRANSFERS, STAMP_ORDER),

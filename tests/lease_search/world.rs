@@ -159,7 +159,14 @@ impl World {
                 && !self.sent[at].is_forgotten
                 && !self.size.both_ends;
             let readings = if is_remembered { 1 } else { usize::MAX };
-            let readings = self.with_earliest().take(readings);
+            let uses_latest = self.size.both_ends
+                || matches!(
+                    self.fault,
+                    Fault::GrantorUsesTheMidpoint | Fault::ExpiryCountsFromTheLatest
+                );
+            let truth = self.truth();
+            let varies = move |now: &Interval| uses_latest || now.latest() == truth;
+            let readings = self.readings().filter(varies).take(readings);
             steps.extend(readings.map(|now| Step::Deliver(at, now)));
             for answer in 0..self.sent[at].answers.len() {
                 let changes_nothing = match self.sent[at].answers[answer] {
