@@ -32,7 +32,8 @@ pub struct Size {
     pub transfers: usize,
     /// How many commit stamps each holder takes.
     pub stamps: u8,
-    /// How often the grantor restarts without its state, or with an old one.
+    /// How often the grantor restarts without its state; or with an old one, if each holder asks
+    /// only once, to keep the world small.
     pub restarts: u8,
     /// Whether the resource is written, by holders that may be late.
     pub writes: bool,
@@ -194,7 +195,7 @@ impl World {
             steps.extend(self.readings().map(Step::RestartWithoutState));
             if self.stored.is_some() {
                 steps.extend(self.readings().map(Step::RestartWithTheOldState));
-            } else if self.grantor.current().is_some() {
+            } else if self.grantor.current().is_some() && self.size.requests == 1 {
                 steps.push(Step::Store);
             }
         }
