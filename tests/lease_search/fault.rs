@@ -15,8 +15,6 @@ pub enum Fault {
     GrantorUsesTheMidpoint,
     /// A holder checks its lease by the midpoint of its interval.
     HolderUsesTheMidpoint,
-    /// Expiries count from the grantor's `latest`, and a restart does not know of it.
-    ExpiryCountsFromTheLatest,
     /// A lease is released or transferred before its greatest stamp has passed.
     HandOverWithoutTheWait,
     /// The holder goes on to use the lease that it released or transferred.
@@ -31,8 +29,6 @@ pub enum Fault {
     RepeatsAreAppliedAgain,
     /// A holder makes a lease of a grant each time that it comes.
     GrantAcceptedTwice,
-    /// A commit is shown before its stamp has passed.
-    CommitIsNotWaitedOut,
     /// The resource does not remember the largest token.
     FenceForgets,
 }

@@ -70,7 +70,6 @@ use world::Size;
 
 const ONE_HOLDER: &str = "at each moment there is at most one holder";
 const STAMP_ORDER: &str = "commit stamps are in the order of the leases";
-const ABOVE_SHOWN: &str = "stamps are above every commit that was shown before";
 const BELOW_END: &str = "stamps lie below the lease's end";
 const TOKENS_RISE: &str = "tokens rise";
 const FENCE: &str = "no stale token passes the fence";
@@ -95,7 +94,7 @@ const TRANSFERS: Size = Size { transfers: 1, ..RELEASES };
 const RENEWALS: Size = Size { commands: 2, ticks: 2, ..PLAIN };
 const REPEATS: Size = Size { requests: 2, commands: 1, ticks: 0, error: 0, ..PLAIN };
 const WRITES: Size = Size { writes: true, commands: 1, ..PLAIN };
-/// A grantor without its state refuses each holder once, so each of them asks twice.
+/// A grantor without its state refuses each holder once, so B asks twice.
 const RESTARTS: Size = Size { requests: 2, term: 1, ticks: 2, restarts: 1, ..PLAIN };
 /// So long a term that a lease is held while time goes on, and so large an error that a rule which
 /// is wrong by one tick is not hidden by the strict comparisons.
@@ -140,14 +139,11 @@ fn each_broken_rule_has_a_shortest_counterexample() {
         (Fault::HandOverWithoutTheWait, TRANSFERS, STAMP_ORDER),
         (Fault::ReleaseKeepsTheLease, RELEASES, ONE_HOLDER),
         (Fault::StampBeyondTheLease, STAMPS, BELOW_END),
-        (Fault::StampBeyondTheLease, Size { error: 2, term: 1, ..STAMPS }, STAMP_ORDER),
         (Fault::RenewalIgnoresTheToken, Size { both_ends: true, ..RENEWALS }, ONE_HOLDER),
         (Fault::RepeatsAreAppliedAgain, REPEATS, SAME_DECISION),
         (Fault::GrantAcceptedTwice, Size { commands: 1, ..PLAIN }, ONE_HOLDER),
-        (Fault::CommitIsNotWaitedOut, Size { term: 3, ..RELEASES }, ABOVE_SHOWN),
         (Fault::FenceForgets, WRITES, FENCE),
         (Fault::QuietFromTheEarliest, HELD, ONE_HOLDER),
-        (Fault::ExpiryCountsFromTheLatest, Size { error: 2, ..RESTARTS }, ONE_HOLDER),
     ];
     let mut missed = Vec::new();
     for (fault, size, promise) in cases {
