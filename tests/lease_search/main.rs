@@ -112,6 +112,7 @@ fn no_history_of_a_small_world_breaks_a_promise() {
         ("late writes", WRITES),
         ("restarts with an old state", Size { requests: 1, ..RESTARTS }),
         ("restarts", Size { error: 0, ..RESTARTS }),
+        ("restarts with wide readings", HELD),
     ];
     let mut all = 0;
     for (name, size) in worlds {
