@@ -302,12 +302,12 @@ mod tests {
         let before = grantor.grantor().clone();
         let mut holder = Holder::new(HolderId(1));
         let command = holder.acquire();
-        let breaks: [(&str, fn(&ModelDisk)); 3] = [
-            ("full", ModelDisk::fill),
-            ("read-only", ModelDisk::make_read_only),
-            ("broken", |disk| disk.fail_after(1, ErrorKind::Other)),
-        ];
-        for (how, break_it) in breaks {
+        for how in ["full", "read-only", "broken"] {
+            let break_it = |disk: &ModelDisk| match how {
+                "full" => disk.fill(),
+                "read-only" => disk.make_read_only(),
+                _ => disk.fail_after(1, ErrorKind::Other),
+            };
             break_it(&disk);
             let refused = grantor.apply(now(1_000), command);
             assert!(matches!(refused, Err(DurableGrantorError::Store(_))), "{how}: {refused:?}");
