@@ -43,6 +43,6 @@ pub use manual::ManualClock;
 pub use report::{CounterReport, Limits, Report, Said, SamplerReport, SourceReport};
 #[cfg(not(target_family = "wasm"))]
 pub use running::Clock;
-#[cfg(all(test, not(target_family = "wasm")))]
+#[cfg(all(test, not(loom), not(target_family = "wasm")))]
 pub(crate) use running::WeakClock;
 pub use truetime::TrueTime;

@@ -37,7 +37,7 @@ impl<K: Hash + Eq> Sections<K> {
     }
 
     /// At how many keys a section runs or is waited for.
-    #[cfg(test)]
+    #[cfg(all(test, not(loom)))]
     pub(super) fn len(&self) -> usize {
         self.by_key.lock().len()
     }

@@ -62,7 +62,7 @@ pub(crate) fn sleep_until(moment: Instant) -> WaitFuture<Monotonic> {
 }
 
 /// A future that is ready after `time`.
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 pub(crate) fn sleep(time: Duration) -> WaitFuture<Monotonic> {
     sleep_until(saturating_add(Instant::now(), time))
 }
