@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{TODAY, at, manual, span};
 use truechimer::store::{Store, StoreError};
@@ -249,8 +249,11 @@ fn a_future_is_woken_by_the_write_and_its_thread_does_not_wait() {
     assert!(matches!(stamp.as_mut().poll(&mut context), Poll::Ready(Ok(s)) if s <= disk.mark()));
     assert!(matches!(commit.as_mut().poll(&mut context), Poll::Ready(Ok(_))));
     assert!(matches!(renewal.as_mut().poll(&mut context), Poll::Ready(Ok(()))));
+    let began = Instant::now();
     while count.0.load(Ordering::SeqCst) == 0 {
-        thread::yield_now(); // it is woken right after the limit was raised
+        // It is woken right after the limit was raised. Without an end, a lost wake would hang here.
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody woke the future");
+        thread::yield_now();
     }
 
     // An error of the store ends the wait too.

@@ -47,16 +47,28 @@ pub struct Tests {
 pub enum Target {
     /// The unit tests of the library.
     Unit,
+    /// The same, with the feature `serde`.
+    UnitSerde,
     /// The library's loom models.
     Loom,
     /// An integration test.
     File(&'static str),
+    /// An integration test that needs the feature `serde`.
+    Serde(&'static str),
     /// An integration test in the simulated world, which is a feature of the crate.
     Sim(&'static str),
 }
 
 pub const fn unit(names: &'static [&'static str]) -> Tests {
     Tests { target: Target::Unit, names }
+}
+
+pub const fn unit_serde(names: &'static [&'static str]) -> Tests {
+    Tests { target: Target::UnitSerde, names }
+}
+
+pub const fn serde(name: &'static str, names: &'static [&'static str]) -> Tests {
+    Tests { target: Target::Serde(name), names }
 }
 
 pub const fn loom(names: &'static [&'static str]) -> Tests {
@@ -91,8 +103,8 @@ impl Tests {
     /// The texts of the files in which the tests may stand.
     fn sources(&self, crate_root: &Path) -> io::Result<Vec<String>> {
         let mut paths = match self.target {
-            Target::Unit | Target::Loom => vec![crate_root.join("src")],
-            Target::File(name) | Target::Sim(name) => {
+            Target::Unit | Target::UnitSerde | Target::Loom => vec![crate_root.join("src")],
+            Target::File(name) | Target::Serde(name) | Target::Sim(name) => {
                 let tests = crate_root.join("tests");
                 let places = [tests.join(name), tests.join(name).with_extension("rs")];
                 places.into_iter().filter(|place| place.exists()).collect()

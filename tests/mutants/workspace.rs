@@ -64,8 +64,11 @@ impl Workspace {
         self.restore()?;
         let name = match target {
             Target::Unit => "honest-lib",
+            Target::UnitSerde => "honest-lib-serde",
             Target::Loom => "honest-loom",
-            Target::File(name) | Target::Sim(name) => &format!("honest-{name}"),
+            Target::File(name) | Target::Serde(name) | Target::Sim(name) => {
+                &format!("honest-{name}")
+            }
         };
         let built = self.build(target, name)?;
         self.honest.insert(target, built.clone());
@@ -101,12 +104,14 @@ impl Workspace {
         cargo.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
         let directory = match target {
             Target::Loom => "build-loom",
-            Target::Unit | Target::File(_) | Target::Sim(_) => "build",
+            _ => "build",
         };
         match target {
             Target::Unit => cargo.arg("--lib"),
+            Target::UnitSerde => cargo.args(["--features", "serde", "--lib"]),
             Target::Loom => cargo.args(["--lib", "--release"]).env("RUSTFLAGS", "--cfg loom"),
             Target::File(file) => cargo.args(["--test", file]),
+            Target::Serde(file) => cargo.args(["--features", "serde", "--test", file]),
             Target::Sim(file) => cargo.args(["--features", "sim", "--test", file]),
         };
         let output = cargo

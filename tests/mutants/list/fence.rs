@@ -1,7 +1,7 @@
 //! Fences, and the record on disk that lets them and the marks outlive a crash.
 
 use crate::mutant::Broken::Promise;
-use crate::mutant::{Mutant, file, loom, unit};
+use crate::mutant::{Mutant, file, loom, serde, unit};
 use crate::patched::Change;
 
 const DURABLE: &str = "src/durable.rs";
@@ -251,7 +251,7 @@ pub const MUTANTS: &[Mutant] = &[
         output.collect_str(number)
     }",
         }],
-        caught_by: file("json_numbers", &["a_reader_with_doubles_changes_no_value"]),
+        caught_by: serde("json_numbers", &["a_reader_with_doubles_changes_no_value"]),
     },
     Mutant {
         name: "decimal-in-any-spelling",
@@ -273,7 +273,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if version == VERSION {",
             to: "if version > 0 {",
         }],
-        caught_by: file("json_numbers", &["a_stored_fence_without_a_part_of_it_is_refused"]),
+        caught_by: serde("json_numbers", &["a_stored_fence_without_a_part_of_it_is_refused"]),
     },
     Mutant {
         name: "floor-forgets-what-is-above",

@@ -1,7 +1,7 @@
 //! Leases: when a holder may act, and when another may be granted what it has.
 
 use crate::mutant::Broken::Promise;
-use crate::mutant::{Mutant, file, unit};
+use crate::mutant::{Mutant, file, serde, unit, unit_serde};
 use crate::patched::Change;
 
 const HOLDER: &str = "src/lease/holder.rs";
@@ -27,7 +27,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.store.persist(&sealed(&state)).map_err(DurableGrantorError::Store)?;",
             to: "let _ = sealed(&state);",
         }],
-        caught_by: unit(&["no_crash_lets_a_lease_be_granted_twice"]),
+        caught_by: unit_serde(&["no_crash_lets_a_lease_be_granted_twice"]),
     },
     Mutant {
         name: "grantor-ignores-a-failing-store",
@@ -38,7 +38,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.store.persist(&sealed(&state)).map_err(DurableGrantorError::Store)?;",
             to: "let _ = self.store.persist(&sealed(&state));",
         }],
-        caught_by: unit(&["a_decision_that_was_not_stored_was_not_made"]),
+        caught_by: unit_serde(&["a_decision_that_was_not_stored_was_not_made"]),
     },
     Mutant {
         name: "holder-judges-by-the-midpoint",
@@ -404,6 +404,6 @@ pub const MUTANTS: &[Mutant] = &[
             to: "#[serde(default)]
     current",
         }],
-        caught_by: file("lease_stored", &["a_state_that_lacks_any_field_at_any_depth_is_refused"]),
+        caught_by: serde("lease_stored", &["a_state_that_lacks_any_field_at_any_depth_is_refused"]),
     },
 ];
