@@ -1,7 +1,7 @@
 //! Fences, and the record on disk that lets them and the marks outlive a crash.
 
 use crate::mutant::Broken::Promise;
-use crate::mutant::{Mutant, file, loom, serde, unit};
+use crate::mutant::{Mutant, file, loom, serde, unit, unit_serde};
 use crate::patched::Change;
 
 const DURABLE: &str = "src/durable.rs";
@@ -262,7 +262,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: ".filter(|number| number.to_string() == text)",
             to: "",
         }],
-        caught_by: unit(&["whatever_is_not_the_one_text_of_a_number_is_refused"]),
+        caught_by: unit_serde(&["whatever_is_not_the_one_text_of_a_number_is_refused"]),
     },
     Mutant {
         name: "snapshot-of-any-version",
