@@ -21,7 +21,7 @@ use std::path::Path;
 use crate::store::{FileStore, Store, StoreError};
 
 /// "truechimer record", first layout.
-pub(crate) const MAGIC: [u8; 8] = *b"tchimer1";
+const MAGIC: [u8; 8] = *b"tchimer1";
 
 /// The length of a whole record in bytes.
 const LENGTH: usize = 32;
@@ -213,58 +213,77 @@ impl Record {
     }
 }
 
-pub(crate) fn encode(kind: Kind, value: u64) -> [u8; LENGTH] {
-    let mut bytes = [0; LENGTH];
-    bytes[0..8].copy_from_slice(&MAGIC);
-    bytes[8..16].copy_from_slice(&kind.0);
-    bytes[16..24].copy_from_slice(&value.to_be_bytes());
-    let sum = crc64(&bytes[..24]);
-    bytes[24..32].copy_from_slice(&sum.to_be_bytes());
-    bytes
+pub(crate) fn encode(kind: Kind, value: u64) -> Vec<u8> {
+    seal(kind, &value.to_be_bytes())
 }
 
 /// The number in `bytes`, which are the whole content of the store at `place`.
 pub(crate) fn decode(bytes: &[u8], kind: Kind, place: &str) -> Result<u64, RecordError> {
-    let place = || place.to_owned();
-    let length = bytes.len() as u64;
-    // A short file is compared only as far as it goes, so even an empty one counts as truncated.
-    // It may have been a record, and then removing it without care would be wrong.
-    let begins = bytes.iter().zip(MAGIC).all(|(&found, magic)| found == magic);
-    // File systems show zeros for a file whose data never reached the disk.
-    if !bytes.is_empty() && bytes.iter().all(|&byte| byte == 0) {
-        return Err(RecordError::Torn { place: place() });
-    }
-    if !begins {
-        let found = "its first bytes are those of something else";
-        return Err(RecordError::Foreign { place: place(), found });
-    }
-    let [head @ .., _, _, _, _, _, _, _, _] = bytes else {
-        return Err(RecordError::Truncated { place: place(), length });
-    };
+    check_beginning(bytes, place)?;
+    let (place, length) = (|| place.to_owned(), bytes.len() as u64);
     if bytes.len() < LENGTH {
         return Err(RecordError::Truncated { place: place(), length });
     }
     if bytes.len() > LENGTH {
         return Err(RecordError::Foreign { place: place(), found: "it is longer than a record" });
     }
-    let word = |at: usize| {
-        let mut word = [0; 8];
-        word.copy_from_slice(&bytes[at..at + 8]);
-        word
+    let body = unseal(kind, bytes, &place())?;
+    match body.try_into() {
+        Ok(number) => Ok(u64::from_be_bytes(number)),
+        Err(_) => Err(RecordError::Truncated { place: place(), length }),
+    }
+}
+
+/// The content of a store: [`MAGIC`], the kind, the body, and CRC-64/XZ of all that.
+pub(crate) fn seal(kind: Kind, body: &[u8]) -> Vec<u8> {
+    let mut content = [&MAGIC[..], &kind.0, body].concat();
+    let sum = crc64(&content);
+    content.extend_from_slice(&sum.to_be_bytes());
+    content
+}
+
+/// The body of a sealed content of this kind, which was found at `place`.
+pub(crate) fn unseal<'c>(
+    kind: Kind,
+    content: &'c [u8],
+    place: &str,
+) -> Result<&'c [u8], RecordError> {
+    check_beginning(content, place)?;
+    let place = || place.to_owned();
+    let head = MAGIC.len() + kind.0.len();
+    let Some((sealed, sum)) = content.split_last_chunk().filter(|(all, _)| all.len() >= head)
+    else {
+        return Err(RecordError::Torn { place: place() });
     };
-    if crc64(head) != u64::from_be_bytes(word(24)) {
+    if crc64(sealed) != u64::from_be_bytes(*sum) {
         return Err(RecordError::Torn { place: place() });
     }
-    if word(8) != kind.0 {
+    let (head, body) = sealed.split_at(head);
+    if head[MAGIC.len()..] != kind.0 {
         let name = |kind: &[u8]| String::from_utf8_lossy(kind).into_owned();
-        let (found, expected) = (name(&word(8)), name(&kind.0));
+        let (found, expected) = (name(&head[MAGIC.len()..]), name(&kind.0));
         return Err(RecordError::OtherKind { place: place(), found, expected });
     }
-    Ok(u64::from_be_bytes(word(16)))
+    Ok(body)
+}
+
+/// Whether this crate may have written a content that begins so.
+fn check_beginning(content: &[u8], place: &str) -> Result<(), RecordError> {
+    // File systems show zeros for a file whose data never reached the disk.
+    if !content.is_empty() && content.iter().all(|&byte| byte == 0) {
+        return Err(RecordError::Torn { place: place.to_owned() });
+    }
+    // A short content is compared only as far as it goes, so even an empty one counts as cut off.
+    // It may have been a whole one, and then removing it without care would be wrong.
+    if content.iter().zip(MAGIC).any(|(&found, magic)| found != magic) {
+        let found = "its first bytes are those of something else";
+        return Err(RecordError::Foreign { place: place.to_owned(), found });
+    }
+    Ok(())
 }
 
 /// CRC-64/XZ (ECMA-182, reflected). By a table, because a fence with keys has megabytes.
-pub(crate) fn crc64(bytes: &[u8]) -> u64 {
+fn crc64(bytes: &[u8]) -> u64 {
     !bytes.iter().fold(!0, |sum, &byte| (sum >> 8) ^ CRC_TABLE[usize::from(sum as u8 ^ byte)])
 }
 

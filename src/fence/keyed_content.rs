@@ -2,8 +2,8 @@
 //!
 //! | bytes | content |
 //! |---|---|
-//! | 0..8 | [`MAGIC`], as of every record of this crate |
-//! | 8..16 | [`KIND`], which includes the version of this layout |
+//! | 0..8 | "tchimer1", as of every record of this crate |
+//! | 8..16 | "fencekey", which includes the version of this layout |
 //! | 16..24 | the floor |
 //! | then, for each key | its length (8 bytes), the key, its largest token (8 bytes) |
 //! | the last 8 | CRC-64/XZ of all bytes before |
@@ -12,17 +12,17 @@
 
 use super::fencing_token::FencingToken;
 use super::keyed_snapshot::KeyedSnapshot;
-use crate::durable::{MAGIC, RecordError, crc64};
+use crate::durable::{Kind, RecordError, seal, unseal};
 
 /// The kind of this content, so that it is not read as one token or as a time.
-const KIND: [u8; 8] = *b"fencekey";
+const KIND: Kind = Kind(*b"fencekey");
 
 /// A content that is being written.
 pub(super) struct Writer(Vec<u8>);
 
 impl Writer {
     pub(super) fn new(floor: FencingToken) -> Writer {
-        Writer([&MAGIC[..], &KIND, &floor.get().to_be_bytes()].concat())
+        Writer(floor.get().to_be_bytes().to_vec())
     }
 
     /// Adds a key, which must not be added twice.
@@ -33,36 +33,15 @@ impl Writer {
     }
 
     /// The whole content.
-    pub(super) fn finish(mut self) -> Vec<u8> {
-        let sum = crc64(&self.0);
-        self.0.extend_from_slice(&sum.to_be_bytes());
-        self.0
+    pub(super) fn finish(self) -> Vec<u8> {
+        seal(KIND, &self.0)
     }
 }
 
 /// Reads a content that was found in `place`.
 pub(super) fn read(content: &[u8], place: &str) -> Result<KeyedSnapshot<Vec<u8>>, RecordError> {
-    let place = || place.to_owned();
-    // File systems show zeros for a file whose data never reached the disk, and a short file may
-    // have been a whole one.
-    let magic = &content[..content.len().min(MAGIC.len())];
-    if !MAGIC.starts_with(magic) && content.iter().any(|&byte| byte != 0) {
-        let found = "its first bytes are those of something else";
-        return Err(RecordError::Foreign { place: place(), found });
-    }
-    let Some((body, sum)) = content.split_last_chunk().filter(|(body, _)| body.len() >= 24) else {
-        return Err(RecordError::Torn { place: place() });
-    };
-    if crc64(body) != u64::from_be_bytes(*sum) || magic.len() < MAGIC.len() {
-        return Err(RecordError::Torn { place: place() });
-    }
-    if body[8..16] != KIND {
-        let name = |kind: &[u8]| String::from_utf8_lossy(kind).into_owned();
-        let (found, expected) = (name(&body[8..16]), name(&KIND));
-        return Err(RecordError::OtherKind { place: place(), found, expected });
-    }
-    parts(&body[16..]).ok_or_else(|| RecordError::Foreign {
-        place: place(),
+    parts(unseal(KIND, content, place)?).ok_or_else(|| RecordError::Foreign {
+        place: place.to_owned(),
         found: "its keys do not fit its length",
     })
 }

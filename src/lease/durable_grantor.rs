@@ -11,9 +11,9 @@
 //! next decision is stored over either.
 //!
 //! The state goes into the store in a format of the caller's choice, because the crate reads and
-//! writes its values by serde and depends on no format. In front of it are 24 bytes: what this is, the
-//! length, and a checksum, so that a damaged state is an error and never a grantor that knows of no
-//! lease.
+//! writes its values by serde and depends on no format. Around it is what every record of this crate
+//! has: its kind and a checksum. So a damaged state is an error, and never a grantor that knows of
+//! no lease.
 
 use std::fmt;
 use std::time::Duration;
@@ -23,15 +23,12 @@ use super::grant_error::GrantError;
 use super::grantor::Grantor;
 use super::message::{Command, Decision, Grant};
 use crate::clock::truetime::TrueTime;
-use crate::durable::crc64;
+use crate::durable::{Kind, RecordError, seal, unseal};
 use crate::interval::Interval;
 use crate::store::{Store, StoreError};
 
-/// "truechimer grantor", first layout.
-const MAGIC: [u8; 8] = *b"tchgran1";
-
-/// The length of what stands before the state.
-const HEAD: usize = 24;
+/// The kind of the content in the store.
+const KIND: Kind = Kind(*b"grantor\0");
 
 /// How a grantor's state becomes bytes and is read back.
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +53,10 @@ pub enum DurableGrantorError {
     /// the same command again.
     #[error(transparent)]
     Store(StoreError),
-    /// The state in the store is damaged, or was not written by this grantor's format.
+    /// The content of the store is damaged, or is no grantor's state.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The state in the store was not written by this format.
     #[error(
         "the grantor's state in {place} cannot be read ({found}), so it may lack a lease: restore \
          it, or start with `Grantor::after_restart`, which grants nothing for a term"
@@ -135,8 +135,9 @@ impl DurableGrantor {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Missing`] if the store is empty, [`DurableGrantorError::Damaged`] if it has
-    /// something else than a whole state, and other failures of the store.
+    /// [`StoreError::Missing`] if the store is empty, [`DurableGrantorError::Record`] or
+    /// [`Damaged`](DurableGrantorError::Damaged) if it has something else than a whole state, and
+    /// other failures of the store.
     pub fn open_existing_in(
         store: impl Store + 'static,
         format: GrantorFormat,
@@ -146,8 +147,9 @@ impl DurableGrantor {
         let Some(content) = content else {
             return Err(DurableGrantorError::Store(StoreError::Missing { place: store.place() }));
         };
-        let damaged = |found| DurableGrantorError::Damaged { place: store.place(), found };
-        let state = unsealed(&content).map_err(|found| damaged(found.to_owned()))?;
+        let place = store.place();
+        let state = unseal(KIND, &content, &place)?;
+        let damaged = |found| DurableGrantorError::Damaged { place, found };
         let grantor = (format.decode)(state).map_err(damaged)?;
         Ok(DurableGrantor { grantor, store, format })
     }
@@ -210,7 +212,7 @@ impl DurableGrantor {
     /// Stores `next`, and takes it for the state once it is certainly stored.
     fn replace(&mut self, next: Grantor) -> Result<(), DurableGrantorError> {
         let state = (self.format.encode)(&next).map_err(DurableGrantorError::Format)?;
-        self.store.persist(&sealed(&state)).map_err(DurableGrantorError::Store)?;
+        self.store.persist(&seal(KIND, &state)).map_err(DurableGrantorError::Store)?;
         self.grantor = next;
         Ok(())
     }
@@ -224,39 +226,6 @@ impl fmt::Debug for DurableGrantor {
             .field("place", &place)
             .finish_non_exhaustive()
     }
-}
-
-/// The content of the store for these bytes: magic, length, CRC-64/XZ of both and of the bytes.
-fn sealed(state: &[u8]) -> Vec<u8> {
-    let mut content = Vec::with_capacity(HEAD + state.len());
-    content.extend_from_slice(&MAGIC);
-    content.extend_from_slice(&(state.len() as u64).to_be_bytes());
-    content.extend_from_slice(&checksum(&content, state).to_be_bytes());
-    content.extend_from_slice(state);
-    content
-}
-
-/// The bytes in the store's content, or what is wrong with it.
-fn unsealed(content: &[u8]) -> Result<&[u8], &'static str> {
-    let Some((head, state)) = content.split_at_checked(HEAD) else {
-        return Err("it is too short");
-    };
-    let (named, sum) = head.split_at(16);
-    if !named.starts_with(&MAGIC) {
-        return Err("it is no grantor's state");
-    }
-    let length = &named[MAGIC.len()..];
-    if length != (state.len() as u64).to_be_bytes() {
-        return Err("it is not as long as it says");
-    }
-    if sum != checksum(named, state).to_be_bytes() {
-        return Err("its checksum does not match");
-    }
-    Ok(state)
-}
-
-fn checksum(named: &[u8], state: &[u8]) -> u64 {
-    crc64(&[named, state].concat())
 }
 
 #[cfg(all(test, feature = "serde", not(loom)))]
@@ -331,15 +300,16 @@ mod tests {
     #[test]
     fn what_is_no_whole_state_is_refused() {
         let disk = ModelDisk::new(1);
-        let whole = sealed(b"{}");
+        let whole = seal(KIND, b"{}");
         let mut flipped = whole.clone();
         *flipped.last_mut().expect("not empty") ^= 1;
         let cases = [
-            (Vec::new(), "too short"),
-            (whole[..HEAD - 1].to_vec(), "too short"),
-            (vec![7; 99], "no grantor's state"),
-            ([&whole[..], b" "].concat(), "not as long as it says"),
-            (flipped, "checksum"),
+            (Vec::new(), "torn"),
+            (whole[..whole.len() - 1].to_vec(), "torn"),
+            (vec![7; 99], "not a truechimer record"),
+            ([&whole[..], b" "].concat(), "torn"),
+            (flipped, "torn"),
+            (seal(Kind(*b"fencekey"), b"{}"), "fencekey"),
             (whole, "missing field"),
         ];
         let mut store = disk.create_new(PATH).expect("an empty disk");
@@ -350,7 +320,7 @@ mod tests {
             store.persist(&content).expect("the disk works");
             drop(store);
             let error = open(&disk).expect_err(why);
-            assert!(error.contains(why) && error.contains("after_restart"), "{why}: {error}");
+            assert!(error.contains(why), "{why}: {error}");
         }
         let there = disk.open_existing(PATH).expect("it is there");
         let first = Grantor::durable(TERM).expect("a term");

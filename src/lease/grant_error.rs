@@ -68,10 +68,10 @@ pub enum GrantError {
     )]
     NoProgress {
         /// The progress in the command.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         offered: u64,
         /// The progress in the last renewal, or 0 if there was none.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         last: u64,
     },
     /// The renewal would not move the expiry forward.
@@ -88,10 +88,10 @@ pub enum GrantError {
     )]
     Overtaken {
         /// The number of the request.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         offered: u64,
         /// The number of the sender's last request.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         newest: u64,
     },
     /// Another request of the same sender had this number.
@@ -101,7 +101,7 @@ pub enum GrantError {
     )]
     NumberReused {
         /// The number of both requests.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         number: u64,
     },
     /// The request may have been granted before, and the grantor does not remember.

@@ -42,7 +42,7 @@ struct GrantorForm {
 struct CurrentForm {
     holder: HolderId,
     expires: Timestamp,
-    #[serde(with = "super::number_text")]
+    #[serde(with = "crate::decimal")]
     progress: u64,
 }
 

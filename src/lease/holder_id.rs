@@ -18,7 +18,7 @@ use std::fmt;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct HolderId(#[cfg_attr(feature = "serde", serde(with = "super::number_text"))] pub u64);
+pub struct HolderId(#[cfg_attr(feature = "serde", serde(with = "crate::decimal"))] pub u64);
 
 impl fmt::Display for HolderId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

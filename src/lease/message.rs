@@ -35,7 +35,7 @@ pub enum Command {
         /// The process that wants the lease.
         holder: HolderId,
         /// The number of the request. It rises from one `Acquire` of this holder to the next.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         number: u64,
         /// The largest token that the holder knew when it made this request, or
         /// [`FencingToken::MIN`].
@@ -48,10 +48,10 @@ pub enum Command {
         /// The token of the lease.
         token: FencingToken,
         /// The number of the request. It rises from one request of this lease to the next.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         number: u64,
         /// How far the holder's *work* has come. It must be larger than in the last renewal.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         progress: u64,
     },
     /// Hand the lease to another holder. The sender has already stopped using it.
@@ -59,7 +59,7 @@ pub enum Command {
         /// The token of the lease.
         token: FencingToken,
         /// The number of the request, as in `Renew`.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         number: u64,
         /// The next holder.
         to: HolderId,
@@ -69,7 +69,7 @@ pub enum Command {
         /// The token of the lease.
         token: FencingToken,
         /// The number of the request, as in `Renew`.
-        #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+        #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
         number: u64,
     },
     /// Remove the lease if it has certainly expired.

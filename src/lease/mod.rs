@@ -180,8 +180,6 @@ mod holder_id;
 mod lease;
 mod lease_state;
 mod message;
-#[cfg(feature = "serde")]
-mod number_text;
 mod remaining;
 mod request_id;
 mod section_outcome;

@@ -17,7 +17,7 @@ pub struct RequestId {
     /// Who counts the requests.
     pub sender: Sender,
     /// The number of the request. It rises from request to request of one sender.
-    #[cfg_attr(feature = "serde", serde(with = "super::number_text"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub number: u64,
 }
 

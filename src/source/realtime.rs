@@ -242,7 +242,9 @@ impl PendingLeap {
     }
 
     /// What is known of it after this state of the kernel, while the flag is still set. Once
-    /// TIME_ERROR is over, the kernel shows whether the leap second is still to come.
+    /// TIME_ERROR is over, the kernel shows whether the leap second is still to come. Its state is
+    /// believed here as it is at a first look: a kernel that has made one shows TIME_WAIT until the
+    /// flag is cleared.
     fn once_shown(self, leaps: &LeapTable, now: i64, kernel: &KernelState) -> PendingLeap {
         let PendingLeap { midnight, latest_midnight, .. } = self;
         let is_to_come = matches!(kernel.state, TIME_INS | TIME_DEL) && now < latest_midnight;

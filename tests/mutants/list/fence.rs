@@ -330,7 +330,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a torn record is read as a number",
         changes: &[Change {
             file: DURABLE,
-            from: "if crc64(head) != u64::from_be_bytes(word(24)) {",
+            from: "if crc64(sealed) != u64::from_be_bytes(*sum) {",
             to: "if false {",
         }],
         caught_by: unit(&["a_file_that_is_not_a_whole_record_is_refused_and_left_unchanged"]),
@@ -341,7 +341,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a file whose data never reached the disk is read as a number",
         changes: &[Change {
             file: DURABLE,
-            from: "if !bytes.is_empty() && bytes.iter().all(|&byte| byte == 0) {",
+            from: "if !content.is_empty() && content.iter().all(|&byte| byte == 0) {",
             to: "if false {",
         }],
         caught_by: unit(&["a_file_that_is_not_a_whole_record_is_refused_and_left_unchanged"]),
@@ -350,7 +350,11 @@ pub const MUTANTS: &[Mutant] = &[
         name: "record-of-another-kind",
         breaks: Promise("what was promised before a crash is promised after it"),
         harm: "a fencing token is read as a time",
-        changes: &[Change { file: DURABLE, from: "if word(8) != kind.0 {", to: "if false {" }],
+        changes: &[Change {
+            file: DURABLE,
+            from: "if head[MAGIC.len()..] != kind.0 {",
+            to: "if false {",
+        }],
         caught_by: unit(&["a_file_that_is_not_a_whole_record_is_refused_and_left_unchanged"]),
     },
     Mutant {

@@ -24,8 +24,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a grantor that crashes grants the same lease to somebody else",
         changes: &[Change {
             file: DURABLE,
-            from: "self.store.persist(&sealed(&state)).map_err(DurableGrantorError::Store)?;",
-            to: "let _ = sealed(&state);",
+            from: "self.store.persist(&seal(KIND, &state)).map_err(DurableGrantorError::Store)?;",
+            to: "let _ = seal(KIND, &state);",
         }],
         caught_by: unit_serde(&["no_crash_lets_a_lease_be_granted_twice"]),
     },
@@ -35,8 +35,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "on a full disk leases are granted that nobody knows of after a crash",
         changes: &[Change {
             file: DURABLE,
-            from: "self.store.persist(&sealed(&state)).map_err(DurableGrantorError::Store)?;",
-            to: "let _ = self.store.persist(&sealed(&state));",
+            from: "self.store.persist(&seal(KIND, &state)).map_err(DurableGrantorError::Store)?;",
+            to: "let _ = self.store.persist(&seal(KIND, &state));",
         }],
         caught_by: unit_serde(&["a_decision_that_was_not_stored_was_not_made"]),
     },
