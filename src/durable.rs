@@ -251,7 +251,7 @@ pub(crate) fn unseal<'c>(
     check_beginning(content, place)?;
     let place = || place.to_owned();
     let head = MAGIC.len() + kind.0.len();
-    let Some((sealed, sum)) = content.split_last_chunk().filter(|(all, _)| all.len() >= head)
+    let Some((sealed, sum)) = content.split_last_chunk::<8>().filter(|(all, _)| all.len() >= head)
     else {
         return Err(RecordError::Torn { place: place() });
     };
