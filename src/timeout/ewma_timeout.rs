@@ -9,7 +9,7 @@
 //! It knows nothing about the spread, and compensates with a long timeout. For a steady
 //! delay of 20 ms it waits 370 ms, where [`Rto`](super::Rto) waits 24. With a heavy tail
 //! the long timeout is the better choice: 11 of 4000 attempts are given up too early,
-//! against 473. (`cargo test --test timeout_shapes -- --nocapture` prints the tables.) So
+//! against 473. (`cargo test --test timeout shapes:: -- --nocapture` prints the tables.) So
 //! use `Rto` where a needless retry is cheap and waiting is expensive, and this where it
 //! is the other way round.
 //!

@@ -25,7 +25,7 @@
 //!
 //! Its limit is the model, which takes gaps to be normally distributed. With a heavy tail,
 //! long gaps are more common than phi says. Then a threshold gives about as many false
-//! suspicions as a fixed timeout of the same length (`cargo test --test timeout_shapes`
+//! suspicions as a fixed timeout of the same length (`cargo test --test timeout shapes::`
 //! has both). In that case raise `acceptable_pause` rather than the threshold.
 //!
 //! What to read: N. Hayashibara, X. Défago, R. Yared, T. Katayama, "The φ accrual

@@ -12,7 +12,7 @@
 //!
 //! Its limit is the heavy tail. Four mean deviations are far out for a normal delay, and
 //! near for one without a variance. Then one attempt in nine is given up while its answer
-//! is on the way (`cargo test --test timeout_shapes`). RFC 6298 hides that under a minimum
+//! is on the way (`cargo test --test timeout shapes::`). RFC 6298 hides that under a minimum
 //! of a second. Where attempts are expensive, raise `min` above the tail, or use
 //! [`EwmaTimeout`](super::EwmaTimeout).
 //!

@@ -14,7 +14,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 target=aarch64-unknown-linux-gnu
-tests=(fence fence_durable faults hlc hlc_crash hlc_durable lease pause readers timeout wait)
+tests=(fence faults hlc lease readers timeout wait)
 # What qemu-user does not have (seccomp), and two that are too slow without a processor.
 skip=(no_system_call off_by_a_microsecond at_full_speed)
 

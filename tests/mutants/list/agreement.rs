@@ -106,7 +106,7 @@ pub const MUTANTS: &[Mutant] = &[
     let majority = Quorum::majority(heard.len()).unwrap_or(majority);
     let outcome = if heard.len() < needed {",
         }],
-        caught_by: file("peers", &["a_majority_of_the_answers_is_not_enough"]),
+        caught_by: file("agreement", &["a_majority_of_the_answers_is_not_enough"]),
     },
     Mutant {
         name: "unheard-counts-as-against-us",
@@ -117,7 +117,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "all.extend(peers.iter().map(|peer| peer.unwrap_or(Interval::EVERYTHING)));",
             to: "all.extend(peers.iter().copied().flatten());",
         }],
-        caught_by: file("peers", &["up_to_the_limit_no_right_clock_is_blamed_or_stopped"]),
+        caught_by: file("agreement", &["up_to_the_limit_no_right_clock_is_blamed_or_stopped"]),
     },
     Mutant {
         name: "round-trip-halved",
@@ -129,7 +129,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "let middle = self.sent + (self.received - self.sent) / 2;
         let latest = counter.carry_latest(self.theirs.latest(), middle, at);",
         }],
-        caught_by: file("peers_attacks", &["asymmetry_within_the_round_trip_calls_no_clock_wrong"]),
+        caught_by: file("agreement", &["asymmetry_within_the_round_trip_calls_no_clock_wrong"]),
     },
     Mutant {
         name: "answer-counts-twice",
@@ -140,7 +140,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.open.remove(place).map(|(_, sent)| sent)",
             to: "self.open.get(place).map(|(_, sent)| *sent)",
         }],
-        caught_by: file("peers_attacks", &["a_replayed_answer_is_refused"]),
+        caught_by: file("agreement", &["a_replayed_answer_is_refused"]),
     },
     Mutant {
         name: "old-evidence-votes",
@@ -152,7 +152,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "at.saturating_sub(exchange.received()) <= limits.max_age.max(at)",
         }],
         caught_by: file(
-            "peers_attacks",
+            "agreement",
             &["old_evidence_widens_by_the_drift_and_then_no_longer_counts"],
         ),
     },
@@ -165,6 +165,6 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if members.iter().any(|member| member.peer == peer) {",
             to: "if false {",
         }],
-        caught_by: file("peers_attacks", &["members_are_counted_once_and_other_nodes_not_at_all"]),
+        caught_by: file("agreement", &["members_are_counted_once_and_other_nodes_not_at_all"]),
     },
 ];

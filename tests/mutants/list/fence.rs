@@ -82,10 +82,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "let _ = self.fence.admit(token);
         Ok(change(&mut value).await)",
         }],
-        caught_by: file(
-            "fence_async",
-            &["a_successor_waits_until_the_old_holders_future_has_ended"],
-        ),
+        caught_by: file("fence", &["a_successor_waits_until_the_old_holders_future_has_ended"]),
     },
     Mutant {
         name: "turn-passed-to-one-task",
@@ -108,7 +105,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "let _ = &place;",
         }],
         caught_by: file(
-            "fence_async",
+            "fence",
             &["at_one_key_sections_take_turns_and_other_keys_and_questions_do_not_wait"],
         ),
     },
@@ -150,14 +147,14 @@ pub const MUTANTS: &[Mutant] = &[
             from: "RwLock::new(Fences { by_key, floor })",
             to: "RwLock::new(Fences { by_key, floor: FencingToken::MIN })",
         }],
-        caught_by: file("fence_async", &["a_raised_floor_gives_the_memory_of_its_keys_back"]),
+        caught_by: file("fence", &["a_raised_floor_gives_the_memory_of_its_keys_back"]),
     },
     Mutant {
         name: "floor-keeps-its-memory",
         breaks: Promise("no smaller token is let in after a larger one"),
         harm: "a fence of millions of keys keeps their memory for ever",
         changes: &[Change { file: KEYED, from: "fences.by_key.shrink_to_fit();", to: "" }],
-        caught_by: file("fence_async", &["a_raised_floor_gives_the_memory_of_its_keys_back"]),
+        caught_by: file("fence", &["a_raised_floor_gives_the_memory_of_its_keys_back"]),
     },
     Mutant {
         name: "keyed-token-let-in-before-the-store",
@@ -171,7 +168,7 @@ pub const MUTANTS: &[Mutant] = &[
         // Inside the lock, so that the memory",
         }],
         caught_by: file(
-            "fence_keyed_durable",
+            "fence",
             &["a_token_that_was_not_stored_is_not_admitted_and_the_section_does_not_run"],
         ),
     },
@@ -184,10 +181,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "shared.content(floor, &HashMap::new())",
             to: "shared.content(shared.stored.floor(), &HashMap::new())",
         }],
-        caught_by: file(
-            "fence_keyed_durable",
-            &["raising_the_floor_bounds_the_store_and_makes_room"],
-        ),
+        caught_by: file("fence", &["raising_the_floor_bounds_the_store_and_makes_room"]),
     },
     Mutant {
         name: "keyed-write-forgets-the-other-keys",
@@ -198,10 +192,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if newest > floor && !batch.contains_key(key) {",
             to: "if newest < floor && !batch.contains_key(key) {",
         }],
-        caught_by: file(
-            "fence_keyed_durable",
-            &["no_crash_and_no_failure_admits_what_was_refused"],
-        ),
+        caught_by: file("fence", &["no_crash_and_no_failure_admits_what_was_refused"]),
     },
     Mutant {
         name: "file-unlocked-before-the-future-ends",
@@ -222,7 +213,7 @@ pub const MUTANTS: &[Mutant] = &[
             },
         ],
         caught_by: file(
-            "fence_async",
+            "fence",
             &["the_file_is_locked_while_the_future_runs_and_a_dropped_one_unlocks_it"],
         ),
     },
@@ -299,7 +290,7 @@ pub const MUTANTS: &[Mutant] = &[
                 let _ = &mut record;
             }",
         }],
-        caught_by: file("fence_durable", &["reopening_a_fence_changes_no_answer"]),
+        caught_by: file("fence", &["reopening_a_fence_changes_no_answer"]),
     },
     Mutant {
         name: "shared-fence-admits-the-stale",
@@ -315,7 +306,7 @@ pub const MUTANTS: &[Mutant] = &[
             },
             Change { file: DURABLE_FENCE, from: "if token < newest {", to: "if false {" },
         ],
-        caught_by: file("fence_durable", &["reopening_a_fence_changes_no_answer"]),
+        caught_by: file("fence", &["reopening_a_fence_changes_no_answer"]),
     },
     Mutant {
         name: "record-goes-back",
@@ -396,7 +387,7 @@ pub const MUTANTS: &[Mutant] = &[
 ",
             to: "",
         }],
-        caught_by: file("record_fork", &["a_forked_child_admits_nobody_in_its_parents_name"]),
+        caught_by: file("forks", &["a_forked_child_admits_nobody_in_its_parents_name"]),
     },
     Mutant {
         name: "child-unlocks-its-parents-record",
@@ -410,7 +401,7 @@ pub const MUTANTS: &[Mutant] = &[
             lock.forget",
         }],
         caught_by: file(
-            "record_fork",
+            "forks",
             &["a_forked_child_that_cleans_up_does_not_unlock_its_parents_record"],
         ),
     },
@@ -424,6 +415,6 @@ pub const MUTANTS: &[Mutant] = &[
         check_length(&self.path, content.len()",
             to: "check_length(&self.path, content.len()",
         }],
-        caught_by: file("record_fork", &["a_forked_child_does_not_write_its_parents_store"]),
+        caught_by: file("forks", &["a_forked_child_does_not_write_its_parents_store"]),
     },
 ];

@@ -21,7 +21,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "        let _ = (token > self.stored.newest()).then(|| self.record.lock());\n        self.owner.check(&self.place).map_err(RecordError::from)?;\n        if token",
         }],
         caught_by: file(
-            "record_fork",
+            "forks",
             &["a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_record"],
         ),
     },
@@ -35,7 +35,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "Ok(())",
         }],
         caught_by: file(
-            "record_fork",
+            "forks",
             &["a_child_is_refused_though_a_thread_of_its_parent_is_writing_the_mark"],
         ),
     },

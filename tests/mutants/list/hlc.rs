@@ -183,7 +183,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "(Write::Raise(to), Ok(()))",
         }],
         caught_by: file(
-            "hlc_durable",
+            "hlc",
             &["after_a_restart_stamps_are_above_all_before_whatever_the_clock_reads"],
         ),
     },
@@ -196,7 +196,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Write::Raise(to) if is_ok && self.reset.is_none() => self.limit = to,",
             to: "Write::Raise(to) if self.reset.is_none() => self.limit = to,",
         }],
-        caught_by: file("hlc_durable", &["when_the_disk_fails_no_stamp_above_the_mark_is_issued"]),
+        caught_by: file("hlc", &["when_the_disk_fails_no_stamp_above_the_mark_is_issued"]),
     },
     Mutant {
         name: "restart-below-the-mark",
@@ -208,7 +208,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "let register = Register::new(self.not_below.to_bits());",
         }],
         caught_by: file(
-            "hlc_durable",
+            "hlc",
             &["after_a_restart_stamps_are_above_all_before_whatever_the_clock_reads"],
         ),
     },
@@ -273,7 +273,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Register::new(stored.max(self.not_below.to_bits()))",
             to: "Register::new(stored)",
         }],
-        caught_by: file("hlc_durable", &["own_history_counts_though_the_mark_is_older"]),
+        caught_by: file("hlc", &["own_history_counts_though_the_mark_is_older"]),
     },
     Mutant {
         name: "own-history-lowered",
@@ -291,10 +291,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise(AFTER_A_CRASH),
         harm: "stamps go out above the mark while a reset is being written",
         changes: &[Change { file: STATE, from: "self.limit = self.limit.min(to);", to: "" }],
-        caught_by: file(
-            "hlc_renewal",
-            &["a_reset_on_a_slow_store_issues_nothing_above_either_mark"],
-        ),
+        caught_by: file("hlc", &["a_reset_on_a_slow_store_issues_nothing_above_either_mark"]),
     },
     Mutant {
         name: "reset-lifts-the-limit-at-once",
@@ -305,7 +302,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.limit = self.limit.min(to);",
             to: "self.limit = to;",
         }],
-        caught_by: file("hlc_renewal", &["a_reset_to_a_higher_mark_counts_only_when_it_is_stored"]),
+        caught_by: file("hlc", &["a_reset_to_a_higher_mark_counts_only_when_it_is_stored"]),
     },
     Mutant {
         name: "raise-lifts-a-lowered-limit",
@@ -349,7 +346,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.asked.max(self.latency.saturating_mul(LATENCIES).min(LONGEST))",
             to: "self.asked",
         }],
-        caught_by: file("hlc_renewal", &["the_window_follows_the_latency_of_the_store"]),
+        caught_by: file("hlc", &["the_window_follows_the_latency_of_the_store"]),
     },
     Mutant {
         name: "window-without-an-end",
@@ -382,7 +379,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a call that must not wait blocks an executor, or writes for it",
         changes: &[Change { file: MARK, from: "if wait == Wait::Never {", to: "if false {" }],
         caught_by: file(
-            "hlc_renewal",
+            "hlc",
             &["without_a_thread_there_are_two_writes_per_window_by_the_thread_that_stamps"],
         ),
     },
@@ -395,10 +392,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "wakers.into_iter().for_each(Waker::wake);",
             to: "drop(wakers);",
         }],
-        caught_by: file(
-            "hlc_renewal",
-            &["a_future_is_woken_by_the_write_and_its_thread_does_not_wait"],
-        ),
+        caught_by: file("hlc", &["a_future_is_woken_by_the_write_and_its_thread_does_not_wait"]),
     },
     Mutant {
         name: "disk-error-not-told",
@@ -409,9 +403,6 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.error = result.as_ref().err().cloned();",
             to: "",
         }],
-        caught_by: file(
-            "hlc_renewal",
-            &["an_error_of_the_store_is_told_before_the_window_is_used_up"],
-        ),
+        caught_by: file("hlc", &["an_error_of_the_store_is_told_before_the_window_is_used_up"]),
     },
 ];

@@ -165,7 +165,7 @@ pub const MUTANTS: &[Mutant] = &[
         let state",
         }],
         caught_by: file(
-            "lease_terms",
+            "lease",
             &[
                 "a_shorter_term_does_not_shorten_the_quiet_time_after_a_longer_one",
                 "the_longest_term_is_remembered_through_any_number_of_restarts",
@@ -205,10 +205,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "let (sent, max_drift_ppm) = (now.earliest, stopwatch.max_drift_ppm());",
             to: "let (sent, max_drift_ppm) = (now.latest, stopwatch.max_drift_ppm());",
         }],
-        caught_by: file(
-            "lease_duration",
-            &["at_every_moment_of_true_time_there_is_at_most_one_holder"],
-        ),
+        caught_by: file("lease", &["at_every_moment_of_true_time_there_is_at_most_one_holder"]),
     },
     Mutant {
         name: "holders-stopwatch-runs-true",
@@ -243,10 +240,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "if false {
             return",
         }],
-        caught_by: file(
-            "lease_duration",
-            &["a_grant_is_accepted_only_with_the_request_that_it_answers"],
-        ),
+        caught_by: file("lease", &["a_grant_is_accepted_only_with_the_request_that_it_answers"]),
     },
     Mutant {
         name: "sleep-left-out",
@@ -269,7 +263,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "if stamp > expires.saturating_add(Duration::from_secs(1)) {",
         }],
         caught_by: file(
-            "lease_commits",
+            "lease",
             &["a_stamp_that_would_reach_the_end_is_refused_and_not_remembered"],
         ),
     },
@@ -284,7 +278,7 @@ pub const MUTANTS: &[Mutant] = &[
             #[allow(unreachable_patterns)]",
         }],
         caught_by: file(
-            "lease_commits",
+            "lease",
             &[
                 "the_next_holder_takes_a_later_stamp_than_the_one_before",
                 "a_transfer_waits_for_the_greatest_stamp_too",
@@ -300,10 +294,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Ok(earliest) if earliest > stamp => return Ok(self),",
             to: "Ok(earliest) if earliest >= stamp => return Ok(self),",
         }],
-        caught_by: file(
-            "lease_commits",
-            &["the_next_holder_takes_a_later_stamp_than_the_one_before"],
-        ),
+        caught_by: file("lease", &["the_next_holder_takes_a_later_stamp_than_the_one_before"]),
     },
     Mutant {
         name: "only-the-last-stamp-remembered",
@@ -314,7 +305,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.newest_stamp.fetch_max(stamp.tai_nanos(), Ordering::Relaxed);",
             to: "let _ = self.newest_stamp.compare_exchange(NO_STAMP, stamp.tai_nanos(), Ordering::Relaxed, Ordering::Relaxed);",
         }],
-        caught_by: file("lease_commits", &["a_transfer_waits_for_the_greatest_stamp_too"]),
+        caught_by: file("lease", &["a_transfer_waits_for_the_greatest_stamp_too"]),
     },
     Mutant {
         name: "repeat-decided-anew",
@@ -325,10 +316,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.answers.remember(command, answer, self.last_token);",
             to: "",
         }],
-        caught_by: file(
-            "lease_repeats",
-            &["a_late_copy_of_an_acquire_takes_the_lease_from_nobody"],
-        ),
+        caught_by: file("lease", &["a_late_copy_of_an_acquire_takes_the_lease_from_nobody"]),
     },
     Mutant {
         name: "forgotten-acquire-granted-again",
@@ -339,7 +327,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.forgotten = self.forgotten.max(last_token);",
             to: "let _ = last_token;",
         }],
-        caught_by: file("lease_repeats", &["a_forgotten_request_is_not_granted_again"]),
+        caught_by: file("lease", &["a_forgotten_request_is_not_granted_again"]),
     },
     Mutant {
         name: "restart-forgets-what-may-be-repeated",
@@ -350,10 +338,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "    token_at(now.latest())",
             to: "    token_at(now.latest()).min(FencingToken::MIN)",
         }],
-        caught_by: file(
-            "lease_repeats",
-            &["a_grantor_without_its_state_grants_no_earlier_request_again"],
-        ),
+        caught_by: file("lease", &["a_grantor_without_its_state_grants_no_earlier_request_again"]),
     },
     Mutant {
         name: "answers-without-bound",
@@ -364,7 +349,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "None if self.last.len() >= REMEMBERED => {",
             to: "None if self.last.len() == usize::MAX => {",
         }],
-        caught_by: file("lease_repeats", &["the_memory_of_a_grantor_is_bounded"]),
+        caught_by: file("lease", &["the_memory_of_a_grantor_is_bounded"]),
     },
     Mutant {
         name: "async-section-not-checked-afterwards",
@@ -380,7 +365,7 @@ pub const MUTANTS: &[Mutant] = &[
         under_way.end();
         Ok(SectionOutcome::new(result, held))",
         }],
-        caught_by: file("lease_async", &["the_lease_is_checked_when_the_future_has_ended"]),
+        caught_by: file("lease", &["the_lease_is_checked_when_the_future_has_ended"]),
     },
     Mutant {
         name: "dropped-section-not-counted",
@@ -391,7 +376,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "self.0.0.fetch_add(1, Ordering::Relaxed);",
             to: "self.0.0.fetch_add(0, Ordering::Relaxed);",
         }],
-        caught_by: file("lease_async", &["a_dropped_future_is_counted_if_its_section_began"]),
+        caught_by: file("lease", &["a_dropped_future_is_counted_if_its_section_began"]),
     },
     Mutant {
         name: "missing-state-read-as-free",
@@ -404,6 +389,6 @@ pub const MUTANTS: &[Mutant] = &[
             to: "#[serde(default)]
     current",
         }],
-        caught_by: serde("lease_stored", &["a_state_that_lacks_any_field_at_any_depth_is_refused"]),
+        caught_by: serde("lease", &["a_state_that_lacks_any_field_at_any_depth_is_refused"]),
     },
 ];

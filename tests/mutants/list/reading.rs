@@ -201,7 +201,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "Snapshot::new(bound, estimate.rates, self.limits.max_width, flags)",
         }],
         caught_by: sim(
-            "sim_soundness",
+            "sim",
             &["what_was_learnt_of_the_rate_is_not_used_for_longer_than_it_is_known"],
         ),
     },
@@ -227,7 +227,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if self.is_hardware() { Ok(host.ticks_ordered()) }",
             to: "if self.is_hardware() { Ok(host.ticks_unordered()) }",
         }],
-        caught_by: sim("sim_soundness", &["no_reading_is_wrong_where_both_assumptions_hold"]),
+        caught_by: sim("sim", &["no_reading_is_wrong_where_both_assumptions_hold"]),
     },
     Mutant {
         name: "failed-read-is-zero",

@@ -264,7 +264,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "let first = self.smeared_at(ends.earliest().tai_nanos(), smear, Round::Up)?;",
         }],
         caught_by: file(
-            "scale_smear",
+            "scale",
             &["the_ends_of_an_interval_are_rounded_outward_in_the_last_nanosecond"],
         ),
     },
@@ -278,7 +278,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "let earliest = self.unsmeared(shown.earliest(), Round::Up)?;",
         }],
         caught_by: file(
-            "scale_smear",
+            "scale",
             &["the_ends_of_an_interval_are_rounded_outward_in_the_last_nanosecond"],
         ),
     },

@@ -25,10 +25,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "let smaller = if before < offset { before } else { offset };",
             to: "let smaller = if before < offset { before - 1 } else { offset };",
         }],
-        caught_by: file(
-            "scale_leaps",
-            &["the_unix_count_repeats_one_second_at_each_leap_and_says_so"],
-        ),
+        caught_by: file("scale", &["the_unix_count_repeats_one_second_at_each_leap_and_says_so"]),
     },
     Mutant {
         name: "inserted-second-not-flagged",
@@ -39,10 +36,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "settled: if before < offset { tai + NANOS_PER_SECOND } else { tai },",
             to: "settled: tai,",
         }],
-        caught_by: file(
-            "scale_leaps",
-            &["the_unix_count_repeats_one_second_at_each_leap_and_says_so"],
-        ),
+        caught_by: file("scale", &["the_unix_count_repeats_one_second_at_each_leap_and_says_so"]),
     },
     Mutant {
         name: "ambiguous-count-is-unique",
@@ -53,10 +47,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Some(next) if unix.nanos() >= next.unix - NANOS_PER_SECOND => {",
             to: "Some(next) if unix.nanos() > next.unix => {",
         }],
-        caught_by: file(
-            "scale_leaps",
-            &["the_unix_count_repeats_one_second_at_each_leap_and_says_so"],
-        ),
+        caught_by: file("scale", &["the_unix_count_repeats_one_second_at_each_leap_and_says_so"]),
     },
     Mutant {
         name: "span-by-its-ends",
@@ -68,7 +59,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "most = most.max(step.tai - 1 - step.before.max(step.tai));",
         }],
         caught_by: file(
-            "scale_properties",
+            "scale",
             &[
                 "an_interval_contains_everything_that_was_shown_and_comes_back_no_narrower",
                 "converting_only_the_ends_loses_what_was_shown_between",
@@ -80,10 +71,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Promise("a converted interval contains all that was shown within it"),
         harm: "a clock that may be smeared is off by up to a second around a leap",
         changes: &[Change { file: SMEAR, from: "if !near {", to: "if !near || near {" }],
-        caught_by: file(
-            "scale_smear",
-            &["an_unknown_smear_contains_the_true_time_whichever_it_was"],
-        ),
+        caught_by: file("scale", &["an_unknown_smear_contains_the_true_time_whichever_it_was"]),
     },
     Mutant {
         name: "expired-table-trusted",
@@ -95,7 +83,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "(Some(expires), Expiry::Widen) if reached >= expires && reached < expires => {",
         }],
         caught_by: file(
-            "scale_tables",
+            "scale",
             &[
                 "an_expired_table_refuses_or_widens_where_told_to",
                 "a_widened_interval_contains_the_true_time_that_an_old_table_misses",
@@ -122,7 +110,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: r#"file.strip_prefix(b"\xef\xbb\xbf").unwrap_or(file)"#,
             to: "file",
         }],
-        caught_by: file("scale_tables", &["a_byte_order_mark_and_other_line_ends_change_nothing"]),
+        caught_by: file("scale", &["a_byte_order_mark_and_other_line_ends_change_nothing"]),
     },
     Mutant {
         name: "text-cut-off-accepted",
@@ -133,10 +121,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if is_published && expires.is_none() && !speaks_of_expiry {",
             to: "if is_published && expires.is_some() && !speaks_of_expiry {",
         }],
-        caught_by: file(
-            "scale_tables",
-            &["a_published_text_cut_off_anywhere_lacks_no_leap_second"],
-        ),
+        caught_by: file("scale", &["a_published_text_cut_off_anywhere_lacks_no_leap_second"]),
     },
     Mutant {
         name: "latest-expiry-of-a-text",
@@ -148,7 +133,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "expires = expires.into_iter().chain(stated).max();",
         }],
         caught_by: file(
-            "scale_tables",
+            "scale",
             &["the_earliest_expiry_of_a_text_counts_and_skipped_seconds_are_read"],
         ),
     },
@@ -162,7 +147,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: r#"(b"23:59:59", b"-") => 1,"#,
         }],
         caught_by: file(
-            "scale_tables",
+            "scale",
             &["the_earliest_expiry_of_a_text_counts_and_skipped_seconds_are_read"],
         ),
     },
@@ -176,7 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "Some(expires) if expires < START.0 => {",
         }],
         caught_by: file(
-            "scale_tables",
+            "scale",
             &["a_tzif_file_that_was_cut_by_zic_is_refused_and_the_error_says_so"],
         ),
     },
@@ -189,7 +174,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "let end = known_until.filter(|&end| end > last)",
             to: "let end = known_until.filter(|&end| end > last || end <= last)",
         }],
-        caught_by: file("scale_tables", &["a_tzif_file_states_its_expiry_in_three_ways"]),
+        caught_by: file("scale", &["a_tzif_file_states_its_expiry_in_three_ways"]),
     },
     Mutant {
         name: "expiry-before-the-last-entry",
@@ -200,7 +185,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "(Some((last, _)), Some(expires)) if expires < last => {",
             to: "(Some((last, _)), Some(expires)) if expires < last - i64::from(u32::MAX) => {",
         }],
-        caught_by: file("scale_tables", &["a_damaged_list_is_refused_and_the_error_says_how"]),
+        caught_by: file("scale", &["a_damaged_list_is_refused_and_the_error_says_how"]),
     },
     Mutant {
         name: "least-number-overflows",
@@ -211,7 +196,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "if unix.unsigned_abs() > MOST_SECONDS {",
             to: "if unix.abs() > MOST_SECONDS as i64 {",
         }],
-        caught_by: file("scale_tables", &["no_entry_makes_the_readers_overflow"]),
+        caught_by: file("scale", &["no_entry_makes_the_readers_overflow"]),
     },
     Mutant {
         name: "false-leap-remembered",

@@ -87,7 +87,7 @@ pub const MUTANTS: &[Mutant] = &[
             to: "match self.0.duration_since(now.earliest()) {",
         }],
         caught_by: file(
-            "timeout_deadline",
+            "timeout",
             &[
                 "a_deadline_has_passed_for_certain_or_perhaps_or_not",
                 "the_budget_is_whole_at_home_and_shrinks_by_uncertainty_elsewhere",
@@ -103,7 +103,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Ok(self.random.between(Duration::ZERO, room))",
             to: "Ok(delay)",
         }],
-        caught_by: file("timeout_deadline", &["a_retry_always_leaves_the_time_it_needs"]),
+        caught_by: file("timeout", &["a_retry_always_leaves_the_time_it_needs"]),
     },
     Mutant {
         name: "idempotency-key-reused",
@@ -114,6 +114,6 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Ok(IdempotencyKey::from_bytes(bytes))",
             to: "Ok(IdempotencyKey(IdempotencyKey::from_bytes(bytes).0 >> 64))",
         }],
-        caught_by: file("timeout_deadline", &["no_two_random_keys_meet_and_every_bit_takes_part"]),
+        caught_by: file("timeout", &["no_two_random_keys_meet_and_every_bit_takes_part"]),
     },
 ];

@@ -4,14 +4,12 @@
 //! that is not woken, or does not notice, hangs. How precise waits are on real time is
 //! measured in `benches/wait.rs`.
 
-mod wait_support;
-
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::clocks::{LONG, MS, Observed, UNSYNCHRONIZED, at_ms, manual_ms, span_ms};
 use truechimer::wait::{Batch, Cancel, WaitSettings, commit_wait};
 use truechimer::{ManualClock, Timestamp, TrueTime, WaitError, Waited, Waiter};
-use wait_support::{LONG, MS, Observed, UNSYNCHRONIZED, at_ms, manual_ms, span_ms};
 
 /// Settings under which nothing ends a wait but its clock.
 fn patient() -> WaitSettings {

@@ -1,14 +1,9 @@
 //! What `truechimer convert` and `truechimer leaps` print.
-#![cfg(feature = "cli")]
-#![allow(missing_docs)]
 
 use clap::Parser;
 use truechimer::UnixTime;
 
-#[path = "../src/bin/truechimer/convert.rs"]
-mod convert;
-#[path = "../src/bin/truechimer/leaps.rs"]
-mod leaps;
+use crate::{convert, leaps};
 
 #[derive(clap::Parser)]
 enum Command {

@@ -1,13 +1,11 @@
 //! The high-water mark: what a restart finds, and which error a broken file gives.
 
-mod support;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use support::{Running, TODAY, UNSYNCHRONIZED, at, manual, span};
+use crate::support::{Running, TODAY, UNSYNCHRONIZED, at, manual, span};
 use tempfile::TempDir;
 use truechimer::hlc::HlcBuilder;
 use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp, StoreError, TrueTime};

@@ -9,7 +9,7 @@
 //! 4. With `f + 1` faulty members these promises break. So the limit is sharp, and the test can
 //!    fail.
 //!
-//! `tests/peers_attacks.rs` has single scenarios.
+//! `tests/agreement/attacks.rs` has single scenarios.
 
 use std::time::Duration;
 

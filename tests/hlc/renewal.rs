@@ -4,8 +4,6 @@
 //! looks at the middle of a write and does not wait for luck. Clocks stand still until they are
 //! moved.
 
-mod support;
-
 use std::io;
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +12,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::{TODAY, at, manual, span};
+use crate::support::{TODAY, at, manual, span};
 use truechimer::store::{Store, StoreError};
 use truechimer::{Hlc, HlcError, ManualClock, RecordError, Stamp};
 

@@ -8,14 +8,11 @@ use std::path::Path;
 use truechimer::scale::UnixToTai;
 use truechimer::{LeapTable, Timestamp, UnixTime, Utc};
 
-#[path = "scale_support/mod.rs"]
-mod support;
-
 const SECOND: i64 = 1_000_000_000;
 
 /// (UTC label, TAI seconds)
 fn oracle() -> Vec<(&'static str, i64)> {
-    include_str!("data/leap_oracle.csv")
+    include_str!("../data/leap_oracle.csv")
         .lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
@@ -119,7 +116,7 @@ fn every_second_around_every_leap_agrees_with_glibc_and_right_utc() {
     assert!(zone.exists(), "{} is not here", zone.display());
     let seconds: Vec<i64> = oracle().iter().map(|&(_, tai)| tai).collect();
     let counts: Vec<i64> = seconds.iter().map(|tai| tai - 10).collect();
-    let labels = support::labels_by_date(zone, &counts);
+    let labels = crate::oracles::labels_by_date(zone, &counts);
     assert_eq!(labels.len(), seconds.len());
     let table = LeapTable::builtin();
     for (label, tai) in labels.iter().zip(seconds) {

@@ -2,7 +2,6 @@
 //!
 //! In each test a thread of the parent is brought to hold the lock in question, and the
 //! process forks then. A child that waits for that thread is killed by its alarm, and fails.
-#![cfg(target_os = "linux")]
 
 use std::future::Future;
 use std::sync::Arc;

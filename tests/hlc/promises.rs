@@ -1,10 +1,8 @@
 //! The promises of the hybrid logical clock, case by case, on a clock that the test moves.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{TODAY, UNSYNCHRONIZED, at, manual, span};
+use crate::support::{TODAY, UNSYNCHRONIZED, at, manual, span};
 use truechimer::{Hlc, HlcError, ManualClock, PendingCommit, Stamp, Visibility};
 
 const SECOND: i64 = 1_000_000_000;

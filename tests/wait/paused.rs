@@ -3,11 +3,10 @@
 //! Such a runtime leaps to its next timer whenever all tasks are idle. It knows nothing
 //! of the real time in which a running clock and the waiter's thread live.
 
-mod wait_support;
-
 use std::future::{Future, poll_fn};
 use std::time::Duration;
 
+use crate::clocks::{LONG, MS, at_ms, manual_ms};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, sleep, timeout};
 use truechimer::wait::WaitSettings;
@@ -15,7 +14,6 @@ use truechimer::{
     Clock, ClockError, Counter, Interval, Reason, Sample, Source, SourceError, TrueTime, WaitError,
     Waiter,
 };
-use wait_support::{LONG, MS, at_ms, manual_ms};
 
 fn paused() -> Runtime {
     Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime")

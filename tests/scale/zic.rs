@@ -10,9 +10,6 @@ use std::process::Command;
 
 use truechimer::{LeapTable, ScaleError, Timestamp, Utc};
 
-#[path = "scale_support/mod.rs"]
-mod support;
-
 const SECOND: i64 = 1_000_000_000;
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
@@ -113,7 +110,7 @@ fn made_up_leaps_of_both_signs_agree_with_zic_and_date_each_second() {
         });
         let seconds: Vec<i64> = around.collect();
         let counts: Vec<i64> = seconds.iter().map(|tai| tai - 10).collect();
-        let labels = support::labels_by_date(&zone, &counts);
+        let labels = crate::oracles::labels_by_date(&zone, &counts);
         assert_eq!(labels.len(), seconds.len());
         for (label, tai) in labels.iter().zip(seconds) {
             let t = Timestamp::from_tai_nanos(tai * SECOND);
@@ -127,7 +124,7 @@ fn made_up_leaps_of_both_signs_agree_with_zic_and_date_each_second() {
 #[test]
 #[ignore = "needs zic (Debian: package libc-bin)"]
 fn what_zic_cut_is_refused_and_what_it_left_whole_is_read() {
-    const TEXT: &str = include_str!("data/leapseconds");
+    const TEXT: &str = include_str!("../data/leapseconds");
     let with_expiry = TEXT.replace("#Expires", "Expires");
     let whole = LeapTable::from_leapseconds(with_expiry.as_bytes()).expect("a published text");
     let cases = [

@@ -7,10 +7,10 @@ use truechimer::scale::{Expiry, HashState, TableSource};
 use truechimer::{LeapTable, LeapTableError, ScaleError, Timestamp};
 
 /// tzdata 2025b's list and TZif file.
-const LIST: &str = include_str!("data/leap-seconds.list");
-const TZIF: &[u8] = include_bytes!("data/right-UTC.tzif");
+const LIST: &str = include_str!("../data/leap-seconds.list");
+const TZIF: &[u8] = include_bytes!("../data/right-UTC.tzif");
 /// tzdata 2026f's text.
-const TEXT: &str = include_str!("data/leapseconds");
+const TEXT: &str = include_str!("../data/leapseconds");
 
 fn message(list: &str) -> String {
     LeapTable::from_list(list.as_bytes()).expect_err("refused").to_string()

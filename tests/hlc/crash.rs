@@ -4,8 +4,6 @@
 //! The child writes each stamp to a file as soon as it has it. A stamp that it did not write
 //! before it was killed is unknown to this test, as it would be to any other reader.
 
-mod support;
-
 use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -14,8 +12,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::Running;
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use support::Running;
 use truechimer::{Hlc, Stamp};
 
 /// Set for the child: the directory that it works in.
@@ -89,7 +87,7 @@ fn kill(times: u64, in_memory: bool) -> Result<usize, String> {
     let mut random = StdRng::seed_from_u64(0x7C);
     for seed in 0..times {
         let mut command = Command::new(std::env::current_exe().expect("known"));
-        command.args(["--exact", "child", "--nocapture"]).stdout(Stdio::null());
+        command.args(["--exact", "crash::child", "--nocapture"]).stdout(Stdio::null());
         command.env(PLACE, place.path()).env(SEED, seed.to_string());
         if in_memory {
             command.env(IN_MEMORY, "1");

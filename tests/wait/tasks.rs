@@ -3,9 +3,6 @@
 //! Only the tests of the executors read a clock that runs. In all others the clock is
 //! moved by hand, and the waits that are due are woken before the move returns.
 
-mod support;
-mod wait_support;
-
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,15 +10,15 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::clocks::{LONG, MS, UNSYNCHRONIZED, at_ms, manual_ms, span_ms};
+use crate::support::Running;
 use futures::executor::block_on;
 use futures::future::join_all;
-use support::Running;
 use truechimer::clock::Changes;
 use truechimer::wait::{Batch, WaitFuture, WaitSettings};
 use truechimer::{
     ClockError, Interval, ManualClock, Timestamp, TrueTime, WaitError, Waited, Waiter,
 };
-use wait_support::{LONG, MS, UNSYNCHRONIZED, at_ms, manual_ms, span_ms};
 
 fn waiter() -> (Arc<Running>, Waiter<Arc<Running>>) {
     let clock = Arc::new(Running::new(MS, MS));

@@ -75,7 +75,7 @@ impl Drop for Ended {
 #[test]
 fn our_own_pause_raises_no_suspicion_and_would_without_the_discount() {
     let mut child = Command::new(std::env::current_exe().expect("a test knows its own path"))
-        .args(["the_child", "--exact", "--nocapture", "--test-threads=1"])
+        .args(["pause_phi::the_child", "--exact", "--nocapture", "--test-threads=1"])
         .env(CHILD, "watches")
         .stdout(Stdio::piped())
         .spawn()

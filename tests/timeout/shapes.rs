@@ -1,6 +1,6 @@
 //! RTO, EWMA and phi on recorded shapes of delay, beside a fixed timeout.
 //!
-//! `cargo test --test timeout_shapes -- --nocapture` prints the tables. The
+//! `cargo test --test timeout shapes:: -- --nocapture` prints the tables. The
 //! shapes are made from a seed, so every run sees the same ones, and what the
 //! documentation claims of each is asserted.
 

@@ -32,7 +32,7 @@ impl Drop for ChildGuard {
 fn start(part: &str, place: &Path, seed: u64) -> ChildGuard {
     let me = std::env::current_exe().expect("a test knows its own path");
     let child = Command::new(me)
-        .args(["the_child", "--exact", "--nocapture"])
+        .args(["durable::the_child", "--exact", "--nocapture"])
         .env(PART, part)
         .env(PLACE, place)
         .env(SEED, seed.to_string())

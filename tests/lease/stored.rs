@@ -1,5 +1,4 @@
 //! The state of a grantor and its messages, as they are stored and sent: read whole or refused.
-#![cfg(feature = "serde")]
 
 use std::time::Duration;
 

@@ -1,5 +1,4 @@
 //! A manual clock that counts its readings, so that a test knows when a wait has seen it.
-#![allow(dead_code)] // each test file uses its own part
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

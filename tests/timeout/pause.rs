@@ -35,7 +35,7 @@ impl Stoppable {
     fn start(part: &str) -> Stoppable {
         let me = std::env::current_exe().expect("a test knows its own path");
         let mut child = Command::new(me)
-            .args(["the_child", "--exact", "--nocapture", "--test-threads=1"])
+            .args(["pause::the_child", "--exact", "--nocapture", "--test-threads=1"])
             .env(CHILD, part)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

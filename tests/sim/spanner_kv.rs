@@ -1,7 +1,7 @@
 //! `examples/spanner_kv.rs` in short: days that must pass, broken rules that must be found, and
 //! the checker compared with one that tries every order.
 
-#[path = "../examples/spanner_kv/mod.rs"]
+#[path = "../../examples/spanner_kv/mod.rs"]
 #[allow(dead_code, reason = "the rest is for the example")]
 mod kv;
 

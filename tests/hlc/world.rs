@@ -9,15 +9,13 @@
 //!
 //! A node that uses `latest` as physical time must break these, and does.
 
-mod support;
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Running, TODAY, manual, span};
 use proptest::prelude::*;
-use support::{Running, TODAY, manual, span};
 use truechimer::{
     ClockError, Hlc, Interval, ManualClock, PendingCommit, Stamp, Timestamp, TrueTime, Waiter,
 };

@@ -1,0 +1,6 @@
+//! Fences, in memory and in files.
+
+mod durable;
+mod keyed_durable;
+mod rules;
+mod tasks;

@@ -1,0 +1,5 @@
+//! The simulated world, and what runs in it.
+
+mod soundness;
+mod spanner_kv;
+mod world;
