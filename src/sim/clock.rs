@@ -10,6 +10,7 @@ use super::host::SimHost;
 use super::machine::{Machine, Reference};
 use super::random::{Random, nanos};
 use crate::clock::core::{ClockCore, Parts};
+use crate::clock::VmClockSetup;
 use crate::clock::driver::SourceKind;
 use crate::clock::{Report, TrueTime};
 use crate::counter::{Counter, CounterKind};
@@ -76,6 +77,7 @@ impl SimClock {
             wall_clock,
             sources,
             make_sources: Box::new(make_sources),
+            vmclock: VmClockSetup::default(),
         };
         // `Auto` never fails.
         let core = ClockCore::new(self.host.clone(), parts).ok().map(Arc::new);
