@@ -32,7 +32,7 @@
 //! sample, and begins again as after a restore: with sources that are new, or that were told, and
 //! with a counter that was measured anew.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -81,6 +81,8 @@ pub(crate) struct ClockCore<H> {
     process: PerProcess<Sampling>,
     /// Whether a statement of the operator is among the sources.
     is_assuming: bool,
+    /// Whether the machine was ever moved: new sources cannot know what its daemons have noticed.
+    was_moved: AtomicBool,
 }
 
 /// What samples in one process: the driver, and the record of what it did.
@@ -125,6 +127,7 @@ impl<H: Host + Clone> ClockCore<H> {
             requests: PendingRequests::new(&host),
             process: PerProcess::of(host.process(), Sampling::new(driver, Record::default())),
             is_assuming,
+            was_moved: AtomicBool::new(false),
             host,
             shared_host,
             published,
@@ -369,6 +372,7 @@ impl<H: Host + Clone> ClockCore<H> {
         let marker = self.published.present_marker();
         let beginning = if is_disrupted { Beginning::Disrupted } else { Beginning::Restored };
         if is_disrupted {
+            self.was_moved.store(true, Ordering::SeqCst);
             self.requests.restart.store(true, Ordering::SeqCst);
             self.withhold(Reason::Disrupted);
         }
@@ -376,6 +380,9 @@ impl<H: Host + Clone> ClockCore<H> {
         // Removed before the work: a second restore during it is another request.
         self.requests.restart.store(false, Ordering::SeqCst);
         driver.restart(beginning, self.calibrate(), (self.make_sources)());
+        if self.was_moved.load(Ordering::SeqCst) {
+            driver.tell_of_disruption();
+        }
         if is_disrupted {
             let process = self.process();
             let mut record = process.record.lock();
@@ -412,6 +419,9 @@ impl<H: Host + Clone> ClockCore<H> {
         // The parent's driver is lost in the middle of a round: begin with new sources.
         let sources = (self.make_sources)();
         let mut driver = Driver::new(sources, self.calibrate(), self.limits);
+        if self.was_moved.load(Ordering::SeqCst) {
+            driver.tell_of_disruption();
+        }
         driver.resume_from(&self.published.read().1, record.drift_ppm);
         let kept: Vec<&str> = driver.names().collect();
         let lost = record.source_names().filter(|name| !kept.contains(name)).map(str::to_owned);

@@ -262,8 +262,7 @@ impl Driver {
     /// sources that have seen nothing of the old one.
     ///
     /// The sources that the program has given are kept, because only the program can make
-    /// them. The operator's statement was of the old machine, so it has ended. After a
-    /// disruption all sources are told, because the daemons on the machine have moved with it.
+    /// them. The operator's statement was of the old machine, so it has ended.
     pub(crate) fn restart(
         &mut self,
         beginning: Beginning,
@@ -291,15 +290,19 @@ impl Driver {
             if let SourceKind::Operator(assumed) = &mut slot.kind {
                 assumed.end(beginning.what());
             }
-            if beginning == Beginning::Disrupted {
-                slot.disrupted();
-            }
         }
         self.last_tick = 0;
         self.forget(match beginning {
             Beginning::Restored => Reason::NotSampled,
             Beginning::Disrupted => Reason::Disrupted,
         });
+    }
+
+    /// Tells all sources that the machine was moved: its daemons have moved with it, and do not know.
+    pub(crate) fn tell_of_disruption(&mut self) {
+        for slot in &mut self.slots {
+            slot.disrupted();
+        }
     }
 
     /// The names of the sources.

@@ -194,11 +194,7 @@ impl VmClockPage {
     pub(crate) fn open(path: &Path) -> Result<VmClockPage, VmClockError> {
         use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
-        let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::NotFound => VmClockError::Absent(path.to_owned()),
-            std::io::ErrorKind::PermissionDenied => VmClockError::Denied(path.to_owned()),
-            _ => VmClockError::Io { path: path.to_owned(), error },
-        };
+        let failed = |error| open_error(error, path);
         // Without waiting: the path may name a pipe, which nobody writes.
         let mut options = std::fs::OpenOptions::new();
         let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
@@ -245,6 +241,16 @@ impl VmClockPage {
     }
 }
 
+/// Why `path` cannot be opened.
+#[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
+fn open_error(error: std::io::Error, path: &Path) -> VmClockError {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => VmClockError::Absent(path.to_owned()),
+        std::io::ErrorKind::PermissionDenied => VmClockError::Denied(path.to_owned()),
+        _ => VmClockError::Io { path: path.to_owned(), error },
+    }
+}
+
 /// Checks the fields that never change: magic, size and version.
 ///
 /// # Errors
@@ -272,4 +278,4 @@ fn check_header(bytes: &[u8]) -> Result<(), String> {
 
 #[cfg(test)]
 #[path = "vmclock_tests.rs"]
-pub(crate) mod tests;
+mod tests;
