@@ -77,6 +77,14 @@ pub trait Source: Send {
     /// If it has no interval to state.
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError>;
 
+    /// The hypervisor has moved this machine to another host, or restored it from a snapshot.
+    ///
+    /// What the source has kept is void: readings of the counter, which is another one now, and
+    /// what it knows of the clocks and the oscillator. A daemon on this machine may not have
+    /// noticed it yet, so what it stated before must not be stated again. By default nothing is
+    /// kept. The clock calls this before it samples the source again.
+    fn disrupted(&mut self) {}
+
     /// Details of the last sample, in one line for the report.
     fn details(&self) -> Option<String> {
         None
@@ -225,6 +233,8 @@ pub enum Reason {
     ShownOtherTime = 13,
     /// The clock that everything is counted by stands still.
     CounterStopped = 14,
+    /// The virtual machine was moved or restored, and no source has stated a bound since.
+    Disrupted = 15,
 }
 
 impl Reason {
@@ -246,6 +256,7 @@ impl Reason {
             12 => Reason::OscillatorBeyondDrift,
             13 => Reason::ShownOtherTime,
             14 => Reason::CounterStopped,
+            15 => Reason::Disrupted,
             _ => Reason::NotSampled,
         }
     }
@@ -284,6 +295,10 @@ impl Reason {
             }
             Reason::CounterStopped => {
                 "CLOCK_MONOTONIC_RAW stands still, so nothing can be carried on"
+            }
+            Reason::Disrupted => {
+                "the hypervisor moved this machine to another host, or restored it from a snapshot, \
+                 and no source has stated a bound since"
             }
             Reason::ShownOtherTime => {
                 "this process is shown another wall clock than the kernel keeps (libfaketime, for \
@@ -336,6 +351,7 @@ impl Reason {
                 "look for what answers clock_gettime in the kernel's place (a preloaded library, a \
                  sandbox, an emulator)"
             }
+            Reason::Disrupted => "wait for the time daemon's next update",
             Reason::ShownOtherTime => {
                 "run without the program that changes what clock_gettime returns; in a test, inject \
                  faults with `ManualClock` or the simulator"

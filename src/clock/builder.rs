@@ -1,5 +1,6 @@
 //! [`ClockBuilder`]: the assumptions, the sources, and how often they are sampled.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use crate::clock::driver::SourceKind;
 use crate::clock::report::Limits;
 use crate::clock::running::Clock;
 use crate::clock::thread::ThreadHandle;
+use crate::clock::vmclock::VmClockSetup;
 use crate::counter::{CounterError, CounterKind};
 use crate::evidence::Source;
-use crate::host::System;
+use crate::host::{System, VMCLOCK_PATH, VmClockError, VmClockPage};
 use crate::scale::LeapTable;
 use crate::source::assume::Assumed;
 use crate::source::daemons::HostDaemons;
 use crate::source::kernel::Kernel;
+use crate::source::vmclock::VmClock;
 use crate::source::{RealtimeScale, WallClock};
 
 impl Clock {
@@ -59,7 +62,32 @@ pub struct ClockBuilder {
     leaps: LeapTable,
     wall_scale: RealtimeScale,
     manual: bool,
+    vmclock: VmClockChoice,
     limits: Limits,
+}
+
+/// Which VMClock is used.
+enum VmClockChoice {
+    /// The machine's first, if there is one and it may be read.
+    IfThere,
+    Without,
+    /// This one, and it must be there.
+    At(PathBuf),
+}
+
+impl VmClockChoice {
+    fn setup(&self) -> Result<VmClockSetup, VmClockError> {
+        match self {
+            VmClockChoice::Without => Ok(VmClockSetup::default()),
+            VmClockChoice::IfThere => {
+                let path = Path::new(VMCLOCK_PATH);
+                Ok(VmClockSetup::new(path, VmClockPage::open(path)))
+            }
+            VmClockChoice::At(path) => {
+                Ok(VmClockSetup::new(path, Ok(VmClockPage::open(path)?)))
+            }
+        }
+    }
 }
 
 /// Why a clock cannot be built.
@@ -128,6 +156,9 @@ pub enum BuildError {
          another process"
     )]
     CounterForbidden,
+    /// The VMClock that was named cannot be used.
+    #[error(transparent)]
+    VmClock(#[from] VmClockError),
     /// The clock's thread could not be started.
     #[error("the clock's thread cannot be started: {0}. Use `manual()` to do without one")]
     Thread(#[from] std::io::Error),
@@ -156,6 +187,7 @@ impl Default for ClockBuilder {
             leaps: LeapTable::builtin(),
             wall_scale: RealtimeScale::Utc,
             manual: false,
+            vmclock: VmClockChoice::IfThere,
             limits: Limits::default(),
         }
     }
@@ -326,6 +358,35 @@ impl ClockBuilder {
         self
     }
 
+    /// Uses the VMClock at this path. Without this call it is `/dev/vmclock0`, if this process may
+    /// read it.
+    ///
+    /// It shows when the virtual machine is moved to another host or restored from a snapshot, and
+    /// may state the time too ([`source::vmclock`](crate::source::vmclock)). The node belongs to
+    /// root, and what is mapped stays readable: build the clock before privileges are dropped.
+    ///
+    /// With this call [`build`](Self::build) fails where the VMClock cannot be used. Without it,
+    /// the clock's report says why it is not ([`VmClockReport`](crate::clock::VmClockReport)).
+    ///
+    /// ```no_run
+    /// use truechimer::Clock;
+    ///
+    /// let clock = Clock::builder().vmclock("/dev/vmclock0").build()?;
+    /// println!("the marker is compared {}", clock.report().vmclock.checked);
+    /// # Ok::<(), truechimer::BuildError>(())
+    /// ```
+    pub fn vmclock(mut self, path: impl Into<PathBuf>) -> ClockBuilder {
+        self.vmclock = VmClockChoice::At(path.into());
+        self
+    }
+
+    /// Uses no VMClock. A move of the virtual machine then goes unnoticed until its time daemon
+    /// has corrected the wall clock.
+    pub fn without_vmclock(mut self) -> ClockBuilder {
+        self.vmclock = VmClockChoice::Without;
+        self
+    }
+
     /// Starts no thread. The sources are sampled only when [`Clock::refresh`] is called.
     pub fn manual(mut self) -> ClockBuilder {
         self.manual = true;
@@ -345,6 +406,7 @@ impl ClockBuilder {
     /// thread cannot be started.
     pub fn build(self) -> Result<Clock, BuildError> {
         self.check()?;
+        let vmclock = self.vmclock.setup()?;
         let wall_clock = Arc::new(WallClock::new(self.leaps, self.wall_scale));
         let ClockBuilder {
             with_kernel,
@@ -355,6 +417,10 @@ impl ClockBuilder {
             ..
         } = self;
         let kernel_of = wall_clock.clone();
+        // One that has no time is not a source, unless the program has named it: then its
+        // answer says so.
+        let is_named = matches!(self.vmclock, VmClockChoice::At(_));
+        let stating = vmclock.page().filter(|page| is_named || page.has_time()).cloned();
         let make_sources = move || {
             let daemons = Box::new(HostDaemons::default());
             let mut kernel = Kernel::of(kernel_of.clone(), daemons);
@@ -369,7 +435,9 @@ impl ClockBuilder {
                 kernel = kernel.reference_error(error);
             }
             let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
-            kernel.into_iter().collect::<Vec<_>>()
+            let stating = stating.clone().map(|page| VmClock::of(page, kernel_of.clone()));
+            let stating = stating.map(|vmclock| SourceKind::Evidence(Box::new(vmclock)));
+            kernel.into_iter().chain(stating).collect::<Vec<_>>()
         };
         let operator = self
             .assume_error
@@ -386,6 +454,7 @@ impl ClockBuilder {
             wall_clock,
             sources,
             make_sources: Box::new(make_sources),
+            vmclock,
         };
         let core = ClockCore::new(System, parts)
             .map_err(|why| BuildError::CounterUntrusted { kind: self.counter, why })?;
@@ -424,7 +493,11 @@ impl ClockBuilder {
                 return Err(BuildError::AssumeTooWide { error, limit: max_width });
             }
         }
-        if !self.with_kernel && self.sources.is_empty() && self.assume_error.is_none() {
+        let has_source = self.with_kernel
+            || !self.sources.is_empty()
+            || self.assume_error.is_some()
+            || matches!(self.vmclock, VmClockChoice::At(_));
+        if !has_source {
             return Err(BuildError::NoSource);
         }
         // This comes before the first reading of any clock, because the vDSO reads the

@@ -23,7 +23,7 @@ use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
 use crate::fork::Mutex;
 use crate::host::{Host, HostClock, HostError, SUSPEND_NOISE_NS, suspended_ns};
 use crate::interval::Interval;
-use crate::snapshot::ring::Ring;
+use crate::snapshot::published::Published;
 use crate::snapshot::{Snapshot, SnapshotFlags, Status};
 use crate::source::assume::Assumed;
 use crate::timestamp::Timestamp;
@@ -84,6 +84,15 @@ impl SourceSlot {
             // A panic takes back nothing of what the source knew, a wider drift above all.
             Err(panic) => Err(SourceError::Panicked(panic_message(&*panic))),
         }
+    }
+
+    /// Tells the source that the machine was moved or restored.
+    fn disrupted(&mut self) {
+        let source = self.kind.source_mut();
+        let told = catch_unwind(AssertUnwindSafe(|| source.disrupted()));
+        // One that panics is asked again all the same: its evidence from before is refused.
+        drop(told);
+        self.condition = SourceCondition::default();
     }
 
     /// Like every call into a source, it may panic.
@@ -164,9 +173,30 @@ pub(crate) struct Driver {
 /// Where a round publishes, where it records, and where it finds requests.
 #[derive(Clone, Copy)]
 pub(crate) struct RoundContext<'a> {
-    pub(crate) ring: &'a Ring,
+    pub(crate) published: &'a Published,
     pub(crate) record: &'a Mutex<Record>,
     pub(crate) requests: &'a PendingRequests,
+}
+
+/// Why a driver begins again on what may be another machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Beginning {
+    /// The process was restored from a checkpoint. The host's own daemons were not.
+    Restored,
+    /// The whole machine was moved or restored, with all that runs on it.
+    Disrupted,
+}
+
+impl Beginning {
+    /// What has happened.
+    fn what(self) -> &'static str {
+        match self {
+            Beginning::Restored => "the process was restored from a checkpoint",
+            Beginning::Disrupted => {
+                "the hypervisor moved this machine to another host, or restored it from a snapshot"
+            }
+        }
+    }
 }
 
 /// Why the earlier evidence no longer holds as it was.
@@ -182,6 +212,8 @@ enum Invalidation {
     /// The oscillator may be off by so many ppm, which is more than was assumed.
     DriftExceeded(u32),
     Requested,
+    /// The disruption marker has changed: `ClockCore::round` begins again.
+    Disrupted,
 }
 
 impl Driver {
@@ -231,9 +263,17 @@ impl Driver {
     ///
     /// The sources that the program has given are kept, because only the program can make
     /// them. The operator's statement was of the old machine, so it has ended.
-    pub(crate) fn restart(&mut self, calibration: Calibration, sources: Vec<SourceKind>) {
+    pub(crate) fn restart(
+        &mut self,
+        beginning: Beginning,
+        calibration: Calibration,
+        sources: Vec<SourceKind>,
+    ) {
         let max_drift_ppm = self.limits.max_drift_ppm;
         self.calibration = calibration;
+        // What showed a larger drift was the old machine's oscillator.
+        self.drift_ppm = max_drift_ppm;
+        self.least_drift_ppm = max_drift_ppm;
         // Nothing can be carried over, because no tick of the old counter is known in the new.
         self.estimator.change_counter(
             (0, 0),
@@ -248,11 +288,21 @@ impl Driver {
         }
         for slot in &mut self.slots {
             if let SourceKind::Operator(assumed) = &mut slot.kind {
-                assumed.end_by_restore();
+                assumed.end(beginning.what());
             }
         }
         self.last_tick = 0;
-        self.forget(Reason::NotSampled);
+        self.forget(match beginning {
+            Beginning::Restored => Reason::NotSampled,
+            Beginning::Disrupted => Reason::Disrupted,
+        });
+    }
+
+    /// Tells all sources that the machine was moved: its daemons have moved with it, and do not know.
+    pub(crate) fn tell_of_disruption(&mut self) {
+        for slot in &mut self.slots {
+            slot.disrupted();
+        }
     }
 
     /// The names of the sources.
@@ -266,6 +316,10 @@ impl Driver {
         // stale bound while it does.
         let _ = self.apply_invalidations(context);
         for i in 0..self.slots.len() {
+            // All of this machine's evidence is void, so the rest of the round is too.
+            if context.published.is_disrupted() {
+                return;
+            }
             let now_ns = self.monotonic_ns();
             context.record.lock().begin(i, &self.slots[i].name, now_ns);
             let outcome = self.sample(i, context);
@@ -291,7 +345,8 @@ impl Driver {
     /// Samples one source; once more if something invalidated the first sample.
     fn sample(&mut self, i: usize, context: RoundContext<'_>) -> Result<Answer, SourceError> {
         let mut outcome = self.sample_once(i, context);
-        if let Err(SampleError::Invalidated(_)) = outcome {
+        let is_moved = |why: &Invalidation| *why == Invalidation::Disrupted;
+        if matches!(&outcome, Err(SampleError::Invalidated(why)) if !is_moved(why)) {
             outcome = self.sample_once(i, context);
         }
         let outcome = outcome.map_err(SampleError::into_source_error);
@@ -322,6 +377,9 @@ impl Driver {
     /// Applies what invalidates the evidence since the last call, and shows it to readers
     /// at once.
     fn apply_invalidations(&mut self, context: RoundContext<'_>) -> Result<(), Invalidation> {
+        if context.published.is_disrupted() {
+            return Err(Invalidation::Disrupted);
+        }
         let requested = self.take_requests(context.requests);
         let outcome = requested.and(self.check_counter(context.requests));
         if outcome.is_err() {
@@ -443,7 +501,7 @@ impl Driver {
     /// has published so. The record's lock keeps the two in order.
     fn publish(&mut self, context: RoundContext<'_>) {
         let _turn = context.record.lock();
-        if context.requests.are_pending() {
+        if context.requests.are_pending() || context.published.is_disrupted() {
             return;
         }
         // Where the counter cannot be read, readers cannot read it either, and what was
@@ -458,8 +516,7 @@ impl Driver {
                 .until(estimate.until),
             None => Snapshot::empty(estimate.rates, flags),
         };
-        // The request may have published since this driver did.
-        context.ring.adopt().publish(context.ring, snapshot.to_words());
+        context.published.publish(snapshot);
     }
 
     /// The status that follows from the sources' last answers.
@@ -513,6 +570,10 @@ impl SampleError {
                     "the sample was dropped, because the oscillator was found to be off by up to \
                      {ppm} ppm"
                 ),
+            ),
+            SampleError::Invalidated(Invalidation::Disrupted) => SourceError::no_bound(
+                Reason::Disrupted,
+                "the sample was dropped, because the machine was moved or restored while it was taken",
             ),
             SampleError::Invalidated(Invalidation::Requested) => SourceError::no_bound(
                 Reason::NotSampled,

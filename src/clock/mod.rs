@@ -35,6 +35,7 @@ mod running;
 #[cfg(not(target_family = "wasm"))]
 mod thread;
 pub mod truetime;
+mod vmclock;
 
 #[cfg(not(target_family = "wasm"))]
 pub use builder::{BuildError, ClockBuilder};
@@ -46,3 +47,5 @@ pub use running::Clock;
 #[cfg(all(test, not(loom), not(target_family = "wasm")))]
 pub(crate) use running::WeakClock;
 pub use truetime::TrueTime;
+pub(crate) use vmclock::VmClockSetup;
+pub use vmclock::{MarkerCheck, VmClockReport};

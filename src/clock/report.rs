@@ -8,6 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::vmclock::VmClockReport;
 use crate::counter::calibration::Calibration;
 use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM};
 use crate::evidence::{Sample, SourceError};
@@ -32,6 +33,8 @@ pub struct Report {
     pub counter: CounterReport,
     /// The sources, in the order in which they are sampled.
     pub sources: Vec<SourceReport>,
+    /// The hypervisor's VMClock, which shows when a virtual machine was moved or restored.
+    pub vmclock: VmClockReport,
     /// The clock's own thread.
     pub sampler: SamplerReport,
     /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC, less what a
@@ -170,6 +173,8 @@ pub(crate) struct Record {
     pub(crate) steps: u64,
     pub(crate) step_timer: Option<String>,
     pub(crate) lost_sources: Vec<String>,
+    /// How often the machine was moved or restored.
+    pub(crate) disruptions: u64,
 }
 
 #[derive(Default)]
@@ -237,10 +242,9 @@ impl Record {
     /// The record, together with what readers see.
     pub(crate) fn report(
         &self,
-        status: Status,
-        now: Result<Interval, ClockError>,
-        epoch: u64,
+        (status, now, epoch): (Status, Result<Interval, ClockError>, u64),
         limits: Limits,
+        vmclock: VmClockReport,
         host: &(impl Host + ?Sized),
     ) -> Report {
         let monotonic = host.nanos(HostClock::Monotonic).ok();
@@ -270,6 +274,7 @@ impl Record {
                 self.drift_ppm.unwrap_or(limits.max_drift_ppm),
             ),
             sources: sources.collect(),
+            vmclock,
             sampler: SamplerReport {
                 running: self.running,
                 rounds: self.rounds,

@@ -21,7 +21,7 @@
 //! its own (`Host::hardware_counter`).
 //!
 //! Read next: `linux` (the only module with system calls that need `unsafe`),
-//! `hardware` (the instructions), `portable` and `wall_watch` (all other systems),
+//! `hardware` (the instructions), `vmclock` (the hypervisor's page), `portable` and `wall_watch` (all other systems),
 //! [`KernelState`].
 
 #[cfg(target_os = "linux")]
@@ -40,6 +40,8 @@ mod process_key;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod time_namespace;
+mod vmclock;
+mod vmclock_page;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
 mod wall_watch;
 
@@ -62,6 +64,11 @@ pub(crate) use process_key::ProcessKey;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
 pub use time_namespace::TimeNamespace;
+pub use vmclock::VmClockError;
+pub(crate) use vmclock::{DEFAULT_PATH as VMCLOCK_PATH, MARKER_WORD, VmClockFields};
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use vmclock_page::WORDS as VMCLOCK_WORDS;
+pub(crate) use vmclock_page::{SharedWord, VmClockPage};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
@@ -111,6 +118,21 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// restored from a checkpoint.
     fn forget_settings(&self) {}
 
+    /// How long a load of the VMClock's page takes, in ns: the best of a few batches, because any
+    /// of them may be interrupted. A hypervisor may map the page uncached.
+    fn vmclock_load_ns(&self, page: &VmClockPage) -> Result<u64, HostError> {
+        const LOADS: u64 = 64;
+        let batch = || -> Result<u64, HostError> {
+            let start = self.nanos(HostClock::MonotonicRaw)?;
+            for _ in 0..LOADS {
+                std::hint::black_box(page.marker());
+            }
+            let end = self.nanos(HostClock::MonotonicRaw)?;
+            Ok(end.saturating_sub(start).max(0).unsigned_abs() / LOADS)
+        };
+        narrowest(8, batch, |&nanos| nanos)
+    }
+
     /// The process that asks. It changes at a `fork`, in the child.
     fn process(&self) -> ProcessKey;
 
@@ -158,6 +180,10 @@ impl<H: Host + ?Sized> Host for Arc<H> {
 
     fn forget_settings(&self) {
         (**self).forget_settings();
+    }
+
+    fn vmclock_load_ns(&self, page: &VmClockPage) -> Result<u64, HostError> {
+        (**self).vmclock_load_ns(page)
     }
 
     fn process(&self) -> ProcessKey {

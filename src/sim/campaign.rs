@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::NodeId;
 use super::audit::Audit;
 use super::random::Random;
-use super::scenario::{Mix, Scenario};
+use super::scenario::Scenario;
 use super::search::guarded;
 use super::world::World;
 use crate::clock::truetime::TrueTime;
@@ -118,7 +118,7 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
     let audits = scenario.nodes().map(|node| world.audit_of(node));
     let audit = audits.fold(Audit::default(), |sum, audit| sum.plus(&audit));
     // A miss is a fault of the clock only if its assumptions held. Everything else always is.
-    let misses_count = scenario.mix() == Mix::Honest;
+    let misses_count = scenario.mix().is_honest();
     let first_miss = audit.first_miss.filter(|_| misses_count);
     if let Some(complaint) = (Audit { first_miss, ..audit.clone() }).complaint() {
         return Err(complaint);

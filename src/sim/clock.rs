@@ -1,6 +1,7 @@
 //! [`SimClock`]: the shipping clock on a machine of the simulated world.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,9 +11,11 @@ use super::host::SimHost;
 use super::machine::{Machine, Reference};
 use super::random::{Random, nanos};
 use crate::clock::core::{ClockCore, Parts};
+use crate::clock::VmClockSetup;
 use crate::clock::driver::SourceKind;
 use crate::clock::{Report, TrueTime};
 use crate::counter::{Counter, CounterKind};
+use crate::host::VMCLOCK_PATH;
 use crate::evidence::{Reason, Sample, Source, SourceError};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
@@ -22,6 +25,7 @@ use crate::source::chrony::{ChronyError, Tracking};
 use crate::source::daemon::{Daemon, Running};
 use crate::source::daemons::TimeDaemons;
 use crate::source::kernel::Kernel;
+use crate::source::vmclock::VmClock;
 use crate::source::{RealtimeScale, WallClock};
 use crate::timestamp::Timestamp;
 
@@ -53,11 +57,16 @@ impl SimClock {
         drop(hardware);
         let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
         let (host, of_kernel) = (self.host.clone(), wall_clock.clone());
+        let page = self.host.hardware().vmclock();
+        let stating = page.as_ref().filter(|(_, has_time)| *has_time).map(|(page, _)| page.clone());
         let max_drift_ppm = machine.limits.max_drift_ppm;
         let make_sources = move || {
             let daemons = Box::new(SimDaemons(host.clone()));
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
-            vec![SourceKind::Evidence(Box::new(kernel.with_chrony()))]
+            let kernel = SourceKind::Evidence(Box::new(kernel.with_chrony()));
+            let stating = stating.clone().map(|page| VmClock::of(page, of_kernel.clone()));
+            let stating = stating.map(|vmclock| SourceKind::Evidence(Box::new(vmclock)));
+            [kernel].into_iter().chain(stating).collect::<Vec<_>>()
         };
         let assumed = machine.assume_error.map(|error| Assumed::new(error, wall_clock.clone()));
         let reference = machine.reference.map(|reference| {
@@ -76,6 +85,9 @@ impl SimClock {
             wall_clock,
             sources,
             make_sources: Box::new(make_sources),
+            vmclock: page.map_or_else(VmClockSetup::default, |(page, _)| {
+                VmClockSetup::new(Path::new(VMCLOCK_PATH), Ok(page))
+            }),
         };
         // `Auto` never fails.
         let core = ClockCore::new(self.host.clone(), parts).ok().map(Arc::new);

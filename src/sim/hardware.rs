@@ -14,7 +14,8 @@ use super::machine::CounterModel;
 use super::machine::Machine;
 use super::oscillator::{FRACTION, Ticker};
 use super::random::{Random, nanos};
-use crate::host::{HostClock, HostError, HostQuestion, KernelState};
+use super::vmclock::SimVmClock;
+use crate::host::{HostClock, HostError, HostQuestion, KernelState, VmClockPage};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
@@ -53,6 +54,7 @@ pub(super) struct Hardware {
     raw_stopped_at: Option<u128>,
     pub(super) process_id: u32,
     pub(super) audit: Audit,
+    vmclock: Option<SimVmClock>,
     last_reading: Option<LastReading>,
     samples_every: Duration,
 }
@@ -107,6 +109,7 @@ impl Hardware {
             raw_stopped_at: None,
             process_id: 1,
             audit: Audit::default(),
+            vmclock: machine.vmclock.map(SimVmClock::new),
             last_reading: None,
             samples_every: machine.limits.poll_interval,
         }
@@ -129,7 +132,32 @@ impl Hardware {
             self.step_if_due();
         }
         self.ticker.advance(self.reached);
+        self.update_vmclock();
         self.reached
+    }
+
+    /// The hypervisor updates its page now and then.
+    fn update_vmclock(&mut self) {
+        let at = self.reached;
+        if self.vmclock.as_ref().is_some_and(|vmclock| vmclock.is_due(at)) {
+            let (tick, step_ns) = (self.tick(at), self.counter.step_ns());
+            if let Some(vmclock) = &mut self.vmclock {
+                vmclock.write_time(at, tick, step_ns, self.counter.hertz, &mut self.random);
+            }
+        }
+    }
+
+    /// The hypervisor shows that it has moved the machine.
+    pub(super) fn disrupt(&mut self) {
+        if let Some(vmclock) = &mut self.vmclock {
+            vmclock.disrupt();
+        }
+        self.update_vmclock();
+    }
+
+    /// The page that the hypervisor writes, if it has one, and whether it states the time.
+    pub(super) fn vmclock(&self) -> Option<(VmClockPage, bool)> {
+        self.vmclock.as_ref().map(SimVmClock::page)
     }
 
     fn step_if_due(&mut self) {

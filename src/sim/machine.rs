@@ -34,6 +34,17 @@ pub struct Machine {
     pub(super) stalls: Option<(u32, Duration)>,
     pub(super) understates: u32,
     pub(super) assume_error: Option<Duration>,
+    pub(super) vmclock: Option<VmClockModel>,
+}
+
+/// What the hypervisor of a simulated virtual machine shows in its VMClock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VmClockModel {
+    /// The disruption marker alone, as QEMU does.
+    Marker,
+    /// The marker, and the time to within this.
+    Time(Duration),
 }
 
 /// A time source on the machine itself, whose interval contains the truth.
@@ -88,6 +99,7 @@ impl Default for Machine {
             stalls: None,
             understates: 1,
             assume_error: None,
+            vmclock: None,
         }
     }
 }
@@ -164,6 +176,13 @@ impl Machine {
     /// A1. Use it to see that your own checks catch a clock whose interval is too narrow.
     pub fn reference_understates(mut self, times: u32) -> Machine {
         self.understates = times.max(1);
+        self
+    }
+
+    /// The machine is a virtual one whose hypervisor has a VMClock. It shows
+    /// [`Fault::MoveVm`](super::Fault::MoveVm).
+    pub fn vmclock(mut self, model: VmClockModel) -> Machine {
+        self.vmclock = Some(model);
         self
     }
 

@@ -137,6 +137,7 @@ mod regression;
 mod scenario;
 mod search;
 mod trace;
+mod vmclock;
 mod world;
 
 use std::fmt;
@@ -147,7 +148,7 @@ pub use clock::SimClock;
 pub use daemon::{Daemon, TimeService};
 pub use disk::{Disk, DiskStore};
 pub use fault::Fault;
-pub use machine::{CounterModel, Machine, Reference};
+pub use machine::{CounterModel, Machine, Reference, VmClockModel};
 pub use network::{Link, Timing};
 pub use node::{Env, Node};
 pub use oscillator::Oscillator;

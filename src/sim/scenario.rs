@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::NodeId;
 use super::daemon::{Daemon, TimeService};
 use super::fault::Fault;
-use super::machine::{CounterModel, Machine, Reference};
+use super::machine::{CounterModel, Machine, Reference, VmClockModel};
 use super::network::{Link, Timing};
 use super::node::{Env, Node};
 use super::oscillator::Oscillator;
@@ -36,12 +36,26 @@ pub enum Mix {
     /// ([`Daemon::ChronyEstimating`]), the server is at the edge of its own bound, and the
     /// oscillators' rates swing. Misses are few, and no contradiction need show them.
     Estimating,
+    /// The assumptions hold, and virtual machines with a VMClock are moved to other hosts, or
+    /// restored later.
+    Moved,
 }
 
 impl Mix {
     /// All of them.
-    pub const ALL: [Mix; 5] =
-        [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm, Mix::Estimating];
+    pub const ALL: [Mix; 6] = [
+        Mix::Honest,
+        Mix::Lying,
+        Mix::Drifting,
+        Mix::StoppedVm,
+        Mix::Estimating,
+        Mix::Moved,
+    ];
+
+    /// Whether no assumption is broken in it, so that no reading may miss.
+    pub(super) fn is_honest(self) -> bool {
+        matches!(self, Mix::Honest | Mix::Moved)
+    }
 }
 
 impl fmt::Display for Mix {
@@ -52,6 +66,7 @@ impl fmt::Display for Mix {
             Mix::Drifting => "drifting",
             Mix::StoppedVm => "stopped-vm",
             Mix::Estimating => "estimating",
+            Mix::Moved => "moved",
         })
     }
 }
@@ -107,6 +122,7 @@ impl Scenario {
         });
         let faults = match mix {
             Mix::Honest => layout.below(4 + 2 * u64::from(nodes)) as u32,
+            Mix::Moved => 4 * nodes,
             _ => nodes,
         };
         let machines = (0..nodes).collect();
@@ -252,6 +268,9 @@ impl Scenario {
         if random.chance(500_000) {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
         }
+        if self.mix == Mix::Moved {
+            return moved_machine(machine, &mut random);
+        }
         if let Some(oscillator) = self.oscillator_beyond_a2(number) {
             // Near its server, so that its estimate of the oscillator is good.
             let service = TimeService {
@@ -287,6 +306,7 @@ impl Scenario {
         let full = Scenario::with_nodes(self.mix, self.seed, self.nodes).run;
         let node = match self.mix {
             Mix::Honest => NodeId(random.below(u64::from(self.nodes)) as u32),
+            Mix::Moved => NodeId(number % self.nodes.max(1)),
             _ => NodeId(number),
         };
         if !self.machines.contains(&node.0) {
@@ -306,9 +326,31 @@ impl Scenario {
             Mix::Drifting | Mix::Estimating => {
                 (early, Fault::Pause(node, within(&mut random, 1, 20)))
             }
+            Mix::Moved => (at, self.fault_of_moved(node, &mut random)),
             Mix::Honest if random.chance(250_000) => (at, self.network_fault(node, &mut random)),
             Mix::Honest => (at, self.honest_fault(node, &mut random)),
         })
+    }
+
+    /// A move, or what may happen beside it. No process begins after one: its clock could not know
+    /// that its daemon does not.
+    fn fault_of_moved(&self, node: NodeId, random: &mut Random) -> Fault {
+        let lasts = |random: &mut Random, most_ms: u64| {
+            random.duration(Duration::from_millis(1), Duration::from_millis(most_ms))
+        };
+        match random.below(10) {
+            0 => Fault::Fork(node, random.chance(500_000)),
+            1 => Fault::Pause(node, lasts(random, 30_000)),
+            2 => Fault::StopSampler(node, lasts(random, 60_000)),
+            3 => Fault::LoseTimeServer(node, lasts(random, 60_000)),
+            _ => {
+                let longest_ms = 1 << random.between(1, 18);
+                let ticks = if random.chance(500_000) { 0 } else { random.below(1 << 50) };
+                let ppm = MOVED_PPM * (2.0 * random.unit() - 1.0);
+                let updates = random.below(12) as u32;
+                Fault::MoveVm(node, lasts(random, longest_ms), ppm, ticks, updates)
+            }
+        }
     }
 
     /// An oscillator that is further off than A2 allows, on one of twelve honest machines. Its
@@ -429,6 +471,27 @@ const DAY_AND_NIGHT: Duration = Duration::from_secs(86_400);
 /// What A3 is, where it is assumed.
 const WANDER_PPM: u32 = 15;
 
+/// How far oscillators are off between which machines are moved, in ppm: so far that a daemon can
+/// follow.
+const MOVED_PPM: f64 = 95.0;
+
+/// A virtual machine with a VMClock.
+fn moved_machine(machine: Machine, random: &mut Random) -> Machine {
+    let machine = machine
+        .oscillator(Oscillator::off_by(MOVED_PPM * (2.0 * random.unit() - 1.0)))
+        .vmclock(match random.below(2) {
+            0 => VmClockModel::Marker,
+            _ => VmClockModel::Time(Duration::from_nanos(1_000 << random.below(14))),
+        });
+    // Each host's oscillator is steady, so a rate may be learnt, and is another one after a move.
+    let machine = if random.chance(400_000) { machine.max_wander_ppm(WANDER_PPM) } else { machine };
+    if random.chance(350_000) {
+        let width = Duration::from_nanos(100 << random.below(17));
+        return machine.reference(Reference { width, adversarial: random.chance(700_000) });
+    }
+    machine
+}
+
 /// An oscillator; and if it keeps one frequency, near a limit of A2, which.
 fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
     let sign = if random.chance(500_000) { 1.0 } else { -1.0 };
@@ -464,6 +527,8 @@ fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
 fn daemon(mix: Mix, random: &mut Random) -> Daemon {
     match mix {
         Mix::Honest => {}
+        Mix::Moved if random.chance(200_000) => return Daemon::None,
+        Mix::Moved => return Daemon::Chrony,
         // A daemon would show the drift by its correction.
         Mix::Drifting => return Daemon::None,
         Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,

@@ -37,6 +37,8 @@
 //! | no daemon | nothing | the kernel reports that it is not synchronised |
 //! | the clock is slewed by more than 500 ppm less `max_drift_ppm` | nothing until the slew ends | the error grows faster than the bound |
 //! | the host was suspended | nothing until the daemon writes again | `maxerror` does not show it |
+//! | the virtual machine was moved or restored, as its VMClock shows | nothing until the daemon has made 16 updates, or has started again | it has not noticed it, and takes its first samples after it for outliers |
+//! | the hypervisor states the time in its VMClock | that ([`vmclock`]) | it holds right after a move too |
 //!
 //! The operator can override each judgement: with `without_kernel`, `without_chrony`,
 //! `believe_any_writer`, `reference_error` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder), and with
@@ -61,6 +63,7 @@
 //! | **suspend to memory** | the counter of these guests stands still meanwhile. Readings before the first sample after the resume are wrong: some 20 readings in 1 to 30 ms, on an emulated processor of a busy host. A clock without a thread (`manual`, a forked child) has to call `refresh()` first |
 //! | **the host stops the machine for 4 s** | no clock inside shows it, and readings are wrong until the daemon has corrected the wall clock. With [`rtc::Rtc`] as a second source: `Contradicted`, and right again, within a second |
 
+mod after_move;
 pub(crate) mod assume;
 pub mod chrony;
 pub mod daemon;
@@ -74,6 +77,7 @@ mod realtime;
 pub mod rtc;
 mod unaccounted_step;
 mod update_watch;
+pub mod vmclock;
 mod wall_clock;
 pub(crate) mod writer;
 

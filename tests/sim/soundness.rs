@@ -24,6 +24,21 @@ fn no_reading_is_wrong_where_both_assumptions_hold() {
 }
 
 #[test]
+fn no_reading_misses_in_worlds_whose_machines_are_moved() {
+    let (mut moves, mut readings) = (0, 0);
+    for seed in 0..24 {
+        let scenario = Scenario::random(Mix::Moved, seed);
+        let outcome =
+            campaign(&scenario, READINGS).unwrap_or_else(|why| panic!("{scenario}: {why}"));
+        assert_eq!(outcome.audit.misses, 0);
+        readings += outcome.audit.readings;
+        let is_move = |fault: &Fault| matches!(fault, Fault::MoveVm(..));
+        moves += scenario.faults().iter().filter(|(_, fault)| is_move(fault)).count();
+    }
+    assert!(moves > 50 && readings > 5_000, "{moves} moves, {readings} readings");
+}
+
+#[test]
 fn where_an_assumption_is_broken_a_contradiction_follows() {
     for mix in [Mix::Lying, Mix::Drifting, Mix::StoppedVm] {
         let (mut breaches, mut noticed) = (0, 0);

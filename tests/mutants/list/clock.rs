@@ -73,7 +73,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a forked child has no reading until its own sources state a bound, and begins in epoch 0 again",
         changes: &[Change {
             file: CORE,
-            from: "driver.resume_from(&self.snapshot(), record.drift_ppm);",
+            from: "driver.resume_from(&self.published.read().1, record.drift_ppm);",
             to: "let _ = &mut driver;",
         }],
         caught_by: unit(&[
@@ -122,8 +122,10 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "readers use the old leap table, or a bound of the old host, for as long as a source blocks",
         changes: &[Change {
             file: CORE,
-            from: "self.ring.adopt().publish(&self.ring, nothing.to_words());",
-            to: "let _ = nothing;",
+            from: "if self.requests.are_pending() {
+            self.published.publish(self.nothing(why));
+        }",
+            to: "let _ = why;",
         }],
         caught_by: unit(&["a_request_takes_effect_for_readers_while_a_source_blocks"]),
     },
@@ -159,7 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a statement about one host's wall clock is used on another",
         changes: &[Change {
             file: DRIVER,
-            from: "assumed.end_by_restore();",
+            from: "assumed.end(beginning.what());",
             to: "let _ = assumed;",
         }],
         caught_by: unit(&["a_restore_ends_the_operators_statement"]),

@@ -17,6 +17,7 @@ mod source;
 mod steering;
 mod store;
 mod timeout;
+mod vmclock;
 mod wait;
 mod writer;
 
@@ -40,6 +41,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("agreement", agreement::MUTANTS),
     ("scale", scale::MUTANTS),
     ("timeout", timeout::MUTANTS),
+    ("vmclock", vmclock::MUTANTS),
 ];
 
 /// Every mutant with the name of its trial, which begins with its part.
