@@ -15,6 +15,8 @@ use crate::scale::LeapTable;
 use crate::source::assume::Assumed;
 use crate::source::daemons::HostDaemons;
 use crate::source::kernel::Kernel;
+#[cfg(target_os = "linux")]
+use crate::source::timesyncd::Timesyncd;
 use crate::source::{RealtimeScale, WallClock};
 
 impl Clock {
@@ -52,6 +54,7 @@ pub struct ClockBuilder {
     sources: Vec<Box<dyn Source>>,
     with_kernel: bool,
     with_chrony: bool,
+    with_timesyncd: bool,
     believes_any_writer: bool,
     reference_error: Option<Duration>,
     assume_error: Option<Duration>,
@@ -149,6 +152,7 @@ impl Default for ClockBuilder {
             sources: Vec::new(),
             with_kernel: true,
             with_chrony: true,
+            with_timesyncd: true,
             believes_any_writer: false,
             reference_error: None,
             assume_error: None,
@@ -163,13 +167,16 @@ impl Default for ClockBuilder {
 
 impl ClockBuilder {
     /// Samples this source too. Call it repeatedly for several sources. They are sampled in
-    /// this order, after the kernel.
+    /// this order, after the kernel and timesyncd.
     pub fn source(mut self, source: impl Source + 'static) -> ClockBuilder {
         self.sources.push(Box::new(source));
         self
     }
 
     /// Does not use the kernel's error bound.
+    ///
+    /// Nor is timesyncd's word used then, which rests on the kernel's state too. Add it with
+    /// [`source`](Self::source) to use it alone.
     pub fn without_kernel(mut self) -> ClockBuilder {
         self.with_kernel = false;
         self
@@ -182,6 +189,16 @@ impl ClockBuilder {
     /// [`believe_any_writer`](Self::believe_any_writer) is called too.
     pub fn without_chrony(mut self) -> ClockBuilder {
         self.with_chrony = false;
+        self
+    }
+
+    /// Does not use what systemd-timesyncd publishes of its exchanges with its server
+    /// ([`Timesyncd`](crate::source#what-is-believed)).
+    ///
+    /// By default it is used beside the kernel's bound, because timesyncd states no bound to the
+    /// kernel. It is one server's word, and unauthenticated.
+    pub fn without_timesyncd(mut self) -> ClockBuilder {
+        self.with_timesyncd = false;
         self
     }
 
@@ -349,16 +366,20 @@ impl ClockBuilder {
         let ClockBuilder {
             with_kernel,
             with_chrony,
+            with_timesyncd,
             believes_any_writer,
             reference_error,
             limits,
             ..
         } = self;
         let kernel_of = wall_clock.clone();
+        let max_drift_ppm = limits.max_drift_ppm;
+        #[cfg(not(target_os = "linux"))]
+        let _ = with_timesyncd;
         let make_sources = move || {
             let daemons = Box::new(HostDaemons::default());
             let mut kernel = Kernel::of(kernel_of.clone(), daemons);
-            kernel = kernel.max_drift_ppm(limits.max_drift_ppm);
+            kernel = kernel.max_drift_ppm(max_drift_ppm);
             if with_chrony {
                 kernel = kernel.with_chrony();
             }
@@ -368,8 +389,16 @@ impl ClockBuilder {
             if let Some(error) = reference_error {
                 kernel = kernel.reference_error(error);
             }
-            let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
-            kernel.into_iter().collect::<Vec<_>>()
+            let mut sources: Vec<SourceKind> = Vec::new();
+            if with_kernel {
+                sources.push(SourceKind::Evidence(Box::new(kernel)));
+            }
+            #[cfg(target_os = "linux")]
+            if with_kernel && with_timesyncd {
+                let timesyncd = Timesyncd::of(kernel_of.clone()).max_drift_ppm(max_drift_ppm);
+                sources.push(SourceKind::Evidence(Box::new(timesyncd)));
+            }
+            sources
         };
         let operator = self
             .assume_error
