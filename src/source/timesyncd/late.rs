@@ -80,7 +80,8 @@ pub(super) fn judge(look: &LateLook, max_drift_ppm: u32) -> Result<Exchange, Too
     }
     let offset = message.offset_ns();
     let has_jumped = has_jumped(message, before)?;
-    let arrived_ns = message.destination_us * 1_000 + if has_jumped { offset } else { 0 };
+    let jump = if has_jumped { offset } else { 0 };
+    let arrived_ns = (message.destination_us * 1_000).saturating_add(jump);
     let age = pair.read.unix_ns.saturating_sub(arrived_ns);
     let written_s = before.maxerror_us / 500;
     // The kernel's seconds since the write, more than those of the wall clock since T4.
@@ -134,7 +135,7 @@ fn check_writer(before: &KernelState, after: &KernelState) -> Result<(), TooLate
         return Err(TooLate::Writing);
     }
     let is_other = |kernel: &KernelState| {
-        let is_slewed = kernel.rate_ppb.abs() > LARGEST_FREQUENCY_PPB || kernel.adjtime_ns != 0;
+        let is_slewed = kernel.rate_ppb.saturating_abs() > LARGEST_FREQUENCY_PPB || kernel.adjtime_ns != 0;
         kernel.residue_us() != 0 || !kernel.has_bound() || is_slewed
     };
     if is_other(before) || is_other(after) { Err(TooLate::OtherWriter) } else { Ok(()) }
@@ -185,7 +186,8 @@ fn slewed_since_write(
     let offset = offset as f64;
     // The write itself may be that late.
     let nothing = (age < WRITTEN_WITHIN_NS).then_some(0.0);
-    outward(hull([offset - most_left, offset - least_left].into_iter().chain(nothing)))
+    let taken = hull([offset - most_left, offset - least_left].into_iter().chain(nothing));
+    outward(in_shorter_seconds(taken, offset, before))
 }
 
 /// The same if nothing was written at T4: what was left then follows from what is left now.
@@ -207,7 +209,18 @@ fn slewed_since_spike(
     });
     let (least_then, most_then) = hull(then);
     let (least_left, most_left) = left(before, after);
-    outward((least_then - most_left, most_then - least_left))
+    let taken = (least_then - most_left, most_then - least_left);
+    outward(in_shorter_seconds(taken, least_then.abs().max(most_then.abs()), before))
+}
+
+/// What the clock gains if the kernel takes so much off the offset. The kernel takes a part for
+/// each second of the clock that it corrects. Such a second is shorter or longer by that very
+/// part, and so is what is gained in it.
+fn in_shorter_seconds(taken: (f64, f64), largest: f64, kernel: &KernelState) -> (f64, f64) {
+    let part = largest.abs() * (1.0 - kept_part(kernel)) + LARGEST_FREQUENCY_PPB as f64;
+    let part = (part / NANOS_PER_SECOND as f64).min(0.5);
+    let gained = |taken: f64| [taken / (1.0 + part), taken / (1.0 - part)];
+    hull(gained(taken.0).into_iter().chain(gained(taken.1)))
 }
 
 fn hull(of: impl IntoIterator<Item = f64>) -> (f64, f64) {
@@ -226,7 +239,9 @@ fn unseen_ns(kernel: &KernelState, poll_min_s: u64, unseen: i64) -> i64 {
     let shortest = i64::from(poll_min_s.max(SHORTEST_POLL_S).ilog2()) - 4;
     let constant = (kernel.constant - 1).max(shortest).clamp(0, 20);
     let correction_ppb = STEPS_FROM_NS / (4 << constant) + 1;
-    let rate_ppb = LARGEST_FREQUENCY_PPB + kernel.rate_ppb.abs();
-    let moved = i128::from(unseen) * i128::from(correction_ppb + rate_ppb);
-    (moved / i128::from(NANOS_PER_SECOND)) as i64 + 1
+    let rate_ppb = LARGEST_FREQUENCY_PPB + kernel.rate_ppb.saturating_abs();
+    let moved_ppb = correction_ppb + rate_ppb;
+    // A second that it makes longer lasts longer.
+    let moved = i128::from(unseen) * i128::from(moved_ppb);
+    (moved / i128::from(NANOS_PER_SECOND - moved_ppb)) as i64 + 1
 }

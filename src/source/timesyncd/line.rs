@@ -228,17 +228,18 @@ fn ask(
     let asked_raw = raw_ticks(counter.host()).map_err(denied)? as i64;
     let pair = Pair::read(counter).map_err(denied)?;
     let answer = connection.ntp_message();
+    let heard_raw = raw_ticks(counter.host()).map_err(denied)? as i64;
     let after = counter.host().kernel_state().map_err(denied)?;
     // A look is taken under the lock, so that looks are added in their order.
     let mut watch = shared.watch.lock();
     let next = Pair::read(counter).map_err(denied)?;
     match &answer {
         Ok(message) => {
-            watch.hear(Some(*message), asked_raw);
+            watch.hear(Some(*message), (asked_raw, heard_raw));
             let poll_min_s = poll_min_s.unwrap_or(0);
             watch.hear_late(&LateLook { pair, message: *message, after, poll_min_s });
         }
-        Err(BusError::NotRunning) => watch.hear(None, asked_raw),
+        Err(BusError::NotRunning) => watch.hear(None, (asked_raw, heard_raw)),
         Err(_) => {}
     }
     watch.look(next);

@@ -196,8 +196,11 @@ impl NtpMessage {
 
     /// By how much timesyncd found the clock to be behind, in ns, to within 1 µs either way.
     pub(super) fn offset_ns(&self) -> i64 {
-        let ahead = (self.receive_us - self.origin_us) + (self.transmit_us - self.destination_us);
-        ahead * 1_000 / 2
+        let ahead = |server: i64, own: i64| i128::from(server) - i128::from(own);
+        let twice = ahead(self.receive_us, self.origin_us)
+            + ahead(self.transmit_us, self.destination_us);
+        // Within i64 for stamps of this range.
+        i64::try_from(twice * 500).unwrap_or(i64::MAX)
     }
 }
 

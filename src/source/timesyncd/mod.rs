@@ -237,6 +237,12 @@ impl Timesyncd {
         self
     }
 
+    /// Whether timesyncd has answered.
+    #[cfg(test)]
+    fn has_heard(&self) -> bool {
+        self.line.shared().news.lock().has_answered
+    }
+
     /// What is known now is known by another table, if the table has changed.
     fn follow_leap_table(&mut self, watch: &mut Watch) {
         let leaps = self.wall_clock.leaps();
@@ -303,6 +309,26 @@ impl Timesyncd {
 fn poll_s(pair: &Pair) -> Option<i64> {
     let is_pll = pair.kernel.status & STA_PLL != 0;
     (is_pll && (0..=10).contains(&pair.kernel.constant)).then(|| 16 << pair.kernel.constant)
+}
+
+/// What the fuzz target runs on the bytes of a message: whatever the bus sends, nothing panics, and
+/// an exchange that is accepted states an interval.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let _ = wire::Message::length(bytes);
+    let Ok(message) = wire::Message::parse(bytes) else { return };
+    let _ = message.property("s").map(|mut body| body.string().map(str::len));
+    let Ok(mut body) = message.property(message::SIGNATURE) else { return };
+    let Ok(exchange) = NtpMessage::parse(&mut body) else { return };
+    let _ = (exchange.to_string(), exchange.offset_ns());
+    match exchange.check() {
+        Ok(()) => {
+            let distance = i64::try_from(exchange.root_distance_ns()).expect("16 s at most");
+            assert!(exchange.earliest_ns() + distance <= exchange.latest_at_receive_ns() + distance
+                + (exchange.transmit_us - exchange.receive_us) * 1_000);
+        }
+        Err(why) => assert!(!why.to_string().is_empty()),
+    }
 }
 
 impl Default for Timesyncd {

@@ -89,29 +89,30 @@ impl Watch {
         self.settle();
     }
 
-    /// timesyncd has answered a request that was sent when the raw clock showed `asked_raw`, or is
-    /// known not to run.
-    pub(super) fn hear(&mut self, message: Option<NtpMessage>, asked_raw: i64) {
+    /// timesyncd has answered a request, or is known not to run. The raw clock showed these two
+    /// before the request and after the answer.
+    pub(super) fn hear(&mut self, message: Option<NtpMessage>, (asked_raw, heard_raw): (i64, i64)) {
         let message = message.filter(|message| message.packet_count > 0);
         let before = self.heard.replace((message, asked_raw));
         let last = before.and_then(|(message, _)| message);
         if let Some(message) = message.filter(|message| last != Some(*message)) {
             self.exchanged_raw = Some(asked_raw);
             // What was the last message at the first request is from before the clock watched.
-            self.pending = before.map(|(_, known_raw)| Pending {
-                message,
-                known_raw,
-                heard_raw: asked_raw,
-            });
+            self.pending =
+                before.map(|(_, known_raw)| Pending { message, known_raw, heard_raw });
         }
         self.settle();
     }
 
-    /// Judges the message that waits, once the wall clock was looked at after it.
+    /// Judges the message that waits, once the wall clock was looked at after it. Before that, a
+    /// step could be overlooked that was made before the exchange.
     fn settle(&mut self) {
         let Some(Pending { message, known_raw, heard_raw }) = self.pending else { return };
+        let Some(now) = self.pairs.last().map(|pair| pair.raw.0) else { return };
+        if now < heard_raw {
+            return;
+        }
         let judged = exchange::judge(&message, &self.pairs, known_raw, self.max_drift_ppm);
-        let now = self.pairs.last().map_or(heard_raw, |pair| pair.raw.0);
         match judged {
             Some(Ok(exchange)) => {
                 self.known = Some(Known { exchange, message, is_late: false, heard_raw });
