@@ -14,19 +14,35 @@ pub fn record(bytes: &[u8]) {
     }
 }
 
+/// A message of the system bus, with a property of systemd-timesyncd.
+#[cfg(unix)]
+pub fn timesyncd(bytes: &[u8]) {
+    crate::source::timesyncd::fuzz(bytes);
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use std::path::Path;
 
     use super::*;
 
-    #[test]
-    fn stored_files_of_the_record_target() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus/record");
+    fn each_stored_file(target: &str, run: fn(&[u8])) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
         let files: Vec<_> = std::fs::read_dir(&folder).expect("the corpus").collect();
         assert!(!files.is_empty(), "{}", folder.display());
         for file in files {
-            record(&std::fs::read(file.expect("an entry").path()).expect("a file"));
+            run(&std::fs::read(file.expect("an entry").path()).expect("a file"));
         }
+    }
+
+    #[test]
+    fn stored_files_of_the_record_target() {
+        each_stored_file("record", record);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn stored_files_of_the_timesyncd_target() {
+        each_stored_file("timesyncd", timesyncd);
     }
 }

@@ -348,7 +348,9 @@ impl Reason {
                 "run chronyd with `rtcsync`, or state the clock's error yourself with `assume_error`"
             }
             Reason::NoBoundStated => {
-                "run chronyd in its place, or state the clock's error yourself with `assume_error`"
+                "run chronyd in its place, or state the clock's error yourself with `assume_error`; \
+                 of systemd-timesyncd (239 or newer) its own exchanges are used, if this process \
+                 reaches the system bus"
             }
             Reason::Slewing => "wait until the slew has ended",
             Reason::Denied => {

@@ -18,6 +18,8 @@ use crate::source::assume::Assumed;
 use crate::source::daemons::HostDaemons;
 use crate::source::kernel::Kernel;
 use crate::source::ntp::{Ntp, NtpError};
+#[cfg(target_os = "linux")]
+use crate::source::timesyncd::Timesyncd;
 use crate::source::vmclock::VmClock;
 use crate::source::{RealtimeScale, WallClock};
 
@@ -57,6 +59,7 @@ pub struct ClockBuilder {
     ntp: Option<Ntp>,
     with_kernel: bool,
     with_chrony: bool,
+    with_timesyncd: bool,
     believes_any_writer: bool,
     reference_error: Option<Duration>,
     assume_error: Option<Duration>,
@@ -186,6 +189,7 @@ impl Default for ClockBuilder {
             ntp: None,
             with_kernel: true,
             with_chrony: true,
+            with_timesyncd: true,
             believes_any_writer: false,
             reference_error: None,
             assume_error: None,
@@ -201,7 +205,7 @@ impl Default for ClockBuilder {
 
 impl ClockBuilder {
     /// Samples this source too. Call it repeatedly for several sources. They are sampled in
-    /// this order, after the kernel.
+    /// this order, after the kernel and timesyncd.
     pub fn source(mut self, source: impl Source + 'static) -> ClockBuilder {
         self.sources.push(Box::new(source));
         self
@@ -281,6 +285,9 @@ impl ClockBuilder {
     }
 
     /// Does not use the kernel's error bound.
+    ///
+    /// Nor is timesyncd's word used then, which rests on the kernel's state too. Add it with
+    /// [`source`](Self::source) to use it alone.
     pub fn without_kernel(mut self) -> ClockBuilder {
         self.with_kernel = false;
         self
@@ -293,6 +300,16 @@ impl ClockBuilder {
     /// [`believe_any_writer`](Self::believe_any_writer) is called too.
     pub fn without_chrony(mut self) -> ClockBuilder {
         self.with_chrony = false;
+        self
+    }
+
+    /// Does not use what systemd-timesyncd publishes of its exchanges with its server
+    /// ([`Timesyncd`](crate::source#what-is-believed)).
+    ///
+    /// By default it is used beside the kernel's bound, because timesyncd states no bound to the
+    /// kernel. It is one server's word, and unauthenticated.
+    pub fn without_timesyncd(mut self) -> ClockBuilder {
+        self.with_timesyncd = false;
         self
     }
 
@@ -492,6 +509,7 @@ impl ClockBuilder {
             ntp,
             with_kernel,
             with_chrony,
+            with_timesyncd,
             believes_any_writer,
             reference_error,
             limits,
@@ -502,10 +520,13 @@ impl ClockBuilder {
         // answer says so.
         let is_named = matches!(self.vmclock, VmClockChoice::At(_));
         let stating = vmclock.page().filter(|page| is_named || page.has_time()).cloned();
+        let max_drift_ppm = limits.max_drift_ppm;
+        // Where the program names servers, timesyncd's one server could only contradict them.
+        let with_timesyncd = with_kernel && with_timesyncd && ntp.is_none();
         let make_sources = move || {
             let daemons = Box::new(HostDaemons::default());
             let mut kernel = Kernel::of(kernel_of.clone(), daemons);
-            kernel = kernel.max_drift_ppm(limits.max_drift_ppm);
+            kernel = kernel.max_drift_ppm(max_drift_ppm);
             if with_chrony {
                 kernel = kernel.with_chrony();
             }
@@ -518,12 +539,22 @@ impl ClockBuilder {
             if ntp.is_some() {
                 kernel = kernel.as_cross_check();
             }
-            let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
-            let stating = stating.clone().map(|page| VmClock::of(page, kernel_of.clone()));
-            let stating = stating.map(|vmclock| SourceKind::Evidence(Box::new(vmclock)));
-            let ntp = ntp.as_ref().map(|ntp| ntp.for_clock(kernel_of.clone(), wall_scale));
-            let ntp = ntp.map(|ntp| SourceKind::Evidence(Box::new(ntp)));
-            kernel.into_iter().chain(stating).chain(ntp).collect::<Vec<_>>()
+            let mut sources: Vec<Box<dyn Source>> = Vec::new();
+            if with_kernel {
+                sources.push(Box::new(kernel));
+            }
+            if with_timesyncd {
+                #[cfg(target_os = "linux")]
+                sources
+                    .push(Box::new(Timesyncd::of(kernel_of.clone()).max_drift_ppm(max_drift_ppm)));
+            }
+            if let Some(page) = stating.clone() {
+                sources.push(Box::new(VmClock::of(page, kernel_of.clone())));
+            }
+            if let Some(ntp) = &ntp {
+                sources.push(Box::new(ntp.for_clock(kernel_of.clone(), wall_scale)));
+            }
+            sources.into_iter().map(SourceKind::Evidence).collect::<Vec<_>>()
         };
         let operator = self
             .assume_error

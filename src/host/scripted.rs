@@ -76,6 +76,7 @@ impl Script {
             status: STA_UNSYNC,
             maxerror_us: 16_000_000,
             esterror_us: 16_000_000,
+            constant: 0,
             offset_ns: 0,
             adjtime_ns: 0,
             rate_ppb: 0,

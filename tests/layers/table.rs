@@ -74,7 +74,7 @@ pub const LAYERS: &[Layer] = &[
     layer("_design", &[]),
     layer("_platforms", DOCUMENTATION),
     // What fuzzing runs that is not public.
-    layer("_fuzz", &[&["durable"]]),
+    layer("_fuzz", &[&["durable", "source"]]),
     // Chooses between std and loom.
     layer("sync", &[]),
     // A bound for what closures return.

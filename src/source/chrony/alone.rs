@@ -293,6 +293,7 @@ fn as_kernel(leap: Leap) -> KernelState {
         status,
         maxerror_us: 0,
         esterror_us: 0,
+        constant: 0,
         offset_ns: 0,
         adjtime_ns: 0,
         rate_ppb: 0,
