@@ -250,7 +250,8 @@ pub enum Reason {
     Unsupported = 9,
     /// The kernel has a bound, and it is not known which program wrote it.
     WriterUnknown = 10,
-    /// The daemon follows a reference clock (PHC, GPS) and does not know that clock's error.
+    /// The time comes from a reference clock (PHC, GPS), by a daemon or directly, and that clock's
+    /// own error is not known.
     ReferenceStatesNoBound = 11,
     /// The oscillator is further off than `max_drift_ppm`, and than the kernel's bound allows for.
     OscillatorBeyondDrift = 12,
@@ -317,8 +318,8 @@ impl Reason {
                 "the kernel has an error bound (maxerror), but it is not known which program wrote it"
             }
             Reason::ReferenceStatesNoBound => {
-                "the time daemon follows a reference clock and takes it for exact, so its bound \
-                 leaves out that clock's own error"
+                "the time comes from a reference clock whose own error is not stated: a daemon that \
+                 follows it takes it for exact, and leaves that error out of its bound"
             }
             Reason::OscillatorBeyondDrift => {
                 "the time daemon corrects an oscillator that is further off than max_drift_ppm and \
@@ -376,7 +377,8 @@ impl Reason {
             }
             Reason::ReferenceStatesNoBound => {
                 "state the reference clock's error with `reference_error()`, or as `delay` (twice \
-                 the error, 1 µs or more) of its `refclock` line in chrony.conf"
+                 the error, 1 µs or more) of its `refclock` line in chrony.conf; that of a `Phc` \
+                 source with its `error()`"
             }
             Reason::OscillatorBeyondDrift => {
                 "choose another clocksource if the host has one, or state what it is off with \

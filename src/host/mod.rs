@@ -37,6 +37,7 @@ mod linux;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
 pub(crate) mod portable;
 mod process_key;
+pub(crate) mod ptp;
 mod random;
 #[cfg(test)]
 pub(crate) mod scripted;

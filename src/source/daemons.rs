@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::chrony::client::{ChronyError, Client, Endpoint};
 use super::chrony::sources::ChronySource;
 use super::chrony::tracking::Tracking;
+use super::clockbound;
 use super::daemon::{self, PortOwner, Running};
 use super::ntpd::client::{self as ntpd, NtpdError};
 use super::ntpd::control::SystemVariables;
@@ -163,7 +164,7 @@ impl TimeDaemons for HostDaemons {
     }
 
     fn clockbound(&mut self, unix_ns: i64) -> SegmentState {
-        SegmentState::read(Path::new(SegmentState::PATH), unix_ns)
+        SegmentState::read(Path::new(clockbound::PATH), unix_ns)
     }
 
     fn reference_error_ns(&mut self, name: &str) -> Option<u64> {

@@ -31,6 +31,8 @@
 //! | chronyd or ntpd follows a PTP clock or a GPS receiver | its bound and the reference's own error, if someone states that: `reference_error`, `delay` in chrony.conf, or the PTP clock's driver | the daemon takes its reference for exact |
 //! | ntpd or ntpsec says by mode 6 that it follows a server | the larger of its bound and the kernel's | an ntpd on its own local clock writes a number too |
 //! | ClockBound's segment is fresh | the kernel's bound | its daemon is the writer |
+//! | ClockBound's segment of version 3, by [`clockbound::ClockBound`] | what it states of a tick of the processor's counter | no clock of the kernel is between the statement and the reading |
+//! | a PTP hardware clock, by [`phc::Phc`] | its time, within what its driver or the operator states | the device itself does not show its error |
 //! | the kernel's PLL or `adjtime()` corrects an offset | the bound, the rest of the offset, and the part under way (`src/source/in_flight.rs`) | `adjtimex` shows the rest only |
 //! | systemd-timesyncd runs, and the system bus can be reached | its last exchange with its server ([`timesyncd`](crate::source)) | it states no bound to the kernel, and publishes the four stamps |
 //! | every visible daemon states no bound | nothing | none of them can have written one |
@@ -67,12 +69,14 @@
 mod after_move;
 pub(crate) mod assume;
 pub mod chrony;
+pub mod clockbound;
 pub mod daemon;
 pub(crate) mod daemons;
 mod in_flight;
 pub mod kernel;
 pub mod ntp;
 pub mod ntpd;
+pub mod phc;
 mod phc_error;
 mod rate_correction;
 mod realtime;

@@ -26,8 +26,9 @@ pub use scales::scales;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, except the ones that the crate keeps to itself (`record`).
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("chrony", chrony),
+    ("clockbound", clockbound),
     ("json", json),
     ("leap_list", leap_list),
     ("leapseconds", leapseconds),
@@ -50,6 +51,24 @@ pub fn chrony(bytes: &[u8]) {
             assert!(bound.is_none_or(|bound| parts.iter().all(|&part| part <= bound)), "{report}");
             let _ = report.to_string();
             let _ = serde_json::to_string(&report).expect("a report can be written");
+        }
+        Err(error) => {
+            let _ = (error.is_transient(), error.to_string());
+        }
+    }
+}
+
+/// ClockBound's shared memory.
+pub fn clockbound(bytes: &[u8]) {
+    use truechimer::source::clockbound::{Segment, SegmentStatus};
+
+    match Segment::parse(bytes) {
+        Ok(segment) => {
+            let states = [SegmentStatus::Synchronized, SegmentStatus::FreeRunning];
+            assert!(segment.bound_ns > 0 || !states.contains(&segment.status), "{segment:?}");
+            assert!(segment.generation != 0 && segment.generation % 2 == 0, "{segment:?}");
+            assert!(matches!(segment.version, 2 | 3), "{segment:?}");
+            let _ = serde_json::to_string(&segment).expect("a segment can be written");
         }
         Err(error) => {
             let _ = (error.is_transient(), error.to_string());

@@ -5,6 +5,7 @@
 
 mod agreement;
 mod clock;
+mod devices;
 mod estimator;
 mod fence;
 mod fork;
@@ -31,6 +32,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
     ("writer", writer::MUTANTS),
+    ("devices", devices::MUTANTS),
     ("steering", steering::MUTANTS),
     ("hlc", hlc::MUTANTS),
     ("lease", lease::MUTANTS),
