@@ -138,19 +138,6 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["a_sample_during_which_the_machine_was_moved_is_dropped"]),
     },
     Mutant {
-        name: "moved-keeps-the-rate",
-        breaks: Rule(6),
-        harm: "the rate of the old host's counter carries bounds on the new one",
-        changes: &[Change {
-            file: DRIVER,
-            from: "        self.calibration = calibration;
-        // What",
-            to: "        drop(calibration);
-        // What",
-        }],
-        caught_by: unit(&["the_counter_of_the_other_host_is_measured_anew"]),
-    },
-    Mutant {
         name: "move-begins-anew-under-the-old-marker",
         breaks: Rule(6),
         harm: "after one migration there is no reading any more",
