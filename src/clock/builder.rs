@@ -83,9 +83,7 @@ impl VmClockChoice {
                 let path = Path::new(VMCLOCK_PATH);
                 Ok(VmClockSetup::new(path, VmClockPage::open(path)))
             }
-            VmClockChoice::At(path) => {
-                Ok(VmClockSetup::new(path, Ok(VmClockPage::open(path)?)))
-            }
+            VmClockChoice::At(path) => Ok(VmClockSetup::new(path, Ok(VmClockPage::open(path)?))),
         }
     }
 }

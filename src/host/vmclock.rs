@@ -261,7 +261,8 @@ fn check_header(bytes: &[u8]) -> Result<(), String> {
     let Some((head, _)) = bytes.split_first_chunk::<{ SIZE_WITH_MARKER as usize }>() else {
         return Err(format!("it has {} bytes only", bytes.len()));
     };
-    let u32_at = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let u32_at =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let version = u16::from_le_bytes([head[8], head[9]]);
     let (magic, size) = (u32_at(0), u32_at(4));
     if magic != MAGIC {

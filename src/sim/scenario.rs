@@ -43,14 +43,8 @@ pub enum Mix {
 
 impl Mix {
     /// All of them.
-    pub const ALL: [Mix; 6] = [
-        Mix::Honest,
-        Mix::Lying,
-        Mix::Drifting,
-        Mix::StoppedVm,
-        Mix::Estimating,
-        Mix::Moved,
-    ];
+    pub const ALL: [Mix; 6] =
+        [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm, Mix::Estimating, Mix::Moved];
 
     /// Whether no assumption is broken in it, so that no reading may miss.
     pub(super) fn is_honest(self) -> bool {

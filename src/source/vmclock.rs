@@ -149,8 +149,7 @@ impl Source for VmClock {
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
         let id = self.id_of(counter);
-        let (fields, tick) =
-            self.page.read(|| counter.try_read()).map_err(SourceError::failed)?;
+        let (fields, tick) = self.page.read(|| counter.try_read()).map_err(SourceError::failed)?;
         self.last = Some((fields, None));
         let tick = tick?;
         check(&fields, id)?;
@@ -257,8 +256,11 @@ fn stated(fields: &VmClockFields, tick: u64) -> Result<Stated, SourceError> {
     // All of these are below 2^99.
     let begin = i128::from(fields.seconds) << 64 | i128::from(fields.fraction);
     let elapsed = elapsed as i128;
-    let (least, most) =
-        if away < 0 { (begin - elapsed - 1, begin - elapsed) } else { (begin + elapsed, begin + elapsed + 1) };
+    let (least, most) = if away < 0 {
+        (begin - elapsed - 1, begin - elapsed)
+    } else {
+        (begin + elapsed, begin + elapsed + 1)
+    };
     let drifted = (ticks * u128::from(fields.period_max_error)).div_ceil(1 << fields.shift);
     let drifted_ns = nanos_up(i128::try_from(drifted).unwrap_or(i128::MAX >> 1));
     let error_ns = i128::from(fields.time_max_error_ns) + drifted_ns;

@@ -94,7 +94,10 @@ fn main() {
             Ok(tightness::the_planned_wander_is_within_a3_of_15_ppm_and_not_of_1_ppm()?)
         }),
         on_ground("a_real_chronyd_answers", Box::new(live)),
-        on_ground("vmclock_moved", of_vmclock(vmclock::a_machine_that_is_moved_gives_no_wrong_reading)),
+        on_ground(
+            "vmclock_moved",
+            of_vmclock(vmclock::a_machine_that_is_moved_gives_no_wrong_reading),
+        ),
         on_ground(
             "vmclock_stated",
             of_vmclock(vmclock::the_time_that_the_hypervisor_states_is_believed_as_it_states_it),

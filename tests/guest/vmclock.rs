@@ -109,6 +109,8 @@ fn moved(ground: &Ground) -> io::Result<Vec<String>> {
     let incoming = format!("exec:cat {}", state.display());
     let mut second = guest.boot(&[device[0], device[1], "-incoming", &incoming], "")?;
     second.follow(&mut told, |line| line == "END")?;
+    drop(second);
+    fs::remove_file(state)?;
     Ok(told)
 }
 
@@ -167,12 +169,13 @@ fn stated(ground: &Ground) -> io::Result<Vec<String>> {
     let mut page = Page { memory, asked: 0, sequence: 0, marker: 1, tsc_hertz: tsc_hertz()? };
     page.begin()?;
     let khz = (page.tsc_hertz / 1e3).round();
-    let ram = format!("memory-backend-file,id=m,size=256M,mem-path={},share=on", dir.join("memory").display());
+    let ram = format!(
+        "memory-backend-file,id=m,size=256M,mem-path={},share=on",
+        dir.join("memory").display()
+    );
     let acpi = format!("file={}", dir.join("table").display());
-    let arguments =
-        ["-machine", "pc,memory-backend=m", "-object", &ram, "-acpitable", &acpi];
-    let append =
-        format!("memmap=1M${PAGE:#X} iomem=relaxed tsc=reliable tsc_early_khz={khz}");
+    let arguments = ["-machine", "pc,memory-backend=m", "-object", &ram, "-acpitable", &acpi];
+    let append = format!("memmap=1M${PAGE:#X} iomem=relaxed tsc=reliable tsc_early_khz={khz}");
     let mut told = Vec::new();
     let mut machine = guest.boot(&arguments, &append)?;
     machine.follow(&mut told, |line| line == "READY")?;
@@ -203,6 +206,8 @@ fn stated(ground: &Ground) -> io::Result<Vec<String>> {
     until("lying", 2_000, &mut page, 2, 50_000_000)?;
     truth.begin("end");
     machine.follow(&mut told, |line| line == "END")?;
+    drop(machine);
+    fs::remove_file(dir.join("memory"))?;
     Ok(told)
 }
 
@@ -212,7 +217,9 @@ fn tsc_hertz() -> io::Result<f64> {
     let counter = clock.map_err(io::Error::other)?.report().counter;
     match counter.kind {
         truechimer::CounterKind::Tsc => Ok(counter.hertz),
-        kind => Err(io::Error::other(format!("this host counts by {kind}, and by its TSC it must"))),
+        kind => {
+            Err(io::Error::other(format!("this host counts by {kind}, and by its TSC it must")))
+        }
     }
 }
 
@@ -438,7 +445,10 @@ impl Booted {
             let left = end.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left).map_err(|error| {
                 let last = told.iter().rev().take(12).rev().cloned().collect::<Vec<_>>();
-                io::Error::other(format!("the console ends: {error}; it said:\n  {}", last.join("\n  ")))
+                io::Error::other(format!(
+                    "the console ends: {error}; it said:\n  {}",
+                    last.join("\n  ")
+                ))
             })?;
             let failed = line.starts_with("FAILED ") || line.contains("Kernel panic");
             let is_end = is_last(&line);
