@@ -64,8 +64,10 @@ pub(crate) use process_key::ProcessKey;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
 pub use time_namespace::TimeNamespace;
+#[cfg(any(not(target_family = "wasm"), feature = "sim"))]
+pub(crate) use vmclock::DEFAULT_PATH as VMCLOCK_PATH;
 pub use vmclock::VmClockError;
-pub(crate) use vmclock::{DEFAULT_PATH as VMCLOCK_PATH, MARKER_WORD, VmClockFields};
+pub(crate) use vmclock::{MARKER_WORD, VmClockFields};
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use vmclock_page::WORDS as VMCLOCK_WORDS;
 pub(crate) use vmclock_page::{SharedWord, VmClockPage};

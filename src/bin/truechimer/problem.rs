@@ -44,6 +44,7 @@ impl Problem {
                 "the counter ran backwards since the last sample, as after a suspend",
                 "run this again; if it stays so, use `--counter monotonic-raw`",
             ),
+            ClockError::Disrupted => Problem::of_reason(Reason::Disrupted),
             other => Problem::new("other", with_option_names(&other), "see `truechimer doctor`"),
         }
     }
@@ -112,11 +113,12 @@ mod tests {
             ClockError::TooWide { limit: Duration::from_secs(10) },
             ClockError::Contradicted,
             ClockError::CounterWentBackwards,
+            ClockError::Disrupted,
         ]);
         let statuses = [Status::Holdover, Status::Contradicted];
         let of_statuses = statuses.into_iter().filter_map(Problem::of_status);
         let problems: Vec<_> = errors.map(Problem::of_error).chain(of_statuses).collect();
-        assert_eq!(problems.len(), 17);
+        assert_eq!(problems.len(), 18);
         for problem in problems {
             let Problem { reason_code, reason, remedy } = &problem;
             assert!(!reason_code.is_empty() && !reason.is_empty() && !remedy.is_empty());
