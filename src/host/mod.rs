@@ -21,8 +21,8 @@
 //! its own (`Host::hardware_counter`).
 //!
 //! Read next: `linux` (the only module with system calls that need `unsafe`),
-//! `hardware` (the instructions), `vmclock` (the hypervisor's page), `portable` and `wall_watch` (all other systems),
-//! [`KernelState`].
+//! `hardware` (the instructions), `vmclock` (the hypervisor's page), `portable` and `wall_watch`
+//! (all other systems), [`KernelState`].
 
 #[cfg(target_os = "linux")]
 mod adjtimex;

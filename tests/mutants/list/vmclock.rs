@@ -191,6 +191,13 @@ pub const MUTANTS: &[Mutant] = &[
         ]),
     },
     Mutant {
+        name: "report-alone-believed-after-a-move",
+        breaks: Rule(3),
+        harm: "where adjtimex is denied, a chronyd that has not noticed the migration is believed",
+        changes: &[Change { file: KERNEL, from: "self.chrony_alone.disrupted();", to: "" }],
+        caught_by: unit(&["after_a_move_of_the_machine_the_report_counts_after_many_updates"]),
+    },
+    Mutant {
         name: "step-taken-for-a-daemons-start",
         breaks: Rule(3),
         harm: "after a migration and a step by another program the daemon's next word is believed",
