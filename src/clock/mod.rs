@@ -32,6 +32,7 @@ mod portable_tests;
 pub mod report;
 #[cfg(not(target_family = "wasm"))]
 mod running;
+pub(crate) mod sample_error;
 #[cfg(not(target_family = "wasm"))]
 mod thread;
 pub mod truetime;

@@ -21,6 +21,18 @@
 //! A machine that its host stops and continues, without moving it, keeps its marker, and no clock
 //! in it shows the gap. The real-time clock ([`rtc`](super::rtc)) and time servers do.
 //!
+//! A clock that is built soon after a move does not know of it: it reads the marker for the first
+//! time. The time daemon's bound is believed then, as on any host (assumption A1), although the
+//! daemon may need several updates to notice the move. So keep a clock for as long as the process
+//! runs, or give it a source of its own.
+//!
+//! # After a move
+//!
+//! Time fields and exchanges with time servers count at the first sample. The kernel's bound counts
+//! after 16 updates of its daemon, or after one of a daemon that was started again
+//! (`source::after_move`): `systemctl restart chrony` in a hook that runs after migrations saves
+//! the wait.
+//!
 //! # What is believed
 //!
 //! The interval at a counter value `c` is, with d = c − the page's counter value:
