@@ -88,9 +88,7 @@ impl VmClockChoice {
                 let path = Path::new(VMCLOCK_PATH);
                 Ok(VmClockSetup::new(path, VmClockPage::open(path)))
             }
-            VmClockChoice::At(path) => {
-                Ok(VmClockSetup::new(path, Ok(VmClockPage::open(path)?)))
-            }
+            VmClockChoice::At(path) => Ok(VmClockSetup::new(path, Ok(VmClockPage::open(path)?))),
         }
     }
 }
@@ -405,9 +403,10 @@ impl ClockBuilder {
     /// instead of by `max_drift_ppm`. With a daemon that polls every 17 minutes they are ten
     /// times narrower. 15 covers a quartz through 20 °C and more.
     ///
-    /// Do not call it on a virtual machine that may be moved to another host while it runs.
-    /// The other host's quartz may be 50 ppm away, and readings would be wrong until the time
-    /// daemon's next update.
+    /// Do not call it on a virtual machine that may be moved to another host while it runs, unless
+    /// its VMClock shows that ([`vmclock`](Self::vmclock)): then the rate is learnt anew. The other
+    /// host's quartz may be 50 ppm away, and readings would be wrong until the time daemon's next
+    /// update.
     pub fn max_wander_ppm(mut self, ppm: u32) -> ClockBuilder {
         self.limits.max_wander_ppm = Some(ppm);
         self

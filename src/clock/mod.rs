@@ -19,7 +19,7 @@
 //! A third assumption (A3) is made only if `max_wander_ppm` is set: within any two hours the
 //! counter's rate stays that near to its mean. Readings between the time daemon's updates
 //! are then up to ten times narrower. Do not set it on a virtual machine that may be moved to
-//! another host. [`_design`](crate::_design) has the rules that keep the promise.
+//! another host, unless its VMClock shows that. [`_design`](crate::_design) has the rules that keep the promise.
 
 #[cfg(not(target_family = "wasm"))]
 pub mod builder;
@@ -32,6 +32,7 @@ mod portable_tests;
 pub mod report;
 #[cfg(not(target_family = "wasm"))]
 mod running;
+pub(crate) mod sample_error;
 #[cfg(not(target_family = "wasm"))]
 mod thread;
 pub mod truetime;

@@ -2,7 +2,7 @@
 //!
 //! Nothing is decided here. Each function asks the kernel one question and hands the
 //! answer on, or the error. `unsafe` is in this module, in `adjtimex`, `hardware`,
-//! `process_key` and `ptp` only.
+//! `process_key`, `ptp` and `vmclock_page` only.
 
 use std::fs;
 use std::time::Duration;

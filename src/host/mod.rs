@@ -21,8 +21,8 @@
 //! its own (`Host::hardware_counter`).
 //!
 //! Read next: `linux` (the only module with system calls that need `unsafe`),
-//! `hardware` (the instructions), `vmclock` (the hypervisor's page), `portable` and `wall_watch` (all other systems),
-//! [`KernelState`].
+//! `hardware` (the instructions), `vmclock` (the hypervisor's page), `portable` and `wall_watch`
+//! (all other systems), [`KernelState`].
 
 #[cfg(target_os = "linux")]
 mod adjtimex;
@@ -67,8 +67,10 @@ pub(crate) use random::{RANDOM_SOURCE, random_bytes};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
 pub use time_namespace::TimeNamespace;
+#[cfg(any(not(target_family = "wasm"), feature = "sim"))]
+pub(crate) use vmclock::DEFAULT_PATH as VMCLOCK_PATH;
 pub use vmclock::VmClockError;
-pub(crate) use vmclock::{DEFAULT_PATH as VMCLOCK_PATH, MARKER_WORD, VmClockFields};
+pub(crate) use vmclock::{MARKER_WORD, VmClockFields};
 #[cfg(any(test, feature = "sim"))]
 pub(crate) use vmclock_page::WORDS as VMCLOCK_WORDS;
 pub(crate) use vmclock_page::{SharedWord, VmClockPage};

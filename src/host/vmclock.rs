@@ -242,7 +242,14 @@ impl VmClockPage {
 }
 
 /// Why `path` cannot be opened.
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
+#[cfg_attr(
+    not(all(
+        any(target_os = "linux", target_os = "android"),
+        target_pointer_width = "64",
+        target_endian = "little"
+    )),
+    allow(dead_code)
+)]
 fn open_error(error: std::io::Error, path: &Path) -> VmClockError {
     match error.kind() {
         std::io::ErrorKind::NotFound => VmClockError::Absent(path.to_owned()),
@@ -256,12 +263,20 @@ fn open_error(error: std::io::Error, path: &Path) -> VmClockError {
 /// # Errors
 ///
 /// What is wrong, in words.
-#[cfg_attr(not(any(target_os = "linux", target_os = "android")), allow(dead_code))]
+#[cfg_attr(
+    not(all(
+        any(target_os = "linux", target_os = "android"),
+        target_pointer_width = "64",
+        target_endian = "little"
+    )),
+    allow(dead_code)
+)]
 fn check_header(bytes: &[u8]) -> Result<(), String> {
     let Some((head, _)) = bytes.split_first_chunk::<{ SIZE_WITH_MARKER as usize }>() else {
         return Err(format!("it has {} bytes only", bytes.len()));
     };
-    let u32_at = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let u32_at =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let version = u16::from_le_bytes([head[8], head[9]]);
     let (magic, size) = (u32_at(0), u32_at(4));
     if magic != MAGIC {

@@ -129,6 +129,7 @@ mod hardware;
 mod host;
 mod kernel;
 mod machine;
+mod moved;
 mod network;
 mod node;
 mod oscillator;

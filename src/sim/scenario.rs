@@ -11,7 +11,8 @@ use std::time::Duration;
 use super::NodeId;
 use super::daemon::{Daemon, TimeService};
 use super::fault::Fault;
-use super::machine::{CounterModel, Machine, Reference, VmClockModel};
+use super::machine::{CounterModel, Machine, Reference};
+use super::moved;
 use super::network::{Link, Timing};
 use super::node::{Env, Node};
 use super::oscillator::Oscillator;
@@ -43,14 +44,8 @@ pub enum Mix {
 
 impl Mix {
     /// All of them.
-    pub const ALL: [Mix; 6] = [
-        Mix::Honest,
-        Mix::Lying,
-        Mix::Drifting,
-        Mix::StoppedVm,
-        Mix::Estimating,
-        Mix::Moved,
-    ];
+    pub const ALL: [Mix; 6] =
+        [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm, Mix::Estimating, Mix::Moved];
 
     /// Whether no assumption is broken in it, so that no reading may miss.
     pub(super) fn is_honest(self) -> bool {
@@ -269,7 +264,7 @@ impl Scenario {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
         }
         if self.mix == Mix::Moved {
-            return moved_machine(machine, &mut random);
+            return moved::machine(machine, WANDER_PPM, &mut random);
         }
         if let Some(oscillator) = self.oscillator_beyond_a2(number) {
             // Near its server, so that its estimate of the oscillator is good.
@@ -326,31 +321,10 @@ impl Scenario {
             Mix::Drifting | Mix::Estimating => {
                 (early, Fault::Pause(node, within(&mut random, 1, 20)))
             }
-            Mix::Moved => (at, self.fault_of_moved(node, &mut random)),
+            Mix::Moved => (at, moved::fault(node, &mut random)),
             Mix::Honest if random.chance(250_000) => (at, self.network_fault(node, &mut random)),
             Mix::Honest => (at, self.honest_fault(node, &mut random)),
         })
-    }
-
-    /// A move, or what may happen beside it. No process begins after one: its clock could not know
-    /// that its daemon does not.
-    fn fault_of_moved(&self, node: NodeId, random: &mut Random) -> Fault {
-        let lasts = |random: &mut Random, most_ms: u64| {
-            random.duration(Duration::from_millis(1), Duration::from_millis(most_ms))
-        };
-        match random.below(10) {
-            0 => Fault::Fork(node, random.chance(500_000)),
-            1 => Fault::Pause(node, lasts(random, 30_000)),
-            2 => Fault::StopSampler(node, lasts(random, 60_000)),
-            3 => Fault::LoseTimeServer(node, lasts(random, 60_000)),
-            _ => {
-                let longest_ms = 1 << random.between(1, 18);
-                let ticks = if random.chance(500_000) { 0 } else { random.below(1 << 50) };
-                let ppm = MOVED_PPM * (2.0 * random.unit() - 1.0);
-                let updates = random.below(12) as u32;
-                Fault::MoveVm(node, lasts(random, longest_ms), ppm, ticks, updates)
-            }
-        }
     }
 
     /// An oscillator that is further off than A2 allows, on one of twelve honest machines. Its
@@ -470,27 +444,6 @@ const DAY_AND_NIGHT: Duration = Duration::from_secs(86_400);
 
 /// What A3 is, where it is assumed.
 const WANDER_PPM: u32 = 15;
-
-/// How far oscillators are off between which machines are moved, in ppm: so far that a daemon can
-/// follow.
-const MOVED_PPM: f64 = 95.0;
-
-/// A virtual machine with a VMClock.
-fn moved_machine(machine: Machine, random: &mut Random) -> Machine {
-    let machine = machine
-        .oscillator(Oscillator::off_by(MOVED_PPM * (2.0 * random.unit() - 1.0)))
-        .vmclock(match random.below(2) {
-            0 => VmClockModel::Marker,
-            _ => VmClockModel::Time(Duration::from_nanos(1_000 << random.below(14))),
-        });
-    // Each host's oscillator is steady, so a rate may be learnt, and is another one after a move.
-    let machine = if random.chance(400_000) { machine.max_wander_ppm(WANDER_PPM) } else { machine };
-    if random.chance(350_000) {
-        let width = Duration::from_nanos(100 << random.below(17));
-        return machine.reference(Reference { width, adversarial: random.chance(700_000) });
-    }
-    machine
-}
 
 /// An oscillator; and if it keeps one frequency, near a limit of A2, which.
 fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {

@@ -7,7 +7,8 @@
 //! find out which of these is the cause.
 //!
 //! Read next: `ring`, which hands snapshots to readers without a lock, `published`, which refuses
-//! them on a machine that was moved meanwhile, and [`ClockError`], what a reader is told where there is no interval.
+//! them on a machine that was moved meanwhile, and [`ClockError`], what a reader is told where there
+//! is no interval.
 
 mod error;
 pub(crate) mod published;

@@ -130,6 +130,10 @@ impl Source for Chrony {
         self.0.sample(counter)
     }
 
+    fn disrupted(&mut self) {
+        self.0.disrupted();
+    }
+
     fn details(&self) -> Option<String> {
         self.0.details()
     }

@@ -64,6 +64,8 @@
 //! | the PLL works off 300 ms | with the offset alone, readings missed the truth by 18 ms; with the part under way, none did |
 //! | program and sampler stopped for 10 s; a fork; 1000 clocks | wider, and right |
 //! | **suspend to memory** | the counter of these guests stands still meanwhile. Readings before the first sample after the resume are wrong: some 20 readings in 1 to 30 ms, on an emulated processor of a busy host. A clock without a thread (`manual`, a forked child) has to call `refresh()` first |
+//! | the machine is moved by QEMU, with its VMClock, and goes on 2 s later | each reading after it is `Disrupted` until the next sample, and then right; a clock without the marker misses |
+//! | a hypervisor states the time in its VMClock: honestly, after a move, as unknown, stopped in the middle of an update, off by 50 ms | right each time, also immediately after the move; holdover while nothing is stated; the lie is a contradiction, and both sides are covered |
 //! | **the host stops the machine for 4 s** | no clock inside shows it, and readings are wrong until the daemon has corrected the wall clock. With [`rtc::Rtc`] as a second source: `Contradicted`, and right again, within a second |
 
 mod after_move;

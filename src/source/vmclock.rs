@@ -21,6 +21,18 @@
 //! A machine that its host stops and continues, without moving it, keeps its marker, and no clock
 //! in it shows the gap. The real-time clock ([`rtc`](super::rtc)) and time servers do.
 //!
+//! A clock that is built soon after a move does not know of it: it reads the marker for the first
+//! time. The time daemon's bound is believed then, as on any host (assumption A1), although the
+//! daemon may need several updates to notice the move. So keep a clock for as long as the process
+//! runs, or give it a source of its own.
+//!
+//! # After a move
+//!
+//! Time fields and exchanges with time servers count at the first sample. The kernel's bound counts
+//! after 16 updates of its daemon, or after one of a daemon that was started again
+//! (`source::after_move`): `systemctl restart chrony` in a hook that runs after migrations saves
+//! the wait.
+//!
 //! # What is believed
 //!
 //! The interval at a counter value `c` is, with d = c − the page's counter value:
@@ -149,8 +161,7 @@ impl Source for VmClock {
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
         let id = self.id_of(counter);
-        let (fields, tick) =
-            self.page.read(|| counter.try_read()).map_err(SourceError::failed)?;
+        let (fields, tick) = self.page.read(|| counter.try_read()).map_err(SourceError::failed)?;
         self.last = Some((fields, None));
         let tick = tick?;
         check(&fields, id)?;
@@ -257,8 +268,11 @@ fn stated(fields: &VmClockFields, tick: u64) -> Result<Stated, SourceError> {
     // All of these are below 2^99.
     let begin = i128::from(fields.seconds) << 64 | i128::from(fields.fraction);
     let elapsed = elapsed as i128;
-    let (least, most) =
-        if away < 0 { (begin - elapsed - 1, begin - elapsed) } else { (begin + elapsed, begin + elapsed + 1) };
+    let (least, most) = if away < 0 {
+        (begin - elapsed - 1, begin - elapsed)
+    } else {
+        (begin + elapsed, begin + elapsed + 1)
+    };
     let drifted = (ticks * u128::from(fields.period_max_error)).div_ceil(1 << fields.shift);
     let drifted_ns = nanos_up(i128::try_from(drifted).unwrap_or(i128::MAX >> 1));
     let error_ns = i128::from(fields.time_max_error_ns) + drifted_ns;

@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::counter::CounterId;
-use crate::host::scripted::ScriptedHost;
 use crate::host::VMCLOCK_WORDS;
+use crate::host::scripted::ScriptedHost;
 
 /// 2026-01-01T00:00:00Z, in Unix seconds.
 const BEGIN_S: u64 = 1_767_225_600;
@@ -123,7 +123,11 @@ fn a_page_that_states_no_bound_is_refused_with_the_reason() {
         ("absurd seconds", set(9, u64::MAX), Some(SourceFailed)),
         ("a counter 2 s ahead", set(5, 3_602_000_000_000), Some(SourceFailed)),
         ("a counter far ahead", set(5, u64::MAX / 2), Some(SourceFailed)),
-        ("a counter two days behind", set(5, 3_600_000_000_000_u64.wrapping_sub(172_800_000_000_000)), Some(SourceFailed)),
+        (
+            "a counter two days behind",
+            set(5, 3_600_000_000_000_u64.wrapping_sub(172_800_000_000_000)),
+            Some(SourceFailed),
+        ),
     ];
     for (what, words, refused) in cases {
         let got = sample(words).map(|_| ()).map_err(|error| error.reason());
@@ -180,7 +184,8 @@ fn the_pages_own_offset_to_tai_is_only_a_check_and_its_sign_does_not_matter() {
         (time.earliest().tai_nanos() / SECOND, vmclock.details().expect("it has been sampled"))
     };
     let (second, said) = details(0, 0);
-    for (offset, flags, differs) in [(37, 1, false), (-37, 1, false), (36, 1, true), (36, 0, false)] {
+    for (offset, flags, differs) in [(37, 1, false), (-37, 1, false), (36, 1, true), (36, 0, false)]
+    {
         let (at, said) = details(offset, flags);
         assert!(second.abs_diff(at) <= 1, "{offset}: the table alone counts");
         assert_eq!(said.contains("not the leap table's"), differs, "{said}");

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the guests are made of and unpacks it, without installing anything:
-# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd. About 180 MB to fetch, once.
+# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd. About 300 MB to fetch, once.
 #
 #   tests/guest/fetch.sh [DIRECTORY]          (default: target/guest)
 #
@@ -16,7 +16,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-${TRUECHIMER_GUEST_DIR:-${CARGO_TARGET_DIR:-$here/../../target}/guest}}
 # Count this up (and in `ground.rs`) when something else is to be fetched.
-edition=2
+edition=3
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -113,10 +113,46 @@ for package in "$newer"/apt/cache/archives/*.deb; do
 done
 rm -rf "$newer/apt"
 
+# VMClock: an emulator that has the device is in sid, and a kernel with its driver in
+# trixie-backports.
+vm=$dir/vmclock
+rm -rf "$vm"
+mkdir -p "$vm/apt/lists/partial" "$vm/apt/cache/archives/partial" "$vm/root"
+for suite in trixie-backports sid; do
+    echo "deb [signed-by=$keyring] http://deb.debian.org/debian $suite main"
+done > "$vm/apt/sources.list"
+: > "$vm/apt/status"
+cat > "$vm/apt/apt.conf" << END
+Dir::State "$vm/apt";
+Dir::State::status "$vm/apt/status";
+Dir::Cache "$vm/apt/cache";
+Dir::Etc::sourcelist "$vm/apt/sources.list";
+Dir::Etc::sourceparts "-";
+APT::Sandbox::User "root";
+APT::Architecture "amd64";
+APT::Install-Recommends "false";
+Acquire::Languages "none";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
+END
+as_vm() { APT_CONFIG=$vm/apt/apt.conf apt-get -qq "$@"; }
+as_vm update
+as_vm -y --download-only install qemu-system-x86
+version=$(APT_CONFIG=$vm/apt/apt.conf apt-cache depends -t trixie-backports linux-image-cloud-amd64 |
+    awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+version=${version#linux-image-}
+(cd "$vm/apt/cache/archives" && as_vm download "linux-binary-$version" "linux-modules-$version")
+for package in "$vm"/apt/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$vm/root"
+done
+cp "$vm/root/usr/lib/modules/$version/vmlinuz" "$vm/vmlinuz"
+xz -dc "$(find "$vm/root/usr/lib/modules/$version" -name 'ptp_vmclock.ko.xz')" > "$vm/ptp_vmclock.ko"
+rm -rf "$vm/apt" "$vm/root/usr/lib/modules" "$vm/root/boot"
+
 for needed in root/usr/bin/qemu-system-x86_64 root/usr/share/seabios/bios-256k.bin \
     root/usr/sbin/chronyd root/usr/sbin/ntpd root/usr/sbin/ptpd modules/igb.ko \
     newer/root/usr/bin/qemu-system-x86_64 newer/root/usr/share/seabios/bios-256k.bin \
-    newer/root/usr/bin/ntp-daemon; do
+    newer/root/usr/bin/ntp-daemon \
+    vmclock/root/usr/bin/qemu-system-x86_64 vmclock/vmlinuz vmclock/ptp_vmclock.ko; do
     [ -e "$dir/$needed" ] || {
         echo "$needed was in none of the packages" >&2
         exit 1

@@ -18,7 +18,7 @@ pub const ASK: &str = "TRUECHIMER_GUEST";
 /// Where the packages are, if not in `target/guest`.
 const DIRECTORY: &str = "TRUECHIMER_GUEST_DIR";
 /// Which edition of what `fetch.sh` fetches these guests are made of.
-const EDITION: &str = "2";
+const EDITION: &str = "3";
 /// The guest's own program, which is packed anyway.
 const INIT: &str = "/init";
 const CHRONYD: &str = "/usr/sbin/chronyd";
@@ -48,7 +48,7 @@ impl Ground {
         let edition = fs::read_to_string(dir.join("complete")).unwrap_or_default();
         if edition.trim() != EDITION {
             return Err(format!(
-                "the guests' packages (qemu, kernels, time daemons; about 180 MB) are not in {}, \
+                "the guests' packages (qemu, kernels, time daemons; about 300 MB) are not in {}, \
                  or are those of an earlier edition: run `apt-get update && tests/guest/fetch.sh`, \
                  or name a directory in {DIRECTORY}",
                 dir.display(),
@@ -90,6 +90,11 @@ impl Ground {
             command.arg("-L").arg(root.join(firmware));
         }
         command
+    }
+
+    /// A folder of its own for what only one kind of guest needs.
+    pub fn part(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     pub fn kernel(&self, hardware: Hardware) -> PathBuf {

@@ -206,14 +206,14 @@ impl Drop for Machine {
 }
 
 /// The emulator's own console, by which it is stopped and continued.
-struct Monitor {
+pub struct Monitor {
     stream: UnixStream,
 }
 
 const PROMPT: &[u8] = b"(qemu) ";
 
 impl Monitor {
-    fn connect(at: &Path) -> io::Result<Monitor> {
+    pub fn connect(at: &Path) -> io::Result<Monitor> {
         let stream = UnixStream::connect(at)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut monitor = Monitor { stream };
@@ -222,19 +222,24 @@ impl Monitor {
     }
 
     /// Gives a command, and returns when it has been carried out.
-    fn say(&mut self, command: &str) -> io::Result<()> {
+    pub fn say(&mut self, command: &str) -> io::Result<()> {
+        self.ask(command).map(|_| ())
+    }
+
+    /// The same, with what was answered.
+    pub fn ask(&mut self, command: &str) -> io::Result<String> {
         self.stream.write_all(format!("{command}\n").as_bytes())?;
         self.await_prompt()
     }
 
-    fn await_prompt(&mut self) -> io::Result<()> {
+    fn await_prompt(&mut self) -> io::Result<String> {
         let mut heard = Vec::new();
         let mut byte = [0];
         while !heard.ends_with(PROMPT) {
             self.stream.read_exact(&mut byte)?;
             heard.push(byte[0]);
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&heard).into_owned())
     }
 }
 

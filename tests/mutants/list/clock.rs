@@ -135,8 +135,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a round that was under way at a restore publishes by the old counter",
         changes: &[Change {
             file: DRIVER,
-            from: "if context.requests.are_pending() {",
-            to: "if false {",
+            from: "if context.requests.are_pending() || context.published.is_disrupted() {",
+            to: "if context.published.is_disrupted() {",
         }],
         caught_by: unit(&["a_request_takes_effect_for_readers_while_a_source_blocks"]),
     },
@@ -147,9 +147,9 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: DRIVER,
             from: "        self.calibration = calibration;
-        // Nothing",
-            to: "        let _ = calibration;
-        // Nothing",
+        // What",
+            to: "        drop(calibration);
+        // What",
         }],
         caught_by: unit(&[
             "a_restored_process_reads_true_time_at_once_whatever_the_other_hosts_counter_shows",

@@ -88,7 +88,11 @@ pub const MUTANTS: &[Mutant] = &[
         name: "disruption-wakes-nobody",
         breaks: Rule(6),
         harm: "after a migration there is no reading until the next poll, which may be an hour away",
-        changes: &[Change { file: CORE, from: "            wake();\n", to: "            let _ = wake;\n" }],
+        changes: &[Change {
+            file: CORE,
+            from: "            wake();\n",
+            to: "            let _ = wake;\n",
+        }],
         caught_by: unit(&["a_reader_that_finds_a_disruption_wakes_the_sampler"]),
     },
     Mutant {
@@ -136,19 +140,6 @@ pub const MUTANTS: &[Mutant] = &[
             },
         ],
         caught_by: unit(&["a_sample_during_which_the_machine_was_moved_is_dropped"]),
-    },
-    Mutant {
-        name: "moved-keeps-the-rate",
-        breaks: Rule(6),
-        harm: "the rate of the old host's counter carries bounds on the new one",
-        changes: &[Change {
-            file: DRIVER,
-            from: "        self.calibration = calibration;
-        // What",
-            to: "        drop(calibration);
-        // What",
-        }],
-        caught_by: unit(&["the_counter_of_the_other_host_is_measured_anew"]),
     },
     Mutant {
         name: "move-begins-anew-under-the-old-marker",
@@ -200,6 +191,13 @@ pub const MUTANTS: &[Mutant] = &[
         ]),
     },
     Mutant {
+        name: "report-alone-believed-after-a-move",
+        breaks: Rule(3),
+        harm: "where adjtimex is denied, a chronyd that has not noticed the migration is believed",
+        changes: &[Change { file: KERNEL, from: "self.chrony_alone.disrupted();", to: "" }],
+        caught_by: unit(&["after_a_move_of_the_machine_the_report_counts_after_many_updates"]),
+    },
+    Mutant {
         name: "step-taken-for-a-daemons-start",
         breaks: Rule(3),
         harm: "after a migration and a step by another program the daemon's next word is believed",
@@ -227,14 +225,22 @@ pub const MUTANTS: &[Mutant] = &[
         name: "page-read-while-it-is-written",
         breaks: Rule(10),
         harm: "fields of two updates become one interval",
-        changes: &[Change { file: PAGE, from: "if sequence() == before {", to: "if before % 2 == 0 {" }],
+        changes: &[Change {
+            file: PAGE,
+            from: "if sequence() == before {",
+            to: "if before % 2 == 0 {",
+        }],
         caught_by: unit(&["a_page_that_is_being_written_is_read_again_and_not_for_ever"]),
     },
     Mutant {
         name: "unfinished-page-is-read",
         breaks: Rule(10),
         harm: "a hypervisor that was stopped in the middle of an update gives half of one",
-        changes: &[Change { file: PAGE, from: "if before % 2 == 0 {", to: "if before < u32::MAX {" }],
+        changes: &[Change {
+            file: PAGE,
+            from: "if before % 2 == 0 {",
+            to: "if before < u32::MAX {",
+        }],
         caught_by: unit(&[
             "a_page_that_is_being_written_is_read_again_and_not_for_ever",
             "a_page_that_states_no_bound_is_refused_with_the_reason",
@@ -291,9 +297,11 @@ pub const MUTANTS: &[Mutant] = &[
         name: "moves-not-noticed-in-worlds",
         breaks: Rule(6),
         harm: "machines that are moved read a time that is wrong by minutes",
-        changes: &[
-            Change { file: PUBLISHED, from: "self.shown.load() != marker // [M3]", to: "self.shown.load() == u64::MAX && marker == 0" },
-        ],
+        changes: &[Change {
+            file: PUBLISHED,
+            from: "self.shown.load() != marker // [M3]",
+            to: "self.shown.load() == u64::MAX && marker == 0",
+        }],
         caught_by: sim("sim", &["no_reading_misses_in_worlds_whose_machines_are_moved"]),
     },
 ];

@@ -397,7 +397,11 @@ pub const MUTANTS: &[Mutant] = &[
         name: "first-report-believed",
         breaks: Rule(3),
         harm: "a step before the first look goes unseen",
-        changes: &[Change { file: ALONE, from: ".filter(|watch| watch.updates > 0)", to: "" }],
+        changes: &[Change {
+            file: ALONE,
+            from: ".filter(|watch| watch.updates > self.misled_updates)",
+            to: "",
+        }],
         caught_by: unit(&[
             "nothing_is_believed_before_chronyd_has_made_an_update_under_the_clocks_eyes",
         ]),
