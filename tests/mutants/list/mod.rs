@@ -10,6 +10,7 @@ mod fence;
 mod fork;
 mod hlc;
 mod lease;
+mod ntp;
 mod reading;
 mod rounding;
 mod scale;
@@ -29,6 +30,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("clock", clock::MUTANTS),
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
+    ("ntp", ntp::MUTANTS),
     ("writer", writer::MUTANTS),
     ("steering", steering::MUTANTS),
     ("hlc", hlc::MUTANTS),
