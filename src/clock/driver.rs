@@ -366,9 +366,7 @@ impl Driver {
         let stated =
             Interval::new(later(sample.time.earliest(), most), later(sample.time.latest(), least));
         let fused = match self.slots[i].role {
-            Role::Evidence => {
-                self.estimator.fuse(i, &sample, stated.unwrap_or(sample.time), tick)
-            }
+            Role::Evidence => self.estimator.fuse(i, &sample, stated.unwrap_or(sample.time), tick),
             Role::CrossCheck => self.estimator.cross_check(&sample, tick),
         };
         match fused {

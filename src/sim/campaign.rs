@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::NodeId;
 use super::audit::Audit;
+use super::mix::Mix;
 use super::random::Random;
 use super::scenario::Scenario;
 use super::search::guarded;
@@ -127,7 +128,12 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
         Timestamp::from_tai_nanos(world.now().tai_nanos() - duration_nanos_i64(world.elapsed()));
     for node in scenario.nodes().filter(|_| misses_count) {
         let audit = world.audit_of(node);
-        let overlooked = scenario.overlooked_step(node).map(|at| began.saturating_add(at));
+        // Beside servers that are asked, a kernel that lies is a contradiction, and no miss.
+        let overlooked = match scenario.mix() {
+            Mix::Exchanging => scenario.first_doubt(node),
+            _ => scenario.overlooked_step(node),
+        };
+        let overlooked = overlooked.map(|at| began.saturating_add(at));
         let is_early = |at: &Timestamp| overlooked.is_none_or(|overlooked| *at < overlooked);
         if let Some(at) = audit.first_contradiction.filter(is_early) {
             return Err(format!(

@@ -263,7 +263,9 @@ impl Client {
             let request = |sequence| sources::DATA.request(sequence, index);
             match self.exchange(request, ChronySource::decode) {
                 Ok(source) => found.push(source),
-                Err(ChronyError::Answer(TrackingError::Refused { status: NO_SUCH_SOURCE })) => break,
+                Err(ChronyError::Answer(TrackingError::Refused { status: NO_SUCH_SOURCE })) => {
+                    break;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -225,10 +225,7 @@ mod tests {
     fn what_is_no_reply_is_refused() {
         let good = reply(1, 0, 0, 1);
         assert_eq!(ChronySource::decode(&good, 8), Err(TrackingError::Stray));
-        assert_eq!(
-            ChronySource::decode(&good[..75], 7),
-            Err(TrackingError::Length { length: 75 })
-        );
+        assert_eq!(ChronySource::decode(&good[..75], 7), Err(TrackingError::Length { length: 75 }));
         assert!(ChronySource::decode(&good[..19], 7).is_err());
         let mut refused = good.clone();
         refused[9] = 2;

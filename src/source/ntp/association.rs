@@ -139,7 +139,10 @@ impl Association {
     }
 
     /// The same, with authenticated exchanges.
-    pub(crate) fn with_authenticator(mut self, authenticator: Box<dyn Authenticator>) -> Association {
+    pub(crate) fn with_authenticator(
+        mut self,
+        authenticator: Box<dyn Authenticator>,
+    ) -> Association {
         self.authenticator = Some(authenticator);
         self
     }
@@ -383,7 +386,6 @@ impl Association {
         refusal
     }
 }
-
 
 #[cfg(test)]
 #[path = "association_tests.rs"]

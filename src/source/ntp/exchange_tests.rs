@@ -108,7 +108,8 @@ fn the_era_does_not_come_from_any_clock() {
 fn around_a_leap_second_both_offsets_are_covered() {
     let table = LeapTable::builtin();
     let width_s = |unix_ns: i64, bound_ns: u64| {
-        let lines = exchange(unix_ns, bound_ns).lines(&table, RealtimeScale::Utc).expect("in range");
+        let lines =
+            exchange(unix_ns, bound_ns).lines(&table, RealtimeScale::Utc).expect("in range");
         (lines.latest.tai_nanos() - lines.earliest.tai_nanos() + SECOND / 2) / SECOND
     };
     assert_eq!(width_s((LEAP - 5) * SECOND, 1), 0);
@@ -145,7 +146,10 @@ fn a_leap_second_that_a_server_announces_is_covered_until_a_table_decides() {
     // Withdrawn before, kept after, and the same while the indicator stays.
     assert_eq!(AnnouncedLeap::update(announced, &reply(0, UNLISTED - 500)), None);
     for (indicator, later) in [(0, 5), (1, 5), (0, 900_000), (1, 100_000)] {
-        assert_eq!(AnnouncedLeap::update(announced, &reply(indicator, UNLISTED + later)), announced);
+        assert_eq!(
+            AnnouncedLeap::update(announced, &reply(indicator, UNLISTED + later)),
+            announced
+        );
     }
     // One that is first seen just after a midnight is of that midnight.
     assert_eq!(AnnouncedLeap::update(None, &reply(1, UNLISTED + 60)), Some(leap));

@@ -83,11 +83,12 @@ pub(crate) fn judge(
     let tick = tick.unwrap_or(now);
     let (mut statements, mut silences) = (Vec::new(), Vec::new());
     for (i, (word, lines)) in words.iter().zip(&lines).enumerate() {
-        let twin = words[..i].iter().find(|other| {
-            word.address.is_some() && other.address == word.address
-        });
+        let twin =
+            words[..i].iter().find(|other| word.address.is_some() && other.address == word.address);
         let stated = match (lines, twin) {
-            (_, Some(twin)) => Err(format!("it has the address of {}, and no second word", twin.name)),
+            (_, Some(twin)) => {
+                Err(format!("it has the address of {}, and no second word", twin.name))
+            }
             (Err(why), None) => Err(why.clone()),
             (Ok(lines), None) => state(word, lines, tick, now, ageing),
         };
@@ -119,8 +120,9 @@ fn lines_of(
     leaps: &LeapTable,
 ) -> Vec<Result<Vec<Lines>, String>> {
     let of_word = |word: &Word| {
-        let is_valid =
-            |exchange: &&Exchange| exchange.generation == ageing.generation && exchange.after <= now;
+        let is_valid = |exchange: &&Exchange| {
+            exchange.generation == ageing.generation && exchange.after <= now
+        };
         let valid = word.exchanges.iter().filter(is_valid);
         let lines = valid.map(|exchange| exchange.lines(leaps, word.scale));
         lines.collect::<Result<_, _>>().map_err(|why| format!("its time, in TAI: {why}"))
@@ -168,7 +170,10 @@ fn agree(
     let Some(faulty) = inputs.len().checked_sub(needed) else {
         return Err(SourceError::no_bound(
             Reason::ServersSilent,
-            format_args!("{} of {servers} servers have answered, and {needed} are needed", inputs.len()),
+            format_args!(
+                "{} of {servers} servers have answered, and {needed} are needed",
+                inputs.len()
+            ),
         ));
     };
     examine(&inputs, faulty).map_err(|error| match error {
@@ -261,7 +266,11 @@ fn describe(
         let _ = write!(text, "; {}", if is_false { "falseticker: " } else { "" });
         describe_one(&mut text, statement);
         if let Some(agreement) = agreement.filter(|_| is_false) {
-            let _ = write!(text, ", off by {:?} or more", apart(&agreement.interval(), &statement.time));
+            let _ = write!(
+                text,
+                ", off by {:?} or more",
+                apart(&agreement.interval(), &statement.time)
+            );
         }
     }
     for silence in silences {

@@ -80,7 +80,8 @@ fn a_falseticker_is_outvoted_and_named() {
 #[test]
 fn without_a_majority_there_is_no_time_and_the_reason_says_who_disagrees() {
     let at = NOW - 1_000_000;
-    let [honest, liar] = [("honest", 0), ("liar", SECOND)].map(|(n, off)| word(n, &[exchange(at, off)]));
+    let [honest, liar] =
+        [("honest", 0), ("liar", SECOND)].map(|(n, off)| word(n, &[exchange(at, off)]));
     let silent = Word { trouble: Some("no answer".to_owned()), ..word("silent", &[]) };
     let other = word("other", &[exchange(at, 5)]);
     let cases = [
@@ -95,12 +96,17 @@ fn without_a_majority_there_is_no_time_and_the_reason_says_who_disagrees() {
         // A silent server counts: a liar need not wait until it is alone.
         (vec![liar.clone(), silent.clone(), silent.clone()], false, Reason::ServersSilent),
         (vec![honest.clone(), liar.clone(), silent.clone()], false, Reason::ServersDisagree),
-        (vec![honest.clone(), other.clone(), silent.clone(), liar.clone()], false, Reason::ServersDisagree),
+        (
+            vec![honest.clone(), other.clone(), silent.clone(), liar.clone()],
+            false,
+            Reason::ServersDisagree,
+        ),
     ];
     for (i, (words, takes_one, expected)) in cases.iter().enumerate() {
         assert_eq!(reason(words, *takes_one), *expected, "case {i}");
     }
-    let error = verdict(&[honest.clone(), liar, silent.clone()], false).sample.expect_err("no time");
+    let error =
+        verdict(&[honest.clone(), liar, silent.clone()], false).sample.expect_err("no time");
     let text = error.to_string();
     assert!(text.contains("liar +1s") && text.contains("silent: no answer"), "{text}");
     for (words, takes_one) in [
@@ -153,10 +159,8 @@ fn what_was_measured_by_another_counter_does_not_count() {
 fn servers_that_have_not_answered_lately_are_a_holdover_and_their_word_widens() {
     let at = NOW - 1_000_000;
     let old = NOW - 90 * SECOND as u64;
-    let quick = |name, tick| Word {
-        poll: Duration::from_secs(1),
-        ..word(name, &[exchange(tick, 0)])
-    };
+    let quick =
+        |name, tick| Word { poll: Duration::from_secs(1), ..word(name, &[exchange(tick, 0)]) };
     let fresh = verdict(&[quick("a", at), quick("b", at), quick("c", old)], false);
     assert_eq!(fresh.condition.holdover, None);
     assert_eq!(fresh.condition.update_interval, Some(Duration::from_secs(1)));

@@ -73,7 +73,9 @@ pub struct Header {
 #[non_exhaustive]
 pub enum PacketError {
     /// Shorter than a header, longer than any packet, or no whole number of 32-bit words.
-    #[error("a packet of {0} bytes: an NTP packet has {HEADER} or more, in fours, and up to {LONGEST}")]
+    #[error(
+        "a packet of {0} bytes: an NTP packet has {HEADER} or more, in fours, and up to {LONGEST}"
+    )]
     Length(usize),
     /// Not version 4.
     #[error("a packet of NTP version {0}, where the request was of version {VERSION}")]
@@ -364,7 +366,10 @@ mod tests {
                 Header { root_dispersion: 1 << 16, ..good },
                 Err(PacketError::RootDistance(1_000_519_754)),
             ),
-            (Header { root_delay: u32::MAX, ..good }, Err(PacketError::RootDistance(32_768_002_015_115))),
+            (
+                Header { root_delay: u32::MAX, ..good },
+                Err(PacketError::RootDistance(32_768_002_015_115)),
+            ),
             (Header { precision: 0, ..good }, Err(PacketError::RootDistance(1_002_517_702))),
         ];
         for (header, verdict) in cases {

@@ -82,8 +82,7 @@ impl PollPolicy {
         };
         let every = setting.every.unwrap_or(by_address);
         let is_public = reach == Reach::Public;
-        let every =
-            if is_public && !setting.is_forced { every.max(PUBLIC_POLL) } else { every };
+        let every = if is_public && !setting.is_forced { every.max(PUBLIC_POLL) } else { every };
         let spacing = if is_public { PUBLIC_SPACING } else { SPACING };
         PollPolicy { every, spacing: spacing.min(every) }
     }

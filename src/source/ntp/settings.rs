@@ -190,7 +190,8 @@ mod tests {
     fn what_is_wrong_with_a_setting_is_told() {
         let three = named(&["a", "b", "c"]);
         assert_eq!(three.servers().map(|servers| servers.len()), Ok(3));
-        let poll = |ms, is_forced| PollSetting { every: Some(Duration::from_millis(ms)), is_forced };
+        let poll =
+            |ms, is_forced| PollSetting { every: Some(Duration::from_millis(ms)), is_forced };
         let smeared = RealtimeScale::Smeared(Smear::Google);
         let cases = [
             (named(&[]), NtpError::NoServer),

@@ -45,6 +45,9 @@ const LAST_RETRY: Duration = Duration::from_secs(64);
 /// looked up again if one of them is silent.
 const LIST_AGAIN: Duration = Duration::from_secs(64);
 
+/// A thread looks at least so often whether there is anything to do.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+
 /// The servers of one process, as its threads know them.
 pub(crate) struct Client {
     shared: Arc<Shared>,
@@ -84,9 +87,8 @@ struct Group {
 impl Client {
     /// Begins with what an earlier process of these settings knew.
     pub(crate) fn new(servers: Vec<Server>, settings: &Settings, known: Option<&Client>) -> Client {
-        let group = |place, scale, asks_each| {
-            Group { place, scale, poll: settings.poll, asks_each }
-        };
+        let group =
+            |place, scale, asks_each| Group { place, scale, poll: settings.poll, asks_each };
         let named = servers.into_iter().map(|server| {
             let scale = server.scale;
             group(Place::Named(server), scale, settings.asks_each_address)
@@ -182,7 +184,8 @@ impl Group {
         };
         let poll = association.map_or(PATIENCE, Association::poll);
         let refusal = association.and_then(Association::last_refusal).map(ToString::to_string);
-        let dropped = association.filter(|association| association.is_dropped()).and(refusal.clone());
+        let dropped =
+            association.filter(|association| association.is_dropped()).and(refusal.clone());
         let dropped = dropped.map(|why| format!("{why}: it is not asked any more"));
         Word {
             name,
@@ -252,7 +255,9 @@ impl Worker {
                     self.exchange(i, &counter, &ageing);
                     self.publish();
                 }
-                next => self.wait_until(next.map_or(i64::MAX, |(due_ns, _)| due_ns), ageing.generation),
+                next => {
+                    self.wait_until(next.map_or(i64::MAX, |(due_ns, _)| due_ns), ageing.generation)
+                }
             }
         }
     }
@@ -275,7 +280,10 @@ impl Worker {
 
     /// Sleeps until something is due, or the counter's generation is another.
     fn wait_until(&self, due_ns: i64, generation: u64) {
-        let at_ns = due_ns.min(self.list_at_ns()).max(self.now_ns().saturating_add(1_000_000));
+        let now_ns = self.now_ns();
+        let least = now_ns.saturating_add(1_000_000);
+        let most = now_ns.saturating_add(duration_nanos_i64(LONGEST_SLEEP));
+        let at_ns = due_ns.min(self.list_at_ns()).clamp(least, most);
         let until = self.began + Duration::from_nanos(at_ns.unsigned_abs());
         let mut state = self.shared.state.lock();
         while !state.is_stopping && Instant::now() < until {
@@ -322,6 +330,13 @@ impl Worker {
         }
     }
 
+    /// The list is to be made again, later each time.
+    fn list_later(&mut self) {
+        self.listed_ns = None;
+        self.retry_at_ns = self.now_ns().saturating_add(duration_nanos_i64(self.retry));
+        self.retry = (self.retry * 2).min(LAST_RETRY);
+    }
+
     /// Finds the servers, if they are not known or may be elsewhere by now.
     fn find_servers(&mut self) {
         self.leave_lost_servers();
@@ -331,16 +346,17 @@ impl Worker {
         let outcome = self.list();
         match outcome {
             Ok((addresses, authenticator)) => {
-                self.retry = FIRST_RETRY;
+                // Keys that were agreed on may be refused at once.
+                if authenticator.is_none() {
+                    self.retry = FIRST_RETRY;
+                }
                 self.trouble = None;
                 self.listed_ns = Some(self.now_ns());
                 self.take(addresses, authenticator);
             }
             Err(why) => {
                 self.trouble = Some(why);
-                self.listed_ns = None;
-                self.retry_at_ns = self.now_ns().saturating_add(duration_nanos_i64(self.retry));
-                self.retry = (self.retry * 2).min(LAST_RETRY);
+                self.list_later();
             }
         }
         self.publish();
@@ -362,7 +378,7 @@ impl Worker {
         let is_gone = association.is_lost() || association.is_dropped();
         if association.needs_key_exchange() {
             self.associations.clear();
-            self.listed_ns = None;
+            self.list_later();
         } else if is_gone {
             let is_usable = |at: &&SocketAddr| !self.denied.contains(&at.ip());
             let rest = self.addresses.iter().enumerate().skip(self.next_address);
@@ -445,6 +461,7 @@ impl Worker {
         // The association remembers why it cannot.
         let Ok(packet) = association.begin(random, now_ns, ageing.generation) else { return };
         match ask(&self.shared, association, &packet, counter) {
+            Ok(()) if association.last_refusal().is_none() => self.retry = FIRST_RETRY,
             Ok(()) => {}
             Err(error) => {
                 let at = association.address();

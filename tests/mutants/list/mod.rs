@@ -11,6 +11,7 @@ mod fence;
 mod fork;
 mod hlc;
 mod lease;
+mod ntp;
 mod reading;
 mod rounding;
 mod scale;
@@ -31,6 +32,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("clock", clock::MUTANTS),
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
+    ("ntp", ntp::MUTANTS),
     ("writer", writer::MUTANTS),
     ("devices", devices::MUTANTS),
     ("steering", steering::MUTANTS),
