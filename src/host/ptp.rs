@@ -13,6 +13,7 @@ use std::{io, path::Path};
 
 /// One reading of the clock.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing makes one there"))]
 pub(crate) struct PtpReading {
     /// `CLOCK_REALTIME` before the device was read, in ns of Unix time.
     pub(crate) realtime_before_ns: i64,
@@ -24,6 +25,7 @@ pub(crate) struct PtpReading {
 
 /// An open `/dev/ptpN`.
 #[derive(Debug)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "nothing makes one there"))]
 pub(crate) struct PtpDevice {
     #[cfg(target_os = "linux")]
     file: std::fs::File,

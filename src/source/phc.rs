@@ -36,12 +36,14 @@
 //! unplugged is opened again when one with the same name in sysfs (`clock_name`) appears.
 
 mod device;
+mod error;
 mod list;
 mod pace;
+mod scale;
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use crate::counter::{Counter, CounterKind};
@@ -49,23 +51,25 @@ use crate::evidence::{Reason, Sample, Source, SourceError};
 use crate::host::ptp::{self, PtpReading};
 use crate::host::{HostClock, HostError};
 use crate::interval::Interval;
-use crate::scale::{LeapTable, Smear};
+use crate::scale::LeapTable;
 use crate::source::phc_error::StatedBound;
 use crate::source::realtime::{PendingLeap, Realtime};
 use crate::source::wall_clock::{RealtimeScale, WallClock};
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, duration_nanos};
 
 use device::{Device, HostDevice};
-use list::is_ahead_by;
+pub use error::PhcError;
 pub use list::{PhcInfo, devices};
 use pace::{Mark, Pace, Verdict};
+pub use scale::PhcScale;
+use scale::{PLAUSIBLE_FROM_NS, is_ahead_by};
 
 /// How many readings are made for one sample, at most.
 const TRIES: u32 = 5;
 /// No further reading is made when they have taken so long, in ns.
 const LONG_NS: i64 = 1_000_000;
-/// The device shows its last step, and may stand just before the next. The slowest cards count at
-/// 25 MHz, in steps of 40 ns.
+/// The device shows its last step, and may stand just before the next. Nothing states how long a
+/// step is, so it is taken to be that of a card which counts at 10 MHz.
 const STEP: Duration = Duration::from_nanos(100);
 /// For how long the last sample stands in for one that the device refuses, in ns.
 const KEPT_NS: i64 = 2 * NANOS_PER_SECOND;
@@ -73,70 +77,6 @@ const KEPT_NS: i64 = 2 * NANOS_PER_SECOND;
 const TO_COMPARE: Duration = Duration::from_millis(2);
 /// The largest error that an operator may state, as everywhere else.
 const MAX_ERROR: Duration = Duration::from_secs(86_400);
-/// 2000-01-01. A clock that was reset shows the time since then from 1970 on.
-const PLAUSIBLE_FROM_NS: i64 = 946_684_800 * NANOS_PER_SECOND;
-
-/// What a PTP hardware clock counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-#[non_exhaustive]
-pub enum PhcScale {
-    /// TAI, as the PTP protocol does: network cards under ptp4l.
-    Tai,
-    /// UTC, as Unix time counts it: AWS's ENA, `ptp_kvm` and `ptp_hyperv`.
-    Utc,
-    /// UTC that is smeared in this way around a leap second: `ptp_kvm` on hosts that smear.
-    Smeared(Smear),
-}
-
-impl fmt::Display for PhcScale {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PhcScale::Tai => f.write_str("TAI"),
-            PhcScale::Utc => f.write_str("UTC"),
-            PhcScale::Smeared(smear) => write!(f, "UTC smeared as by {smear}"),
-        }
-    }
-}
-
-/// Why a PTP hardware clock cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PhcError {
-    /// The device cannot be opened.
-    #[error(
-        "the PTP clock {} cannot be opened: {source}; `truechimer doctor` lists the ones there are, \
-         and reading one needs the right to read its file", .path.display()
-    )]
-    Open {
-        /// The device's file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// It can be opened, and is no PTP clock or one that this kernel cannot read.
-    #[error(
-        "{} is no PTP clock that can be read: {source}; it must be a device /dev/ptpN, and the \
-         kernel Linux 5.0 or newer", .path.display()
-    )]
-    NotAClock {
-        /// The device's file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// This operating system has no PTP clocks.
-    #[error("PTP clocks are read on Linux only")]
-    Unsupported,
-}
-
-impl PhcError {
-    /// Whether the same call may succeed later: a driver may be loaded, or a permission given.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, PhcError::Open { .. })
-    }
-}
 
 /// A PTP hardware clock as a source of time.
 ///
@@ -368,16 +308,17 @@ impl Phc {
         let later = self.mark(&read, counter)?;
         match self.pace.begin(&mark, &later) {
             Verdict::Steady => Ok(read),
-            Verdict::Runs { thousandths } => {
-                Err(Failure::Source(SourceError::failed(format_args!(
-                    "{}: it runs {}.{:03} times as fast as CLOCK_MONOTONIC_RAW, or it was set just now: \
-                 it is no clock to take time from while it does",
-                    self.name,
-                    thousandths / 1000,
-                    thousandths % 1000,
-                ))))
-            }
+            Verdict::Runs { thousandths } => Err(self.runs_wrong(thousandths).into()),
         }
+    }
+
+    fn runs_wrong(&self, thousandths: u64) -> SourceError {
+        let (times, rest) = (thousandths / 1000, thousandths % 1000);
+        SourceError::failed(format_args!(
+            "{}: it runs {times}.{rest:03} times as fast as CLOCK_MONOTONIC_RAW, or was set just \
+             now, so no time is taken from it",
+            self.name,
+        ))
     }
 
     /// What the comparison of the pace needs of a reading.

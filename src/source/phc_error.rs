@@ -3,6 +3,8 @@
 //! AWS's driver for the ENA adapter has a file `phc_error_bound` in the device's sysfs folder,
 //! in ns. No other driver is known to state a bound.
 //!
+//! A [`Phc`](super::phc::Phc) source reads its own device's file.
+//!
 //! chronyd does not tell which device is behind the name of a reference clock. `PHC0` is its
 //! first `refclock PHC` line, and not `/dev/ptp0`. So the largest bound of all devices counts,
 //! and none if one of the devices states no bound.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the guests are made of and unpacks it, without installing anything:
-# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd. About 300 MB to fetch, once.
+# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd, ClockBound. About 300 MB to fetch, once, and two
+# minutes to build ClockBound's daemon.
 #
 #   tests/guest/fetch.sh [DIRECTORY]          (default: target/guest)
 #
@@ -73,9 +74,9 @@ rm -rf "$archives"
 cp "$dir/root/boot/${small/linux-image/vmlinuz}" "$dir/vmlinuz"
 cp "$dir/root/boot/${general/linux-image/vmlinuz}" "$dir/vmlinuz-general"
 
-# Of all modules only the network card's are needed, in the order in which they load.
+# Of all modules only the network cards' are needed, in the order in which they load.
 mkdir -p "$dir/modules"
-for module in i2c-algo-bit dca pps_core ptp igb; do
+for module in i2c-algo-bit dca pps_core ptp igb e1000e; do
     found=$(find "$dir/root/lib/modules/${general#linux-image-}" -name "$module.ko*" | head -1)
     case $found in
         *.xz) xz -dc "$found" > "$dir/modules/$module.ko" ;;
@@ -148,8 +149,19 @@ cp "$vm/root/usr/lib/modules/$version/vmlinuz" "$vm/vmlinuz"
 xz -dc "$(find "$vm/root/usr/lib/modules/$version" -name 'ptp_vmclock.ko.xz')" > "$vm/ptp_vmclock.ko"
 rm -rf "$vm/apt" "$vm/root/usr/lib/modules" "$vm/root/boot"
 
+# ClockBound is in no distribution: it comes from the crate registry, with the versions that its
+# authors tested. Linked statically, it needs nothing in the guest. What it is built in stays out of
+# the way of this project's builds, and goes afterwards.
+clockbound=$dir/clockbound
+[ -e "$clockbound/root/usr/bin/clockbound" ] || RUSTFLAGS='-C target-feature=+crt-static' \
+    nice cargo install --quiet --locked --version 3.0.0-rc.0 --features daemon \
+    --target x86_64-unknown-linux-gnu --target-dir "$clockbound/build" \
+    --root "$clockbound/root/usr" clock-bound
+rm -rf "$clockbound/build"
+
 for needed in root/usr/bin/qemu-system-x86_64 root/usr/share/seabios/bios-256k.bin \
     root/usr/sbin/chronyd root/usr/sbin/ntpd root/usr/sbin/ptpd modules/igb.ko \
+    modules/e1000e.ko clockbound/root/usr/bin/clockbound \
     newer/root/usr/bin/qemu-system-x86_64 newer/root/usr/share/seabios/bios-256k.bin \
     newer/root/usr/bin/ntp-daemon \
     vmclock/root/usr/bin/qemu-system-x86_64 vmclock/vmlinuz vmclock/ptp_vmclock.ko; do

@@ -74,8 +74,8 @@ impl Ground {
     pub fn emulator(&self, hardware: Hardware) -> Command {
         const PROGRAM: &str = "usr/bin/qemu-system-x86_64";
         let (root, mut command) = match hardware {
-            Hardware::Plain => (self.dir.join("root"), self.command(PROGRAM)),
-            Hardware::NetworkCards => {
+            Hardware::Plain | Hardware::Ec2 => (self.dir.join("root"), self.command(PROGRAM)),
+            Hardware::NetworkCards | Hardware::CardThatRunsWrong => {
                 let root = self.dir.join("newer/root");
                 let libraries = root.join("usr/lib/x86_64-linux-gnu");
                 let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
@@ -99,8 +99,8 @@ impl Ground {
 
     pub fn kernel(&self, hardware: Hardware) -> PathBuf {
         self.dir.join(match hardware {
-            Hardware::Plain => "vmlinuz",
-            Hardware::NetworkCards => "vmlinuz-general",
+            Hardware::Plain | Hardware::Ec2 => "vmlinuz",
+            Hardware::NetworkCards | Hardware::CardThatRunsWrong => "vmlinuz-general",
         })
     }
 
@@ -182,7 +182,7 @@ impl Ground {
         for (name, path) in libraries {
             initrd.copy(&path, &name)?;
         }
-        if plan.hardware == Hardware::NetworkCards {
+        if matches!(plan.hardware, Hardware::NetworkCards | Hardware::CardThatRunsWrong) {
             for module in plan::MODULES {
                 let at = self.dir.join(format!("modules/{module}.ko"));
                 if at.exists() {
@@ -199,7 +199,8 @@ impl Ground {
 
     /// A program of the packages, wherever they have it.
     fn program_of_packages(&self, program: &str) -> io::Result<PathBuf> {
-        let roots = ["root", "newer/root"].map(|root| self.dir.join(root).join(program));
+        let roots =
+            ["root", "newer/root", "clockbound/root"].map(|root| self.dir.join(root).join(program));
         let found = roots.into_iter().find(|at| at.exists());
         found.ok_or_else(|| io::Error::other(format!("{program} is in none of the packages")))
     }

@@ -11,6 +11,8 @@ use std::path::Path;
 
 use patched::Change;
 
+use crate::plan::TSC_INVARIANT;
+
 #[path = "../support/patched.rs"]
 mod patched;
 
@@ -213,9 +215,20 @@ pub const ALL: &[Sabotage] = &[
     },
 ];
 
+/// No sabotage, but what an emulated processor does not say: see [`TSC_INVARIANT`].
+pub const PREMISE: Sabotage = Sabotage {
+    name: TSC_INVARIANT,
+    what: "the TSC is taken for invariant",
+    changes: &[Change {
+        file: "src/host/hardware.rs",
+        from: "is_invariant: is_invariant && has_rdtscp,",
+        to: "is_invariant: (is_invariant || has_rdtscp) && has_rdtscp,",
+    }],
+};
+
 impl Sabotage {
     pub fn named(name: &str) -> Option<&'static Sabotage> {
-        ALL.iter().find(|sabotage| sabotage.name == name)
+        ALL.iter().chain([&PREMISE]).find(|sabotage| sabotage.name == name)
     }
 
     /// Whether each text to be changed is where it should be, once.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::host::ptp::{PtpDevice, PtpReading, is_passing};
 use crate::source::phc_error::{self, StatedBound};
 
-use super::PhcError;
+use super::error::PhcError;
 
 /// A PTP hardware clock.
 pub(super) trait Device: Send {

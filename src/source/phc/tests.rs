@@ -8,6 +8,7 @@ use super::*;
 use crate::counter::CounterId;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{Host, KernelState, STA_INS, TIME_INS};
+use crate::scale::Smear;
 
 const SECOND: i64 = NANOS_PER_SECOND;
 const MS: i64 = 1_000_000;

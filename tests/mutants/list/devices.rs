@@ -8,7 +8,7 @@ const PHC: &str = "src/source/phc.rs";
 const PHC_ERROR: &str = "src/source/phc_error.rs";
 const PACE: &str = "src/source/phc/pace.rs";
 const DEVICE: &str = "src/source/phc/device.rs";
-const LIST: &str = "src/source/phc/list.rs";
+const SCALE: &str = "src/source/phc/scale.rs";
 const CLOCKBOUND: &str = "src/source/clockbound.rs";
 const SEGMENT: &str = "src/source/clockbound/segment.rs";
 
@@ -128,7 +128,7 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(2),
         harm: "a clock that is minutes off is told to be on the other scale",
         changes: &[Change {
-            file: LIST,
+            file: SCALE,
             from: "&& clock_ns.saturating_sub(realtime_after_ns) <= seconds(most, 1)",
             to: "&& clock_ns.saturating_sub(realtime_after_ns) <= seconds(most, 1_000)",
         }],
