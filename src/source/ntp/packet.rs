@@ -1,0 +1,2 @@
+/// The length of a packet without extension fields.
+pub const HEADER: usize = 48;
