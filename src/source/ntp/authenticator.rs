@@ -59,7 +59,10 @@ pub(crate) struct Established {
 impl fmt::Debug for Established {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Established { host, port, .. } = self;
-        f.debug_struct("Established").field("host", host).field("port", port).finish_non_exhaustive()
+        f.debug_struct("Established")
+            .field("host", host)
+            .field("port", port)
+            .finish_non_exhaustive()
     }
 }
 
@@ -74,7 +77,9 @@ pub enum NtsError {
     #[error("every cookie of the last key exchange is used up: new keys have to be agreed on")]
     NoCookie,
     /// The server no longer knows its own cookie (NTSN).
-    #[error("the server does not accept its own cookie any more (NTSN): new keys have to be agreed on")]
+    #[error(
+        "the server does not accept its own cookie any more (NTSN): new keys have to be agreed on"
+    )]
     Refused,
     /// The reply's authenticator is missing or wrong.
     #[error("the reply is not authentic: {0}")]

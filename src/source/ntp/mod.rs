@@ -1,0 +1,4 @@
+pub(crate) mod authenticator;
+#[cfg(feature = "nts")]
+pub(crate) mod nts;
+pub(crate) mod packet;
