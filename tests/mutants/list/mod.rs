@@ -10,6 +10,7 @@ mod fence;
 mod fork;
 mod hlc;
 mod lease;
+mod nts;
 mod reading;
 mod rounding;
 mod scale;
@@ -31,6 +32,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("source", source::MUTANTS),
     ("writer", writer::MUTANTS),
     ("steering", steering::MUTANTS),
+    ("nts", nts::MUTANTS),
     ("hlc", hlc::MUTANTS),
     ("lease", lease::MUTANTS),
     ("store", store::MUTANTS),

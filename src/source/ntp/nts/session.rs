@@ -12,10 +12,10 @@
 //!
 //! # NTSN
 //!
-//! A server that cannot read a cookie (it has a new key of its own) says so by a *kiss* that
-//! nothing authenticates. Whoever sees the request can forge one. So a kiss voids nothing: it asks
-//! for a new key exchange, and until that has worked, the cookies that are there go on being used,
-//! as RFC 8915 recommends (section 5.7). Forging kisses then causes key exchanges and nothing else.
+//! A server that cannot read a cookie, because it has a new key of its own, says so by a *kiss*
+//! that nothing authenticates. Whoever sees the request can forge one. So the client goes on
+//! waiting for an authentic reply, as RFC 8915 recommends (section 5.7). Only if none has come by
+//! the next request, the cookies are void, and that request is refused until there are new keys.
 
 use std::collections::VecDeque;
 
@@ -47,6 +47,8 @@ pub(crate) struct NtsSession {
     cookies: VecDeque<Vec<u8>>,
     /// The identifier of the request whose reply has not come.
     awaited: Option<[u8; IDENTIFIER]>,
+    /// The last request was answered by NTSN, and by nothing better since.
+    is_refused: bool,
     random: &'static dyn SecureRandom,
 }
 
@@ -70,16 +72,13 @@ pub(crate) enum ReplyError {
     #[error("it is shorter than an NTP packet")]
     Short,
     /// The server cannot read the cookie.
-    #[error("the server does not accept the cookie (NTSN)")]
+    #[error("it says that the server does not accept the cookie (NTSN), which anybody could say")]
     Kiss,
 }
 
 impl From<ReplyError> for NtsError {
     fn from(error: ReplyError) -> NtsError {
-        match error {
-            ReplyError::Kiss => NtsError::Refused,
-            other => NtsError::NotAuthentic(other.to_string()),
-        }
+        NtsError::NotAuthentic(error.to_string())
     }
 }
 
@@ -96,8 +95,23 @@ impl NtsSession {
             reply_key: Aes128Siv::new(&reply_key.into()),
             cookies: cookies.into(),
             awaited: None,
+            is_refused: false,
             random,
         }
+    }
+
+    /// One that awaits the reply to a request with this identifier.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn awaiting(identifier: [u8; IDENTIFIER]) -> NtsSession {
+        let random = rustls::crypto::ring::default_provider().secure_random;
+        let mut session = NtsSession::new([1; KEY], [2; KEY], Vec::new(), random);
+        session.awaited = Some(identifier);
+        session
+    }
+
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn cookies(&self) -> impl Iterator<Item = &[u8]> {
+        self.cookies.iter().map(Vec::as_slice)
     }
 
     fn random<const N: usize>(&self) -> Result<[u8; N], NtsError> {
@@ -130,11 +144,13 @@ impl NtsSession {
             return Err(ReplyError::NotOurs);
         }
         if header[STRATUM] == 0 && header[KISS] == *b"NTSN" {
+            self.is_refused = true;
             return Err(ReplyError::Kiss);
         }
         let encrypted = self.decrypt(packet, authenticator.ok_or(ReplyError::NoAuthenticator)?)?;
         // From here on it is the server that speaks.
         self.awaited = None;
+        self.is_refused = false;
         for field in extension::fields(&encrypted, 0).map_while(Result::ok) {
             let is_usable = (1..=MAX_COOKIE).contains(&field.body.len());
             if field.kind == extension::COOKIE && is_usable && self.cookies.len() < COOKIES {
@@ -155,6 +171,11 @@ impl NtsSession {
 
 impl authenticator::Authenticator for NtsSession {
     fn seal(&mut self, header: &[u8; HEADER]) -> Result<Vec<u8>, NtsError> {
+        if self.is_refused {
+            self.cookies.clear();
+            self.awaited = None;
+            return Err(NtsError::Refused);
+        }
         let (identifier, nonce) = (self.random::<IDENTIFIER>()?, self.random::<NONCE>()?);
         let cookie = self.cookies.pop_front().ok_or(NtsError::NoCookie)?;
         let mut packet = header.to_vec();

@@ -209,21 +209,34 @@ fn kiss(code: &[u8; 4], identifier: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn ntsn_asks_for_new_keys_only_with_our_identifier_and_voids_nothing() {
+fn ntsn_with_our_identifier_and_no_better_reply_asks_for_new_keys() {
     let (mut session, mut server) = pair(8);
     let request = ask(&mut session, &mut server);
-    let forged = kiss(b"NTSN", &[0; 32]);
-    assert_eq!(session.check(&forged), Err(ReplyError::NotOurs));
-    let ours = kiss(b"NTSN", &request.identifier);
-    assert_eq!(session.open(&ours), Err(NtsError::Refused));
+    assert_eq!(session.check(&kiss(b"NTSN", &[0; 32])), Err(ReplyError::NotOurs));
+    let request_after_a_forgery = ask(&mut session, &mut server);
+    assert_eq!(session.check(&kiss(b"NTSN", &request.identifier)), Err(ReplyError::NotOurs));
+    let ours = kiss(b"NTSN", &request_after_a_forgery.identifier);
+    assert_eq!(session.check(&ours), Err(ReplyError::Kiss));
+    assert_eq!(session.seal(&REQUEST), Err(NtsError::Refused));
     assert!(NtsError::Refused.needs_key_exchange());
-    assert_eq!(session.cookies.len(), 7, "it may be forged");
-    assert_eq!(session.open(&server.reply(&REPLY, &request)), Ok(()), "as it was here");
-    let mut a_time = ours;
-    a_time[1] = 2;
+    assert_eq!(session.cookies.len(), 0, "they are void");
+    assert_eq!(session.seal(&REQUEST), Err(NtsError::Refused), "for good");
+}
+
+#[test]
+fn an_authentic_reply_after_ntsn_shows_that_it_was_forged() {
+    let (mut session, mut server) = pair(8);
     let request = ask(&mut session, &mut server);
-    a_time[52..84].copy_from_slice(&request.identifier);
-    assert_eq!(session.check(&a_time), Err(ReplyError::NoAuthenticator), "stratum 2 is no kiss");
+    let ours = kiss(b"NTSN", &request.identifier);
+    let error = session.open(&ours).expect_err("no time");
+    assert!(!error.needs_key_exchange(), "the association goes on waiting: {error}");
+    assert_eq!(session.open(&server.reply(&REPLY, &request)), Ok(()));
+    let request = ask(&mut session, &mut server);
+    assert_eq!(session.cookies.len(), 7);
+    let mut no_kiss = kiss(b"NTSN", &request.identifier);
+    no_kiss[1] = 2;
+    assert_eq!(session.check(&no_kiss), Err(ReplyError::NoAuthenticator), "of stratum 2");
+    assert!(session.seal(&REQUEST).is_ok());
 }
 
 #[test]
