@@ -1,6 +1,6 @@
 //! What authenticates an exchange with a server of NTS.
 
-use crate::mutant::Broken::Promise;
+use crate::mutant::Broken::{self, Promise};
 use crate::mutant::{Mutant, unit_nts};
 use crate::patched::Change;
 
@@ -8,10 +8,10 @@ const KEY_EXCHANGE: &str = "src/source/ntp/nts/key_exchange.rs";
 const RECORDS: &str = "src/source/ntp/nts/records.rs";
 const SESSION: &str = "src/source/ntp/nts/session.rs";
 
-const AUTHENTIC: Promise = Promise("a reply of an NTS server counts only if it is authentic");
-const CERTIFIED: Promise = Promise("keys are agreed on with the server of that name alone");
-const UNDERSTOOD: Promise = Promise("an answer that is not understood gives no keys");
-const UNLINKED: Promise = Promise("nobody can tell that two requests are of one client");
+const AUTHENTIC: Broken = Promise("a reply of an NTS server counts only if it is authentic");
+const CERTIFIED: Broken = Promise("keys are agreed on with the server of that name alone");
+const UNDERSTOOD: Broken = Promise("an answer that is not understood gives no keys");
+const UNLINKED: Broken = Promise("nobody can tell that two requests are of one client");
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
