@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aes_siv::KeyInit;
 use aes_siv::siv::Aes128Siv;
@@ -217,4 +218,167 @@ impl TimeServer {
 /// Ends the wait of a server whose client does not come.
 pub(super) fn knock(at: SocketAddr) {
     drop(TcpStream::connect(at));
+}
+
+/// A key server and a time server together, until they are dropped.
+pub(super) struct World {
+    /// Where the key server listens.
+    pub(super) port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    manners: Mutex<Manners>,
+    /// What the last key exchange gave; the time server knows no earlier one.
+    server: Mutex<Option<TimeServer>>,
+    exchanges: AtomicU32,
+    requests: AtomicU32,
+    is_over: AtomicBool,
+    began: Instant,
+}
+
+/// How the time server answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Manners {
+    Honest,
+    /// A plain reply, as from a server without NTS.
+    Plain,
+    /// The honest reply without its authenticator.
+    Stripped,
+    /// The honest reply with another time.
+    Changed,
+    /// NTSN, until there are new keys.
+    Forgetful,
+}
+
+impl World {
+    /// Starts both, with this certificate.
+    pub(super) fn start(certificate: &'static [u8], manners: Manners) -> World {
+        let keys = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let time = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let shared = Arc::new(Shared {
+            manners: Mutex::new(manners),
+            server: Mutex::new(None),
+            exchanges: AtomicU32::new(0),
+            requests: AtomicU32::new(0),
+            is_over: AtomicBool::new(false),
+            began: Instant::now(),
+        });
+        let port = keys.local_addr().expect("an address").port();
+        let time_port = time.local_addr().expect("an address").port();
+        let of_keys = shared.clone();
+        thread::spawn(move || {
+            while let Ok((tcp, _)) = keys.accept() {
+                if of_keys.is_over.load(Relaxed) {
+                    return;
+                }
+                of_keys.exchanges.fetch_add(1, Relaxed);
+                let _ = of_keys.give_keys(certificate, tcp, time_port);
+            }
+        });
+        let of_time = shared.clone();
+        thread::spawn(move || of_time.serve(&time));
+        World { port, shared }
+    }
+
+    pub(super) fn be(&self, manners: Manners) {
+        *self.shared.manners.lock().expect("no panic") = manners;
+    }
+
+    /// How many key exchanges there were.
+    pub(super) fn exchanges(&self) -> u32 {
+        self.shared.exchanges.load(Relaxed)
+    }
+
+    /// How many requests for time were answered.
+    pub(super) fn requests(&self) -> u32 {
+        self.shared.requests.load(Relaxed)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Relaxed);
+        drop(TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)));
+    }
+}
+
+impl Shared {
+    fn give_keys(&self, certificate: &[u8], mut tcp: TcpStream, port: u16) -> Option<()> {
+        let config = config(certificate, vec![b"ntske/1".to_vec()]);
+        let mut tls = ServerConnection::new(config).expect("a configuration");
+        while tls.is_handshaking() {
+            tls.complete_io(&mut tcp).ok()?;
+        }
+        let key = |direction| {
+            let (label, context) = (b"EXPORTER-network-time-security", [0, 0, 0, 15, direction]);
+            tls.export_keying_material([0; KEY], label, Some(&context)).expect("a key")
+        };
+        let mut server = TimeServer::new((key(0), key(1)));
+        let cookies: Vec<Vec<u8>> = (0..8).map(|_| server.cookie(100)).collect();
+        let cookies: Vec<&[u8]> = cookies.iter().map(Vec::as_slice).collect();
+        let mut answer = message(&[(6, b"127.0.0.1"), (7, &port.to_be_bytes())]);
+        answer.extend(granting(&cookies));
+        *self.server.lock().expect("no panic") = Some(server);
+        let mut manners = self.manners.lock().expect("no panic");
+        if *manners == Manners::Forgetful && self.exchanges.load(Relaxed) > 1 {
+            *manners = Manners::Honest;
+        }
+        drop(manners);
+        let mut stream = rustls::Stream::new(&mut tls, &mut tcp);
+        stream.read_exact(&mut [0; 16]).ok()?;
+        stream.write_all(&answer).ok()?;
+        tls.send_close_notify();
+        let _ = tls.complete_io(&mut tcp);
+        Some(())
+    }
+
+    fn serve(&self, socket: &UdpSocket) {
+        socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a limit");
+        let mut packet = [0; 2000];
+        while !self.is_over.load(Relaxed) {
+            let Ok((length, from)) = socket.recv_from(&mut packet) else { continue };
+            let mut server = self.server.lock().expect("no panic");
+            let server = server.as_mut().expect("keys come first");
+            let request = server.read(&packet[..length]);
+            let header = time_of(&request.header, self.began.elapsed());
+            let reply = match *self.manners.lock().expect("no panic") {
+                Manners::Honest => server.reply(&header, &request),
+                Manners::Plain => header.to_vec(),
+                Manners::Stripped => server.reply(&header, &request)[..HEADER + 36].to_vec(),
+                Manners::Changed => {
+                    let mut reply = server.reply(&header, &request);
+                    // The second of the transmit stamp.
+                    reply[43] ^= 1;
+                    reply
+                }
+                Manners::Forgetful => {
+                    let mut kiss = header.to_vec();
+                    kiss[1] = 0;
+                    kiss[12..16].copy_from_slice(b"NTSN");
+                    extension::push(&mut kiss, extension::UNIQUE_IDENTIFIER, &request.identifier);
+                    kiss
+                }
+            };
+            socket.send_to(&reply, from).expect("sent");
+            self.requests.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// When the time servers here begin: in 2026, in NTP's seconds.
+const BEGIN: u64 = 4_004_800_000;
+
+/// A reply to this request, of a server of stratum 2 whose clock is exact to a millisecond.
+fn time_of(request: &[u8], since: Duration) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    header[..4].copy_from_slice(&[0x24, 2, 6, 0xe8]);
+    header[8..12].copy_from_slice(&64_u32.to_be_bytes());
+    header[12..16].copy_from_slice(&[192, 0, 2, 1]);
+    header[24..32].copy_from_slice(&request[40..48]);
+    let stamp = (u128::from(BEGIN) << 32) + (since.as_nanos() << 32) / 1_000_000_000;
+    for at in [16, 32, 40] {
+        header[at..at + 8].copy_from_slice(&(stamp as u64).to_be_bytes());
+    }
+    header
 }
