@@ -77,6 +77,12 @@ pub trait Source: Send {
     /// If it has no interval to state.
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError>;
 
+    /// Whether its bounds are evidence, or only held against the evidence of others. The clock asks
+    /// once, when it is built.
+    fn role(&self) -> Role {
+        Role::Evidence
+    }
+
     /// Details of the last sample, in one line for the report.
     fn details(&self) -> Option<String> {
         None
@@ -87,6 +93,25 @@ pub trait Source: Send {
     fn condition(&self) -> SourceCondition {
         SourceCondition::default()
     }
+}
+
+/// What a clock does with a source's bounds.
+///
+/// A daemon's bound is an estimate, and was measured to be untrue in up to 44 % of readings. An
+/// exchange of our own is a measurement. Where there are such exchanges, what a daemon says is
+/// held against them, and narrows nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Role {
+    /// They are intersected with all other evidence.
+    #[default]
+    Evidence,
+    /// They are compared with the evidence, and never make an interval narrower or a clock
+    /// synchronized. If they exclude it, one of the two is wrong: that is a contradiction, and
+    /// readings cover both for a minute after it last showed.
+    CrossCheck,
 }
 
 /// What a source knows beside its samples.
@@ -225,6 +250,10 @@ pub enum Reason {
     ShownOtherTime = 13,
     /// The clock that everything is counted by stands still.
     CounterStopped = 14,
+    /// Too few of the time servers answer.
+    ServersSilent = 20,
+    /// Time servers contradict each other, or are too few to show which of them is wrong.
+    ServersDisagree = 21,
 }
 
 impl Reason {
@@ -246,6 +275,8 @@ impl Reason {
             12 => Reason::OscillatorBeyondDrift,
             13 => Reason::ShownOtherTime,
             14 => Reason::CounterStopped,
+            20 => Reason::ServersSilent,
+            21 => Reason::ServersDisagree,
             _ => Reason::NotSampled,
         }
     }
@@ -285,6 +316,8 @@ impl Reason {
             Reason::CounterStopped => {
                 "CLOCK_MONOTONIC_RAW stands still, so nothing can be carried on"
             }
+            Reason::ServersSilent => "too few of the NTP servers answer with a time",
+            Reason::ServersDisagree => "no majority of the NTP servers agrees on the time",
             Reason::ShownOtherTime => {
                 "this process is shown another wall clock than the kernel keeps (libfaketime, for \
                  example)"
@@ -335,6 +368,14 @@ impl Reason {
             Reason::CounterStopped => {
                 "look for what answers clock_gettime in the kernel's place (a preloaded library, a \
                  sandbox, an emulator)"
+            }
+            Reason::ServersSilent => {
+                "check that UDP port 123 to them is open and that their names are right, or name \
+                 further servers"
+            }
+            Reason::ServersDisagree => {
+                "replace the servers that are wrong, or name further ones so that a majority can \
+                 outvote them"
             }
             Reason::ShownOtherTime => {
                 "run without the program that changes what clock_gettime returns; in a test, inject \

@@ -1,5 +1,8 @@
 //! [`ClockBuilder`]: the assumptions, the sources, and how often they are sampled.
 
+#[cfg(feature = "nts")]
+mod nts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +18,7 @@ use crate::scale::LeapTable;
 use crate::source::assume::Assumed;
 use crate::source::daemons::HostDaemons;
 use crate::source::kernel::Kernel;
+use crate::source::ntp::{Ntp, NtpError};
 use crate::source::{RealtimeScale, WallClock};
 
 impl Clock {
@@ -50,6 +54,7 @@ impl Clock {
 #[must_use = "a builder does nothing until `build()`"]
 pub struct ClockBuilder {
     sources: Vec<Box<dyn Source>>,
+    ntp: Option<Ntp>,
     with_kernel: bool,
     with_chrony: bool,
     believes_any_writer: bool,
@@ -106,6 +111,9 @@ pub enum BuildError {
         /// The clock's `max_width`.
         limit: Duration,
     },
+    /// The NTP servers, or how they are to be asked.
+    #[error("{0}")]
+    Ntp(#[from] NtpError),
     /// The clock has no time source.
     #[error("the clock has no source: leave out `without_kernel()`, or add one with `source()`")]
     NoSource,
@@ -147,6 +155,7 @@ impl Default for ClockBuilder {
     fn default() -> ClockBuilder {
         ClockBuilder {
             sources: Vec::new(),
+            ntp: None,
             with_kernel: true,
             with_chrony: true,
             believes_any_writer: false,
@@ -166,6 +175,79 @@ impl ClockBuilder {
     /// this order, after the kernel.
     pub fn source(mut self, source: impl Source + 'static) -> ClockBuilder {
         self.sources.push(Box::new(source));
+        self
+    }
+
+    /// Asks these NTP servers: names or addresses, with a port if it is not 123. Call it repeatedly
+    /// for further ones.
+    ///
+    /// Three or more, so that a wrong one is outvoted and named in the report; fewer only with
+    /// [`ntp_trust_single`](Self::ntp_trust_single). It works on every system, in any container, with
+    /// no time daemon.
+    ///
+    /// The servers are then the evidence, *instead of* the kernel's bound. That becomes a
+    /// cross-check ([`Role::CrossCheck`](crate::Role::CrossCheck)): daemons' bounds were measured to
+    /// be untrue at times, and exchanges never were. A kernel that excludes what the servers say is
+    /// a contradiction: readings cover both sides for a minute after it last showed. The kernel's
+    /// bound never makes a reading narrower.
+    ///
+    /// The clock is built before the servers have answered, except for those that are near. Use
+    /// [`wait_synchronized`](Clock::wait_synchronized) to wait for them. How often they are asked
+    /// depends on whose they are; see [`source::ntp`](crate::source::ntp).
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use truechimer::Clock;
+    ///
+    /// let servers = ["ntp1.example.org", "ntp2.example.net:1123", "192.0.2.7"];
+    /// let clock = Clock::builder().ntp(servers).build()?;
+    /// println!("{}", clock.wait_synchronized(Duration::from_secs(5))?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ntp<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> ClockBuilder {
+        self.ntp = Some(match self.ntp.take() {
+            Some(ntp) => ntp.and(servers),
+            None => Ntp::new(servers),
+        });
+        self
+    }
+
+    /// As [`ntp`](Self::ntp), with all settings of [`Ntp`]. It replaces what was set before.
+    pub fn ntp_with(mut self, ntp: Ntp) -> ClockBuilder {
+        self.ntp = Some(ntp);
+        self
+    }
+
+    /// Fewer than three NTP servers are enough: one is taken at its word, and two have to agree.
+    ///
+    /// This is an assumption. A single server that is wrong makes readings wrong.
+    pub fn ntp_trust_single(self) -> ClockBuilder {
+        self.with_ntp(Ntp::trust_single)
+    }
+
+    /// Asks each NTP server this often, from 10 ms to 131 072 s, instead of by its address. Public
+    /// servers are asked no more often than once in 64 s, unless
+    /// [`Ntp::poll_forced`] says so.
+    pub fn ntp_poll(self, every: Duration) -> ClockBuilder {
+        self.with_ntp(|ntp| ntp.poll(every))
+    }
+
+    /// Asks the servers that the host's chronyd follows now, directly, as
+    /// [`ntp`](Self::ntp) does with those that it is given.
+    ///
+    /// It is worth it where these are near: a cloud's metadata server, or one in the same rack.
+    /// Where chronyd follows fewer than three, [`ntp_trust_single`](Self::ntp_trust_single) has to
+    /// be called too; else the reason is
+    /// [`Reason::ServersDisagree`](crate::Reason::ServersDisagree). What their clocks show around
+    /// a leap second is what [`wall_scale`](Self::wall_scale) states, because the host's clock
+    /// follows them.
+    pub fn ntp_of_daemon(self) -> ClockBuilder {
+        self.with_ntp(Ntp::and_of_daemon)
+    }
+
+    /// The order of the calls does not matter.
+    fn with_ntp(mut self, set: impl FnOnce(Ntp) -> Ntp) -> ClockBuilder {
+        self.ntp = Some(set(self.ntp.take().unwrap_or_else(|| Ntp::new::<String>([]))));
         self
     }
 
@@ -346,7 +428,9 @@ impl ClockBuilder {
     pub fn build(self) -> Result<Clock, BuildError> {
         self.check()?;
         let wall_clock = Arc::new(WallClock::new(self.leaps, self.wall_scale));
+        let wall_scale = self.wall_scale;
         let ClockBuilder {
+            ntp,
             with_kernel,
             with_chrony,
             believes_any_writer,
@@ -368,8 +452,13 @@ impl ClockBuilder {
             if let Some(error) = reference_error {
                 kernel = kernel.reference_error(error);
             }
+            if ntp.is_some() {
+                kernel = kernel.as_cross_check();
+            }
             let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
-            kernel.into_iter().collect::<Vec<_>>()
+            let ntp = ntp.as_ref().map(|ntp| ntp.for_clock(kernel_of.clone(), wall_scale));
+            let ntp = ntp.map(|ntp| SourceKind::Evidence(Box::new(ntp)));
+            kernel.into_iter().chain(ntp).collect::<Vec<_>>()
         };
         let operator = self
             .assume_error
@@ -424,7 +513,11 @@ impl ClockBuilder {
                 return Err(BuildError::AssumeTooWide { error, limit: max_width });
             }
         }
-        if !self.with_kernel && self.sources.is_empty() && self.assume_error.is_none() {
+        if let Some(ntp) = &self.ntp {
+            ntp.check()?;
+        }
+        let has_source = self.with_kernel || self.ntp.is_some() || !self.sources.is_empty();
+        if !has_source && self.assume_error.is_none() {
             return Err(BuildError::NoSource);
         }
         // This comes before the first reading of any clock, because the vDSO reads the

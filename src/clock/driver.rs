@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::clock::report::{Answer, Limits, Record};
 use crate::counter::calibration::Calibration;
-use crate::counter::{Counter, CounterError};
+use crate::counter::{Ageing, Counter, CounterError};
 use crate::estimator::bound::Bound;
 use crate::estimator::{Estimator, Fused};
-use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
+use crate::evidence::{Reason, Role, Sample, Source, SourceCondition, SourceError};
 use crate::fork::Mutex;
 use crate::host::{Host, HostClock, HostError, SUSPEND_NOISE_NS, suspended_ns};
 use crate::interval::Interval;
@@ -56,17 +56,19 @@ impl SourceKind {
 struct SourceSlot {
     name: String,
     kind: SourceKind,
+    role: Role,
     last: Result<(), Reason>,
     condition: SourceCondition,
 }
 
 impl SourceSlot {
     fn new(kind: SourceKind) -> SourceSlot {
-        // The name is read once, and here, where one that panics does no harm.
-        let name = catch_unwind(AssertUnwindSafe(|| kind.source().name().to_owned()));
-        let name = name.unwrap_or_else(|_| "unnamed".to_owned());
+        // They are read once, and here, where one that panics does no harm.
+        let known = || (kind.source().name().to_owned(), kind.source().role());
+        let known = catch_unwind(AssertUnwindSafe(known));
+        let (name, role) = known.unwrap_or_else(|_| ("unnamed".to_owned(), Role::default()));
         let condition = SourceCondition::default();
-        SourceSlot { name, kind, last: Err(Reason::NotSampled), condition }
+        SourceSlot { name, kind, role, last: Err(Reason::NotSampled), condition }
     }
 
     /// Samples the source, and asks for its condition.
@@ -93,7 +95,11 @@ impl SourceSlot {
     }
 
     fn is_evidence(&self) -> bool {
-        matches!(self.kind, SourceKind::Evidence(_))
+        matches!(self.kind, SourceKind::Evidence(_)) && !self.is_cross_check()
+    }
+
+    fn is_cross_check(&self) -> bool {
+        self.role == Role::CrossCheck
     }
 }
 
@@ -159,6 +165,8 @@ pub(crate) struct Driver {
     least_drift_ppm: u32,
     /// The last tick that was read.
     last_tick: u64,
+    /// It changes whenever ticks from before can no longer be carried on by the present rates.
+    generation: u64,
 }
 
 /// Where a round publishes, where it records, and where it finds requests.
@@ -204,6 +212,7 @@ impl Driver {
             drift_ppm,
             least_drift_ppm: drift_ppm,
             last_tick: 0,
+            generation: 1,
         }
     }
 
@@ -267,7 +276,8 @@ impl Driver {
         let _ = self.apply_invalidations(context);
         for i in 0..self.slots.len() {
             let now_ns = self.monotonic_ns();
-            context.record.lock().begin(i, &self.slots[i].name, now_ns);
+            let SourceSlot { name, role, .. } = &self.slots[i];
+            context.record.lock().begin(i, (name, *role), now_ns);
             let outcome = self.sample(i, context);
             self.publish(context);
             let details = self.slots[i].details();
@@ -300,7 +310,12 @@ impl Driver {
     }
 
     fn sample_once(&mut self, i: usize, context: RoundContext<'_>) -> Result<Answer, SampleError> {
-        let counter = self.calibration.counter.clone();
+        let ageing = Ageing {
+            rates: self.calibration.rates(self.drift_ppm),
+            granularity_ns: self.calibration.granularity_ns(self.drift_ppm),
+            generation: self.generation,
+        };
+        let counter = self.calibration.counter.clone().with_ageing(ageing);
         let answer = self.slots[i].sample(&counter);
         let tick = counter.try_read().map_err(|error| SampleError::Refused(error.into()))?;
         self.apply_invalidations(context).map_err(SampleError::Invalidated)?;
@@ -311,7 +326,11 @@ impl Driver {
             |t: Timestamp, ns: i64| Timestamp::from_tai_nanos(t.tai_nanos().saturating_add(ns));
         let stated =
             Interval::new(later(sample.time.earliest(), most), later(sample.time.latest(), least));
-        match self.estimator.fuse(i, &sample, stated.unwrap_or(sample.time), tick) {
+        let fused = match self.slots[i].role {
+            Role::Evidence => self.estimator.fuse(i, &sample, stated.unwrap_or(sample.time), tick),
+            Role::CrossCheck => self.estimator.cross_check(&sample, tick),
+        };
+        match fused {
             Fused::Agrees => Ok(Answer { sample, contradicts: false }),
             Fused::Contradicts => Ok(Answer { sample, contradicts: true }),
             Fused::Malformed => Err(SampleError::Refused(malformed(&sample, tick))),
@@ -336,8 +355,10 @@ impl Driver {
         context: RoundContext<'_>,
         tick: u64,
     ) -> Result<(), Invalidation> {
+        // A cross-check that is wrong need not be given time to notice it: it is not evidence.
+        let evidence = self.slots.iter().filter(|slot| !slot.is_cross_check());
+        let interval = evidence.filter_map(|slot| slot.condition.update_interval).max();
         let conditions = || self.slots.iter().map(|slot| &slot.condition);
-        let interval = conditions().filter_map(|condition| condition.update_interval).max();
         let drift_ppm = conditions().filter_map(|condition| condition.drift_ppm).max();
         self.estimator.set_update_interval(interval);
         // Beyond the largest the rates' own format ends.
@@ -346,6 +367,7 @@ impl Driver {
         if drift_ppm == before {
             return Ok(());
         }
+        self.generation += 1;
         let rates = self.calibration.rates(drift_ppm);
         if drift_ppm < before {
             self.estimator.narrow_rates(tick, rates);
@@ -382,6 +404,7 @@ impl Driver {
         // Where the counter cannot be read, readers cannot read it either.
         self.last_tick = self.calibration.counter.try_read().unwrap_or(self.last_tick);
         self.estimator.forget(self.last_tick);
+        self.generation += 1;
         for slot in &mut self.slots {
             slot.last = Err(why);
         }
@@ -426,6 +449,7 @@ impl Driver {
 
     /// Goes over to the raw clock. What was known is kept, as of the last good comparison.
     fn give_up_counter(&mut self, why: CounterError) {
+        self.generation += 1;
         let last_good = self.calibration.last_good;
         let host = self.calibration.counter.shared_host();
         self.calibration = Calibration::monotonic_raw(&host, Some(why));
@@ -470,7 +494,8 @@ impl Driver {
                 slot.last.is_ok() && slot.is_evidence() && is_updated_now == is_updated
             })
         };
-        let is_assumed = self.slots.iter().any(|slot| slot.last.is_ok() && !slot.is_evidence());
+        let is_operator = |slot: &SourceSlot| matches!(slot.kind, SourceKind::Operator(_));
+        let is_assumed = self.slots.iter().any(|slot| slot.last.is_ok() && is_operator(slot));
         if evidence(true) {
             Status::Synchronized
         } else if evidence(false) {
@@ -480,7 +505,8 @@ impl Driver {
         } else if self.estimator.has_evidence() {
             Status::Holdover
         } else {
-            let first = self.slots.iter().find_map(|slot| slot.last.err());
+            let evidence = self.slots.iter().filter(|slot| !slot.is_cross_check());
+            let first = evidence.filter_map(|slot| slot.last.err()).next();
             Status::Unsynchronized(first.unwrap_or(Reason::NotSampled))
         }
     }

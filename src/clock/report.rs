@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::counter::calibration::Calibration;
 use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM};
-use crate::evidence::{Sample, SourceError};
+use crate::evidence::{Role, Sample, SourceError};
 use crate::host::{Host, HostClock, TimeNamespace, suspended_ns};
 use crate::interval::Interval;
 use crate::snapshot::{ClockError, Status};
@@ -97,6 +97,8 @@ pub struct CounterReport {
 pub struct SourceReport {
     /// Its name.
     pub name: String,
+    /// Whether its bounds are evidence, or only held against the evidence of others.
+    pub role: Role,
     /// Its answer to the last sampling; `None` if it has not answered yet.
     pub said: Option<Said>,
     /// Details in the source's own words: which server it follows, for example.
@@ -175,6 +177,7 @@ pub(crate) struct Record {
 #[derive(Default)]
 struct Entry {
     name: String,
+    role: Role,
     said: Option<Said>,
     details: Option<String>,
     holdover: Option<String>,
@@ -192,7 +195,7 @@ impl Record {
     }
 
     /// Source `i` is being sampled, from this time of the monotonic clock on.
-    pub(crate) fn begin(&mut self, i: usize, name: &str, now_ns: Option<i64>) {
+    pub(crate) fn begin(&mut self, i: usize, (name, role): (&str, Role), now_ns: Option<i64>) {
         if self.sources.len() <= i {
             self.sources.resize_with(i + 1, Entry::default);
         }
@@ -200,6 +203,7 @@ impl Record {
         if entry.name != name {
             name.clone_into(&mut entry.name);
         }
+        entry.role = role;
         entry.asked_ns = now_ns;
     }
 
@@ -251,6 +255,7 @@ impl Record {
         let suspended = suspended_ns(host).ok().flatten();
         let sources = self.sources.iter().map(|entry| SourceReport {
             name: entry.name.clone(),
+            role: entry.role,
             said: entry.said.clone(),
             details: entry.details.clone(),
             holdover: entry.holdover.clone(),
@@ -309,6 +314,9 @@ impl CounterReport {
 impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
+        if self.role == Role::CrossCheck {
+            f.write_str("(a cross-check) ")?;
+        }
         if let Some(since) = self.asked_for {
             write!(f, "sampled {since:.1?} ago and silent since; before that: ")?;
         }

@@ -37,6 +37,7 @@ mod linux;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
 pub(crate) mod portable;
 mod process_key;
+mod random;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod time_namespace;
@@ -59,6 +60,7 @@ pub(crate) use kernel_state::{
 #[cfg_attr(not(feature = "sim"), allow(unused_imports))]
 pub(crate) use kernel_state::{STA_FREQHOLD, STA_UNSYNC};
 pub(crate) use process_key::ProcessKey;
+pub(crate) use random::{RANDOM_SOURCE, random_bytes};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
 pub use time_namespace::TimeNamespace;

@@ -43,7 +43,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counter::{Counter, DEFAULT_MAX_DRIFT_PPM};
-use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
+use crate::evidence::{Reason, Role, Sample, Source, SourceCondition, SourceError};
 use crate::host::{
     GROWTH_PPM, Host, HostClock, HostError, KernelState, STA_PLL, SUSPEND_NOISE_NS, TIME_OOP,
     TIME_WAIT, suspended_ns,
@@ -87,6 +87,7 @@ pub struct Kernel {
     chrony_alone: ChronyAlone,
     /// By how much the oscillator itself may be off (A2).
     max_drift_ppm: u32,
+    role: Role,
 }
 
 impl Kernel {
@@ -113,7 +114,13 @@ impl Kernel {
             condition: SourceCondition::default(),
             chrony_alone: ChronyAlone::default(),
             max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
+            role: Role::Evidence,
         }
+    }
+
+    /// Its bound is held against other evidence, and is none itself.
+    pub(crate) fn as_cross_check(self) -> Kernel {
+        Kernel { role: Role::CrossCheck, ..self }
     }
 
     /// Like `self`, for a `CLOCK_REALTIME` that follows `scale` (for example a smear).
@@ -185,6 +192,10 @@ impl Source for Kernel {
             }
             outcome => outcome,
         }
+    }
+
+    fn role(&self) -> Role {
+        self.role
     }
 
     fn details(&self) -> Option<String> {

@@ -67,7 +67,7 @@ pub mod daemon;
 pub(crate) mod daemons;
 mod in_flight;
 pub mod kernel;
-pub(crate) mod ntp;
+pub mod ntp;
 pub mod ntpd;
 mod phc_error;
 mod rate_correction;

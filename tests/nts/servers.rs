@@ -121,7 +121,8 @@ impl Ground {
         let settings = "server 127.0.0.2 iburst minpoll 0 maxpoll 0\ndisable ntp\nnts enable\n\
             nts key server.key\nnts cert server.pem\nnts cookie cookies\n";
         fs::write(at.join("ntp.conf"), settings)?;
-        let server = self.start("usr/sbin/ntpd", &["-n", "-c", "ntp.conf", "-p", "ntp.pid"], &at)?;
+        let server =
+            self.start("usr/sbin/ntpd", &["-n", "-c", "ntp.conf", "-p", "ntp.pid"], &at)?;
         server.until_it_answers(Some(KEYS), TIME)?;
         Ok(server)
     }

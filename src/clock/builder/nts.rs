@@ -1,7 +1,6 @@
 //! Servers of authenticated NTP.
 
 use super::ClockBuilder;
-use crate::source::ntp::Ntp;
 
 impl ClockBuilder {
     /// Asks these servers as [`ntp`](Self::ntp) does, with NTS (RFC 8915): each reply proves
@@ -9,7 +8,8 @@ impl ClockBuilder {
     ///
     /// A server whose certificate is not valid, or whose replies are not authentic, is never used;
     /// the report says why. NTS proves who answers, and not that the answer is right, so three servers
-    /// are needed as without it. See [`Ntp::nts`].
+    /// are needed as without it. See
+    /// [`Ntp::nts`](crate::source::ntp::Ntp::nts).
     ///
     /// ```no_run
     /// use std::time::Duration;

@@ -22,7 +22,11 @@ pub(crate) mod extension;
 mod fake;
 pub(crate) mod key_exchange;
 pub(crate) mod records;
+mod servers;
 pub(crate) mod session;
 
+#[cfg(all(test, not(loom)))]
+mod world_tests;
+
 pub use key_exchange::AuthoritiesError;
-pub(crate) use key_exchange::{NtsKeyExchange, PORT};
+pub(crate) use servers::NtsServers;

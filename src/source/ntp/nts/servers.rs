@@ -126,10 +126,7 @@ mod tests {
             (Ntp::nts(["a", "b"]).and(["c"]), None),
             (Ntp::nts(["a"]).trust_single(), None),
             (Ntp::nts::<&str>([]), Some(NtpError::NoServer)),
-            (
-                three().nts_authorities(""),
-                Some(NtpError::Authorities(AuthoritiesError::None)),
-            ),
+            (three().nts_authorities(""), Some(NtpError::Authorities(AuthoritiesError::None))),
         ] {
             assert_eq!(ntp.check().err(), expected);
         }
