@@ -10,6 +10,9 @@ use crate::interval::Interval;
 use crate::snapshot::ring::WORDS;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
+#[path = "driver_role_tests.rs"]
+mod roles;
+
 /// A source that knows the truth of a scripted host, to the microsecond.
 struct Honest(Arc<ScriptedHost>);
 

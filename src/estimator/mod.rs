@@ -185,16 +185,9 @@ impl Estimator {
         stated: Interval,
         tick: u64,
     ) -> Fused {
-        // A counter that cannot be read shows 0, and a bound that starts in the future
-        // would turn every reading until then into an error.
-        if sample.before == 0 || sample.after > tick {
-            return Fused::Malformed;
-        }
-        if sample.before < self.valid_from {
-            return Fused::Stale;
-        }
-        let Some(new) = Bound::from_sample(sample, &self.base, self.granularity_ns) else {
-            return Fused::Malformed;
+        let new = match self.admit(sample, tick) {
+            Ok(new) => new,
+            Err(refused) => return refused,
         };
         self.end_estimate(tick);
         let sampled = new;
@@ -236,19 +229,27 @@ impl Estimator {
         Fused::Contradicts
     }
 
+    /// The bound of a sample, if its ticks may be carried on when the counter shows `tick`.
+    fn admit(&self, sample: &Sample, tick: u64) -> Result<Bound, Fused> {
+        // A counter that cannot be read shows 0, and a bound that starts in the future
+        // would turn every reading until then into an error.
+        if sample.before == 0 || sample.after > tick {
+            return Err(Fused::Malformed);
+        }
+        if sample.before < self.valid_from {
+            return Err(Fused::Stale);
+        }
+        Bound::from_sample(sample, &self.base, self.granularity_ns).ok_or(Fused::Malformed)
+    }
+
     /// Holds the sample of a cross-check against what is known when the counter shows `tick`.
     ///
     /// It never narrows what is known. If it excludes that, one of the two is wrong, and both sides
     /// are published for a minute after it last did.
     pub(crate) fn cross_check(&mut self, sample: &Sample, tick: u64) -> Fused {
-        if sample.before == 0 || sample.after > tick {
-            return Fused::Malformed;
-        }
-        if sample.before < self.valid_from {
-            return Fused::Stale;
-        }
-        let Some(new) = Bound::from_sample(sample, &self.base, self.granularity_ns) else {
-            return Fused::Malformed;
+        let new = match self.admit(sample, tick) {
+            Ok(new) => new,
+            Err(refused) => return refused,
         };
         self.end_estimate(tick);
         self.give_up_conflicting(new.origin);
@@ -370,10 +371,14 @@ impl Estimator {
     /// What is known, as it is to be published when the counter shows `tick`.
     pub(crate) fn publish(&mut self, tick: u64) -> Estimate {
         self.end_estimate(tick);
-        let others = [self.conflicting, self.disputing].into_iter().flatten();
-        let known = self
-            .fused
-            .map(|fused| others.fold(fused, |known, other| self.hull(known, other.bound)));
+        let known = match (self.fused, self.conflicting) {
+            (Some(fused), Some(other)) => Some(self.hull(fused, other.bound)),
+            (fused, _) => fused,
+        };
+        let known = match (known, self.disputing) {
+            (Some(known), Some(check)) => Some(self.hull(known, check.bound)),
+            (known, _) => known,
+        };
         // Published as of now: its age then shows whether anything still publishes.
         let known =
             known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.estimate.rates));

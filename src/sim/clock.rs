@@ -8,12 +8,14 @@ use parking_lot::Mutex;
 
 use super::host::SimHost;
 use super::machine::{Machine, Reference};
+use super::ntp::{NtpClient, SimNtp};
 use super::random::{Random, nanos};
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
 use crate::clock::{Report, TrueTime};
 use crate::counter::{Counter, CounterKind};
 use crate::evidence::{Reason, Sample, Source, SourceError};
+use crate::host::Host;
 use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
@@ -34,11 +36,16 @@ pub struct SimClock {
     host: SimHost,
     /// `None` while the process is down.
     core: Arc<Mutex<Option<Arc<ClockCore<SimHost>>>>>,
+    /// What asks the machine's time servers, if the clock has any.
+    ntp: Arc<Mutex<Option<SharedNtp>>>,
 }
+
+/// The client belongs to the source and to the world's events.
+pub(super) type SharedNtp = Arc<Mutex<NtpClient>>;
 
 impl SimClock {
     pub(super) fn new(host: SimHost) -> SimClock {
-        SimClock { host, core: Arc::default() }
+        SimClock { host, core: Arc::default(), ntp: Arc::default() }
     }
 
     pub(super) fn host(&self) -> &SimHost {
@@ -46,7 +53,7 @@ impl SimClock {
     }
 
     /// A process begins: its clock is built, and samples its sources once.
-    pub(super) fn build(&self, machine: &Machine, random: Random) {
+    pub(super) fn build(&self, machine: &Machine, [random, of_ntp]: [Random; 2]) {
         let mut hardware = self.host.hardware();
         hardware.begin_process();
         hardware.set_sampling(true);
@@ -54,10 +61,23 @@ impl SimClock {
         let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
         let (host, of_kernel) = (self.host.clone(), wall_clock.clone());
         let max_drift_ppm = machine.limits.max_drift_ppm;
+        let process = self.host.process();
+        let ntp = machine.ntp.clone().map(|service| NtpClient::new(service, process, of_ntp));
+        let ntp = ntp.map(|client| Arc::new(Mutex::new(client)));
+        self.ntp.lock().clone_from(&ntp);
         let make_sources = move || {
             let daemons = Box::new(SimDaemons(host.clone()));
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
-            vec![SourceKind::Evidence(Box::new(kernel.with_chrony()))]
+            let mut kernel = kernel.with_chrony();
+            if ntp.is_some() {
+                kernel = kernel.as_cross_check();
+            }
+            let ntp = ntp.clone().map(|client| {
+                let source = SimNtp::new(host.clone(), client, of_kernel.clone());
+                SourceKind::Evidence(Box::new(source))
+            });
+            let kernel = SourceKind::Evidence(Box::new(kernel));
+            [Some(kernel), ntp].into_iter().flatten().collect::<Vec<_>>()
         };
         let assumed = machine.assume_error.map(|error| Assumed::new(error, wall_clock.clone()));
         let reference = machine.reference.map(|reference| {
@@ -87,6 +107,12 @@ impl SimClock {
     /// The process ends.
     pub(super) fn end(&self) {
         *self.core.lock() = None;
+        *self.ntp.lock() = None;
+    }
+
+    /// What asks the machine's time servers, while its process runs.
+    pub(super) fn ntp(&self) -> Option<SharedNtp> {
+        self.ntp.lock().clone()
     }
 
     /// The clock's thread samples all sources, which takes time on this machine.

@@ -65,6 +65,7 @@ const READINGS: u64 = 3;
 pub(super) const PROCESS: u64 = 4;
 pub(super) const NETWORK: u64 = 5;
 pub(super) const REFERENCE: u64 = 6;
+pub(super) const NTP: u64 = 7;
 
 /// A stream of its own for each part of each machine.
 pub(super) fn stream(seed: u64, machine: u32, part: u64) -> Random {
@@ -227,7 +228,7 @@ impl Hardware {
     pub(super) fn discipline(&mut self, t: i64, event: DaemonEvent) -> Vec<(i64, DaemonEvent)> {
         let t = self.advance(t);
         let raw = self.ticker.at(t);
-        let reachable = t >= self.unreachable_until;
+        let reachable = self.is_reachable(t);
         self.discipline.act(event, t, &mut self.kernel, raw, reachable)
     }
 
@@ -255,6 +256,11 @@ impl Hardware {
     pub(super) fn change_frequency(&mut self, t: i64, off_by_ppm: f64) {
         let t = self.advance(t);
         self.ticker.change_frequency(t, off_by_ppm);
+    }
+
+    /// Whether time servers can be reached.
+    pub(super) fn is_reachable(&self, t: i64) -> bool {
+        t >= self.unreachable_until
     }
 
     pub(super) fn lose_time_server(&mut self, until: i64) {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::daemon::{Daemon, TimeService};
+use super::ntp::NtpService;
 use super::oscillator::Oscillator;
 use crate::clock::Limits;
 use crate::timestamp::NANOS_PER_SECOND;
@@ -28,6 +29,7 @@ pub struct Machine {
     pub(super) daemon: Daemon,
     pub(super) service: TimeService,
     pub(super) reference: Option<Reference>,
+    pub(super) ntp: Option<NtpService>,
     pub(super) off_by_ns: i64,
     pub(super) counter: CounterModel,
     pub(super) limits: Limits,
@@ -82,6 +84,7 @@ impl Default for Machine {
             daemon: Daemon::Chrony,
             service: TimeService::default(),
             reference: None,
+            ntp: None,
             off_by_ns: 30_000_000,
             counter: CounterModel::TSC,
             limits: Limits::default(),
@@ -114,6 +117,12 @@ impl Machine {
     /// A second source of time beside the kernel.
     pub fn reference(mut self, reference: Reference) -> Machine {
         self.reference = Some(reference);
+        self
+    }
+
+    /// The clock asks these time servers itself. The kernel is then a cross-check.
+    pub fn ntp(mut self, service: NtpService) -> Machine {
+        self.ntp = Some(service);
         self
     }
 

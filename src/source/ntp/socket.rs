@@ -45,6 +45,9 @@ const LAST_RETRY: Duration = Duration::from_secs(64);
 /// looked up again if one of them is silent.
 const LIST_AGAIN: Duration = Duration::from_secs(64);
 
+/// A thread looks at least so often whether there is anything to do.
+const LONGEST_SLEEP: Duration = Duration::from_secs(3_600);
+
 /// The servers of one process, as its threads know them.
 pub(crate) struct Client {
     shared: Arc<Shared>,
@@ -279,7 +282,10 @@ impl Worker {
 
     /// Sleeps until something is due, or the counter's generation is another.
     fn wait_until(&self, due_ns: i64, generation: u64) {
-        let at_ns = due_ns.min(self.list_at_ns()).max(self.now_ns().saturating_add(1_000_000));
+        let now_ns = self.now_ns();
+        let least = now_ns.saturating_add(1_000_000);
+        let most = now_ns.saturating_add(duration_nanos_i64(LONGEST_SLEEP));
+        let at_ns = due_ns.min(self.list_at_ns()).clamp(least, most);
         let until = self.began + Duration::from_nanos(at_ns.unsigned_abs());
         let mut state = self.shared.state.lock();
         while !state.is_stopping && Instant::now() < until {
@@ -326,6 +332,13 @@ impl Worker {
         }
     }
 
+    /// The list is to be made again, later each time.
+    fn list_later(&mut self) {
+        self.listed_ns = None;
+        self.retry_at_ns = self.now_ns().saturating_add(duration_nanos_i64(self.retry));
+        self.retry = (self.retry * 2).min(LAST_RETRY);
+    }
+
     /// Finds the servers, if they are not known or may be elsewhere by now.
     fn find_servers(&mut self) {
         self.leave_lost_servers();
@@ -335,7 +348,7 @@ impl Worker {
         let outcome = self.list();
         match outcome {
             Ok((addresses, authenticator)) => {
-                // Whether the keys are good for anything shows in the first reply.
+                // Keys that were agreed on may be refused at once.
                 if authenticator.is_none() {
                     self.retry = FIRST_RETRY;
                 }
@@ -349,13 +362,6 @@ impl Worker {
             }
         }
         self.publish();
-    }
-
-    /// Looks for the servers again, each time after twice as long.
-    fn list_later(&mut self) {
-        self.listed_ns = None;
-        self.retry_at_ns = self.now_ns().saturating_add(duration_nanos_i64(self.retry));
-        self.retry = (self.retry * 2).min(LAST_RETRY);
     }
 
     /// Asks the next address of a name whose server is silent or refuses, and looks the name
@@ -374,15 +380,8 @@ impl Worker {
         let is_gone = association.is_lost() || association.is_dropped();
         if association.needs_key_exchange() {
             self.trouble = association.last_refusal().map(ToString::to_string);
-            // New keys at once, unless the last ones were of no use.
-            if association.last_reply().is_some() {
-                self.retry = FIRST_RETRY;
-                self.retry_at_ns = 0;
-                self.listed_ns = None;
-            } else {
-                self.list_later();
-            }
             self.associations.clear();
+            self.list_later();
             self.publish();
         } else if is_gone {
             let is_usable = |at: &&SocketAddr| !self.denied.contains(&at.ip());
@@ -397,12 +396,14 @@ impl Worker {
                 None if association.is_dropped() => {}
                 None => {
                     association.look_up_later();
-                    if association.last_reply().is_none() {
-                        return self.list_later();
+                    match &self.group.place {
+                        // New keys cost the server more than a look at its name.
+                        Place::Named(server) if server.keys.is_some() => self.list_later(),
+                        _ => {
+                            self.listed_ns = None;
+                            self.retry_at_ns = 0;
+                        }
                     }
-                    self.retry = FIRST_RETRY;
-                    self.retry_at_ns = 0;
-                    self.listed_ns = None;
                 }
             }
         }
@@ -470,17 +471,22 @@ impl Worker {
         // The association remembers why it cannot.
         let Ok(packet) = association.begin(random, now_ns, ageing.generation) else { return };
         let mut forgery = None;
-        if let Err(error) = ask(&self.shared, association, &packet, counter, &mut forgery) {
-            let at = association.address();
-            association.give_up(match error.kind() {
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                    forgery.unwrap_or(Refusal::Silence)
-                }
-                io::ErrorKind::ConnectionRefused => {
-                    Refusal::Network(format!("no program listens at {at}"))
-                }
-                _ => Refusal::Network(format!("the network, to {at}: {error}")),
-            });
+        match ask(&self.shared, association, &packet, counter, &mut forgery) {
+            Ok(()) if association.last_refusal().is_none() => self.retry = FIRST_RETRY,
+            Ok(()) => {}
+            Err(error) => {
+                let at = association.address();
+                let refusal = match error.kind() {
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        forgery.unwrap_or(Refusal::Silence)
+                    }
+                    io::ErrorKind::ConnectionRefused => {
+                        Refusal::Network(format!("no program listens at {at}"))
+                    }
+                    _ => Refusal::Network(format!("the network, to {at}: {error}")),
+                };
+                association.give_up(refusal);
+            }
         }
     }
 
@@ -562,3 +568,7 @@ fn daemons_servers() -> Result<Vec<SocketAddr>, String> {
     }
     Ok(servers)
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "socket_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ mod fence;
 mod fork;
 mod hlc;
 mod lease;
+mod ntp;
 mod nts;
 mod reading;
 mod rounding;
@@ -30,9 +31,10 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("clock", clock::MUTANTS),
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
+    ("ntp", ntp::MUTANTS),
+    ("nts", nts::MUTANTS),
     ("writer", writer::MUTANTS),
     ("steering", steering::MUTANTS),
-    ("nts", nts::MUTANTS),
     ("hlc", hlc::MUTANTS),
     ("lease", lease::MUTANTS),
     ("store", store::MUTANTS),

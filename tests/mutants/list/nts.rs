@@ -1,11 +1,12 @@
 //! What authenticates an exchange with a server of NTS.
 
 use crate::mutant::Broken::{self, Promise};
-use crate::mutant::{Mutant, unit_nts};
+use crate::mutant::{Mutant, unit, unit_nts};
 use crate::patched::Change;
 
 const KEY_EXCHANGE: &str = "src/source/ntp/nts/key_exchange.rs";
 const RECORDS: &str = "src/source/ntp/nts/records.rs";
+const SOCKET: &str = "src/source/ntp/socket.rs";
 const SESSION: &str = "src/source/ntp/nts/session.rs";
 
 const AUTHENTIC: Broken = Promise("a reply of an NTS server counts only if it is authentic");
@@ -227,6 +228,35 @@ pub const MUTANTS: &[Mutant] = &[
             to: "self.tcp.set_read_timeout(Some(CONNECT_LIMIT))?;",
         }],
         caught_by: unit_nts(&["a_server_has_so_much_time_however_it_spends_it"]),
+    },
+    Mutant {
+        name: "nts-server-asked-without",
+        breaks: AUTHENTIC,
+        harm: "a server of NTS is asked, and believed, as any other",
+        changes: &[Change {
+            file: SOCKET,
+            from: "Some(authenticator) => association.with_authenticator(authenticator),",
+            to: "Some(_) => association,",
+        }],
+        caught_by: unit(&["keys_that_are_refused_are_agreed_on_again_later_each_time"]),
+    },
+    Mutant {
+        name: "nts-pool-without-keys",
+        breaks: AUTHENTIC,
+        harm: "each address of a name is asked, and the keys are lost on the way",
+        changes: &[Change { file: SOCKET, from: " && server.keys.is_none()", to: "" }],
+        caught_by: unit(&["keys_are_for_one_server_and_not_for_each_address_of_its_name"]),
+    },
+    Mutant {
+        name: "nts-keys-in-a-loop",
+        breaks: Promise("a server that gives useless keys is left in peace"),
+        harm: "a client exchanges keys with each request, which costs the server a signature",
+        changes: &[Change {
+            file: SOCKET,
+            from: "self.associations.clear();\n            self.list_later();",
+            to: "self.associations.clear();\n            self.listed_ns = None;",
+        }],
+        caught_by: unit(&["keys_that_are_refused_are_agreed_on_again_later_each_time"]),
     },
 ];
 

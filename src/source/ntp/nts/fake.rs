@@ -338,13 +338,18 @@ impl Shared {
         let mut packet = [0; 2000];
         while !self.is_over.load(Relaxed) {
             let Ok((length, from)) = socket.recv_from(&mut packet) else { continue };
+            let header = time_of(&packet[..HEADER], self.began.elapsed());
+            if *self.manners.lock().expect("no panic") == Manners::Plain {
+                // Whatever the request is.
+                socket.send_to(&header, from).expect("sent");
+                self.requests.fetch_add(1, Relaxed);
+                continue;
+            }
             let mut server = self.server.lock().expect("no panic");
             let server = server.as_mut().expect("keys come first");
             let request = server.read(&packet[..length]);
-            let header = time_of(&request.header, self.began.elapsed());
             let reply = match *self.manners.lock().expect("no panic") {
-                Manners::Honest => server.reply(&header, &request),
-                Manners::Plain => header.to_vec(),
+                Manners::Honest | Manners::Plain => server.reply(&header, &request),
                 Manners::Stripped => server.reply(&header, &request)[..HEADER + 36].to_vec(),
                 Manners::Changed => {
                     let mut reply = server.reply(&header, &request);
