@@ -1,5 +1,8 @@
 //! [`ClockBuilder`]: the assumptions, the sources, and how often they are sampled.
 
+#[cfg(feature = "nts")]
+mod nts;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

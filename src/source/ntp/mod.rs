@@ -47,8 +47,9 @@
 //!
 //! # What it is worth
 //!
-//! Without NTS the replies are not authenticated: whoever is on the way to the server can
-//! forge them. Three servers on three ways make that harder, not impossible. A server is believed
+//! Plain replies are not authenticated: whoever is on the way to the server can forge them.
+//! Three servers on three ways make that harder, not impossible. With the feature `nts`, servers
+//! that speak NTS prove who answers (`Ntp::nts`). A server is believed
 //! about its own bound (assumption A1); it cannot be wrong by more than that without breaking it.
 //!
 //! Read next: [`packet`] for the bytes, `exchange` for the two lines, `association` for what is
@@ -58,6 +59,8 @@ mod association;
 pub(crate) mod authenticator;
 mod exchange;
 mod judge;
+#[cfg(feature = "nts")]
+pub(crate) mod nts;
 pub mod packet;
 mod poll;
 mod settings;
@@ -74,12 +77,14 @@ use crate::scale::{LeapTable, Smear};
 use crate::source::RealtimeScale;
 use crate::source::wall_clock::WallClock;
 
-pub use association::Refusal;
 #[cfg(feature = "sim")]
 pub(crate) use association::Association;
+pub use association::Refusal;
 pub use authenticator::NtsError;
 #[cfg(feature = "sim")]
 pub(crate) use judge::{Word, judge};
+#[cfg(feature = "nts")]
+pub use nts::AuthoritiesError;
 #[cfg(feature = "sim")]
 pub(crate) use poll::PollSetting;
 pub use settings::NtpError;

@@ -35,6 +35,17 @@ pub enum NtpError {
     /// One server is named twice, and would have two words.
     #[error("the NTP server `{0}` is named twice: each has one word")]
     Twice(String),
+    /// The text is not the host of an NTS key server, with or without a port.
+    #[cfg(feature = "nts")]
+    #[error(
+        "`{0}` is no key server of NTS: write a name or an address, and a port only if it is not \
+         4460, as in `time.example.org`"
+    )]
+    KeyServer(String),
+    /// The certificates of authorities cannot be used.
+    #[cfg(feature = "nts")]
+    #[error("the certificates of the NTS servers' authorities: {0}")]
+    Authorities(super::nts::AuthoritiesError),
     /// The poll interval is out of range.
     #[error("the NTP poll is {0:?}: it must be from {FASTEST_POLL:?} to {SLOWEST_POLL:?}")]
     Poll(Duration),
@@ -66,6 +77,8 @@ impl fmt::Debug for Server {
 pub(crate) struct Settings {
     /// As they were named, so that a bad one is told when the clock is built.
     pub(crate) names: Vec<String>,
+    #[cfg(feature = "nts")]
+    pub(crate) nts: super::nts::NtsServers,
     pub(crate) scales: Vec<(String, RealtimeScale)>,
     pub(crate) all_on: RealtimeScale,
     /// What the daemon's servers show; UTC if it is not stated.
@@ -85,12 +98,21 @@ impl Settings {
     pub(crate) fn servers(&self) -> Result<Vec<Server>, NtpError> {
         let named = self.names.iter().map(|name| self.server(name));
         let servers = named.collect::<Result<Vec<Server>, NtpError>>()?;
+        #[cfg(feature = "nts")]
+        let servers = {
+            let mut servers = servers;
+            servers.extend(self.nts.servers(|name| self.scale_of(name))?);
+            servers
+        };
         if servers.is_empty() && !self.of_daemon {
             return Err(NtpError::NoServer);
         }
         for (i, server) in servers.iter().enumerate() {
             let is_same = |other: &Server| {
-                other.port == server.port && other.host.eq_ignore_ascii_case(&server.host)
+                // Asked with NTS, the port is that of the key server.
+                let is_same_port =
+                    other.port == server.port || other.keys.is_some() != server.keys.is_some();
+                is_same_port && other.host.eq_ignore_ascii_case(&server.host)
             };
             if servers[..i].iter().any(is_same) {
                 return Err(NtpError::Twice(server.name.to_string()));
@@ -105,22 +127,28 @@ impl Settings {
         if let Some(every) = self.poll.every.filter(is_out_of_range) {
             return Err(NtpError::Poll(every));
         }
-        if let Some((name, _)) = self.scales.iter().find(|(name, _)| !self.names.contains(name)) {
+        let is_named = |name: &String| servers.iter().any(|server| *server.name == **name);
+        if let Some((name, _)) = self.scales.iter().find(|(name, _)| !is_named(name)) {
             return Err(NtpError::NotNamed(name.clone()));
         }
         Ok(servers)
     }
 
-    fn server(&self, name: &str) -> Result<Server, NtpError> {
-        let (host, port) = parse(name).ok_or_else(|| NtpError::Server(name.to_owned()))?;
+    fn scale_of(&self, name: &str) -> RealtimeScale {
         let stated = self.scales.iter().rev().find(|(of, _)| of == name);
-        let scale = stated.map_or(self.all_on, |&(_, scale)| scale);
+        stated.map_or(self.all_on, |&(_, scale)| scale)
+    }
+
+    fn server(&self, name: &str) -> Result<Server, NtpError> {
+        let (host, port) = parse(name, PORT).ok_or_else(|| NtpError::Server(name.to_owned()))?;
+        let scale = self.scale_of(name);
         Ok(Server { name: name.into(), host: host.to_owned(), port, scale, keys: None })
     }
 }
 
-/// `host`, `host:port`, `address`, `[address]` or `[address]:port`.
-fn parse(name: &str) -> Option<(&str, u16)> {
+/// `host`, `host:port`, `address`, `[address]` or `[address]:port`. The other port is taken if none
+/// is named.
+pub(crate) fn parse(name: &str, usual: u16) -> Option<(&str, u16)> {
     let port = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|&port: &u16| is_number && port != 0)
@@ -130,15 +158,15 @@ fn parse(name: &str) -> Option<(&str, u16)> {
         host.split('%').next()?.parse::<std::net::Ipv6Addr>().ok()?;
         match rest.strip_prefix(':') {
             Some(text) => (host, port(text)?),
-            None if rest.is_empty() => (host, PORT),
+            None if rest.is_empty() => (host, usual),
             None => return None,
         }
     } else if name.split('%').next()?.parse::<std::net::Ipv6Addr>().is_ok() {
-        (name, PORT)
+        (name, usual)
     } else {
         match name.split_once(':') {
             Some((host, text)) => (host, port(text)?),
-            None => (name, PORT),
+            None => (name, usual),
         }
     };
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '.' | '_' | ':' | '%');
@@ -182,7 +210,7 @@ mod tests {
             ("a/b", None),
         ];
         for (text, expected) in cases {
-            assert_eq!(parse(text), expected, "{text:?}");
+            assert_eq!(parse(text, PORT), expected, "{text:?}");
         }
     }
 

@@ -91,7 +91,9 @@ impl Client {
             |place, scale, asks_each| Group { place, scale, poll: settings.poll, asks_each };
         let named = servers.into_iter().map(|server| {
             let scale = server.scale;
-            group(Place::Named(server), scale, settings.asks_each_address)
+            // A key server's cookies are good at the one server that it names.
+            let asks_each = settings.asks_each_address && server.keys.is_none();
+            group(Place::Named(server), scale, asks_each)
         });
         let daemons_scale = settings.daemon_on.unwrap_or_default();
         let daemon = settings.of_daemon.then(|| group(Place::Daemon, daemons_scale, true));
@@ -377,8 +379,10 @@ impl Worker {
         let Some(association) = self.associations.first_mut() else { return };
         let is_gone = association.is_lost() || association.is_dropped();
         if association.needs_key_exchange() {
+            self.trouble = association.last_refusal().map(ToString::to_string);
             self.associations.clear();
             self.list_later();
+            self.publish();
         } else if is_gone {
             let is_usable = |at: &&SocketAddr| !self.denied.contains(&at.ip());
             let rest = self.addresses.iter().enumerate().skip(self.next_address);
@@ -392,8 +396,14 @@ impl Worker {
                 None if association.is_dropped() => {}
                 None => {
                     association.look_up_later();
-                    self.listed_ns = None;
-                    self.retry_at_ns = 0;
+                    match &self.group.place {
+                        // New keys cost the server more than a look at its name.
+                        Place::Named(server) if server.keys.is_some() => self.list_later(),
+                        _ => {
+                            self.listed_ns = None;
+                            self.retry_at_ns = 0;
+                        }
+                    }
                 }
             }
         }
@@ -460,13 +470,16 @@ impl Worker {
         let association = &mut self.associations[i];
         // The association remembers why it cannot.
         let Ok(packet) = association.begin(random, now_ns, ageing.generation) else { return };
-        match ask(&self.shared, association, &packet, counter) {
+        let mut forgery = None;
+        match ask(&self.shared, association, &packet, counter, &mut forgery) {
             Ok(()) if association.last_refusal().is_none() => self.retry = FIRST_RETRY,
             Ok(()) => {}
             Err(error) => {
                 let at = association.address();
                 let refusal = match error.kind() {
-                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Refusal::Silence,
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                        forgery.unwrap_or(Refusal::Silence)
+                    }
                     io::ErrorKind::ConnectionRefused => {
                         Refusal::Network(format!("no program listens at {at}"))
                     }
@@ -483,12 +496,14 @@ impl Worker {
     }
 }
 
-/// Sends the request, and waits for the answer.
+/// Sends the request, and waits for the answer. What comes meanwhile and is not authentic is told
+/// by `forgery`, because it explains the silence.
 fn ask(
     shared: &Shared,
     association: &mut Association,
     packet: &[u8],
     counter: &Counter,
+    forgery: &mut Option<Refusal>,
 ) -> io::Result<()> {
     let at = association.address();
     let any: IpAddr = match at {
@@ -518,6 +533,7 @@ fn ask(
         let ageing = shared.state.lock().counter.as_ref().and_then(Counter::ageing);
         let Some(ageing) = ageing else { return Err(io::ErrorKind::TimedOut.into()) };
         match association.receive(at, &reply[..length], after, &ageing) {
+            Received::Ignored(refusal @ Refusal::Authentication(_)) => *forgery = Some(refusal),
             Received::Ignored(_) => {}
             Received::Answer | Received::Refused(_) => return Ok(()),
         }
@@ -552,3 +568,7 @@ fn daemons_servers() -> Result<Vec<SocketAddr>, String> {
     }
     Ok(servers)
 }
+
+#[cfg(all(test, not(loom)))]
+#[path = "socket_tests.rs"]
+mod tests;

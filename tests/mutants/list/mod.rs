@@ -12,6 +12,7 @@ mod fork;
 mod hlc;
 mod lease;
 mod ntp;
+mod nts;
 mod reading;
 mod rounding;
 mod scale;
@@ -33,6 +34,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
     ("ntp", ntp::MUTANTS),
+    ("nts", nts::MUTANTS),
     ("writer", writer::MUTANTS),
     ("devices", devices::MUTANTS),
     ("steering", steering::MUTANTS),
