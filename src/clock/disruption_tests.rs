@@ -261,6 +261,7 @@ fn a_daemon_that_was_moved_with_its_machine_is_believed_after_several_updates() 
             offset_ns: 0,
             adjtime_ns: 0,
             rate_ppb: 0,
+            constant: 0,
             tai: 37,
             unix_ns: 0,
         };

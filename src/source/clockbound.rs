@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::counter::{Counter, CounterKind};
-use crate::evidence::{Sample, Source, SourceCondition, SourceError};
+use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
 use crate::host::HostClock;
 use crate::scale::LeapTable;
 use crate::source::realtime::Realtime;
@@ -117,6 +117,8 @@ pub struct ClockBound {
     wall_clock: WallClock,
     /// The last segment that was whole, which stands in for one that is being written.
     last: Option<Segment>,
+    /// The tick of the statement that stood there when the machine was moved: it is void.
+    void_tick: Option<u64>,
 }
 
 impl ClockBound {
@@ -138,6 +140,7 @@ impl ClockBound {
             vmclock: PathBuf::from(vmclock_marker::PATH),
             wall_clock: wall_clock(LeapTable::builtin()),
             last: None,
+            void_tick: None,
         })
     }
 
@@ -193,6 +196,12 @@ impl ClockBound {
                 }
             }
         }
+        if self.void_tick == Some(segment.as_of_tick) {
+            return Err(SourceError::no_bound(
+                Reason::Disrupted,
+                format_args!("{}: its statement is from before", self.path.display()),
+            ));
+        }
         if segment.as_of_tick == 0 || segment.as_of_tick > tick {
             return refuse(format!(
                 "it is of tick {}, and the counter is at {tick}: it is another machine's, or from \
@@ -242,6 +251,11 @@ impl Source for ClockBound {
         let tick = counter.try_read()?;
         self.last = Some(segment);
         self.judge(&segment, counter.kind(), tick, unix_ns)
+    }
+
+    fn disrupted(&mut self) {
+        let stated = read(&self.path).ok().or(self.last.take());
+        self.void_tick = stated.map(|segment| segment.as_of_tick).or(self.void_tick);
     }
 
     fn details(&self) -> Option<String> {

@@ -45,7 +45,6 @@ impl Problem {
                 "the counter ran backwards since the last sample, as after a suspend",
                 "run this again; if it stays so, use `--counter monotonic-raw`",
             ),
-            ClockError::Disrupted => Problem::of_reason(Reason::Disrupted),
             other => Problem::new("other", with_option_names(&other), "see `truechimer doctor`"),
         }
     }

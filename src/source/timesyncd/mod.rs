@@ -274,6 +274,10 @@ impl Timesyncd {
             Some(Refusal::Suspended | Refusal::Dropped(Dropped::Suspended)) => {
                 SourceError::no_bound(Reason::Suspended, "timesyncd's last exchange is from before")
             }
+            Some(Refusal::Moved) => SourceError::no_bound(
+                Reason::Disrupted,
+                format_args!("timesyncd's last exchange is from before; {waits}"),
+            ),
             Some(Refusal::Dropped(why)) => SourceError::failed(format_args!(
                 "timesyncd's last exchange was dropped: {why}; {waits}"
             )),
@@ -372,6 +376,12 @@ impl Source for Timesyncd {
             Some(known) => self.sample_of(&known, &pair),
             None => Err(self.error(refusal, &news)),
         }
+    }
+
+    fn disrupted(&mut self) {
+        self.line.shared().watch.lock().disrupted();
+        self.last = None;
+        self.pending_leap = None;
     }
 
     fn details(&self) -> Option<String> {

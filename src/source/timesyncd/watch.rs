@@ -44,6 +44,8 @@ pub(super) enum Refusal {
     Late(TooLate),
     /// The host was suspended since.
     Suspended,
+    /// The machine was moved to another host, or restored from a snapshot, since.
+    Moved,
 }
 
 /// See the module.
@@ -59,6 +61,9 @@ pub(super) struct Watch {
     refusal: Option<Refusal>,
     /// The raw clock when an exchange was heard that was not known before.
     exchanged_raw: Option<i64>,
+    /// The machine was moved since the last exchange that was watched. The wall clock stood still
+    /// meanwhile, and nothing in the kernel's state shows it.
+    is_moved: bool,
 }
 
 impl Watch {
@@ -71,7 +76,15 @@ impl Watch {
             known: None,
             refusal: None,
             exchanged_raw: None,
+            is_moved: false,
         }
+    }
+
+    /// The machine was moved to another host, or restored: only an exchange that is made from now
+    /// on counts.
+    pub(super) fn disrupted(&mut self) {
+        let refusal = Some(Refusal::Moved);
+        *self = Watch { refusal, is_moved: true, ..Watch::new(self.max_drift_ppm) };
     }
 
     /// The wall clock was looked at.
@@ -117,6 +130,7 @@ impl Watch {
             Some(Ok(exchange)) => {
                 self.known = Some(Known { exchange, message, is_late: false, heard_raw });
                 self.refusal = None;
+                self.is_moved = false;
             }
             Some(Err(why)) => self.refusal = Some(Refusal::Dropped(why)),
             None if now.saturating_sub(heard_raw) > JUDGED_WITHIN_NS => {
@@ -129,7 +143,7 @@ impl Watch {
 
     /// Whether an exchange that was made before the clock watched would help.
     pub(super) fn needs_late(&self) -> bool {
-        self.known.is_none() && self.pending.is_none()
+        self.known.is_none() && self.pending.is_none() && !self.is_moved
     }
 
     /// The kernel's state was read around a request.

@@ -26,7 +26,7 @@ pub use scales::scales;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them, except the ones that the crate keeps to itself (`record`, `nts_records`, `nts_reply`).
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     ("chrony", chrony),
     ("clockbound", clockbound),
     ("json", json),
