@@ -74,9 +74,9 @@ use crate::scale::{LeapTable, Smear};
 use crate::source::RealtimeScale;
 use crate::source::wall_clock::WallClock;
 
-pub use association::Refusal;
 #[cfg(feature = "sim")]
 pub(crate) use association::Association;
+pub use association::Refusal;
 pub use authenticator::NtsError;
 #[cfg(feature = "sim")]
 pub(crate) use judge::{Word, judge};
