@@ -144,6 +144,7 @@
 //! begin with.
 //!
 //! [`assume_error`]: ClockBuilder::assume_error
+//! [`ntp`]: ClockBuilder::ntp
 
 #![cfg_attr(target_family = "wasm", allow(rustdoc::broken_intra_doc_links))]
 

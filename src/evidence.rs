@@ -346,11 +346,11 @@ impl Reason {
         match self {
             Reason::NotSampled => "call `refresh()`, or let the clock's own thread sample",
             Reason::KernelUnsynchronized => {
-                "run chronyd with `rtcsync`, name NTP servers with `ntp()`, or state the clock's \
+                "run chronyd with `rtcsync`, ask NTP servers with `ntp()`, or state the clock's \
                  error yourself with `assume_error`"
             }
             Reason::NoBoundStated => {
-                "run chronyd in its place, name NTP servers with `ntp()`, or state the clock's \
+                "run chronyd in its place, ask NTP servers with `ntp()`, or state the clock's \
                  error yourself with `assume_error`; \
                  of systemd-timesyncd (239 or newer) its own exchanges are used, if this process \
                  reaches the system bus"
@@ -367,13 +367,13 @@ impl Reason {
             Reason::SourceFailed => "see the clock's report, or `truechimer doctor`",
             Reason::TooOld => "repair the time source, or raise `max_width`",
             Reason::Unsupported => {
-                "name NTP servers with `ntp()`, or state the clock's error with `assume_error`"
+                "ask NTP servers with `ntp()`, or state the clock's error with `assume_error`"
             }
             Reason::WriterUnknown => {
                 "do one of these:\n\
                  - share the host's network or chronyd's socket (/run/chrony) with this process, so \
                  that chronyd or ntpd can be asked\n\
-                 - name NTP servers with `ntp()`\n\
+                 - ask NTP servers of your own choice with `ntp()`\n\
                  - call `believe_any_writer()` if you know that the host's time daemon states an \
                  honest bound"
             }

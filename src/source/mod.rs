@@ -43,6 +43,9 @@
 //! | the virtual machine was moved or restored, as its VMClock shows | nothing until the daemon has made 16 updates, or has started again | it has not noticed it, and takes its first samples after it for outliers |
 //! | the hypervisor states the time in its VMClock | that ([`vmclock`]) | it holds right after a move too |
 //!
+//! Where the clock asks NTP servers itself ([`ntp`]), each of these bounds is a cross-check: it is
+//! compared with what the servers say, and narrows nothing.
+//!
 //! The operator can override each judgement: with `without_kernel`, `without_chrony`,
 //! `believe_any_writer`, `reference_error` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder), and with
 //! a [`Source`](crate::Source) of their own.

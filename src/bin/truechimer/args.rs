@@ -273,9 +273,8 @@ pub fn is_usage_error(error: &BuildError) -> bool {
 ///
 /// This is the only place that knows which option stands for which method.
 pub fn with_option_names(text: &impl ToString) -> String {
-    const NAMES: [(&str, &str); 16] = [
+    const NAMES: [(&str, &str); 15] = [
         ("`ntp()`", "`--ntp HOST`"),
-        ("name NTP servers with `--ntp HOST`", "name NTP servers (`--ntp HOST`)"),
         ("; that of a `Phc` source with its `error()`", ""),
         ("call `believe_any_writer()`", "use `--believe-any-writer`"),
         ("`reference_error()`", "`--reference-error 1ms`"),

@@ -220,7 +220,7 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["two_names_of_one_address_have_one_word"]),
     },
     Mutant {
-        name: "announced-leap-forgotten",
+        name: "servers-leap-forgotten",
         breaks: Rule(6),
         harm: "after a leap second that the table does not list, servers seem a second off",
         changes: &[Change {
