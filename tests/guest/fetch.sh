@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches what the guests are made of and unpacks it, without installing anything:
-# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd. About 180 MB to fetch, once.
+# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd, timesyncd. About 180 MB to fetch, once.
 #
 #   tests/guest/fetch.sh [DIRECTORY]          (default: target/guest)
 #
@@ -16,7 +16,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-${TRUECHIMER_GUEST_DIR:-${CARGO_TARGET_DIR:-$here/../../target}/guest}}
 # Count this up (and in `ground.rs`) when something else is to be fetched.
-edition=2
+edition=3
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -113,10 +113,22 @@ for package in "$newer"/apt/cache/archives/*.deb; do
 done
 rm -rf "$newer/apt"
 
+# systemd-timesyncd and the bus on which it publishes, with what this host lacks of their libraries.
+mkdir -p "$archives/partial"
+cd "$archives"
+as_user download systemd-timesyncd libsystemd-shared dbus-daemon libdbus-1-3
+as_user -y --no-install-recommends --download-only -o "Dir::Cache::archives=$archives" \
+    install systemd-timesyncd dbus-daemon
+for package in "$archives"/*.deb; do
+    dpkg-deb -x "$package" "$dir/root"
+done
+cd "$dir"
+rm -rf "$archives"
+
 for needed in root/usr/bin/qemu-system-x86_64 root/usr/share/seabios/bios-256k.bin \
     root/usr/sbin/chronyd root/usr/sbin/ntpd root/usr/sbin/ptpd modules/igb.ko \
     newer/root/usr/bin/qemu-system-x86_64 newer/root/usr/share/seabios/bios-256k.bin \
-    newer/root/usr/bin/ntp-daemon; do
+    newer/root/usr/bin/ntp-daemon root/lib/systemd/systemd-timesyncd root/usr/bin/dbus-daemon; do
     [ -e "$dir/$needed" ] || {
         echo "$needed was in none of the packages" >&2
         exit 1

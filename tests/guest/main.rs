@@ -32,6 +32,7 @@ mod sabotage;
 mod scenario;
 mod table;
 mod tightness;
+mod timesyncd;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

@@ -467,7 +467,7 @@ fn the_last_message_of_before_the_process_is_not_looked_up() {
     let message = model.exchange(GOOD, false);
     model.pass(10 * SECOND);
     model.heard = Some(message);
-    model.foreign_step(-15 * SECOND);
+    model.foreign_step(-13 * SECOND);
     model.start();
     for _ in 0..20 {
         model.pass(SECOND);
@@ -606,5 +606,25 @@ fn the_previous_correction_counts_that_ran_on_unseen() {
         assert_eq!(model.miss(&late), 0, "{late:?}");
         // Half of it at least is what the previous correction may have done.
         assert!(late.unix_ns.1 - late.unix_ns.0 > 50 * MS, "{late:?}");
+    }
+}
+
+#[test]
+fn a_large_correction_is_less_than_what_the_kernel_takes_off() {
+    // With a constant of 0 a tenth of a second is taken in the first second, which lasts that much
+    // shorter or longer. T4 is at the end of a second, so that nothing else is unseen.
+    for ahead in [-395 * MS, 395 * MS] {
+        let mut random = Random(17);
+        let mut model = Model::new(0);
+        model.poll_min_s = 1_024;
+        model.poll_s = 16;
+        model.step(-5 * MS - ahead);
+        let to_second = SECOND - model.wall_ns().rem_euclid(SECOND);
+        model.pass(to_second + 900 * MS);
+        let message = model.exchange(Server { ways: (MS, MS), dispersion_us: 10, off_ns: 0 }, false);
+        model.adjust(message, &mut random);
+        model.pass(20 * SECOND);
+        let late = model.late().expect("nothing else happened");
+        assert_eq!(model.miss(&late), 0, "{late:?}");
     }
 }

@@ -24,6 +24,7 @@ mod phc;
 mod processes;
 mod refclock;
 mod sys;
+mod timesyncd;
 mod truth;
 mod writer;
 
@@ -43,6 +44,7 @@ fn main() {
         Some("observe") => observer::run(&arguments[2..]),
         // What a plan may start as a process (`plan::Process`).
         Some("ntp-server") => ntp_server::run(&arguments[2..]),
+        Some("timesyncd") => timesyncd::run(&arguments[2..]),
         Some("forge-chronyd") => forged_chronyd::run(),
         Some("idle-as") => processes::idle_as(&arguments[2..]),
         _ if std::process::id() == 1 => conductor::run(),

@@ -17,6 +17,7 @@ mod source;
 mod steering;
 mod store;
 mod timeout;
+mod timesyncd;
 mod wait;
 mod writer;
 
@@ -40,6 +41,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("agreement", agreement::MUTANTS),
     ("scale", scale::MUTANTS),
     ("timeout", timeout::MUTANTS),
+    ("timesyncd", timesyncd::MUTANTS),
 ];
 
 /// Every mutant with the name of its trial, which begins with its part.
