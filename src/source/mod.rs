@@ -32,7 +32,7 @@
 //! | ntpd or ntpsec says by mode 6 that it follows a server | the larger of its bound and the kernel's | an ntpd on its own local clock writes a number too |
 //! | ClockBound's segment is fresh | the kernel's bound | its daemon is the writer |
 //! | the kernel's PLL or `adjtime()` corrects an offset | the bound, the rest of the offset, and the part under way (`src/source/in_flight.rs`) | `adjtimex` shows the rest only |
-//! | systemd-timesyncd runs, and the system bus can be reached | its last exchange with its server ([`timesyncd`](crate::source)) | it states no bound to the kernel, and publishes the four stamps |
+//! | systemd-timesyncd runs, and the system bus can be reached | its last exchange with its server (`source::timesyncd`) | it states no bound to the kernel, and publishes the four stamps |
 //! | every visible daemon states no bound | nothing | none of them can have written one |
 //! | the writer is not known (a container that sees nothing of its host) | nothing | not being able to see the writer is not knowing it |
 //! | no daemon | nothing | the kernel reports that it is not synchronised |

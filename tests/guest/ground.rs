@@ -234,7 +234,8 @@ fn is_program(word: &str) -> bool {
 }
 
 fn libraries(root: &Path) -> String {
-    let dirs = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/systemd"];
+    let dirs =
+        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/systemd"];
     dirs.map(|dir| root.join(dir).display().to_string()).join(":")
 }
 

@@ -20,7 +20,9 @@ pub const MUTANTS: &[Mutant] = &[
             from: "let elapsed = arrived.raw.1.saturating_sub(sent.raw.0);",
             to: "let elapsed = (message.destination_us - message.origin_us) * 1_000;",
         }],
-        caught_by: unit(&["an_exchange_in_a_slew_is_counted_by_the_counter_and_not_by_the_wall_clock"]),
+        caught_by: unit(&[
+            "an_exchange_in_a_slew_is_counted_by_the_counter_and_not_by_the_wall_clock",
+        ]),
     },
     Mutant {
         name: "wall-clock-goes-on-from-t4",
@@ -48,22 +50,14 @@ pub const MUTANTS: &[Mutant] = &[
         name: "a-step-breaks-no-segment",
         breaks: Rule(6),
         harm: "after a backward step the wall clock shows T4 a second time, in another bracket",
-        changes: &[Change {
-            file: PAIRS,
-            from: "if broken.is_some() {",
-            to: "if false {",
-        }],
+        changes: &[Change { file: PAIRS, from: "if broken.is_some() {", to: "if false {" }],
         caught_by: unit(&["an_exchange_about_a_step_is_dropped_and_the_next_one_counts"]),
     },
     Mutant {
         name: "judged-before-it-was-looked-at",
         breaks: Rule(6),
         harm: "a step before the exchange is not seen by looks that were all taken before it",
-        changes: &[Change {
-            file: WATCH,
-            from: "if now < heard_raw {",
-            to: "if false {",
-        }],
+        changes: &[Change { file: WATCH, from: "if now < heard_raw {", to: "if false {" }],
         caught_by: unit(&["a_stamp_from_before_a_backward_step_is_not_looked_up_after_it"]),
     },
     Mutant {
@@ -97,17 +91,15 @@ pub const MUTANTS: &[Mutant] = &[
             from: "        slew.min(FASTEST_SLEW_PPB)\n",
             to: "        slew.min(0)\n",
         }],
-        caught_by: unit(&["an_exchange_in_a_slew_is_counted_by_the_counter_and_not_by_the_wall_clock"]),
+        caught_by: unit(&[
+            "an_exchange_in_a_slew_is_counted_by_the_counter_and_not_by_the_wall_clock",
+        ]),
     },
     Mutant {
         name: "unwatched-time-trusted",
         breaks: Rule(6),
         harm: "in a time in which nobody looked, the clock may have been stepped there and back",
-        changes: &[Change {
-            file: PAIRS,
-            from: "gap > LONGEST_GAP_NS",
-            to: "gap > i64::MAX - 1",
-        }],
+        changes: &[Change { file: PAIRS, from: "gap > LONGEST_GAP_NS", to: "gap > i64::MAX - 1" }],
         caught_by: unit(&["nothing_is_made_of_a_time_in_which_nobody_looked"]),
     },
     Mutant {
@@ -152,7 +144,9 @@ pub const MUTANTS: &[Mutant] = &[
             from: "let jump = if has_jumped { offset } else { 0 };",
             to: "let jump = 0;",
         }],
-        caught_by: unit(&["a_jump_of_timesyncd_s_own_is_taken_off_and_what_is_near_its_limit_is_refused"]),
+        caught_by: unit(&[
+            "a_jump_of_timesyncd_s_own_is_taken_off_and_what_is_near_its_limit_is_refused",
+        ]),
     },
     Mutant {
         name: "near-the-limit-guessed",
@@ -163,18 +157,18 @@ pub const MUTANTS: &[Mutant] = &[
             from: "let is_near = offset.abs_diff(STEPS_FROM_NS) <= OFFSET_ERROR_NS.unsigned_abs();",
             to: "let is_near = false;",
         }],
-        caught_by: unit(&["a_jump_of_timesyncd_s_own_is_taken_off_and_what_is_near_its_limit_is_refused"]),
+        caught_by: unit(&[
+            "a_jump_of_timesyncd_s_own_is_taken_off_and_what_is_near_its_limit_is_refused",
+        ]),
     },
     Mutant {
         name: "other-seconds-ignored",
         breaks: Rule(2),
         harm: "the kernel counts other seconds since the write than the wall clock, so another exchange or program wrote it",
-        changes: &[Change {
-            file: LATE,
-            from: "if age < 0 || !is_possible {",
-            to: "if age < 0 {",
-        }],
-        caught_by: unit(&["an_exchange_of_before_the_process_is_carried_on_only_if_the_kernel_confirms_it"]),
+        changes: &[Change { file: LATE, from: "if age < 0 || !is_possible {", to: "if age < 0 {" }],
+        caught_by: unit(&[
+            "an_exchange_of_before_the_process_is_carried_on_only_if_the_kernel_confirms_it",
+        ]),
     },
     Mutant {
         name: "carried-over-a-suspend",
