@@ -305,7 +305,7 @@ impl ClockBuilder {
     }
 
     /// Does not use what systemd-timesyncd publishes of its exchanges with its server
-    /// ([`Timesyncd`](crate::source#what-is-believed)).
+    /// (`source::timesyncd`, on Linux).
     ///
     /// By default it is used beside the kernel's bound, because timesyncd states no bound to the
     /// kernel. It is one server's word, and unauthenticated.

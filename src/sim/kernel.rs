@@ -252,7 +252,8 @@ impl KernelClock {
 
     fn work_off(&mut self) {
         // By SHIFT_PLL, which is 2, and the time constant.
-        let share = if self.status & STA_PLL != 0 { self.pll_offset_ns / (4 << PLL_CONSTANT) } else { 0 };
+        let share =
+            if self.status & STA_PLL != 0 { self.pll_offset_ns / (4 << PLL_CONSTANT) } else { 0 };
         self.pll_offset_ns -= share;
         self.pll_rate_ppb = share;
         let share = self.adjtime_ns.clamp(-500_000, 500_000);

@@ -34,7 +34,7 @@
 //! | ClockBound's segment of version 3, by [`clockbound::ClockBound`] | what it states of a tick of the processor's counter | no clock of the kernel is between the statement and the reading |
 //! | a PTP hardware clock, by [`phc::Phc`] | its time, within what its driver or the operator states | the device itself does not show its error |
 //! | the kernel's PLL or `adjtime()` corrects an offset | the bound, the rest of the offset, and the part under way (`src/source/in_flight.rs`) | `adjtimex` shows the rest only |
-//! | systemd-timesyncd runs, and the system bus can be reached | its last exchange with its server ([`timesyncd`](crate::source)) | it states no bound to the kernel, and publishes the four stamps |
+//! | systemd-timesyncd runs, and the system bus can be reached | its last exchange with its server (`source::timesyncd`) | it states no bound to the kernel, and publishes the four stamps |
 //! | every visible daemon states no bound | nothing | none of them can have written one |
 //! | the writer is not known (a container that sees nothing of its host) | nothing | not being able to see the writer is not knowing it |
 //! | no daemon | nothing | the kernel reports that it is not synchronised |

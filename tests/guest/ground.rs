@@ -169,8 +169,12 @@ impl Ground {
         for build in builds {
             initrd.copy(&self.program(build)?, &format!("/program-{build}"))?;
         }
-        let started = plan.processes().map(|process| process.argv[0].as_str());
-        let started = started.filter(|program| *program != INIT);
+        // This guest's own program starts some of those that it is given as arguments.
+        let started = plan.processes().flat_map(|process| match process.argv[0].as_str() {
+            INIT => process.argv.iter().filter(|word| is_program(word)).collect(),
+            _ => vec![&process.argv[0]],
+        });
+        let started = started.map(String::as_str);
         let programs: BTreeSet<&str> = started.chain([CHRONYD]).collect();
         let mut libraries = BTreeMap::new();
         for program in programs {
@@ -230,8 +234,14 @@ impl Ground {
     }
 }
 
+/// Whether an argument is the path of a program.
+fn is_program(word: &str) -> bool {
+    ["/usr/bin/", "/usr/sbin/", "/lib/systemd/"].iter().any(|folder| word.starts_with(folder))
+}
+
 fn libraries(root: &Path) -> String {
-    let dirs = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+    let dirs =
+        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/systemd"];
     dirs.map(|dir| root.join(dir).display().to_string()).join(":")
 }
 

@@ -33,6 +33,7 @@ mod sabotage;
 mod scenario;
 mod table;
 mod tightness;
+mod timesyncd;
 mod vmclock;
 
 use std::path::Path;

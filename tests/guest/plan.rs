@@ -147,6 +147,8 @@ pub enum Reader {
     /// The operator alone vouches, for so many milliseconds, and the clock asks as seldom as
     /// it may: only a step of the wall clock wakes it.
     Assumed(u64),
+    /// `Clock::new()` that is built anew every so many seconds, like processes that start then.
+    Reborn(u64),
     /// A clock that is read in a forked child, which refreshes it now and then.
     Forked,
     /// So many clocks in one process, read in turn.

@@ -2,8 +2,7 @@
 
 use crate::plan::{Act, HONEST, Hardware, Leap, Observer, Place, Plan, Reader, Window, Writer};
 use crate::scenario::{Must, Scenario};
-use crate::tightness;
-use crate::{daemons, devices};
+use crate::{daemons, devices, tightness, timesyncd};
 
 /// 2024-05-01T00:00:00Z, a day without a leap second near.
 const ORDINARY_DAY: i64 = 1_714_521_600;
@@ -76,6 +75,7 @@ pub fn all(with_long: bool) -> Vec<Scenario> {
     all.extend(processes());
     all.extend(daemons::all());
     all.extend(devices::all());
+    all.extend(timesyncd::all());
     all.extend(tightness::short());
     if with_long {
         all.extend(tightness::long());

@@ -86,7 +86,8 @@ pub(super) fn judge(look: &LateLook, max_drift_ppm: u32) -> Result<Exchange, Too
     let written_s = before.maxerror_us / 500;
     // The kernel's seconds since the write, more than those of the wall clock since T4.
     let off_s = written_s - second(age);
-    let is_possible = if message.spike { off_s >= SPIKE_AFTER_S } else { (-2..=1).contains(&off_s) };
+    let is_possible =
+        if message.spike { off_s >= SPIKE_AFTER_S } else { (-2..=1).contains(&off_s) };
     if age < 0 || !is_possible {
         return Err(TooLate::OtherSeconds);
     }
@@ -135,7 +136,8 @@ fn check_writer(before: &KernelState, after: &KernelState) -> Result<(), TooLate
         return Err(TooLate::Writing);
     }
     let is_other = |kernel: &KernelState| {
-        let is_slewed = kernel.rate_ppb.saturating_abs() > LARGEST_FREQUENCY_PPB || kernel.adjtime_ns != 0;
+        let is_slewed =
+            kernel.rate_ppb.saturating_abs() > LARGEST_FREQUENCY_PPB || kernel.adjtime_ns != 0;
         kernel.residue_us() != 0 || !kernel.has_bound() || is_slewed
     };
     if is_other(before) || is_other(after) { Err(TooLate::OtherWriter) } else { Ok(()) }

@@ -101,7 +101,8 @@ const LARGEST_ROOT_DISTANCE_NS: u64 = 16_000_000_000;
 
 /// Before 1970 by its own count, which wraps: of the next era.
 fn of_era(server_us: u64) -> i64 {
-    let unwrapped = if server_us > u64::MAX / 2 { server_us.wrapping_add(ERA_US) } else { server_us };
+    let unwrapped =
+        if server_us > u64::MAX / 2 { server_us.wrapping_add(ERA_US) } else { server_us };
     i64::try_from(unwrapped).unwrap_or(i64::MAX)
 }
 
@@ -197,8 +198,8 @@ impl NtpMessage {
     /// By how much timesyncd found the clock to be behind, in ns, to within 1 µs either way.
     pub(super) fn offset_ns(&self) -> i64 {
         let ahead = |server: i64, own: i64| i128::from(server) - i128::from(own);
-        let twice = ahead(self.receive_us, self.origin_us)
-            + ahead(self.transmit_us, self.destination_us);
+        let twice =
+            ahead(self.receive_us, self.origin_us) + ahead(self.transmit_us, self.destination_us);
         // Within i64 for stamps of this range.
         i64::try_from(twice * 500).unwrap_or(i64::MAX)
     }
@@ -366,7 +367,8 @@ pub(super) mod tests {
     fn every_quantity_was_rounded_down_and_counts_with_what_it_may_have_lost() {
         // (1000 + 1) / 2 + 500 + 1 µs, and a step of 2^-20 s.
         assert_eq!(message().root_distance_ns(), 500_500 + 501_000 + 954);
-        let whole = NtpMessage { precision: 0, root_delay_us: 0, root_dispersion_us: 0, ..message() };
+        let whole =
+            NtpMessage { precision: 0, root_delay_us: 0, root_dispersion_us: 0, ..message() };
         assert_eq!(whole.root_distance_ns(), 500 + 1_000 + 1_000_000_000);
         let fine = NtpMessage { precision: i32::MIN, ..whole };
         assert_eq!(fine.root_distance_ns(), 500 + 1_000 + 1);

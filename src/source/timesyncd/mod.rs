@@ -93,7 +93,9 @@ pub enum BusError {
         why: String,
     },
     /// No timesyncd, or one from before systemd 239.
-    #[error("systemd-timesyncd does not run here (or is older than systemd 239, which has no bus name)")]
+    #[error(
+        "systemd-timesyncd does not run here (or is older than systemd 239, which has no bus name)"
+    )]
     NotRunning,
     /// What answers has no such property.
     #[error("timesyncd does not publish its exchanges ({0}): systemd 239 or newer does")]
@@ -328,8 +330,12 @@ pub(crate) fn fuzz(bytes: &[u8]) {
     match exchange.check() {
         Ok(()) => {
             let distance = i64::try_from(exchange.root_distance_ns()).expect("16 s at most");
-            assert!(exchange.earliest_ns() + distance <= exchange.latest_at_receive_ns() + distance
-                + (exchange.transmit_us - exchange.receive_us) * 1_000);
+            assert!(
+                exchange.earliest_ns() + distance
+                    <= exchange.latest_at_receive_ns()
+                        + distance
+                        + (exchange.transmit_us - exchange.receive_us) * 1_000
+            );
         }
         Err(why) => assert!(!why.to_string().is_empty()),
     }
@@ -388,7 +394,8 @@ impl Source for Timesyncd {
         let (pair, known) = self.last.as_ref()?;
         let known = known.as_ref()?;
         let server = self.line.shared().news.lock().server.clone();
-        let server = server.map_or(String::new(), |name| format!("server {name} (or the one before), "));
+        let server =
+            server.map_or(String::new(), |name| format!("server {name} (or the one before), "));
         let age_s = pair.raw.0.saturating_sub(known.heard_raw) / NANOS_PER_SECOND;
         let late = if known.is_late { ", made before this clock watched" } else { "" };
         let mut text = format!(

@@ -13,9 +13,7 @@
 use std::collections::VecDeque;
 
 use crate::counter::{Counter, CounterId, raw_ticks};
-use crate::host::{
-    HostError, KernelState, SUSPEND_NOISE_NS, TIME_ERROR, narrowest, suspended_ns,
-};
+use crate::host::{HostError, KernelState, SUSPEND_NOISE_NS, TIME_ERROR, narrowest, suspended_ns};
 use crate::source::realtime::Realtime;
 use crate::timestamp::NANOS_PER_SECOND;
 

@@ -111,8 +111,7 @@ impl Watch {
         if let Some(message) = message.filter(|message| last != Some(*message)) {
             self.exchanged_raw = Some(asked_raw);
             // What was the last message at the first request is from before the clock watched.
-            self.pending =
-                before.map(|(_, known_raw)| Pending { message, known_raw, heard_raw });
+            self.pending = before.map(|(_, known_raw)| Pending { message, known_raw, heard_raw });
         }
         self.settle();
     }

@@ -24,6 +24,7 @@ mod phc;
 mod processes;
 mod refclock;
 mod sys;
+mod timesyncd;
 mod truth;
 mod vmclock;
 mod writer;
@@ -44,6 +45,7 @@ fn main() {
         Some("observe") => observer::run(&arguments[2..]),
         // What a plan may start as a process (`plan::Process`).
         Some("ntp-server") => ntp_server::run(&arguments[2..]),
+        Some("timesyncd") => timesyncd::run(&arguments[2..]),
         Some("forge-chronyd") => forged_chronyd::run(),
         Some("idle-as") => processes::idle_as(&arguments[2..]),
         _ if std::process::id() == 1 => match fs::read_to_string(vmclock::STORY) {

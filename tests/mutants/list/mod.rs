@@ -20,6 +20,7 @@ mod source;
 mod steering;
 mod store;
 mod timeout;
+mod timesyncd;
 mod vmclock;
 mod wait;
 mod writer;
@@ -47,6 +48,7 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("agreement", agreement::MUTANTS),
     ("scale", scale::MUTANTS),
     ("timeout", timeout::MUTANTS),
+    ("timesyncd", timesyncd::MUTANTS),
     ("vmclock", vmclock::MUTANTS),
 ];
 

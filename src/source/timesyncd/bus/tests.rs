@@ -272,11 +272,9 @@ fn a_bus_that_misbehaves_gives_an_error_that_says_how() {
         let error = connection.ntp_message().expect_err(&what).to_string();
         assert!(error.contains(expected), "{what}: {error}");
     }
-    for (greeting, expected) in [
-        ("REJECTED EXTERNAL\r\n", "denies access"),
-        ("DATA\r\n", "in time"),
-        ("", "in time"),
-    ] {
+    for (greeting, expected) in
+        [("REJECTED EXTERNAL\r\n", "denies access"), ("DATA\r\n", "in time"), ("", "in time")]
+    {
         let bus = StubBus::new(Behaviour::Greets(greeting));
         let error = bus.open().expect_err(greeting).to_string();
         assert!(error.contains(expected), "{greeting:?}: {error}");
