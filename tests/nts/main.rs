@@ -90,7 +90,7 @@ fn clock_of(authority: &str) -> Result<ClockBuilder, Failed> {
 /// What this host's clock shows, as TAI.
 fn truth() -> Result<truechimer::Interval, Failed> {
     let shown = UnixTime::try_from(SystemTime::now())?;
-    Ok(LeapTable::builtin().unix_to_interval(shown)?)
+    Ok(LeapTable::builtin().unix_to_interval(shown.into())?)
 }
 
 fn holds(what: &str, is_so: bool) -> Result<(), Failed> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -190,7 +191,8 @@ fn is_synchronised(at: &str) -> io::Result<bool> {
 /// Network and users of this process's own, from now on: the ports are free there, and nobody in
 /// it may set a clock. It must have one thread.
 pub fn enter_namespace() -> io::Result<()> {
-    let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
+    let own = fs::metadata("/proc/self")?;
+    let (user, group) = (own.uid(), own.gid());
     unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNET)?;
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
