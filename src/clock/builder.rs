@@ -3,27 +3,26 @@
 #[cfg(feature = "nts")]
 mod nts;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::build_error::{
+    BuildError, MAX_ASSUMED_ERROR, MAX_DRIFT_PPM, MAX_MAX_WIDTH, MAX_POLL_INTERVAL, MIN_MAX_WIDTH,
+};
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
+use crate::clock::own_sources::OwnSources;
 use crate::clock::report::Limits;
 use crate::clock::running::Clock;
 use crate::clock::thread::ThreadHandle;
-use crate::clock::vmclock::VmClockSetup;
-use crate::counter::{CounterError, CounterKind};
+use crate::clock::vmclock::VmClockChoice;
+use crate::counter::CounterKind;
 use crate::evidence::Source;
-use crate::host::{System, VMCLOCK_PATH, VmClockError, VmClockPage};
+use crate::host::System;
 use crate::scale::LeapTable;
 use crate::source::assume::Assumed;
-use crate::source::daemons::HostDaemons;
-use crate::source::kernel::Kernel;
-use crate::source::ntp::{Ntp, NtpError};
-#[cfg(target_os = "linux")]
-use crate::source::timesyncd::Timesyncd;
-use crate::source::vmclock::VmClock;
+use crate::source::ntp::Ntp;
 use crate::source::{RealtimeScale, WallClock};
 
 impl Clock {
@@ -58,13 +57,9 @@ impl Clock {
 /// ```
 #[must_use = "a builder does nothing until `build()`"]
 pub struct ClockBuilder {
+    /// Those that the program has given.
     sources: Vec<Box<dyn Source>>,
-    ntp: Option<Ntp>,
-    with_kernel: bool,
-    with_chrony: bool,
-    with_timesyncd: bool,
-    believes_any_writer: bool,
-    reference_error: Option<Duration>,
+    own: OwnSources,
     assume_error: Option<Duration>,
     counter: CounterKind,
     leaps: LeapTable,
@@ -74,111 +69,6 @@ pub struct ClockBuilder {
     limits: Limits,
 }
 
-/// Which VMClock is used.
-enum VmClockChoice {
-    /// The machine's first, if there is one and it may be read.
-    IfThere,
-    Without,
-    /// This one, and it must be there.
-    At(PathBuf),
-}
-
-impl VmClockChoice {
-    fn setup(&self) -> Result<VmClockSetup, VmClockError> {
-        match self {
-            VmClockChoice::Without => Ok(VmClockSetup::default()),
-            VmClockChoice::IfThere => {
-                let path = Path::new(VMCLOCK_PATH);
-                Ok(VmClockSetup::new(path, VmClockPage::open(path)))
-            }
-            VmClockChoice::At(path) => Ok(VmClockSetup::new(path, Ok(VmClockPage::open(path)?))),
-        }
-    }
-}
-
-/// Why a clock cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The drift is zero, or more than a tenth.
-    #[error(
-        "max_drift_ppm is {0}: it must be from 1 to {MAX_DRIFT_PPM}. No oscillator is perfect; 200 \
-         is Spanner's figure, and few are worse than 100"
-    )]
-    MaxDrift(u32),
-    /// The wander is zero, or more than the drift.
-    #[error(
-        "max_wander_ppm is {wander}: it must be from 1 to max_drift_ppm ({drift}). 15 is safe for a \
-         quartz in a machine room; leave it out on a virtual machine that may be moved"
-    )]
-    MaxWander {
-        /// The requested wander.
-        wander: u32,
-        /// The clock's `max_drift_ppm`.
-        drift: u32,
-    },
-    /// The poll interval is zero, or so long that steps and suspends would go unnoticed.
-    #[error("poll_interval is {0:?}: it must be more than 0 and at most {MAX_POLL_INTERVAL:?}")]
-    PollInterval(Duration),
-    /// The width is so small that no interval has it, or so large that it limits nothing.
-    #[error("max_width is {0:?}: it must be from {MIN_MAX_WIDTH:?} to {MAX_MAX_WIDTH:?}")]
-    MaxWidth(Duration),
-    /// The stated error is zero, or more than a day.
-    #[error("assume_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
-    AssumeError(Duration),
-    /// The stated error of the reference clock is zero, or more than a day.
-    #[error("reference_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
-    ReferenceError(Duration),
-    /// The interval would be wider than is allowed from the start.
-    #[error(
-        "assume_error of {error:?} gives an interval of twice that, which is wider than max_width \
-         ({limit:?}): raise max_width, or state a smaller error"
-    )]
-    AssumeTooWide {
-        /// The stated error.
-        error: Duration,
-        /// The clock's `max_width`.
-        limit: Duration,
-    },
-    /// The NTP servers, or how they are to be asked.
-    #[error("{0}")]
-    Ntp(#[from] NtpError),
-    /// The clock has no time source.
-    #[error("the clock has no source: leave out `without_kernel()`, or add one with `source()`")]
-    NoSource,
-    /// The requested counter may not be trusted.
-    #[error(
-        "the counter {kind} may not be trusted: {why}. `CounterKind::Auto` uses a trusted counter, and \
-         CLOCK_MONOTONIC_RAW if there is none"
-    )]
-    CounterUntrusted {
-        /// The counter that was requested.
-        kind: CounterKind,
-        /// What is wrong with it.
-        #[source]
-        why: CounterError,
-    },
-    /// This thread is killed if it reads the counter, in the kernel's vDSO too.
-    #[error(
-        "this thread may not read the time-stamp counter (prctl PR_SET_TSC is PR_TSC_SIGSEGV): \
-         clock_gettime would kill it as well. Allow it with PR_TSC_ENABLE, or build the clock in \
-         another process"
-    )]
-    CounterForbidden,
-    /// The VMClock that was named cannot be used.
-    #[error(transparent)]
-    VmClock(#[from] VmClockError),
-    /// The clock's thread could not be started.
-    #[error("the clock's thread cannot be started: {0}. Use `manual()` to do without one")]
-    Thread(#[from] std::io::Error),
-}
-
-const MAX_DRIFT_PPM: u32 = 100_000;
-const MAX_POLL_INTERVAL: Duration = Duration::from_secs(3600);
-const MIN_MAX_WIDTH: Duration = Duration::from_micros(1);
-const MAX_MAX_WIDTH: Duration = Duration::from_secs(7 * 86_400);
-const MAX_ASSUMED_ERROR: Duration = Duration::from_secs(86_400);
-
 /// How long `build()` waits for the first samples, in addition to the calibration. They take
 /// microseconds, but on a busy host the new thread may start tens of ms late.
 const BUILD_PATIENCE: Duration = Duration::from_millis(100);
@@ -187,12 +77,7 @@ impl Default for ClockBuilder {
     fn default() -> ClockBuilder {
         ClockBuilder {
             sources: Vec::new(),
-            ntp: None,
-            with_kernel: true,
-            with_chrony: true,
-            with_timesyncd: true,
-            believes_any_writer: false,
-            reference_error: None,
+            own: OwnSources::default(),
             assume_error: None,
             counter: CounterKind::Auto,
             leaps: LeapTable::builtin(),
@@ -239,7 +124,7 @@ impl ClockBuilder {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ntp<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> ClockBuilder {
-        self.ntp = Some(match self.ntp.take() {
+        self.own.ntp = Some(match self.own.ntp.take() {
             Some(ntp) => ntp.and(servers),
             None => Ntp::new(servers),
         });
@@ -248,7 +133,7 @@ impl ClockBuilder {
 
     /// As [`ntp`](Self::ntp), with all settings of [`Ntp`]. It replaces what was set before.
     pub fn ntp_with(mut self, ntp: Ntp) -> ClockBuilder {
-        self.ntp = Some(ntp);
+        self.own.ntp = Some(ntp);
         self
     }
 
@@ -281,7 +166,7 @@ impl ClockBuilder {
 
     /// The order of the calls does not matter.
     fn with_ntp(mut self, set: impl FnOnce(Ntp) -> Ntp) -> ClockBuilder {
-        self.ntp = Some(set(self.ntp.take().unwrap_or_else(|| Ntp::new::<String>([]))));
+        self.own.ntp = Some(set(self.own.ntp.take().unwrap_or_else(|| Ntp::new::<String>([]))));
         self
     }
 
@@ -290,7 +175,7 @@ impl ClockBuilder {
     /// Nor is timesyncd's word used then, which rests on the kernel's state too. Add it with
     /// [`source`](Self::source) to use it alone.
     pub fn without_kernel(mut self) -> ClockBuilder {
-        self.with_kernel = false;
+        self.own.with_kernel = false;
         self
     }
 
@@ -300,7 +185,7 @@ impl ClockBuilder {
     /// chronyd is refused as one of an unknown writer, unless
     /// [`believe_any_writer`](Self::believe_any_writer) is called too.
     pub fn without_chrony(mut self) -> ClockBuilder {
-        self.with_chrony = false;
+        self.own.with_chrony = false;
         self
     }
 
@@ -310,7 +195,7 @@ impl ClockBuilder {
     /// By default it is used beside the kernel's bound, because timesyncd states no bound to the
     /// kernel. It is one server's word, and unauthenticated.
     pub fn without_timesyncd(mut self) -> ClockBuilder {
-        self.with_timesyncd = false;
+        self.own.with_timesyncd = false;
         self
     }
 
@@ -354,7 +239,7 @@ impl ClockBuilder {
     /// # Ok::<(), truechimer::BuildError>(())
     /// ```
     pub fn believe_any_writer(mut self) -> ClockBuilder {
-        self.believes_any_writer = true;
+        self.own.believes_any_writer = true;
         self
     }
 
@@ -377,7 +262,7 @@ impl ClockBuilder {
     /// # Ok::<(), truechimer::BuildError>(())
     /// ```
     pub fn reference_error(mut self, error: Duration) -> ClockBuilder {
-        self.reference_error = Some(error);
+        self.own.reference_error = Some(error);
         self
     }
 
@@ -506,58 +391,15 @@ impl ClockBuilder {
         self.check()?;
         let vmclock = self.vmclock.setup()?;
         let wall_clock = Arc::new(WallClock::new(self.leaps, self.wall_scale));
-        let wall_scale = self.wall_scale;
-        let ClockBuilder {
-            ntp,
-            with_kernel,
-            with_chrony,
-            with_timesyncd,
-            believes_any_writer,
-            reference_error,
-            limits,
-            ..
-        } = self;
-        let kernel_of = wall_clock.clone();
+        let limits = self.limits;
         // One that has no time is not a source, unless the program has named it: then its
         // answer says so.
-        let is_named = matches!(self.vmclock, VmClockChoice::At(_));
+        let is_named = self.vmclock.is_named();
         let stating = vmclock.page().filter(|page| is_named || page.has_time()).cloned();
-        let max_drift_ppm = limits.max_drift_ppm;
-        // Where the program names servers, timesyncd's one server could only contradict them.
-        let with_timesyncd = with_kernel && with_timesyncd && ntp.is_none();
-        let make_sources = move || {
-            let daemons = Box::new(HostDaemons::default());
-            let mut kernel = Kernel::of(kernel_of.clone(), daemons);
-            kernel = kernel.max_drift_ppm(max_drift_ppm);
-            if with_chrony {
-                kernel = kernel.with_chrony();
-            }
-            if believes_any_writer {
-                kernel = kernel.believing_any_writer();
-            }
-            if let Some(error) = reference_error {
-                kernel = kernel.reference_error(error);
-            }
-            if ntp.is_some() {
-                kernel = kernel.as_cross_check();
-            }
-            let mut sources: Vec<Box<dyn Source>> = Vec::new();
-            if with_kernel {
-                sources.push(Box::new(kernel));
-            }
-            if with_timesyncd {
-                #[cfg(target_os = "linux")]
-                sources
-                    .push(Box::new(Timesyncd::of(kernel_of.clone()).max_drift_ppm(max_drift_ppm)));
-            }
-            if let Some(page) = stating.clone() {
-                sources.push(Box::new(VmClock::of(page, kernel_of.clone())));
-            }
-            if let Some(ntp) = &ntp {
-                sources.push(Box::new(ntp.for_clock(kernel_of.clone(), wall_scale)));
-            }
-            sources.into_iter().map(SourceKind::Evidence).collect::<Vec<_>>()
-        };
+        let own = self.own;
+        let with_kernel = own.with_kernel;
+        let of_own = wall_clock.clone();
+        let make_sources = move || own.make(&of_own, stating.as_ref(), limits.max_drift_ppm);
         let operator = self
             .assume_error
             .map(|error| Assumed::new(error, wall_clock.clone()).asking_kernel(with_kernel))
@@ -601,7 +443,7 @@ impl ClockBuilder {
             return Err(BuildError::MaxWidth(max_width));
         }
         let is_out_of_range = |error: &Duration| error.is_zero() || *error > MAX_ASSUMED_ERROR;
-        if let Some(error) = self.reference_error.filter(is_out_of_range) {
+        if let Some(error) = self.own.reference_error.filter(is_out_of_range) {
             return Err(BuildError::ReferenceError(error));
         }
         if let Some(error) = self.assume_error {
@@ -612,14 +454,14 @@ impl ClockBuilder {
                 return Err(BuildError::AssumeTooWide { error, limit: max_width });
             }
         }
-        if let Some(ntp) = &self.ntp {
+        if let Some(ntp) = &self.own.ntp {
             ntp.check()?;
         }
-        let has_source = self.with_kernel
-            || self.ntp.is_some()
+        let has_source = self.own.with_kernel
+            || self.own.ntp.is_some()
             || !self.sources.is_empty()
             || self.assume_error.is_some()
-            || matches!(self.vmclock, VmClockChoice::At(_));
+            || self.vmclock.is_named();
         if !has_source {
             return Err(BuildError::NoSource);
         }

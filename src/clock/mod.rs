@@ -22,11 +22,15 @@
 //! another host, unless its VMClock shows that. [`_design`](crate::_design) has the rules that keep the promise.
 
 #[cfg(not(target_family = "wasm"))]
+mod build_error;
+#[cfg(not(target_family = "wasm"))]
 pub mod builder;
 pub mod changes;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub mod manual;
+#[cfg(not(target_family = "wasm"))]
+mod own_sources;
 #[cfg(test)]
 mod portable_tests;
 pub mod report;
@@ -39,7 +43,9 @@ pub mod truetime;
 mod vmclock;
 
 #[cfg(not(target_family = "wasm"))]
-pub use builder::{BuildError, ClockBuilder};
+pub use build_error::BuildError;
+#[cfg(not(target_family = "wasm"))]
+pub use builder::ClockBuilder;
 pub use changes::{Changes, Subscription};
 pub use manual::ManualClock;
 pub use report::{CounterReport, Limits, Report, Said, SamplerReport, SourceReport};

@@ -3,10 +3,38 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::host::{Host, VmClockError, VmClockPage};
+use crate::host::{Host, VMCLOCK_PATH, VmClockError, VmClockPage};
 
 /// A slower load would show in every reading: then only the sampler looks at the page, in ns.
 const SLOWEST_LOAD_NS: u64 = 20;
+
+/// Which VMClock is used.
+pub(crate) enum VmClockChoice {
+    /// The machine's first, if there is one and it may be read.
+    IfThere,
+    Without,
+    /// This one, and it must be there.
+    At(PathBuf),
+}
+
+impl VmClockChoice {
+    /// Opens it.
+    pub(crate) fn setup(&self) -> Result<VmClockSetup, VmClockError> {
+        match self {
+            VmClockChoice::Without => Ok(VmClockSetup::default()),
+            VmClockChoice::IfThere => {
+                let path = Path::new(VMCLOCK_PATH);
+                Ok(VmClockSetup::new(path, VmClockPage::open(path)))
+            }
+            VmClockChoice::At(path) => Ok(VmClockSetup::new(path, Ok(VmClockPage::open(path)?))),
+        }
+    }
+
+    /// Whether the program has named one.
+    pub(crate) fn is_named(&self) -> bool {
+        matches!(self, VmClockChoice::At(_))
+    }
+}
 
 /// The VMClock that a clock is built with.
 #[derive(Clone, Default)]

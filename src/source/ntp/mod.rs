@@ -235,9 +235,9 @@ impl Ntp {
 
     /// The same servers, for a clock with this leap table, on a host whose wall clock shows this.
     #[cfg(not(target_family = "wasm"))]
-    pub(crate) fn for_clock(&self, wall_clock: Arc<WallClock>, shown: RealtimeScale) -> Ntp {
+    pub(crate) fn for_clock(&self, wall_clock: Arc<WallClock>) -> Ntp {
         let mut settings = self.settings.clone();
-        settings.daemon_on.get_or_insert(shown);
+        settings.daemon_on.get_or_insert(wall_clock.shows());
         Ntp { wall_clock, ..Ntp::of(settings) }
     }
 }
