@@ -40,7 +40,7 @@ pub(crate) mod sample_error;
 #[cfg(not(target_family = "wasm"))]
 mod thread;
 pub mod truetime;
-mod vmclock;
+pub(crate) mod vmclock;
 
 #[cfg(not(target_family = "wasm"))]
 pub use build_error::BuildError;
@@ -54,5 +54,4 @@ pub use running::Clock;
 #[cfg(all(test, not(loom), not(target_family = "wasm")))]
 pub(crate) use running::WeakClock;
 pub use truetime::TrueTime;
-pub(crate) use vmclock::VmClockSetup;
 pub use vmclock::{MarkerCheck, VmClockReport};
