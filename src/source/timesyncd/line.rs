@@ -42,6 +42,9 @@ const WAIT: Duration = Duration::from_millis(800);
 /// Signals may come as fast as any user sends them.
 const ASK_NOT_BEFORE: Duration = Duration::from_millis(10);
 
+/// For so long the sampling thread waits for the first answer, once in a process.
+const FIRST_ANSWER_MS: u32 = 15;
+
 /// Where timesyncd keeps its mark that it has synchronised, from its start on.
 const FOLDER: &str = "/run/systemd/timesync";
 
@@ -64,6 +67,7 @@ pub(super) struct News {
     pub(super) server: Option<String>,
     /// The counter in use, which the other thread looks by.
     counter: Option<Counter>,
+    was_started: bool,
     is_running: bool,
     retry_at: Option<Instant>,
     had_folder: bool,
@@ -151,6 +155,23 @@ impl Line {
             news.is_running = false;
             news.error = Some(BusError::Thread(error.to_string()));
         }
+        let is_first = !std::mem::replace(&mut news.was_started, true);
+        drop(news);
+        if is_first {
+            self.await_first_answer();
+        }
+    }
+
+    /// An answer takes less than a millisecond, and the first reading of a clock should have it.
+    fn await_first_answer(&self) {
+        for _ in 0..FIRST_ANSWER_MS {
+            let news = self.shared.news.lock();
+            if news.has_answered || !news.is_running {
+                return;
+            }
+            drop(news);
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -164,7 +185,7 @@ impl Drop for Line {
 /// Listens until something goes wrong, or no timesyncd runs.
 fn listen(path: &Path, shared: &Shared) -> Result<(), BusError> {
     let mut connection = Connection::open(path)?;
-    let mut poll_min_s = None;
+    let mut poll_min_s = poll_min_s_of(&mut connection);
     let mut last: Option<NtpMessage> = None;
     let mut asked: Option<Instant> = None;
     let mut was_gone = false;
@@ -198,7 +219,7 @@ fn listen(path: &Path, shared: &Shared) -> Result<(), BusError> {
                 drop(news);
                 was_gone = false;
                 if last.replace(message) != Some(message) || poll_min_s.is_none() {
-                    poll_min_s = connection.poll_min_us().ok().map(|us| us / 1_000_000);
+                    poll_min_s = poll_min_s_of(&mut connection);
                     let server = connection.server_name()?;
                     shared.news.lock().server = Some(server).filter(|name| !name.is_empty());
                 }
@@ -215,6 +236,11 @@ fn listen(path: &Path, shared: &Shared) -> Result<(), BusError> {
         }
     }
     Ok(())
+}
+
+/// timesyncd's shortest poll, if it says it.
+fn poll_min_s_of(connection: &mut Connection) -> Option<u64> {
+    connection.poll_min_us().ok().map(|us| us / 1_000_000)
 }
 
 /// Asks for the last exchange, between two looks at the kernel.

@@ -124,6 +124,25 @@ fn an_exchange_in_a_slew_is_counted_by_the_counter_and_not_by_the_wall_clock() {
 }
 
 #[test]
+fn the_oscillator_may_be_slow_between_t1_and_t4() {
+    // All of 700 ms is the way back, so true time is at the late end, and the raw clock is slow.
+    let mut random = Random(3);
+    let mut model = Model::new(199);
+    model.status = STA_PLL;
+    model.looks_every = 10 * MS;
+    model.start();
+    model.pass(3 * SECOND);
+    model.ask();
+    model.pass(3 * SECOND);
+    let server = Server { off_ns: 0, dispersion_us: 0, ways: (0, 700 * MS) };
+    let message = model.exchange(server, false);
+    model.adjust(message, &mut random);
+    model.pass(SECOND);
+    let known = model.known().expect("watched");
+    assert_eq!(model.miss(&known), 0, "{known:?}");
+}
+
+#[test]
 fn an_outlier_is_evidence_too() {
     let (mut model, mut random) = quiet();
     let message = model.exchange(GOOD, true);

@@ -214,4 +214,26 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: unit(&["what_is_not_an_exchange_with_a_synchronised_server_is_refused"]),
     },
+    Mutant {
+        name: "ticks-taken-for-nanoseconds",
+        breaks: Rule(2),
+        harm: "the counter is faster than the raw clock, so the moment of T4 is taken for an earlier one",
+        changes: &[Change {
+            file: PAIRS,
+            from: "let least = i128::from((raw.0 - a.raw.1).max(0)) * ticks / most_raw;\n        let most = i128::from((raw.1 - a.raw.0).max(0)) * (ticks + 1) / least_raw + 1;",
+            to: "let least = i128::from((raw.0 - a.raw.1).max(0));\n        let most = i128::from((raw.1 - a.raw.0).max(0)) + 1;",
+        }],
+        caught_by: unit(&["no_exchange_that_was_watched_misses_the_truth"]),
+    },
+    Mutant {
+        name: "drift-left-out-of-the-round-trip",
+        breaks: Rule(1),
+        harm: "true time passes faster than the oscillator by up to max_drift_ppm, also between T1 and T4",
+        changes: &[Change {
+            file: EXCHANGE,
+            from: "        .saturating_add(drift_of(elapsed, max_drift_ppm));",
+            to: ";",
+        }],
+        caught_by: unit(&["the_oscillator_may_be_slow_between_t1_and_t4"]),
+    },
 ];

@@ -14,6 +14,11 @@ pub(super) const SECOND: i64 = 1_000 * MS;
 pub(super) const BASE: i64 = 1_795_903_200 * SECOND;
 pub(super) const DRIFT_PPM: u32 = 200;
 
+/// The counter, of 2.5 GHz, where the raw clock shows this.
+fn ticks(raw: i64) -> u64 {
+    raw as u64 * 5 / 2
+}
+
 /// Random numbers that are the same in each run.
 pub(super) struct Random(pub(super) u64);
 
@@ -145,9 +150,9 @@ impl Model {
         Pair {
             counter: CounterId::MONOTONIC_RAW,
             read: Realtime {
-                before: self.raw as u64,
+                before: ticks(self.raw),
                 unix_ns: self.wall_ns(),
-                after: self.raw as u64,
+                after: ticks(self.raw),
                 // MONOTONIC is slewed too.
                 offset: (self.stepped, self.stepped + 1),
             },
@@ -276,8 +281,9 @@ impl Model {
     /// By how much an exchange misses the truth now, in ns, if it does.
     pub(super) fn miss(&self, exchange: &Exchange) -> i64 {
         let drift = |ns: i64| exchange::drift_of(ns, DRIFT_PPM);
-        let least = (self.raw - exchange.after as i64).max(0);
-        let most = self.raw - exchange.before as i64;
+        let now = ticks(self.raw) as i64;
+        let least = (now - exchange.after as i64).max(0) * 2 / 5;
+        let most = ((now - exchange.before as i64) * 2 + 4) / 5;
         let earliest = exchange.unix_ns.0 + least - drift(least);
         let latest = exchange.unix_ns.1 + most + drift(most);
         (earliest - self.truth()).max(self.truth() - latest).max(0)
