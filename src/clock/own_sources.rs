@@ -76,7 +76,7 @@ impl OwnSources {
             kernel = kernel.reference_error(error);
         }
         if self.ntp.is_some() {
-            kernel = kernel.as_cross_check();
+            kernel = kernel.cross_checking();
         }
         kernel
     }

@@ -75,7 +75,7 @@ impl SimClock {
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
             let mut kernel = kernel.with_chrony();
             if ntp.is_some() {
-                kernel = kernel.as_cross_check();
+                kernel = kernel.cross_checking();
             }
             let mut sources: Vec<Box<dyn Source>> = vec![Box::new(kernel)];
             if let Some(page) = stating.clone() {

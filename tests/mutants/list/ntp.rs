@@ -271,7 +271,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the kernel's bound is intersected although servers are asked",
         changes: &[Change {
             file: "src/clock/builder.rs",
-            from: "            if ntp.is_some() {\n                kernel = kernel.as_cross_check();\n            }\n",
+            from: "            if ntp.is_some() {\n                kernel = kernel.cross_checking();\n            }\n",
             to: "",
         }],
         caught_by: file(
