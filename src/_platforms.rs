@@ -10,7 +10,7 @@
 //! | Linux, i686 | unit tests | the kernel's bound, chronyd | `CLOCK_MONOTONIC_RAW` |
 //! | Linux, armv7, riscv64, musl | type-checked | the kernel's bound, chronyd | as above: TSC with musl on x86-64, else `CLOCK_MONOTONIC_RAW` |
 //! | Android, aarch64 | type-checked | none: as macOS | CNTVCT, where an app may read which clocksource the kernel uses; else `CLOCK_MONOTONIC_RAW` |
-//! | macOS, FreeBSD, Windows | type-checked; their logic is tested on Linux | none: [`assume_error`], or a source of your own | the system's monotonic clock |
+//! | macOS, FreeBSD, Windows | type-checked; their logic is tested on Linux | none: NTP servers ([`ntp`]), [`assume_error`], or a source of your own | the system's monotonic clock |
 //! | wasm32 | type-checked | there is no [`Clock`] | none |
 //!
 //! # What is there on all of them
@@ -82,19 +82,20 @@
 //!
 //! With `ProtectClock=yes`, `PrivateNetwork=no` and a chronyd on the host, the clock works by
 //! chronyd's report: it is `Denied` until chronyd's next update, which takes up to its poll
-//! interval (`maxpoll`). With neither, use [`assume_error`] or a source of your own.
+//! interval (`maxpoll`). With neither, ask NTP servers ([`ntp`]), or use
+//! [`assume_error`] or a source of your own.
 //!
 //! # Android
 //!
 //! It is Linux, and has the same code, but for `adjtimex`, which libc does not show there.
-//! So the kernel states no bound, and the clock needs [`assume_error`] or a source of your
-//! own. Steps and suspends are noticed as on Linux. The timer slack of waits is not reduced.
+//! So the kernel states no bound, and the clock needs NTP servers ([`ntp`]), [`assume_error`] or a
+//! source of your own. Steps and suspends are noticed as on Linux. The timer slack of waits is not reduced.
 //!
 //! # macOS, FreeBSD and Windows
 //!
 //! The standard library shows a wall clock and a monotonic clock, and nothing says how far
 //! off the wall clock is. So [`ClockBuilder::build`] works, and [`Clock::now`] is an error
-//! ([`Reason::Unsupported`]) until a source states a bound: one of your own
+//! ([`Reason::Unsupported`]) until a source states a bound: NTP servers ([`ntp`]), one of your own
 //! ([`ClockBuilder::source`]), or the operator's statement ([`assume_error`]), as on a
 //! developer's machine.
 //!
@@ -139,6 +140,7 @@
 //! begin with.
 //!
 //! [`assume_error`]: ClockBuilder::assume_error
+//! [`ntp`]: ClockBuilder::ntp
 
 #![cfg_attr(target_family = "wasm", allow(rustdoc::broken_intra_doc_links))]
 

@@ -347,13 +347,13 @@ impl Reason {
             Reason::SourceFailed => "see the clock's report, or `truechimer doctor`",
             Reason::TooOld => "repair the time source, or raise `max_width`",
             Reason::Unsupported => {
-                "add a source with `source()`, or state the clock's error with `assume_error`"
+                "ask NTP servers with `ntp()`, or state the clock's error with `assume_error`"
             }
             Reason::WriterUnknown => {
                 "do one of these:\n\
                  - share the host's network or chronyd's socket (/run/chrony) with this process, so \
                  that chronyd or ntpd can be asked\n\
-                 - give the clock an NTP source of its own with `source()`\n\
+                 - ask NTP servers of your own choice with `ntp()`\n\
                  - call `believe_any_writer()` if you know that the host's time daemon states an \
                  honest bound"
             }

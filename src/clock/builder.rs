@@ -453,7 +453,7 @@ impl ClockBuilder {
                 kernel = kernel.reference_error(error);
             }
             if ntp.is_some() {
-                kernel = kernel.as_cross_check();
+                kernel = kernel.cross_checking();
             }
             let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
             let ntp = ntp.as_ref().map(|ntp| ntp.for_clock(kernel_of.clone(), wall_scale));

@@ -70,7 +70,7 @@ impl SimClock {
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
             let mut kernel = kernel.with_chrony();
             if ntp.is_some() {
-                kernel = kernel.as_cross_check();
+                kernel = kernel.cross_checking();
             }
             let ntp = ntp.clone().map(|client| {
                 let source = SimNtp::new(host.clone(), client, of_kernel.clone());

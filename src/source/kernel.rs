@@ -119,7 +119,7 @@ impl Kernel {
     }
 
     /// Its bound is held against other evidence, and is none itself.
-    pub(crate) fn as_cross_check(self) -> Kernel {
+    pub(crate) fn cross_checking(self) -> Kernel {
         Kernel { role: Role::CrossCheck, ..self }
     }
 

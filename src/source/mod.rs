@@ -38,6 +38,9 @@
 //! | the clock is slewed by more than 500 ppm less `max_drift_ppm` | nothing until the slew ends | the error grows faster than the bound |
 //! | the host was suspended | nothing until the daemon writes again | `maxerror` does not show it |
 //!
+//! Where the clock asks NTP servers itself ([`ntp`]), each of these bounds is a cross-check: it is
+//! compared with what the servers say, and narrows nothing.
+//!
 //! The operator can override each judgement: with `without_kernel`, `without_chrony`,
 //! `believe_any_writer`, `reference_error` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder), and with
 //! a [`Source`](crate::Source) of their own.

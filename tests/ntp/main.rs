@@ -165,7 +165,8 @@ fn an_answer_from_another_address_is_none() {
 
 #[test]
 fn what_is_refused_is_told_with_its_reason() {
-    let cases: [(fn(&mut Header), &str); 9] = [
+    type Tampers = fn(&mut Header);
+    let cases: [(Tampers, &str); 9] = [
         (|reply| reply.leap = 3, "not synchronised"),
         (|reply| reply.stratum = 16, "stratum is 16"),
         (|reply| reply.mode = 5, "mode 5"),

@@ -228,7 +228,7 @@ pub fn is_usage_error(error: &BuildError) -> bool {
 /// This is the only place that knows which option stands for which method.
 pub fn with_option_names(text: &impl ToString) -> String {
     const NAMES: [(&str, &str); 13] = [
-        ("- give the clock an NTP source of its own with `source()`\n", ""),
+        ("- ask NTP servers of your own choice with `ntp()`\n", ""),
         ("call `believe_any_writer()`", "use `--believe-any-writer`"),
         ("`reference_error()`", "`--reference-error 1ms`"),
         ("`reference_error`", "`--reference-error 1ms`"),
@@ -238,7 +238,7 @@ pub fn with_option_names(text: &impl ToString) -> String {
         ("max_width", "--max-width"),
         ("max_drift_ppm", "--max-drift-ppm"),
         // The command has no other sources to add.
-        ("add a source with `source()`, or state", "state"),
+        ("ask NTP servers with `ntp()`, or state", "state"),
         ("state its error again with `reassume()`", "start the command again"),
         ("`CounterKind::Auto` or `MonotonicRaw`", "`--counter auto` or `--counter monotonic-raw`"),
         ("call `refresh()`, or let the clock's own thread sample", "run the command again"),

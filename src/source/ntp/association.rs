@@ -338,7 +338,7 @@ impl Association {
         let elapsed = ageing.rates.most_nanos(after - before);
         let elapsed_ns = elapsed.saturating_add(ageing.granularity_ns);
         let held = u128::from(header.held_for().ok_or(PacketError::Backwards)?);
-        let held_ns = (held * NANOS_PER_SECOND as u128 >> 32) as u64;
+        let held_ns = ((held * NANOS_PER_SECOND as u128) >> 32) as u64;
         if held_ns > elapsed_ns {
             return Err(Refusal::Held { held_ns, elapsed_ns });
         }

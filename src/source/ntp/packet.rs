@@ -408,7 +408,7 @@ mod tests {
         #[test]
         fn a_packet_is_split_or_refused(length in 0usize..2_000) {
             let packet = vec![0; length];
-            let fits = length >= HEADER && length <= LONGEST && length % 4 == 0;
+            let fits = (HEADER..=LONGEST).contains(&length) && length % 4 == 0;
             prop_assert_eq!(split(&packet).is_ok(), fits, "{} bytes", length);
         }
     }

@@ -102,7 +102,7 @@ impl PollPolicy {
     /// that clients which started together do not stay together.
     pub(crate) fn wait_ns(&self, is_burst: bool, random: u64) -> i64 {
         let shortest = duration_nanos_i64(if is_burst { self.spacing } else { self.every });
-        let spread = u128::from(shortest.unsigned_abs() / 8) * u128::from(random) >> 64;
+        let spread = (u128::from(shortest.unsigned_abs() / 8) * u128::from(random)) >> 64;
         shortest.saturating_add(i64::try_from(spread).unwrap_or(0))
     }
 }

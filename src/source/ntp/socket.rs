@@ -201,6 +201,9 @@ impl Group {
     }
 }
 
+/// Where servers are, and what authenticates the exchanges with them.
+type Found = (Vec<SocketAddr>, Option<Box<dyn Authenticator>>);
+
 /// What a group's thread works with.
 struct Worker {
     shared: Arc<Shared>,
@@ -385,8 +388,8 @@ impl Worker {
             self.publish();
         } else if is_gone {
             let is_usable = |at: &&SocketAddr| !self.denied.contains(&at.ip());
-            let rest = self.addresses.iter().enumerate().skip(self.next_address);
-            match rest.map(|(i, at)| (i, at)).find(|(_, at)| is_usable(at)) {
+            let mut rest = self.addresses.iter().enumerate().skip(self.next_address);
+            match rest.find(|(_, at)| is_usable(at)) {
                 Some((i, &address)) => {
                     self.next_address = i + 1;
                     let now_ns = duration_nanos_i64(self.began.elapsed());
@@ -410,7 +413,7 @@ impl Worker {
     }
 
     /// The addresses of the servers. It may block.
-    fn list(&self) -> Result<(Vec<SocketAddr>, Option<Box<dyn Authenticator>>), String> {
+    fn list(&self) -> Result<Found, String> {
         let server = match &self.group.place {
             Place::Daemon => return Ok((daemons_servers()?, None)),
             Place::Named(server) => server,

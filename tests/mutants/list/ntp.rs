@@ -220,7 +220,7 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["two_names_of_one_address_have_one_word"]),
     },
     Mutant {
-        name: "announced-leap-forgotten",
+        name: "servers-leap-forgotten",
         breaks: Rule(6),
         harm: "after a leap second that the table does not list, servers seem a second off",
         changes: &[Change {
@@ -271,7 +271,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the kernel's bound is intersected although servers are asked",
         changes: &[Change {
             file: "src/clock/builder.rs",
-            from: "            if ntp.is_some() {\n                kernel = kernel.as_cross_check();\n            }\n",
+            from: "            if ntp.is_some() {\n                kernel = kernel.cross_checking();\n            }\n",
             to: "",
         }],
         caught_by: file(
