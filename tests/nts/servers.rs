@@ -22,8 +22,10 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// How long a server may take to start and to synchronise with the one above it.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// The server that all of them follow. One that follows only itself would be refused.
-const ABOVE: &str = "127.0.0.2:123";
+/// The server that all of them follow. One that follows only itself would be refused, and ntpsec
+/// follows none whose address begins with 127.
+const ABOVE_IP: &str = "192.168.77.1";
+const ABOVE: &str = "192.168.77.1:123";
 /// Where every server gives keys and time. They take turns.
 pub const KEYS: &str = "127.0.0.1:4460";
 pub const TIME: &str = "127.0.0.1:123";
@@ -85,15 +87,15 @@ impl Ground {
     /// The chronyd that is followed: it follows this host's clock, which is the truth here.
     pub fn above(&self) -> io::Result<Server> {
         let at = self.folder("above")?;
-        let settings = "bindaddress 127.0.0.2\nlocal stratum 1\nallow 127.0.0.0/8\n";
-        let server = self.chronyd(&at, settings)?;
+        let settings = format!("bindaddress {ABOVE_IP}\nlocal stratum 1\nallow\n");
+        let server = self.chronyd(&at, &settings)?;
         server.until_it_answers(None, ABOVE)?;
         Ok(server)
     }
 
     /// A chronyd with NTS, in this folder. It keeps no keys, so that a new one has others.
     pub fn chronyd_with_nts(&self, at: &Path) -> io::Result<Server> {
-        let settings = "bindaddress 127.0.0.1\nserver 127.0.0.2 minpoll -4 maxpoll -4 iburst\n\
+        let settings = "bindaddress 127.0.0.1\nserver 192.168.77.1 minpoll -4 maxpoll -4 iburst\n\
              allow 127.0.0.0/8\nntsserverkey server.key\nntsservercert server.pem\n\
              ntsprocesses 0\n";
         let server = self.chronyd(at, settings)?;
@@ -103,7 +105,7 @@ impl Ground {
 
     /// The same without NTS.
     pub fn chronyd_plain(&self, at: &Path) -> io::Result<Server> {
-        let settings = "bindaddress 127.0.0.1\nserver 127.0.0.2 minpoll -4 maxpoll -4 iburst\n\
+        let settings = "bindaddress 127.0.0.1\nserver 192.168.77.1 minpoll -4 maxpoll -4 iburst\n\
              allow 127.0.0.0/8\n";
         let server = self.chronyd(at, settings)?;
         server.until_it_answers(None, TIME)?;
@@ -119,7 +121,7 @@ impl Ground {
 
     pub fn ntpsec(&self) -> io::Result<Server> {
         let at = self.folder("ntpsec")?;
-        let settings = "server 127.0.0.2 iburst minpoll 0 maxpoll 0\ndisable ntp\nnts enable\n\
+        let settings = "server 192.168.77.1 iburst minpoll 0 maxpoll 0\nnts enable\n\
             nts key server.key\nnts cert server.pem\nnts cookie cookies\n";
         fs::write(at.join("ntp.conf"), settings)?;
         let server =
@@ -130,7 +132,7 @@ impl Ground {
 
     pub fn ntpd_rs(&self) -> io::Result<Server> {
         let at = self.folder("ntpd-rs")?;
-        let settings = "[[source]]\nmode = \"server\"\naddress = \"127.0.0.2:123\"\n\
+        let settings = "[[source]]\nmode = \"server\"\naddress = \"192.168.77.1:123\"\n\
             [source-defaults]\npoll-interval-limits = { min = 0, max = 1 }\n\
             initial-poll-interval = 0\n\
             [synchronization]\nminimum-agreeing-sources = 1\n\
@@ -197,8 +199,14 @@ pub fn enter_namespace() -> io::Result<()> {
     fs::write("/proc/self/setgroups", "deny")?;
     fs::write("/proc/self/uid_map", format!("0 {user} 1"))?;
     fs::write("/proc/self/gid_map", format!("0 {group} 1"))?;
-    let up = Command::new("ip").args(["link", "set", "lo", "up"]).status()?;
-    if up.success() { Ok(()) } else { Err(io::Error::other("`ip link set lo up` failed")) }
+    let above = format!("{ABOVE_IP}/32");
+    for arguments in [["link", "set", "lo", "up"].as_slice(), &["addr", "add", &above, "dev", "lo"]]
+    {
+        if !Command::new("ip").args(arguments).status()?.success() {
+            return Err(io::Error::other(format!("`ip {}` failed", arguments.join(" "))));
+        }
+    }
+    Ok(())
 }
 
 /// Every call that sets a clock returns success, from now on and in this thread, and does nothing:

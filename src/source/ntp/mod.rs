@@ -65,6 +65,8 @@ pub mod packet;
 mod poll;
 mod settings;
 mod socket;
+#[cfg(feature = "nts")]
+mod with_nts;
 
 use std::fmt;
 use std::sync::Arc;

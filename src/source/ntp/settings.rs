@@ -101,7 +101,10 @@ impl Settings {
         #[cfg(feature = "nts")]
         let servers = {
             let mut servers = servers;
-            servers.extend(self.nts.servers(|name| self.scale_of(name))?);
+            let keys = self.nts.exchange().map_err(NtpError::Authorities)?;
+            for name in &self.nts.names {
+                servers.push(self.key_server(name, keys.clone())?);
+            }
             servers
         };
         if servers.is_empty() && !self.of_daemon {
@@ -134,6 +137,14 @@ impl Settings {
         Ok(servers)
     }
 
+    #[cfg(feature = "nts")]
+    fn key_server(&self, name: &str, keys: Arc<dyn KeyExchange>) -> Result<Server, NtpError> {
+        let place = parse(name, super::nts::PORT);
+        let (host, port) = place.ok_or_else(|| NtpError::KeyServer(name.to_owned()))?;
+        let (host, scale) = (host.to_owned(), self.scale_of(name));
+        Ok(Server { name: name.into(), host, port, scale, keys: Some(keys) })
+    }
+
     fn scale_of(&self, name: &str) -> RealtimeScale {
         let stated = self.scales.iter().rev().find(|(of, _)| of == name);
         stated.map_or(self.all_on, |&(_, scale)| scale)
@@ -148,7 +159,7 @@ impl Settings {
 
 /// `host`, `host:port`, `address`, `[address]` or `[address]:port`. The other port is taken if none
 /// is named.
-pub(crate) fn parse(name: &str, usual: u16) -> Option<(&str, u16)> {
+fn parse(name: &str, usual: u16) -> Option<(&str, u16)> {
     let port = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse().ok().filter(|&port: &u16| is_number && port != 0)

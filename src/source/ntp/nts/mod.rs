@@ -29,4 +29,5 @@ pub(crate) mod session;
 mod world_tests;
 
 pub use key_exchange::AuthoritiesError;
+pub(crate) use key_exchange::PORT;
 pub(crate) use servers::NtsServers;
