@@ -115,8 +115,8 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: PUBLISHED,
             from: "let marker = self.marker.load(Ordering::Acquire); // [M1], pairs with [M5]
-        (marker, self.ring.read()) // [M2]",
-            to: "let words = self.ring.read();
+        (marker, read(&self.ring)) // [M2]",
+            to: "let words = read(&self.ring);
         (self.marker.load(Ordering::Acquire), words)",
         }],
         caught_by: loom(&["loom_marked_a_reader_accepts_no_evidence_from_before_a_disruption"]),
