@@ -42,11 +42,15 @@ fn say_raw(counter: &Counter, from: i64, to: i64) -> Result<Sample, SourceError>
     Ok(Sample { before, ..sample })
 }
 
+/// A test that waits for so long for another thread has failed. On a busy host a new thread
+/// may take longer to begin than `build()` waits for it.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 /// Waits, for a thread to get round to it, until `done`.
 fn eventually(what: &str, done: impl std::ops::Fn() -> bool) {
     let start = Instant::now();
     while !done() {
-        assert!(start.elapsed() < Duration::from_secs(20), "never: {what}");
+        assert!(start.elapsed() < PATIENCE, "never: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }
@@ -105,7 +109,7 @@ fn a_panicking_source_is_an_error_and_the_others_go_on() {
         .poll_interval(Duration::from_millis(1))
         .build()
         .unwrap();
-    clock.wait_synchronized(Duration::from_secs(20)).expect("the other vouches");
+    clock.wait_synchronized(PATIENCE).expect("the other vouches");
     assert_eq!(clock.status(), Status::Synchronized);
     eventually("it is asked again", || clock.report().sources[0].failures > 3);
     let report = clock.report();
@@ -131,7 +135,7 @@ fn a_source_that_blocks_holds_up_no_reader_and_the_status_says_so() {
         .poll_interval(Duration::from_millis(1))
         .build()
         .unwrap();
-    let first = clock.now().unwrap();
+    let first = clock.wait_synchronized(PATIENCE).unwrap();
     eventually("it goes stale", || clock.status() == Status::Holdover);
     let later = clock.now().expect("readings go on");
     assert!(later.width() > first.width(), "and widen: {first:?} {later:?}");
@@ -209,6 +213,7 @@ fn an_interval_wider_than_the_limit_is_an_error_that_names_it() {
         .without_kernel()
         .source(Fn("vague", |c: &Counter| say_raw(c, 0, 2_000_000)))
         .max_width(Duration::from_millis(1))
+        .manual()
         .build()
         .unwrap();
     let error = clock.now().unwrap_err();
@@ -224,6 +229,7 @@ fn sources_that_contradict_each_other_are_covered_or_refused() {
             .without_kernel()
             .source(Fn("one", |c: &Counter| say_raw(c, 0, 1_000)))
             .source(Fn("other", move |c: &Counter| say_raw(c, gap, gap + 1_000)))
+            .manual()
             .build()
             .unwrap()
     };
@@ -251,8 +257,9 @@ fn this_host_without_a_daemon_says_so_or_has_one() {
 
 #[test]
 fn the_operators_statement_is_called_an_assumption() {
-    let clock =
-        Clock::builder().without_kernel().assume_error(Duration::from_millis(250)).build().unwrap();
+    let start = Instant::now();
+    let clock = Clock::builder().without_kernel().assume_error(Duration::from_millis(250));
+    let clock = clock.manual().build().unwrap();
     let wall = || {
         let unix = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
         at(unix.as_nanos() as i64 + 37_000_000_000)
@@ -264,7 +271,7 @@ fn the_operators_statement_is_called_an_assumption() {
     assert!(now.overlaps(&shown), "{now} should be about {shown}");
     assert!(now.width() >= Duration::from_millis(500));
     // And no more than what was stated and the sampling took, which on a busy host may be long.
-    assert!(now.width() < Duration::from_secs(2));
+    assert!(now.width() <= Duration::from_millis(501) + 2 * start.elapsed(), "{now}");
     assert!(clock.reassume().is_ok());
     assert_eq!(clock.status(), Status::Assumed);
 }
@@ -312,7 +319,7 @@ fn a_leap_table_given_while_a_source_blocks_counts_when_it_answers() {
         .poll_interval(Duration::from_millis(1))
         .build()
         .unwrap();
-    clock.wait_synchronized(Duration::from_secs(20)).unwrap();
+    clock.wait_synchronized(PATIENCE).unwrap();
     eventually("it is asked", || asked.load(Ordering::Relaxed));
     let since = Instant::now();
     let before = clock.now().unwrap();
@@ -388,6 +395,7 @@ fn the_thread_ends_when_the_last_clone_is_dropped() {
     let clock =
         Clock::builder().without_kernel().source(source).poll_interval(Duration::from_secs(3600));
     let clock = clock.build().unwrap();
+    clock.wait_synchronized(PATIENCE).unwrap();
     let clone = clock.clone();
     drop(clock);
     thread::sleep(Duration::from_millis(20));
@@ -399,23 +407,26 @@ fn the_thread_ends_when_the_last_clone_is_dropped() {
 
 #[test]
 fn wait_synchronized_returns_when_a_source_vouches_and_not_before_its_time_is_up() {
-    let mut asked = 0;
+    let is_late = Arc::new(AtomicBool::new(true));
+    let is_late_still = is_late.clone();
     let clock = Clock::builder()
         .without_kernel()
-        .source(Fn("late", move |c: &Counter| {
-            asked += 1;
-            if asked < 20 { Err(SourceError::failed("not yet")) } else { say_raw(c, 0, 1_000) }
+        .source(Fn("late", move |c: &Counter| match is_late_still.load(Ordering::Relaxed) {
+            true => Err(SourceError::failed("not yet")),
+            false => say_raw(c, 0, 1_000),
         }))
         .poll_interval(Duration::from_millis(2))
         .build()
         .unwrap();
     assert!(clock.wait_synchronized(Duration::ZERO).is_err(), "no time to wait");
-    assert!(clock.wait_synchronized(Duration::from_secs(20)).is_ok());
+    is_late.store(false, Ordering::Relaxed);
+    assert!(clock.wait_synchronized(PATIENCE).is_ok());
     let never = Clock::builder()
         .without_kernel()
         .source(Fn("never", |_: &Counter| Err(SourceError::failed("no"))))
         .build()
         .unwrap();
+    eventually("it is sampled", || never.report().sampler.rounds > 0);
     let waited = never.wait_synchronized(Duration::from_millis(20));
     assert_eq!(waited, Err(ClockError::Unsynchronized(Reason::SourceFailed)));
 }
@@ -445,7 +456,7 @@ mod confined {
     #[test]
     fn where_adjtimex_is_denied_the_clock_says_so() {
         let (error, report) = denied(&[libc::SYS_adjtimex, libc::SYS_clock_adjtime], || {
-            let clock = Clock::new().unwrap();
+            let clock = Clock::builder().manual().build().unwrap();
             (clock.now().unwrap_err(), clock.report())
         });
         assert_eq!(error, ClockError::Unsynchronized(Reason::Denied));
@@ -453,7 +464,8 @@ mod confined {
         assert!(said.contains("adjtimex cannot be read"), "{said}");
         // The operator's statement needs no adjtimex.
         let assumed = denied(&[libc::SYS_adjtimex, libc::SYS_clock_adjtime], || {
-            Clock::builder().assume_error(Duration::from_millis(9)).build().unwrap().now()
+            let assumed = Clock::builder().assume_error(Duration::from_millis(9));
+            assumed.manual().build().unwrap().now()
         });
         assert!(assumed.is_ok(), "{assumed:?}");
     }
@@ -473,10 +485,9 @@ mod confined {
                 .poll_interval(Duration::from_millis(1))
                 .build()
                 .unwrap();
-            let report = clock.report();
-            let why = report.sampler.step_timer.expect("a reason");
-            assert!(why.contains("EPERM"), "{why}");
             eventually("it polls", || clock.report().sampler.rounds > 5);
+            let why = clock.report().sampler.step_timer.expect("a reason");
+            assert!(why.contains("EPERM"), "{why}");
             drop(clock);
             eventually("it ends", || alive.load(Ordering::Relaxed) == 0);
         });
@@ -487,7 +498,7 @@ mod confined {
         let files = [libc::SYS_openat, libc::SYS_open];
         let (kind, why, now) = denied(&files, || {
             let assumed = Clock::builder().assume_error(Duration::from_millis(9));
-            let clock = assumed.build().unwrap();
+            let clock = assumed.manual().build().unwrap();
             let report = clock.report();
             (report.counter.kind, report.counter.why_not_hardware, clock.now())
         });

@@ -186,8 +186,8 @@ fn a_report_has_no_number_that_a_double_would_change() {
             _ => {}
         }
     }
-    let clock = Clock::builder().assume_error(std::time::Duration::from_millis(250)).build();
-    let clock = clock.expect("a clock");
+    let clock = Clock::builder().assume_error(std::time::Duration::from_millis(250));
+    let clock = clock.manual().build().expect("a clock");
     let json = serde_json::to_value(clock.report()).expect("plain data");
     check("report", &json);
     assert_eq!(json["now"]["Ok"].is_object(), TrueTime::now(&clock).is_ok());

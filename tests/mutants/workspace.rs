@@ -17,14 +17,14 @@ use crate::mutant::{Mutant, Target};
 use crate::patched;
 
 /// Debug information is most of what the compiler writes, and nobody reads it here.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 5] = [
     ("CARGO_PROFILE_DEV_DEBUG", "0"),
     ("CARGO_PROFILE_TEST_DEBUG", "0"),
-    ("CARGO_PROFILE_DEV_INCREMENTAL", "true"),
+    // A mutant changes some lines of the copy that was built before.
+    ("CARGO_INCREMENTAL", "1"),
     // The models take seconds, where they would take minutes without any optimization.
     ("CARGO_PROFILE_RELEASE_DEBUG", "0"),
     ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"),
-    ("CARGO_PROFILE_RELEASE_INCREMENTAL", "true"),
 ];
 
 pub struct Workspace {
