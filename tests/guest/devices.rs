@@ -98,7 +98,7 @@ fn clockbound() -> Scenario {
             ("segment", Must::NeverMiss),
             ("segment", Must::NeverContradict),
             ("segment", Must::Answer(from_ms, end_ms)),
-            ("segment", Must::BeNarrowerThan { width_ms: 30, from_ms, to_ms: end_ms }),
+            ("segment", Must::BeNarrowerThan { width_ms: 10, from_ms, to_ms: end_ms }),
             ("clock", Must::NeverMiss),
             ("clock", Must::Answer(from_ms, end_ms)),
             // What `clock` adds for STA_PLL is missing in it.

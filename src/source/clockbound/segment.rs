@@ -180,7 +180,9 @@ impl Segment {
     /// the counter's rate. That is good enough to tell an old segment and for nothing else.
     pub(crate) fn age_ns(&self, tick: u64) -> u128 {
         let ticks = u128::from(tick.saturating_sub(self.as_of_tick));
-        (ticks * u128::from(self.period) >> 32) * NANOS_PER_SECOND.unsigned_abs() as u128 >> 32
+        let nanos_per_second = u128::from(NANOS_PER_SECOND.unsigned_abs());
+        // Both fractions are shifted out in two steps, because all of it would not fit.
+        (((ticks * u128::from(self.period)) >> 32) * nanos_per_second) >> 32
     }
 }
 

@@ -137,12 +137,15 @@ fn phc(card: u32) -> io::Result<Phc> {
     Ok(phc.error(PHC_ERROR))
 }
 
-/// ClockBound's segment, once its daemon has made one.
+/// ClockBound's segment, once its daemon has made one and the kernel keeps time by the TSC: for
+/// its first seconds it measures that, and a clock that is built then counts by something else.
 fn segment() -> ClockBound {
+    const CLOCKSOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     loop {
+        let clocksource = std::fs::read_to_string(CLOCKSOURCE).unwrap_or_default();
         match ClockBound::open(clockbound::PATH) {
-            Ok(segment) => return segment,
-            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+            Ok(segment) if clocksource.trim() == "tsc" => return segment,
+            _ => std::thread::sleep(Duration::from_millis(100)),
         }
     }
 }
