@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::daemon::{Daemon, TimeService};
-use super::ntp::NtpService;
+use super::ntp_service::NtpService;
 use super::oscillator::Oscillator;
 use crate::clock::Limits;
 use crate::timestamp::NANOS_PER_SECOND;

@@ -15,7 +15,7 @@ use super::machine::{CounterModel, Machine, Reference};
 use super::mix::Mix;
 use super::network::{Link, Timing};
 use super::node::{Env, Node};
-use super::ntp::NtpService;
+use super::ntp_service::NtpService;
 use super::oscillator::Oscillator;
 use super::random::Random;
 use super::world::{BEGIN, World};

@@ -155,7 +155,7 @@ pub fn tracking() -> Result<Tracking, ChronyError> {
 ///
 /// # Errors
 ///
-/// As [`tracking`].
+/// As [`tracking()`].
 ///
 /// ```no_run
 /// for source in truechimer::source::chrony::sources()? {

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::fork::ProcessKey;
 
-use super::sources::{self, ChronySource, decode_count};
+use super::sources::{COUNT, ChronySource, DATA, decode_count};
 use super::tracking::{PACKET, Tracking, TrackingError, request};
 
 /// chronyd has no source of this number (`STT_NOSUCHSOURCE`).
@@ -257,10 +257,10 @@ impl Client {
     /// As [`tracking`](Self::tracking). The list may change between two requests: a source that is
     /// gone by then is left out.
     pub fn sources(&mut self) -> Result<Vec<ChronySource>, ChronyError> {
-        let count = self.exchange(|sequence| sources::COUNT.request(sequence, 0), decode_count)?;
+        let count = self.exchange(|sequence| COUNT.request(sequence, 0), decode_count)?;
         let mut found = Vec::new();
         for index in 0..count {
-            let request = |sequence| sources::DATA.request(sequence, index);
+            let request = |sequence| DATA.request(sequence, index);
             match self.exchange(request, ChronySource::decode) {
                 Ok(source) => found.push(source),
                 Err(ChronyError::Answer(TrackingError::Refused { status: NO_SUCH_SOURCE })) => {
