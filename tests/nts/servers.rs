@@ -22,8 +22,7 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// How long a server may take to start and to synchronise with the one above it.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// The server that all of them follow. One that follows only itself would be refused, and ntpsec
-/// follows none whose address begins with 127.
+/// The server that the others follow. One that follows only itself would be refused.
 const ABOVE_IP: &str = "192.168.77.1";
 const ABOVE: &str = "192.168.77.1:123";
 /// Where every server gives keys and time. They take turns.
@@ -89,7 +88,7 @@ impl Ground {
         let at = self.folder("above")?;
         let settings = format!("bindaddress {ABOVE_IP}\nlocal stratum 1\nallow\n");
         let server = self.chronyd(&at, &settings)?;
-        server.until_it_answers(None, ABOVE)?;
+        server.until_it_answers(None, Some(ABOVE))?;
         Ok(server)
     }
 
@@ -99,7 +98,7 @@ impl Ground {
              allow 127.0.0.0/8\nntsserverkey server.key\nntsservercert server.pem\n\
              ntsprocesses 0\n";
         let server = self.chronyd(at, settings)?;
-        server.until_it_answers(Some(KEYS), TIME)?;
+        server.until_it_answers(Some(KEYS), Some(TIME))?;
         Ok(server)
     }
 
@@ -108,7 +107,7 @@ impl Ground {
         let settings = "bindaddress 127.0.0.1\nserver 192.168.77.1 minpoll -4 maxpoll -4 iburst\n\
              allow 127.0.0.0/8\n";
         let server = self.chronyd(at, settings)?;
-        server.until_it_answers(None, TIME)?;
+        server.until_it_answers(None, Some(TIME))?;
         Ok(server)
     }
 
@@ -119,14 +118,15 @@ impl Ground {
         self.start("usr/sbin/chronyd", &["-x", "-d", "-U", "-u", "root", "-f", "chrony.conf"], at)
     }
 
+    /// An ntpsec that knows no time. It steers nothing here, so it would not become synchronised.
     pub fn ntpsec(&self) -> io::Result<Server> {
         let at = self.folder("ntpsec")?;
-        let settings = "server 192.168.77.1 iburst minpoll 0 maxpoll 0\nnts enable\n\
+        let settings = "interface ignore wildcard\ninterface listen 127.0.0.1\nnts enable\n\
             nts key server.key\nnts cert server.pem\nnts cookie cookies\n";
         fs::write(at.join("ntp.conf"), settings)?;
         let server =
             self.start("usr/sbin/ntpd", &["-n", "-c", "ntp.conf", "-p", "ntp.pid"], &at)?;
-        server.until_it_answers(Some(KEYS), TIME)?;
+        server.until_it_answers(Some(KEYS), None)?;
         Ok(server)
     }
 
@@ -142,7 +142,7 @@ impl Ground {
             [keyset]\nkey-storage-path = \"keys\"\n";
         fs::write(at.join("ntp.toml"), settings)?;
         let server = self.start("usr/bin/ntp-daemon", &["-c", "ntp.toml"], &at)?;
-        server.until_it_answers(Some(KEYS), TIME)?;
+        server.until_it_answers(Some(KEYS), Some(TIME))?;
         Ok(server)
     }
 }
@@ -155,12 +155,13 @@ pub struct Server {
 
 impl Server {
     /// Waits until it gives keys, and serves time as one that is synchronised.
-    fn until_it_answers(&self, keys: Option<&str>, time: &str) -> io::Result<()> {
+    fn until_it_answers(&self, keys: Option<&str>, time: Option<&str>) -> io::Result<()> {
         let began = Instant::now();
         let keys: Option<SocketAddr> = keys.map(|at| at.parse().expect("an address"));
         while began.elapsed() < PATIENCE {
             let listens = |at| TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_ok();
-            if is_synchronised(time)? && keys.is_none_or(listens) {
+            let serves = time.map_or(Ok(true), is_synchronised)?;
+            if serves && keys.is_none_or(listens) {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(50));
