@@ -383,6 +383,11 @@ impl Source for Phc {
         }
     }
 
+    fn disrupted(&mut self) {
+        // Its tick is of the counter of before.
+        self.last = None;
+    }
+
     fn details(&self) -> Option<String> {
         Some(self.details.clone()).filter(|details| !details.is_empty())
     }

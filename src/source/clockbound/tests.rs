@@ -256,6 +256,15 @@ fn a_segment_of_before_a_migration_is_void() {
             Some(word) => assert!(rig.refusal().contains(word), "{word}"),
         }
     }
+    // A clock that saw the move itself needs no marker: what stood there then is void.
+    fs::write(&at, vmclock(7)).expect("written");
+    let stated = marked(&rig);
+    rig.write(&stated);
+    rig.source.disrupted();
+    assert!(rig.refusal().contains("moved this machine"), "{}", rig.refusal());
+    rig.host.pass(SECOND);
+    rig.write(&marked(&rig));
+    rig.sample().expect("stated since");
     // Without the flag the marker means nothing.
     let mut bytes = marked(&rig);
     bytes[96] = 0;

@@ -359,6 +359,11 @@ fn a_device_that_is_busy_leaves_the_last_sample_for_a_while() {
         busy(&mut rig);
         let raw = Counter::new(rig.host.clone(), CounterId::MONOTONIC_RAW);
         assert!(rig.phc.sample(&raw).is_err());
+        // Nor do those of before the machine was moved.
+        rig.sample().expect("steady");
+        rig.phc.disrupted();
+        busy(&mut rig);
+        assert!(rig.refusal().contains("cannot be read"));
     }
 }
 

@@ -246,6 +246,29 @@ fn what_was_known_before_a_suspend_is_void_after_it() {
 }
 
 #[test]
+fn after_a_move_of_the_machine_only_an_exchange_made_since_counts() {
+    let (mut model, mut random) = quiet();
+    let message = model.exchange(GOOD, false);
+    model.adjust(message, &mut random);
+    model.pass(SECOND);
+    assert!(model.known().is_some());
+    // The wall clock stood still for 30 s, which the kernel's state does not show.
+    model.watch.as_mut().expect("it runs").disrupted();
+    model.step(-30 * SECOND);
+    for _ in 0..3 {
+        model.pass(SECOND);
+        model.ask();
+        assert_eq!((model.known(), refusal(&model)), (None, Some(Refusal::Moved)));
+        assert!(!model.watch.as_ref().expect("it runs").needs_late(), "it would be carried on");
+    }
+    let message = model.exchange(GOOD, false);
+    model.adjust(message, &mut random);
+    model.pass(SECOND);
+    let known = model.known().expect("it was watched");
+    assert_eq!(model.miss(&known), 0);
+}
+
+#[test]
 fn a_message_that_repeats_changes_nothing_and_a_restart_counts_anew() {
     let (mut model, mut random) = quiet();
     let first = model.exchange(GOOD, false);

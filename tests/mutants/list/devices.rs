@@ -403,4 +403,26 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: unit(&["each_field_is_checked"]),
     },
+    Mutant {
+        name: "clockbound-statement-of-before-a-move",
+        breaks: Rule(6),
+        harm: "what ClockBound stated before the machine was moved is read by the counter of another machine",
+        changes: &[Change {
+            file: CLOCKBOUND,
+            from: "if self.void_tick == Some(segment.as_of_tick) {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["a_segment_of_before_a_migration_is_void"]),
+    },
+    Mutant {
+        name: "phc-sample-of-before-a-move",
+        breaks: Rule(6),
+        harm: "the last sample stands in for a busy device, although its tick is of another machine's counter",
+        changes: &[Change {
+            file: PHC,
+            from: "        // Its tick is of the counter of before.\n        self.last = None;",
+            to: "",
+        }],
+        caught_by: unit(&["a_device_that_is_busy_leaves_the_last_sample_for_a_while"]),
+    },
 ];

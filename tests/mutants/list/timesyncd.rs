@@ -236,4 +236,15 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: unit(&["the_oscillator_may_be_slow_between_t1_and_t4"]),
     },
+    Mutant {
+        name: "moved-exchange-is-carried-on",
+        breaks: Rule(6),
+        harm: "an exchange of before the machine was moved is carried on by the kernel's state, which shows nothing of the move",
+        changes: &[Change {
+            file: WATCH,
+            from: "self.known.is_none() && self.pending.is_none() && !self.is_moved",
+            to: "self.known.is_none() && self.pending.is_none()",
+        }],
+        caught_by: unit(&["after_a_move_of_the_machine_only_an_exchange_made_since_counts"]),
+    },
 ];
