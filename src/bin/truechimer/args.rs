@@ -136,6 +136,13 @@ pub struct ClockArgs {
     /// may be wrong. If they smear leap seconds, say how by --wall-scale.
     #[arg(long, value_name = "HOST")]
     pub ntp: Vec<String>,
+    /// Ask this NTP server, and have it prove who it is (NTS); repeatable, and beside --ntp
+    ///
+    /// The name is the key server's, with a port if it is not 4460. Its certificate must be of an
+    /// authority that this system trusts.
+    #[cfg(feature = "nts")]
+    #[arg(long, value_name = "HOST")]
+    pub nts: Vec<String>,
     /// Ask the servers that this host's chronyd follows directly
     ///
     /// It makes intervals narrower where these are near: a cloud's metadata server, for example.
@@ -209,16 +216,29 @@ impl ClockArgs {
         if let Some(scale) = self.wall_scale {
             servers = servers.on_scale(scale);
         }
+        #[cfg(feature = "nts")]
+        {
+            servers = servers.and_nts(self.nts.iter().cloned());
+        }
         if self.ntp_of_daemon {
             servers = servers.and_of_daemon();
         }
         // Whoever names one or two servers here believes them.
-        if self.ntp.len() < 3 { servers.trust_single() } else { servers }
+        if self.named_servers() < 3 { servers.trust_single() } else { servers }
+    }
+
+    /// How many servers are named.
+    fn named_servers(&self) -> usize {
+        #[cfg(feature = "nts")]
+        let authenticated = self.nts.len();
+        #[cfg(not(feature = "nts"))]
+        let authenticated = 0;
+        self.ntp.len() + authenticated
     }
 
     /// Whether time servers are asked, which takes a while.
     pub fn asks_servers(&self) -> bool {
-        !self.ntp.is_empty() || self.ntp_of_daemon
+        self.named_servers() > 0 || self.ntp_of_daemon
     }
 }
 
