@@ -15,9 +15,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::error::{BusError, NAME};
 use super::message::{NtpMessage, SIGNATURE};
 use super::wire::{Call, Kind, LARGEST, Malformed, Message};
-use super::{BusError, NAME};
 
 /// How long an answer may take.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_millis(500);

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use crate::counter::{Counter, raw_ticks};
 use crate::fork::{Mutex, ProcessKey};
 
-use super::BusError;
 use super::bus::{Connection, system_bus};
+use super::error::BusError;
 use super::late::LateLook;
 use super::message::NtpMessage;
 use super::pairs::Pair;
