@@ -70,6 +70,7 @@ as_user -y --no-install-recommends --download-only -o "Dir::Cache::archives=$arc
 for package in "$archives"/*.deb; do
     dpkg-deb -x "$package" "$dir/root"
 done
+cd "$dir"
 rm -rf "$archives"
 cp "$dir/root/boot/${small/linux-image/vmlinuz}" "$dir/vmlinuz"
 cp "$dir/root/boot/${general/linux-image/vmlinuz}" "$dir/vmlinuz-general"

@@ -55,7 +55,11 @@ fn the_kernel_is_a_cross_check_beside_servers_and_evidence_without() {
     let servers: Vec<Server> = (0..3).map(|_| Server::new(Behaviour::default())).collect();
     let names = || servers.iter().map(Server::name);
     let named = |name: &str, role| (name.to_owned(), role);
-    assert_eq!(roles(Clock::builder()), [named("kernel", Role::Evidence)]);
+    let with_timesyncd = [named("kernel", Role::Evidence), named("timesyncd", Role::Evidence)];
+    let count = if cfg!(target_os = "linux") { 2 } else { 1 };
+    assert_eq!(roles(Clock::builder()), with_timesyncd[..count]);
+    let without = Clock::builder().without_timesyncd();
+    assert_eq!(roles(without), [named("kernel", Role::Evidence)]);
     assert_eq!(
         roles(Clock::builder().ntp(names())),
         [named("kernel", Role::CrossCheck), named("ntp", Role::Evidence)]

@@ -261,9 +261,14 @@ fn after_a_move_of_the_machine_only_an_exchange_made_since_counts() {
         assert_eq!((model.known(), refusal(&model)), (None, Some(Refusal::Moved)));
         assert!(!model.watch.as_ref().expect("it runs").needs_late(), "it would be carried on");
     }
-    let message = model.exchange(GOOD, false);
-    model.adjust(message, &mut random);
-    model.pass(SECOND);
+    // The first exchange is answered by a step, and the next one is not.
+    for _ in 0..2 {
+        let message = model.exchange(GOOD, false);
+        model.adjust(message, &mut random);
+        model.pass(3 * SECOND);
+        model.ask();
+        model.pass(3 * SECOND);
+    }
     let known = model.known().expect("it was watched");
     assert_eq!(model.miss(&known), 0);
 }

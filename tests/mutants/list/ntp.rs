@@ -270,8 +270,8 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(9),
         harm: "the kernel's bound is intersected although servers are asked",
         changes: &[Change {
-            file: "src/clock/builder.rs",
-            from: "            if ntp.is_some() {\n                kernel = kernel.cross_checking();\n            }\n",
+            file: "src/clock/own_sources.rs",
+            from: "        if self.ntp.is_some() {\n            kernel = kernel.cross_checking();\n        }\n",
             to: "",
         }],
         caught_by: file(
