@@ -26,7 +26,6 @@ pub struct KernelState {
     pub esterror_us: i64,
     /// The time constant of the kernel's PLL: each second it corrects 1 / 2^(2 + constant) of what
     /// is left.
-    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub constant: i64,
     /// What the kernel's PLL has still to correct, in nanoseconds.
     #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
