@@ -146,7 +146,7 @@ rm -rf "$vm/apt" "$vm/root/usr/lib/modules" "$vm/root/boot"
 # the way of this project's builds, and goes afterwards.
 clockbound=$dir/clockbound
 [ -e "$clockbound/root/usr/bin/clockbound" ] || RUSTFLAGS='-C target-feature=+crt-static' \
-    CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
     nice cargo install --quiet --locked --version 3.0.0-rc.0 --features daemon \
     --target x86_64-unknown-linux-gnu --target-dir "$clockbound/build" \
     --root "$clockbound/root/usr" clock-bound

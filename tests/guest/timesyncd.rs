@@ -97,7 +97,9 @@ pub fn all() -> Vec<Scenario> {
     let mut slewed = always_right();
     slewed.extend([
         ("clock", Must::Answer(5_000, 60_000)),
-        ("clock", have(Status::Synchronized, 60_000, 320_000)),
+        // Then it is restarted and stopped, and what it stated before ages meanwhile.
+        ("clock", have(Status::Synchronized, 60_000, 219_000)),
+        ("clock", have(Status::Synchronized, 310_000, 320_000)),
         ("late", Must::Answer(60_000, 320_000)),
         // The server is mute from 330 s on, and the last exchange ages.
         ("clock", Must::Answer(330_000, 420_000)),
