@@ -10,7 +10,7 @@
 //! | Linux, i686 | unit tests | the kernel's bound, chronyd | `CLOCK_MONOTONIC_RAW` |
 //! | Linux, armv7, riscv64, musl | type-checked | the kernel's bound, chronyd | as above: TSC with musl on x86-64, else `CLOCK_MONOTONIC_RAW` |
 //! | Android, aarch64 | type-checked | none: as macOS | CNTVCT, where an app may read which clocksource the kernel uses; else `CLOCK_MONOTONIC_RAW` |
-//! | macOS, FreeBSD, Windows | type-checked; their logic is tested on Linux | none: [`assume_error`], or a source of your own | the system's monotonic clock |
+//! | macOS, FreeBSD, Windows | type-checked; their logic is tested on Linux | none: [`ClockBuilder::ntp`], or [`assume_error`] | the system's monotonic clock |
 //! | wasm32 | type-checked | there is no [`Clock`] | none |
 //!
 //! # What is there on all of them
@@ -53,6 +53,9 @@
 //! | the kernel's bound (not [`without_kernel`](ClockBuilder::without_kernel)) | `clock_adjtime`, and where that is denied `adjtimex` | chronyd's report counts alone, once chronyd has made an update while the clock watched; without chronyd there is no bound |
 //! | chronyd's report (not [`without_chrony`](ClockBuilder::without_chrony)) | `socket`, `bind`, `connect`, `setsockopt`, `sendto`, `recvfrom`, `close`; on its Unix socket also `unlink` and `chmod` | the kernel's bound counts alone |
 //! | the list of daemons, with the kernel's bound | `openat`, `getdents64`, `read`, `close` in `/proc` and `/sys/bus/vmbus` | no daemon is visible |
+//! | timesyncd's exchanges (not [`without_timesyncd`](ClockBuilder::without_timesyncd)), in a thread of their own | `socket`, `connect`, `sendto`, `recvfrom`, `setsockopt` on the system bus's Unix socket | it is not used |
+//! | time servers ([`ntp`](ClockBuilder::ntp)), in threads of their own | `socket`, `bind`, `connect`, `sendto`, `recvfrom`, `setsockopt`, `getrandom`; what `getaddrinfo` calls for a name | an error that names the call |
+//! | a VMClock (not [`without_vmclock`](ClockBuilder::without_vmclock)), when the clock is built | `openat`, `read`, `mmap` of `/dev/vmclock0` | moves of the machine are not noticed; the report says so |
 //! | [`assume_error`] | none of its own; with the kernel's bound `adjtimex` as above | nothing |
 //! | [`wait`] | `futex` with a timeout, `prctl(PR_SET_TIMERSLACK)` | waits end later |
 //! | [`pause`] | `futex`; `openat`, `read`, `pread64` of the thread's `schedstat` in `/proc` and of an RTC in `/sys` | a pause is seen, and not why |
@@ -82,21 +85,23 @@
 //!
 //! With `ProtectClock=yes`, `PrivateNetwork=no` and a chronyd on the host, the clock works by
 //! chronyd's report: it is `Denied` until chronyd's next update, which takes up to its poll
-//! interval (`maxpoll`). With neither, use [`assume_error`] or a source of your own.
+//! interval (`maxpoll`). With neither, name servers ([`ClockBuilder::ntp`]) or use
+//! [`assume_error`].
 //!
 //! # Android
 //!
 //! It is Linux, and has the same code, but for `adjtimex`, which libc does not show there.
-//! So the kernel states no bound, and the clock needs [`assume_error`] or a source of your
-//! own. Steps and suspends are noticed as on Linux. The timer slack of waits is not reduced.
+//! So the kernel states no bound, and the clock needs servers ([`ClockBuilder::ntp`]) or
+//! [`assume_error`]. Steps and suspends are noticed as on Linux. The timer slack of waits is not reduced.
 //!
 //! # macOS, FreeBSD and Windows
 //!
 //! The standard library shows a wall clock and a monotonic clock, and nothing says how far
 //! off the wall clock is. So [`ClockBuilder::build`] works, and [`Clock::now`] is an error
-//! ([`Reason::Unsupported`]) until a source states a bound: one of your own
-//! ([`ClockBuilder::source`]), or the operator's statement ([`assume_error`]), as on a
-//! developer's machine.
+//! ([`Reason::Unsupported`]) until a source states a bound: time servers
+//! ([`ClockBuilder::ntp`]), which are asked as on Linux, with the system's monotonic clock as the
+//! counter; a source of your own ([`ClockBuilder::source`]); or the operator's statement
+//! ([`assume_error`]), as on a developer's machine.
 //!
 //! Steps and suspends are found by comparing the two clocks, at every poll:
 //!
@@ -139,6 +144,7 @@
 //! begin with.
 //!
 //! [`assume_error`]: ClockBuilder::assume_error
+//! [`ntp`]: ClockBuilder::ntp
 
 #![cfg_attr(target_family = "wasm", allow(rustdoc::broken_intra_doc_links))]
 

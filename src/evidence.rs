@@ -77,6 +77,20 @@ pub trait Source: Send {
     /// If it has no interval to state.
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError>;
 
+    /// The hypervisor has moved this machine to another host, or restored it from a snapshot.
+    ///
+    /// What the source has kept is void: readings of the counter, which is another one now, and
+    /// what it knows of the clocks and the oscillator. A daemon on this machine may not have
+    /// noticed it yet, so what it stated before must not be stated again. By default nothing is
+    /// kept. The clock calls this before it samples the source again.
+    fn disrupted(&mut self) {}
+
+    /// Whether its bounds are evidence, or only held against the evidence of others. The clock asks
+    /// once, when it is built.
+    fn role(&self) -> Role {
+        Role::Evidence
+    }
+
     /// Details of the last sample, in one line for the report.
     fn details(&self) -> Option<String> {
         None
@@ -87,6 +101,25 @@ pub trait Source: Send {
     fn condition(&self) -> SourceCondition {
         SourceCondition::default()
     }
+}
+
+/// What a clock does with a source's bounds.
+///
+/// A daemon's bound is an estimate, and was measured to be untrue in up to 44 % of readings. An
+/// exchange of our own is a measurement. Where there are such exchanges, what a daemon says is
+/// held against them, and narrows nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
+#[non_exhaustive]
+pub enum Role {
+    /// They are intersected with all other evidence.
+    #[default]
+    Evidence,
+    /// They are compared with the evidence, and never make an interval narrower or a clock
+    /// synchronized. If they exclude it, one of the two is wrong: that is a contradiction, and
+    /// readings cover both for a minute after it last showed.
+    CrossCheck,
 }
 
 /// What a source knows beside its samples.
@@ -217,7 +250,8 @@ pub enum Reason {
     Unsupported = 9,
     /// The kernel has a bound, and it is not known which program wrote it.
     WriterUnknown = 10,
-    /// The daemon follows a reference clock (PHC, GPS) and does not know that clock's error.
+    /// The time comes from a reference clock (PHC, GPS), by a daemon or directly, and that clock's
+    /// own error is not known.
     ReferenceStatesNoBound = 11,
     /// The oscillator is further off than `max_drift_ppm`, and than the kernel's bound allows for.
     OscillatorBeyondDrift = 12,
@@ -225,6 +259,12 @@ pub enum Reason {
     ShownOtherTime = 13,
     /// The clock that everything is counted by stands still.
     CounterStopped = 14,
+    /// The virtual machine was moved or restored, and no source has stated a bound since.
+    Disrupted = 15,
+    /// Too few of the time servers answer.
+    ServersSilent = 20,
+    /// Time servers contradict each other, or are too few to show which of them is wrong.
+    ServersDisagree = 21,
 }
 
 impl Reason {
@@ -246,6 +286,9 @@ impl Reason {
             12 => Reason::OscillatorBeyondDrift,
             13 => Reason::ShownOtherTime,
             14 => Reason::CounterStopped,
+            15 => Reason::Disrupted,
+            20 => Reason::ServersSilent,
+            21 => Reason::ServersDisagree,
             _ => Reason::NotSampled,
         }
     }
@@ -275,8 +318,8 @@ impl Reason {
                 "the kernel has an error bound (maxerror), but it is not known which program wrote it"
             }
             Reason::ReferenceStatesNoBound => {
-                "the time daemon follows a reference clock and takes it for exact, so its bound \
-                 leaves out that clock's own error"
+                "the time comes from a reference clock whose own error is not stated: a daemon that \
+                 follows it takes it for exact, and leaves that error out of its bound"
             }
             Reason::OscillatorBeyondDrift => {
                 "the time daemon corrects an oscillator that is further off than max_drift_ppm and \
@@ -285,6 +328,12 @@ impl Reason {
             Reason::CounterStopped => {
                 "CLOCK_MONOTONIC_RAW stands still, so nothing can be carried on"
             }
+            Reason::Disrupted => {
+                "the hypervisor moved this machine to another host, or restored it from a snapshot, \
+                 and no source has stated a bound since"
+            }
+            Reason::ServersSilent => "too few of the NTP servers answer with a time",
+            Reason::ServersDisagree => "no majority of the NTP servers agrees on the time",
             Reason::ShownOtherTime => {
                 "this process is shown another wall clock than the kernel keeps (libfaketime, for \
                  example)"
@@ -297,10 +346,14 @@ impl Reason {
         match self {
             Reason::NotSampled => "call `refresh()`, or let the clock's own thread sample",
             Reason::KernelUnsynchronized => {
-                "run chronyd with `rtcsync`, or state the clock's error yourself with `assume_error`"
+                "run chronyd with `rtcsync`, ask NTP servers with `ntp()`, or state the clock's \
+                 error yourself with `assume_error`"
             }
             Reason::NoBoundStated => {
-                "run chronyd in its place, or state the clock's error yourself with `assume_error`"
+                "run chronyd in its place, ask NTP servers with `ntp()`, or state the clock's \
+                 error yourself with `assume_error`; \
+                 of systemd-timesyncd (239 or newer) its own exchanges are used, if this process \
+                 reaches the system bus"
             }
             Reason::Slewing => "wait until the slew has ended",
             Reason::Denied => {
@@ -314,19 +367,20 @@ impl Reason {
             Reason::SourceFailed => "see the clock's report, or `truechimer doctor`",
             Reason::TooOld => "repair the time source, or raise `max_width`",
             Reason::Unsupported => {
-                "add a source with `source()`, or state the clock's error with `assume_error`"
+                "ask NTP servers with `ntp()`, or state the clock's error with `assume_error`"
             }
             Reason::WriterUnknown => {
                 "do one of these:\n\
                  - share the host's network or chronyd's socket (/run/chrony) with this process, so \
                  that chronyd or ntpd can be asked\n\
-                 - give the clock an NTP source of its own with `source()`\n\
+                 - ask NTP servers of your own choice with `ntp()`\n\
                  - call `believe_any_writer()` if you know that the host's time daemon states an \
                  honest bound"
             }
             Reason::ReferenceStatesNoBound => {
                 "state the reference clock's error with `reference_error()`, or as `delay` (twice \
-                 the error, 1 µs or more) of its `refclock` line in chrony.conf"
+                 the error, 1 µs or more) of its `refclock` line in chrony.conf; that of a `Phc` \
+                 source with its `error()`"
             }
             Reason::OscillatorBeyondDrift => {
                 "choose another clocksource if the host has one, or state what it is off with \
@@ -335,6 +389,15 @@ impl Reason {
             Reason::CounterStopped => {
                 "look for what answers clock_gettime in the kernel's place (a preloaded library, a \
                  sandbox, an emulator)"
+            }
+            Reason::Disrupted => "wait for the time daemon's next update",
+            Reason::ServersSilent => {
+                "check that UDP port 123 to them is open and that their names are right, or name \
+                 further servers"
+            }
+            Reason::ServersDisagree => {
+                "replace the servers that are wrong, or name further ones so that a majority can \
+                 outvote them"
             }
             Reason::ShownOtherTime => {
                 "run without the program that changes what clock_gettime returns; in a test, inject \

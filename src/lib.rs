@@ -197,7 +197,7 @@ pub use clock::{BuildError, Clock, ClockBuilder};
 pub use clock::{Limits, ManualClock, Report, TrueTime};
 pub use counter::{Counter, CounterError, CounterKind};
 pub use durable::RecordError;
-pub use evidence::{Reason, Sample, Source, SourceCondition, SourceError};
+pub use evidence::{Reason, Role, Sample, Source, SourceCondition, SourceError};
 pub use fence::{Fence, FencingToken};
 pub use hlc::{
     Hlc, HlcError, NodeStamp, NodeUid, PendingCommit, ProvisionalStamp, ReadUncertainty,

@@ -80,7 +80,8 @@
 //!   `src/estimator/mod.rs` (`fuse`), [`KernelState`], [`Tracking::bound_ns`].
 //! - Mutants: `no-evidence-is-readable`, `width-limit-ignored`, `sample-from-the-future`,
 //!   `unsynchronised-kernel-believed`, `chrony-unsynchronised-believed`,
-//!   `chrony-local-believed`.
+//!   `chrony-local-believed`, `half-of-the-round-trip`, `dispersion-left-out`,
+//!   `cross-check-synchronizes`.
 //!
 //! ## Rule 3
 //!
@@ -134,18 +135,21 @@
 //! - Mutants: `suspend-keeps-the-bound`, `sample-from-before-a-suspend`,
 //!   `daemons-bound-after-a-suspend`, `step-not-noticed`, `slew-limit-left-out`,
 //!   `leap-without-slack`, `announced-leap-forgotten`, `kernel-tai-added`,
-//!   `counter-changed-at-one-tick`, `backwards-counter-is-read`.
+//!   `counter-changed-at-one-tick`, `backwards-counter-is-read`, `exchanges-outlive-a-suspend`,
+//!   `a-suspend-is-no-new-generation`, `servers-leap-forgotten`.
 //!
 //! ## Rule 7
 //!
 //! **A newer bound lies inside the older one carried forward.** If it does not, there is a
 //! contradiction and a new *epoch* begins. Callers notice that by
-//! [`Clock::epoch`](crate::Clock::epoch).
+//! [`Clock::epoch`](crate::Clock::epoch). So it is if a cross-check
+//! ([`Role::CrossCheck`](crate::Role::CrossCheck)) excludes what is known: readings cover both sides
+//! for a minute after it last did.
 //!
-//! - Kept by: `src/estimator/mod.rs` (`within_published`, `contradict`).
+//! - Kept by: `src/estimator/mod.rs` (`within_published`, `contradict`, `cross_check`).
 //! - Mutants: `contradiction-swallowed`, `newest-wins`, `hold-of-zero`,
 //!   `epoch-kept-at-a-contradiction`, `published-bound-not-compared`,
-//!   `epoch-kept-after-a-suspend`.
+//!   `epoch-kept-after-a-suspend`, `contradicting-cross-check-not-covered`.
 //!
 //! ## Rule 8
 //!
@@ -159,12 +163,14 @@
 //!
 //! **An assumption that the evidence refutes is not used further.** A counter whose rate
 //! changes against the raw clock is given up. A learnt rate that newer samples exclude is
-//! forgotten. A step that the daemon did not make ends its bound until it writes again.
+//! forgotten. A step that the daemon did not make ends its bound until it writes again. A
+//! daemon's bound, which was measured to be untrue at times, narrows nothing where servers are asked.
 //!
 //! - Kept by: `src/counter/calibration.rs` (`check`), `src/estimator/rate.rs`,
 //!   `src/clock/driver.rs`, `src/source/chrony/check.rs`.
 //! - Mutants: `rate-change-not-noticed`, `counter-rate-not-compared`,
-//!   `counter-backwards-not-noticed`.
+//!   `counter-backwards-not-noticed`, `cross-check-intersected`, `kernel-evidence-beside-servers`,
+//!   `kept-for-longer-than-it-was-away`.
 //!
 //! ## Rule 10
 //!

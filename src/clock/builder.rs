@@ -1,20 +1,28 @@
 //! [`ClockBuilder`]: the assumptions, the sources, and how often they are sampled.
 
+#[cfg(feature = "nts")]
+mod nts;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock::build_error::{
+    BuildError, MAX_ASSUMED_ERROR, MAX_DRIFT_PPM, MAX_MAX_WIDTH, MAX_POLL_INTERVAL, MIN_MAX_WIDTH,
+};
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
+use crate::clock::own_sources::OwnSources;
 use crate::clock::report::Limits;
 use crate::clock::running::Clock;
 use crate::clock::thread::ThreadHandle;
-use crate::counter::{CounterError, CounterKind};
+use crate::clock::vmclock::VmClockChoice;
+use crate::counter::CounterKind;
 use crate::evidence::Source;
 use crate::host::System;
 use crate::scale::LeapTable;
 use crate::source::assume::Assumed;
-use crate::source::daemons::HostDaemons;
-use crate::source::kernel::Kernel;
+use crate::source::ntp::Ntp;
 use crate::source::{RealtimeScale, WallClock};
 
 impl Clock {
@@ -49,95 +57,17 @@ impl Clock {
 /// ```
 #[must_use = "a builder does nothing until `build()`"]
 pub struct ClockBuilder {
+    /// Those that the program has given.
     sources: Vec<Box<dyn Source>>,
-    with_kernel: bool,
-    with_chrony: bool,
-    believes_any_writer: bool,
-    reference_error: Option<Duration>,
+    own: OwnSources,
     assume_error: Option<Duration>,
     counter: CounterKind,
     leaps: LeapTable,
     wall_scale: RealtimeScale,
     manual: bool,
+    vmclock: VmClockChoice,
     limits: Limits,
 }
-
-/// Why a clock cannot be built.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The drift is zero, or more than a tenth.
-    #[error(
-        "max_drift_ppm is {0}: it must be from 1 to {MAX_DRIFT_PPM}. No oscillator is perfect; 200 \
-         is Spanner's figure, and few are worse than 100"
-    )]
-    MaxDrift(u32),
-    /// The wander is zero, or more than the drift.
-    #[error(
-        "max_wander_ppm is {wander}: it must be from 1 to max_drift_ppm ({drift}). 15 is safe for a \
-         quartz in a machine room; leave it out on a virtual machine that may be moved"
-    )]
-    MaxWander {
-        /// The requested wander.
-        wander: u32,
-        /// The clock's `max_drift_ppm`.
-        drift: u32,
-    },
-    /// The poll interval is zero, or so long that steps and suspends would go unnoticed.
-    #[error("poll_interval is {0:?}: it must be more than 0 and at most {MAX_POLL_INTERVAL:?}")]
-    PollInterval(Duration),
-    /// The width is so small that no interval has it, or so large that it limits nothing.
-    #[error("max_width is {0:?}: it must be from {MIN_MAX_WIDTH:?} to {MAX_MAX_WIDTH:?}")]
-    MaxWidth(Duration),
-    /// The stated error is zero, or more than a day.
-    #[error("assume_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
-    AssumeError(Duration),
-    /// The stated error of the reference clock is zero, or more than a day.
-    #[error("reference_error is {0:?}: it must be more than 0 and at most {MAX_ASSUMED_ERROR:?}")]
-    ReferenceError(Duration),
-    /// The interval would be wider than is allowed from the start.
-    #[error(
-        "assume_error of {error:?} gives an interval of twice that, which is wider than max_width \
-         ({limit:?}): raise max_width, or state a smaller error"
-    )]
-    AssumeTooWide {
-        /// The stated error.
-        error: Duration,
-        /// The clock's `max_width`.
-        limit: Duration,
-    },
-    /// The clock has no time source.
-    #[error("the clock has no source: leave out `without_kernel()`, or add one with `source()`")]
-    NoSource,
-    /// The requested counter may not be trusted.
-    #[error(
-        "the counter {kind} may not be trusted: {why}. `CounterKind::Auto` uses a trusted counter, and \
-         CLOCK_MONOTONIC_RAW if there is none"
-    )]
-    CounterUntrusted {
-        /// The counter that was requested.
-        kind: CounterKind,
-        /// What is wrong with it.
-        #[source]
-        why: CounterError,
-    },
-    /// This thread is killed if it reads the counter, in the kernel's vDSO too.
-    #[error(
-        "this thread may not read the time-stamp counter (prctl PR_SET_TSC is PR_TSC_SIGSEGV): \
-         clock_gettime would kill it as well. Allow it with PR_TSC_ENABLE, or build the clock in \
-         another process"
-    )]
-    CounterForbidden,
-    /// The clock's thread could not be started.
-    #[error("the clock's thread cannot be started: {0}. Use `manual()` to do without one")]
-    Thread(#[from] std::io::Error),
-}
-
-const MAX_DRIFT_PPM: u32 = 100_000;
-const MAX_POLL_INTERVAL: Duration = Duration::from_secs(3600);
-const MIN_MAX_WIDTH: Duration = Duration::from_micros(1);
-const MAX_MAX_WIDTH: Duration = Duration::from_secs(7 * 86_400);
-const MAX_ASSUMED_ERROR: Duration = Duration::from_secs(86_400);
 
 /// How long `build()` waits for the first samples, in addition to the calibration. They take
 /// microseconds, but on a busy host the new thread may start tens of ms late.
@@ -147,15 +77,13 @@ impl Default for ClockBuilder {
     fn default() -> ClockBuilder {
         ClockBuilder {
             sources: Vec::new(),
-            with_kernel: true,
-            with_chrony: true,
-            believes_any_writer: false,
-            reference_error: None,
+            own: OwnSources::default(),
             assume_error: None,
             counter: CounterKind::Auto,
             leaps: LeapTable::builtin(),
             wall_scale: RealtimeScale::Utc,
             manual: false,
+            vmclock: VmClockChoice::IfThere,
             limits: Limits::default(),
         }
     }
@@ -163,15 +91,91 @@ impl Default for ClockBuilder {
 
 impl ClockBuilder {
     /// Samples this source too. Call it repeatedly for several sources. They are sampled in
-    /// this order, after the kernel.
+    /// this order, after the kernel and timesyncd.
     pub fn source(mut self, source: impl Source + 'static) -> ClockBuilder {
         self.sources.push(Box::new(source));
         self
     }
 
+    /// Asks these NTP servers: names or addresses, with a port if it is not 123. Call it repeatedly
+    /// for further ones.
+    ///
+    /// Three or more, so that a wrong one is outvoted and named in the report; fewer only with
+    /// [`ntp_trust_single`](Self::ntp_trust_single). It works on every system, in any container, with
+    /// no time daemon.
+    ///
+    /// The servers are then the evidence, *instead of* the kernel's bound. That becomes a
+    /// cross-check ([`Role::CrossCheck`](crate::Role::CrossCheck)): daemons' bounds were measured to
+    /// be untrue at times, and exchanges never were. A kernel that excludes what the servers say is
+    /// a contradiction: readings cover both sides for a minute after it last showed. The kernel's
+    /// bound never makes a reading narrower.
+    ///
+    /// The clock is built before the servers have answered, except for those that are near. Use
+    /// [`wait_synchronized`](Clock::wait_synchronized) to wait for them. How often they are asked
+    /// depends on whose they are; see [`source::ntp`](crate::source::ntp).
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use truechimer::Clock;
+    ///
+    /// let servers = ["ntp1.example.org", "ntp2.example.net:1123", "192.0.2.7"];
+    /// let clock = Clock::builder().ntp(servers).build()?;
+    /// println!("{}", clock.wait_synchronized(Duration::from_secs(5))?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn ntp<S: Into<String>>(mut self, servers: impl IntoIterator<Item = S>) -> ClockBuilder {
+        self.own.ntp = Some(match self.own.ntp.take() {
+            Some(ntp) => ntp.and(servers),
+            None => Ntp::new(servers),
+        });
+        self
+    }
+
+    /// As [`ntp`](Self::ntp), with all settings of [`Ntp`]. It replaces what was set before.
+    pub fn ntp_with(mut self, ntp: Ntp) -> ClockBuilder {
+        self.own.ntp = Some(ntp);
+        self
+    }
+
+    /// Fewer than three NTP servers are enough: one is taken at its word, and two have to agree.
+    ///
+    /// This is an assumption. A single server that is wrong makes readings wrong.
+    pub fn ntp_trust_single(self) -> ClockBuilder {
+        self.with_ntp(Ntp::trust_single)
+    }
+
+    /// Asks each NTP server this often, from 10 ms to 131 072 s, instead of by its address. Public
+    /// servers are asked no more often than once in 64 s, unless
+    /// [`Ntp::poll_forced`] says so.
+    pub fn ntp_poll(self, every: Duration) -> ClockBuilder {
+        self.with_ntp(|ntp| ntp.poll(every))
+    }
+
+    /// Asks the servers that the host's chronyd follows now, directly, as
+    /// [`ntp`](Self::ntp) does with those that it is given.
+    ///
+    /// It is worth it where these are near: a cloud's metadata server, or one in the same rack.
+    /// Where chronyd follows fewer than three, [`ntp_trust_single`](Self::ntp_trust_single) has to
+    /// be called too; else the reason is
+    /// [`Reason::ServersDisagree`](crate::Reason::ServersDisagree). What their clocks show around
+    /// a leap second is what [`wall_scale`](Self::wall_scale) states, because the host's clock
+    /// follows them.
+    pub fn ntp_of_daemon(self) -> ClockBuilder {
+        self.with_ntp(Ntp::and_of_daemon)
+    }
+
+    /// The order of the calls does not matter.
+    fn with_ntp(mut self, set: impl FnOnce(Ntp) -> Ntp) -> ClockBuilder {
+        self.own.ntp = Some(set(self.own.ntp.take().unwrap_or_else(|| Ntp::new::<String>([]))));
+        self
+    }
+
     /// Does not use the kernel's error bound.
+    ///
+    /// Nor is timesyncd's word used then, which rests on the kernel's state too. Add it with
+    /// [`source`](Self::source) to use it alone.
     pub fn without_kernel(mut self) -> ClockBuilder {
-        self.with_kernel = false;
+        self.own.with_kernel = false;
         self
     }
 
@@ -181,7 +185,17 @@ impl ClockBuilder {
     /// chronyd is refused as one of an unknown writer, unless
     /// [`believe_any_writer`](Self::believe_any_writer) is called too.
     pub fn without_chrony(mut self) -> ClockBuilder {
-        self.with_chrony = false;
+        self.own.with_chrony = false;
+        self
+    }
+
+    /// Does not use what systemd-timesyncd publishes of its exchanges with its server
+    /// (`source::timesyncd`, on Linux).
+    ///
+    /// By default it is used beside the kernel's bound, because timesyncd states no bound to the
+    /// kernel. It is one server's word, and unauthenticated.
+    pub fn without_timesyncd(mut self) -> ClockBuilder {
+        self.own.with_timesyncd = false;
         self
     }
 
@@ -225,7 +239,7 @@ impl ClockBuilder {
     /// # Ok::<(), truechimer::BuildError>(())
     /// ```
     pub fn believe_any_writer(mut self) -> ClockBuilder {
-        self.believes_any_writer = true;
+        self.own.believes_any_writer = true;
         self
     }
 
@@ -248,7 +262,7 @@ impl ClockBuilder {
     /// # Ok::<(), truechimer::BuildError>(())
     /// ```
     pub fn reference_error(mut self, error: Duration) -> ClockBuilder {
-        self.reference_error = Some(error);
+        self.own.reference_error = Some(error);
         self
     }
 
@@ -277,9 +291,10 @@ impl ClockBuilder {
     /// instead of by `max_drift_ppm`. With a daemon that polls every 17 minutes they are ten
     /// times narrower. 15 covers a quartz through 20 °C and more.
     ///
-    /// Do not call it on a virtual machine that may be moved to another host while it runs.
-    /// The other host's quartz may be 50 ppm away, and readings would be wrong until the time
-    /// daemon's next update.
+    /// Do not call it on a virtual machine that may be moved to another host while it runs, unless
+    /// its VMClock shows that ([`vmclock`](Self::vmclock)): then the rate is learnt anew. The other
+    /// host's quartz may be 50 ppm away, and readings would be wrong until the time daemon's next
+    /// update.
     pub fn max_wander_ppm(mut self, ppm: u32) -> ClockBuilder {
         self.limits.max_wander_ppm = Some(ppm);
         self
@@ -326,6 +341,35 @@ impl ClockBuilder {
         self
     }
 
+    /// Uses the VMClock at this path. Without this call it is `/dev/vmclock0`, if this process may
+    /// read it.
+    ///
+    /// It shows when the virtual machine is moved to another host or restored from a snapshot, and
+    /// may state the time too ([`source::vmclock`](crate::source::vmclock)). The node belongs to
+    /// root, and what is mapped stays readable: build the clock before privileges are dropped.
+    ///
+    /// With this call [`build`](Self::build) fails where the VMClock cannot be used. Without it,
+    /// the clock's report says why it is not ([`VmClockReport`](crate::clock::VmClockReport)).
+    ///
+    /// ```no_run
+    /// use truechimer::Clock;
+    ///
+    /// let clock = Clock::builder().vmclock("/dev/vmclock0").build()?;
+    /// println!("the marker is compared {}", clock.report().vmclock.checked);
+    /// # Ok::<(), truechimer::BuildError>(())
+    /// ```
+    pub fn vmclock(mut self, path: impl Into<PathBuf>) -> ClockBuilder {
+        self.vmclock = VmClockChoice::At(path.into());
+        self
+    }
+
+    /// Uses no VMClock. A move of the virtual machine then goes unnoticed until its time daemon
+    /// has corrected the wall clock.
+    pub fn without_vmclock(mut self) -> ClockBuilder {
+        self.vmclock = VmClockChoice::Without;
+        self
+    }
+
     /// Starts no thread. The sources are sampled only when [`Clock::refresh`] is called.
     pub fn manual(mut self) -> ClockBuilder {
         self.manual = true;
@@ -345,32 +389,17 @@ impl ClockBuilder {
     /// thread cannot be started.
     pub fn build(self) -> Result<Clock, BuildError> {
         self.check()?;
+        let vmclock = self.vmclock.setup()?;
         let wall_clock = Arc::new(WallClock::new(self.leaps, self.wall_scale));
-        let ClockBuilder {
-            with_kernel,
-            with_chrony,
-            believes_any_writer,
-            reference_error,
-            limits,
-            ..
-        } = self;
-        let kernel_of = wall_clock.clone();
-        let make_sources = move || {
-            let daemons = Box::new(HostDaemons::default());
-            let mut kernel = Kernel::of(kernel_of.clone(), daemons);
-            kernel = kernel.max_drift_ppm(limits.max_drift_ppm);
-            if with_chrony {
-                kernel = kernel.with_chrony();
-            }
-            if believes_any_writer {
-                kernel = kernel.believing_any_writer();
-            }
-            if let Some(error) = reference_error {
-                kernel = kernel.reference_error(error);
-            }
-            let kernel = with_kernel.then(|| SourceKind::Evidence(Box::new(kernel)));
-            kernel.into_iter().collect::<Vec<_>>()
-        };
+        let limits = self.limits;
+        // One that has no time is not a source, unless the program has named it: then its
+        // answer says so.
+        let is_named = self.vmclock.is_named();
+        let stating = vmclock.page().filter(|page| is_named || page.has_time()).cloned();
+        let own = self.own;
+        let with_kernel = own.with_kernel;
+        let of_own = wall_clock.clone();
+        let make_sources = move || own.make(&of_own, stating.as_ref(), limits.max_drift_ppm);
         let operator = self
             .assume_error
             .map(|error| Assumed::new(error, wall_clock.clone()).asking_kernel(with_kernel))
@@ -386,6 +415,7 @@ impl ClockBuilder {
             wall_clock,
             sources,
             make_sources: Box::new(make_sources),
+            vmclock,
         };
         let core = ClockCore::new(System, parts)
             .map_err(|why| BuildError::CounterUntrusted { kind: self.counter, why })?;
@@ -413,7 +443,7 @@ impl ClockBuilder {
             return Err(BuildError::MaxWidth(max_width));
         }
         let is_out_of_range = |error: &Duration| error.is_zero() || *error > MAX_ASSUMED_ERROR;
-        if let Some(error) = self.reference_error.filter(is_out_of_range) {
+        if let Some(error) = self.own.reference_error.filter(is_out_of_range) {
             return Err(BuildError::ReferenceError(error));
         }
         if let Some(error) = self.assume_error {
@@ -424,7 +454,15 @@ impl ClockBuilder {
                 return Err(BuildError::AssumeTooWide { error, limit: max_width });
             }
         }
-        if !self.with_kernel && self.sources.is_empty() && self.assume_error.is_none() {
+        if let Some(ntp) = &self.own.ntp {
+            ntp.check()?;
+        }
+        let has_source = self.own.with_kernel
+            || self.own.ntp.is_some()
+            || !self.sources.is_empty()
+            || self.assume_error.is_some()
+            || self.vmclock.is_named();
+        if !has_source {
             return Err(BuildError::NoSource);
         }
         // This comes before the first reading of any clock, because the vDSO reads the

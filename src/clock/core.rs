@@ -24,13 +24,21 @@
 //! leave a mark in [`PendingRequests`], and then publish by themselves that nothing is known
 //! ([`ClockCore::withhold`]). While the mark is there the driver publishes nothing, because
 //! its evidence is from before the request. It removes the mark when it forgets that evidence.
+//!
+//! # A machine that was moved
+//!
+//! A disruption marker that has changed (`snapshot::published`) is such a request too. Readings
+//! refuse by themselves and wake the sampler. The sampler looks at the marker before and after each
+//! sample, and begins again as after a restore: with sources that are new, or that were told, and
+//! with a counter that was measured anew.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use crate::clock::driver::{Driver, PendingRequests, RoundContext, SourceKind};
+use crate::clock::driver::{Beginning, Driver, PendingRequests, RoundContext, SourceKind};
 use crate::clock::report::{Limits, Record, Report};
+use crate::clock::vmclock::VmClockSetup;
 use crate::counter::calibration::Calibration;
 use crate::counter::{Counter, CounterError, CounterId, CounterKind, RateBounds};
 use crate::evidence::Reason;
@@ -38,7 +46,7 @@ use crate::fork::{Mutex, Owned, PerProcess};
 use crate::host::{Host, HostError};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
-use crate::snapshot::ring::Ring;
+use crate::snapshot::published::Published;
 use crate::snapshot::{ClockError, Snapshot, SnapshotFlags, Status};
 use crate::source::{Realtime, WallClock};
 use crate::timestamp::Timestamp;
@@ -52,11 +60,19 @@ const STALE_AFTER: Duration = Duration::from_secs(1);
 /// Makes the sources that need nothing from the user, for a child that could not inherit them.
 pub(crate) type MakeSources = Box<dyn Fn() -> Vec<SourceKind> + Send + Sync>;
 
+/// Wakes the thread that samples. Called by readers, so it neither waits nor allocates.
+pub(crate) type WakeSampler = Box<dyn Fn() + Send + Sync>;
+
+/// How often a round begins again because the machine was moved during it.
+const MOVES_PER_ROUND: u32 = 3;
+
 /// What all clones of a clock share.
 pub(crate) struct ClockCore<H> {
     host: H,
     shared_host: Arc<dyn Host>,
-    ring: Ring,
+    published: Published,
+    vmclock: VmClockSetup,
+    wake_sampler: OnceLock<WakeSampler>,
     limits: Limits,
     kind: CounterKind,
     wall_clock: Arc<WallClock>,
@@ -65,6 +81,8 @@ pub(crate) struct ClockCore<H> {
     process: PerProcess<Sampling>,
     /// Whether a statement of the operator is among the sources.
     is_assuming: bool,
+    /// Whether the machine was ever moved: new sources cannot know what its daemons have noticed.
+    was_moved: AtomicBool,
 }
 
 /// What samples in one process: the driver, and the record of what it did.
@@ -82,6 +100,7 @@ pub(crate) struct Parts {
     /// The sources of the first process, in the order in which they are sampled.
     pub(crate) sources: Vec<SourceKind>,
     pub(crate) make_sources: MakeSources,
+    pub(crate) vmclock: VmClockSetup,
 }
 
 impl<H: Host + Clone> ClockCore<H> {
@@ -92,22 +111,28 @@ impl<H: Host + Clone> ClockCore<H> {
     ///
     /// If `kind` names a counter that may not be trusted.
     pub(crate) fn new(host: H, parts: Parts) -> Result<ClockCore<H>, CounterError> {
-        let Parts { limits, kind, wall_clock, sources, make_sources } = parts;
+        let Parts { limits, kind, wall_clock, sources, make_sources, vmclock } = parts;
         let shared_host: Arc<dyn Host> = Arc::new(host.clone());
+        let vmclock = vmclock.timed_on(&host);
+        // The marker is read before the counter is measured: that belongs to it too.
+        let flags = SnapshotFlags::new(CounterId::MONOTONIC_RAW, NOTHING, 0);
+        let nothing = Snapshot::empty(RateBounds::NANOSECONDS, flags);
+        let published = Published::new(nothing, vmclock.page(), vmclock.is_in_readings());
         let calibration = Calibration::new(&shared_host, kind)?;
-        let status = Status::Unsynchronized(Reason::NotSampled);
-        let flags = SnapshotFlags::new(calibration.counter.id(), status, 0);
-        let nothing = Snapshot::empty(calibration.rates(limits.max_drift_ppm), flags);
-        let (ring, _) = Ring::new(nothing.to_words());
+        let flags = SnapshotFlags::new(calibration.counter.id(), NOTHING, 0);
+        published.publish(Snapshot::empty(calibration.rates(limits.max_drift_ppm), flags));
         let is_assuming = sources.iter().any(|kind| matches!(kind, SourceKind::Operator(_)));
         let driver = Driver::new(sources, calibration, limits);
         Ok(ClockCore {
             requests: PendingRequests::new(&host),
             process: PerProcess::of(host.process(), Sampling::new(driver, Record::default())),
             is_assuming,
+            was_moved: AtomicBool::new(false),
             host,
             shared_host,
-            ring,
+            published,
+            vmclock,
+            wake_sampler: OnceLock::new(),
             limits,
             kind,
             wall_clock,
@@ -119,20 +144,23 @@ impl<H: Host + Clone> ClockCore<H> {
         self.limits
     }
 
-    /// The snapshot that is published now.
-    #[inline]
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot::from_words(self.ring.read())
+    /// What wakes the thread that samples, once there is one.
+    pub(crate) fn set_wake_sampler(&self, wake: WakeSampler) {
+        let _ = self.wake_sampler.set(wake);
     }
 
     /// See [`Clock::now`](crate::Clock::now).
     #[inline]
     pub(crate) fn now(&self) -> Result<Interval, ClockError> {
-        let snapshot = self.snapshot();
+        let (marker, snapshot) = self.published.read();
         if !snapshot.is_direct() {
-            return self.now_from(snapshot);
+            return self.now_from(marker, snapshot);
         }
-        match snapshot.interval_at(self.host.ticks_fenced()) {
+        let tick = self.host.ticks_fenced();
+        if self.published.is_disrupted_since(marker) {
+            return self.read_again();
+        }
+        match snapshot.interval_at(tick) {
             Some(interval) => Ok(interval),
             None => self.read_again(),
         }
@@ -141,11 +169,15 @@ impl<H: Host + Clone> ClockCore<H> {
     /// See [`Clock::earliest`](crate::Clock::earliest).
     #[inline]
     pub(crate) fn earliest(&self) -> Result<Timestamp, ClockError> {
-        let snapshot = self.snapshot();
+        let (marker, snapshot) = self.published.read();
         if !snapshot.is_direct() {
-            return Ok(self.now_from(snapshot)?.earliest());
+            return Ok(self.now_from(marker, snapshot)?.earliest());
         }
-        match snapshot.earliest_at(self.host.ticks_unordered()) {
+        let tick = self.host.ticks_unordered();
+        if self.published.is_disrupted_since(marker) {
+            return Ok(self.read_again()?.earliest());
+        }
+        match snapshot.earliest_at(tick) {
             Some(earliest) => Ok(earliest),
             None => Ok(self.read_again()?.earliest()),
         }
@@ -166,8 +198,11 @@ impl<H: Host + Clone> ClockCore<H> {
     /// Reads from any counter, in order. It is apart from the hot path, which then keeps
     /// no register for a call that it hardly ever makes.
     #[inline(never)]
-    fn now_from(&self, snapshot: Snapshot) -> Result<Interval, ClockError> {
+    fn now_from(&self, marker: u64, snapshot: Snapshot) -> Result<Interval, ClockError> {
         let tick = snapshot.counter().read_ordered(&self.host).map_err(denied)?;
+        if self.published.is_disrupted_since(marker) {
+            return self.read_again();
+        }
         match snapshot.interval_at(tick) {
             Some(interval) => Ok(interval),
             None => self.read_again(),
@@ -181,11 +216,22 @@ impl<H: Host + Clone> ClockCore<H> {
     #[cold]
     #[inline(never)]
     fn read_again(&self) -> Result<Interval, ClockError> {
-        let snapshot = self.snapshot();
+        let (marker, snapshot) = self.published.read();
         let tick = self.tick(snapshot.counter()).map_err(denied)?;
+        if self.published.is_disrupted_since(marker) {
+            self.wake_sampler();
+            return Err(ClockError::Disrupted);
+        }
         match snapshot.interval_at(tick) {
             Some(interval) => Ok(interval),
             None => Err(snapshot.refusal(tick, self.limits.max_width)),
+        }
+    }
+
+    /// Wakes the thread that samples, if there is one in this process.
+    fn wake_sampler(&self) {
+        if let Some(wake) = self.wake_sampler.get() {
+            wake();
         }
     }
 
@@ -198,10 +244,14 @@ impl<H: Host + Clone> ClockCore<H> {
 
     /// What the readings rest on at this moment.
     pub(crate) fn status(&self) -> Status {
-        let snapshot = self.snapshot();
+        let (marker, snapshot) = self.published.read();
         let Ok(tick) = self.tick(snapshot.counter()) else {
             return Status::Unsynchronized(Reason::Denied);
         };
+        if self.published.is_disrupted_since(marker) {
+            self.wake_sampler();
+            return Status::Unsynchronized(Reason::Disrupted);
+        }
         let is_readable = snapshot.interval_at(tick).is_some();
         match snapshot.status() {
             // There was no sample for a while, because the thread is gone (a fork) or a
@@ -220,7 +270,7 @@ impl<H: Host + Clone> ClockCore<H> {
 
     /// See [`Clock::epoch`](crate::Clock::epoch).
     pub(crate) fn epoch(&self) -> u64 {
-        self.snapshot().epoch().into()
+        self.published.read().1.epoch().into()
     }
 
     /// By how many ppm bounds are carried: by A2, or by a drift that a source has shown.
@@ -233,7 +283,10 @@ impl<H: Host + Clone> ClockCore<H> {
     pub(crate) fn report(&self) -> Report {
         // The host is read before the lock is taken, because a source may be slow.
         let (status, now, epoch) = (self.status(), self.now(), self.epoch());
-        self.process().record.lock().report(status, now, epoch, self.limits, &self.host)
+        let process = self.process();
+        let record = process.record.lock();
+        let vmclock = self.vmclock.report(record.disruptions);
+        record.report((status, now, epoch), self.limits, vmclock, &self.host)
     }
 
     /// Samples all sources once, in this thread. `false` if another thread is still at it.
@@ -241,9 +294,14 @@ impl<H: Host + Clone> ClockCore<H> {
         let process = self.process();
         match process.driver.try_lock_for(ROUND_TIMEOUT).as_deref_mut() {
             Some(Some(driver)) => {
-                self.carry_out_restart(driver);
-                let ClockCore { ring, requests, .. } = self;
-                driver.round(RoundContext { ring, record: &process.record, requests });
+                let ClockCore { published, requests, .. } = self;
+                for _ in 0..MOVES_PER_ROUND {
+                    self.carry_out_restart(driver);
+                    driver.round(RoundContext { published, record: &process.record, requests });
+                    if !published.is_disrupted() {
+                        break;
+                    }
+                }
                 process.record.lock().rounds += 1;
                 true
             }
@@ -263,7 +321,7 @@ impl<H: Host + Clone> ClockCore<H> {
         self.requests.forget.fetch_or(differs, Ordering::SeqCst);
         self.wall_clock.replace(leaps);
         self.requests.forget.fetch_or(differs, Ordering::SeqCst);
-        self.withhold();
+        self.withhold(Reason::NotSampled);
         self.round();
     }
 
@@ -271,7 +329,7 @@ impl<H: Host + Clone> ClockCore<H> {
     pub(crate) fn reassume(&self) {
         if self.is_assuming {
             self.requests.renew.store(true, Ordering::SeqCst);
-            self.withhold();
+            self.withhold(Reason::NotSampled);
         }
         self.round();
     }
@@ -280,36 +338,58 @@ impl<H: Host + Clone> ClockCore<H> {
     /// counter, and samples all sources.
     pub(crate) fn restored(&self) {
         self.requests.restart.store(true, Ordering::SeqCst);
-        self.withhold();
+        self.withhold(Reason::NotSampled);
         self.round();
     }
 
     /// Shows to readers that nothing is known, unless a round has carried out the request.
-    fn withhold(&self) {
+    fn withhold(&self, why: Reason) {
         let process = self.process();
         // The driver publishes under this lock, and looks for requests there.
         let _turn = process.record.lock();
-        if !self.requests.are_pending() {
-            return;
+        if self.requests.are_pending() {
+            self.published.publish(self.nothing(why));
         }
-        let shown = self.snapshot();
-        let has_ended = shown.bound().is_some();
-        let epoch = shown.epoch().wrapping_add(has_ended.into());
-        let status = Status::Unsynchronized(Reason::NotSampled);
-        let flags = SnapshotFlags::new(shown.counter(), status, epoch);
-        let nothing = Snapshot::empty(RateBounds::NANOSECONDS, flags);
-        self.ring.adopt().publish(&self.ring, nothing.to_words());
     }
 
-    /// Carries out the request of [`restored`](Self::restored), before anything is sampled.
+    /// A snapshot of nothing, which ends the epoch of what is shown.
+    fn nothing(&self, why: Reason) -> Snapshot {
+        let (_, shown) = self.published.read();
+        let has_ended = shown.bound().is_some();
+        let epoch = shown.epoch().wrapping_add(has_ended.into());
+        let flags = SnapshotFlags::new(shown.counter(), Status::Unsynchronized(why), epoch);
+        Snapshot::empty(RateBounds::NANOSECONDS, flags)
+    }
+
+    /// Carries out the request of [`restored`](Self::restored), and the one that a disruption
+    /// makes, before anything is sampled.
     fn carry_out_restart(&self, driver: &mut Driver) {
-        if !self.requests.restart.load(Ordering::SeqCst) {
+        let is_disrupted = self.published.is_disrupted();
+        if !is_disrupted && !self.requests.restart.load(Ordering::SeqCst) {
             return;
+        }
+        // Loaded before anything is measured, which then belongs to this marker or is dropped.
+        let marker = self.published.present_marker();
+        let beginning = if is_disrupted { Beginning::Disrupted } else { Beginning::Restored };
+        if is_disrupted {
+            self.was_moved.store(true, Ordering::SeqCst);
+            self.requests.restart.store(true, Ordering::SeqCst);
+            self.withhold(Reason::Disrupted);
         }
         self.host.forget_settings();
         // Removed before the work: a second restore during it is another request.
         self.requests.restart.store(false, Ordering::SeqCst);
-        driver.restart(self.calibrate(), (self.make_sources)());
+        driver.restart(beginning, self.calibrate(), (self.make_sources)());
+        if self.was_moved.load(Ordering::SeqCst) {
+            driver.tell_of_disruption();
+        }
+        if is_disrupted {
+            let process = self.process();
+            let mut record = process.record.lock();
+            record.disruptions += 1;
+            // Nothing of the old evidence is left anywhere, so what follows may be accepted.
+            self.published.begin(marker, self.nothing(Reason::Disrupted));
+        }
     }
 
     /// A counter, and its rate measured now.
@@ -339,7 +419,10 @@ impl<H: Host + Clone> ClockCore<H> {
         // The parent's driver is lost in the middle of a round: begin with new sources.
         let sources = (self.make_sources)();
         let mut driver = Driver::new(sources, self.calibrate(), self.limits);
-        driver.resume_from(&self.snapshot(), record.drift_ppm);
+        if self.was_moved.load(Ordering::SeqCst) {
+            driver.tell_of_disruption();
+        }
+        driver.resume_from(&self.published.read().1, record.drift_ppm);
         let kept: Vec<&str> = driver.names().collect();
         let lost = record.source_names().filter(|name| !kept.contains(name)).map(str::to_owned);
         let record = Record::after_loss(lost.collect(), record.drift_ppm);
@@ -359,6 +442,9 @@ impl Sampling {
     }
 }
 
+/// The status before the first sample.
+const NOTHING: Status = Status::Unsynchronized(Reason::NotSampled);
+
 /// A counter that this thread may not read.
 #[cold]
 fn denied(_: HostError) -> ClockError {
@@ -368,3 +454,7 @@ fn denied(_: HostError) -> ClockError {
 #[cfg(test)]
 #[path = "core_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "disruption_tests.rs"]
+mod disruption_tests;

@@ -30,6 +30,7 @@ fn core(host: &Arc<ScriptedHost>, sources: Vec<SourceKind>) -> ClockCore<Arc<Scr
         wall_clock,
         sources,
         make_sources: Box::new(Vec::new),
+        vmclock: VmClockSetup::default(),
     };
     ClockCore::new(host.clone(), parts).expect("Auto never fails")
 }

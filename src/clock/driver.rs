@@ -15,15 +15,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use crate::clock::report::{Answer, Limits, Record};
+use crate::clock::sample_error::{Invalidation, SampleError, malformed, stale};
 use crate::counter::calibration::Calibration;
-use crate::counter::{Counter, CounterError};
+use crate::counter::{Ageing, Counter, CounterError};
 use crate::estimator::bound::Bound;
 use crate::estimator::{Estimator, Fused};
-use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
+use crate::evidence::{Reason, Role, Sample, Source, SourceCondition, SourceError};
 use crate::fork::Mutex;
 use crate::host::{Host, HostClock, HostError, SUSPEND_NOISE_NS, suspended_ns};
 use crate::interval::Interval;
-use crate::snapshot::ring::Ring;
+use crate::snapshot::published::Published;
 use crate::snapshot::{Snapshot, SnapshotFlags, Status};
 use crate::source::assume::Assumed;
 use crate::timestamp::Timestamp;
@@ -56,17 +57,19 @@ impl SourceKind {
 struct SourceSlot {
     name: String,
     kind: SourceKind,
+    role: Role,
     last: Result<(), Reason>,
     condition: SourceCondition,
 }
 
 impl SourceSlot {
     fn new(kind: SourceKind) -> SourceSlot {
-        // The name is read once, and here, where one that panics does no harm.
-        let name = catch_unwind(AssertUnwindSafe(|| kind.source().name().to_owned()));
-        let name = name.unwrap_or_else(|_| "unnamed".to_owned());
+        // They are read once, and here, where one that panics does no harm.
+        let known = || (kind.source().name().to_owned(), kind.source().role());
+        let known = catch_unwind(AssertUnwindSafe(known));
+        let (name, role) = known.unwrap_or_else(|_| ("unnamed".to_owned(), Role::default()));
         let condition = SourceCondition::default();
-        SourceSlot { name, kind, last: Err(Reason::NotSampled), condition }
+        SourceSlot { name, kind, role, last: Err(Reason::NotSampled), condition }
     }
 
     /// Samples the source, and asks for its condition.
@@ -86,6 +89,15 @@ impl SourceSlot {
         }
     }
 
+    /// Tells the source that the machine was moved or restored.
+    fn disrupted(&mut self) {
+        let source = self.kind.source_mut();
+        let told = catch_unwind(AssertUnwindSafe(|| source.disrupted()));
+        // One that panics is asked again all the same: its evidence from before is refused.
+        drop(told);
+        self.condition = SourceCondition::default();
+    }
+
     /// Like every call into a source, it may panic.
     fn details(&self) -> Option<String> {
         let source = AssertUnwindSafe(self.kind.source());
@@ -93,7 +105,11 @@ impl SourceSlot {
     }
 
     fn is_evidence(&self) -> bool {
-        matches!(self.kind, SourceKind::Evidence(_))
+        matches!(self.kind, SourceKind::Evidence(_)) && !self.is_cross_check()
+    }
+
+    fn is_cross_check(&self) -> bool {
+        self.role == Role::CrossCheck
     }
 }
 
@@ -159,29 +175,37 @@ pub(crate) struct Driver {
     least_drift_ppm: u32,
     /// The last tick that was read.
     last_tick: u64,
+    /// It changes whenever ticks from before can no longer be carried on by the present rates.
+    generation: u64,
 }
 
 /// Where a round publishes, where it records, and where it finds requests.
 #[derive(Clone, Copy)]
 pub(crate) struct RoundContext<'a> {
-    pub(crate) ring: &'a Ring,
+    pub(crate) published: &'a Published,
     pub(crate) record: &'a Mutex<Record>,
     pub(crate) requests: &'a PendingRequests,
 }
 
-/// Why the earlier evidence no longer holds as it was.
-#[derive(Clone, PartialEq, Eq, Debug)]
-enum Invalidation {
-    Suspended,
-    CounterGivenUp(CounterError),
-    /// The clock that the counter is compared with, or that is the counter, stands still.
-    RawClockStopped,
-    /// A clock that the checks need cannot be read, so a suspend or a counter's fault
-    /// could go unseen.
-    HostDenies(HostError),
-    /// The oscillator may be off by so many ppm, which is more than was assumed.
-    DriftExceeded(u32),
-    Requested,
+/// Why a driver begins again on what may be another machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Beginning {
+    /// The process was restored from a checkpoint. The host's own daemons were not.
+    Restored,
+    /// The whole machine was moved or restored, with all that runs on it.
+    Disrupted,
+}
+
+impl Beginning {
+    /// What has happened.
+    fn what(self) -> &'static str {
+        match self {
+            Beginning::Restored => "the process was restored from a checkpoint",
+            Beginning::Disrupted => {
+                "the hypervisor moved this machine to another host, or restored it from a snapshot"
+            }
+        }
+    }
 }
 
 impl Driver {
@@ -204,6 +228,7 @@ impl Driver {
             drift_ppm,
             least_drift_ppm: drift_ppm,
             last_tick: 0,
+            generation: 1,
         }
     }
 
@@ -231,9 +256,17 @@ impl Driver {
     ///
     /// The sources that the program has given are kept, because only the program can make
     /// them. The operator's statement was of the old machine, so it has ended.
-    pub(crate) fn restart(&mut self, calibration: Calibration, sources: Vec<SourceKind>) {
+    pub(crate) fn restart(
+        &mut self,
+        beginning: Beginning,
+        calibration: Calibration,
+        sources: Vec<SourceKind>,
+    ) {
         let max_drift_ppm = self.limits.max_drift_ppm;
         self.calibration = calibration;
+        // What showed a larger drift was the old machine's oscillator.
+        self.drift_ppm = max_drift_ppm;
+        self.least_drift_ppm = max_drift_ppm;
         // Nothing can be carried over, because no tick of the old counter is known in the new.
         self.estimator.change_counter(
             (0, 0),
@@ -248,11 +281,21 @@ impl Driver {
         }
         for slot in &mut self.slots {
             if let SourceKind::Operator(assumed) = &mut slot.kind {
-                assumed.end_by_restore();
+                assumed.end(beginning.what());
             }
         }
         self.last_tick = 0;
-        self.forget(Reason::NotSampled);
+        self.forget(match beginning {
+            Beginning::Restored => Reason::NotSampled,
+            Beginning::Disrupted => Reason::Disrupted,
+        });
+    }
+
+    /// Tells all sources that the machine was moved: its daemons have moved with it, and do not know.
+    pub(crate) fn tell_of_disruption(&mut self) {
+        for slot in &mut self.slots {
+            slot.disrupted();
+        }
     }
 
     /// The names of the sources.
@@ -266,8 +309,13 @@ impl Driver {
         // stale bound while it does.
         let _ = self.apply_invalidations(context);
         for i in 0..self.slots.len() {
+            // All of this machine's evidence is void, so the rest of the round is too.
+            if context.published.is_disrupted() {
+                return;
+            }
             let now_ns = self.monotonic_ns();
-            context.record.lock().begin(i, &self.slots[i].name, now_ns);
+            let SourceSlot { name, role, .. } = &self.slots[i];
+            context.record.lock().begin(i, (name, *role), now_ns);
             let outcome = self.sample(i, context);
             self.publish(context);
             let details = self.slots[i].details();
@@ -291,7 +339,8 @@ impl Driver {
     /// Samples one source; once more if something invalidated the first sample.
     fn sample(&mut self, i: usize, context: RoundContext<'_>) -> Result<Answer, SourceError> {
         let mut outcome = self.sample_once(i, context);
-        if let Err(SampleError::Invalidated(_)) = outcome {
+        let is_moved = |why: &Invalidation| *why == Invalidation::Disrupted;
+        if matches!(&outcome, Err(SampleError::Invalidated(why)) if !is_moved(why)) {
             outcome = self.sample_once(i, context);
         }
         let outcome = outcome.map_err(SampleError::into_source_error);
@@ -300,7 +349,12 @@ impl Driver {
     }
 
     fn sample_once(&mut self, i: usize, context: RoundContext<'_>) -> Result<Answer, SampleError> {
-        let counter = self.calibration.counter.clone();
+        let ageing = Ageing {
+            rates: self.calibration.rates(self.drift_ppm),
+            granularity_ns: self.calibration.granularity_ns(self.drift_ppm),
+            generation: self.generation,
+        };
+        let counter = self.calibration.counter.clone().with_ageing(ageing);
         let answer = self.slots[i].sample(&counter);
         let tick = counter.try_read().map_err(|error| SampleError::Refused(error.into()))?;
         self.apply_invalidations(context).map_err(SampleError::Invalidated)?;
@@ -311,7 +365,11 @@ impl Driver {
             |t: Timestamp, ns: i64| Timestamp::from_tai_nanos(t.tai_nanos().saturating_add(ns));
         let stated =
             Interval::new(later(sample.time.earliest(), most), later(sample.time.latest(), least));
-        match self.estimator.fuse(i, &sample, stated.unwrap_or(sample.time), tick) {
+        let fused = match self.slots[i].role {
+            Role::Evidence => self.estimator.fuse(i, &sample, stated.unwrap_or(sample.time), tick),
+            Role::CrossCheck => self.estimator.cross_check(&sample, tick),
+        };
+        match fused {
             Fused::Agrees => Ok(Answer { sample, contradicts: false }),
             Fused::Contradicts => Ok(Answer { sample, contradicts: true }),
             Fused::Malformed => Err(SampleError::Refused(malformed(&sample, tick))),
@@ -322,6 +380,9 @@ impl Driver {
     /// Applies what invalidates the evidence since the last call, and shows it to readers
     /// at once.
     fn apply_invalidations(&mut self, context: RoundContext<'_>) -> Result<(), Invalidation> {
+        if context.published.is_disrupted() {
+            return Err(Invalidation::Disrupted);
+        }
         let requested = self.take_requests(context.requests);
         let outcome = requested.and(self.check_counter(context.requests));
         if outcome.is_err() {
@@ -336,8 +397,10 @@ impl Driver {
         context: RoundContext<'_>,
         tick: u64,
     ) -> Result<(), Invalidation> {
+        // A cross-check that is wrong need not be given time to notice it: it is not evidence.
+        let evidence = self.slots.iter().filter(|slot| !slot.is_cross_check());
+        let interval = evidence.filter_map(|slot| slot.condition.update_interval).max();
         let conditions = || self.slots.iter().map(|slot| &slot.condition);
-        let interval = conditions().filter_map(|condition| condition.update_interval).max();
         let drift_ppm = conditions().filter_map(|condition| condition.drift_ppm).max();
         self.estimator.set_update_interval(interval);
         // Beyond the largest the rates' own format ends.
@@ -346,6 +409,7 @@ impl Driver {
         if drift_ppm == before {
             return Ok(());
         }
+        self.generation += 1;
         let rates = self.calibration.rates(drift_ppm);
         if drift_ppm < before {
             self.estimator.narrow_rates(tick, rates);
@@ -382,6 +446,7 @@ impl Driver {
         // Where the counter cannot be read, readers cannot read it either.
         self.last_tick = self.calibration.counter.try_read().unwrap_or(self.last_tick);
         self.estimator.forget(self.last_tick);
+        self.generation += 1;
         for slot in &mut self.slots {
             slot.last = Err(why);
         }
@@ -426,6 +491,7 @@ impl Driver {
 
     /// Goes over to the raw clock. What was known is kept, as of the last good comparison.
     fn give_up_counter(&mut self, why: CounterError) {
+        self.generation += 1;
         let last_good = self.calibration.last_good;
         let host = self.calibration.counter.shared_host();
         self.calibration = Calibration::monotonic_raw(&host, Some(why));
@@ -443,7 +509,7 @@ impl Driver {
     /// has published so. The record's lock keeps the two in order.
     fn publish(&mut self, context: RoundContext<'_>) {
         let _turn = context.record.lock();
-        if context.requests.are_pending() {
+        if context.requests.are_pending() || context.published.is_disrupted() {
             return;
         }
         // Where the counter cannot be read, readers cannot read it either, and what was
@@ -458,8 +524,7 @@ impl Driver {
                 .until(estimate.until),
             None => Snapshot::empty(estimate.rates, flags),
         };
-        // The request may have published since this driver did.
-        context.ring.adopt().publish(context.ring, snapshot.to_words());
+        context.published.publish(snapshot);
     }
 
     /// The status that follows from the sources' last answers.
@@ -470,7 +535,8 @@ impl Driver {
                 slot.last.is_ok() && slot.is_evidence() && is_updated_now == is_updated
             })
         };
-        let is_assumed = self.slots.iter().any(|slot| slot.last.is_ok() && !slot.is_evidence());
+        let is_operator = |slot: &SourceSlot| matches!(slot.kind, SourceKind::Operator(_));
+        let is_assumed = self.slots.iter().any(|slot| slot.last.is_ok() && is_operator(slot));
         if evidence(true) {
             Status::Synchronized
         } else if evidence(false) {
@@ -480,61 +546,11 @@ impl Driver {
         } else if self.estimator.has_evidence() {
             Status::Holdover
         } else {
-            let first = self.slots.iter().find_map(|slot| slot.last.err());
+            let evidence = self.slots.iter().filter(|slot| !slot.is_cross_check());
+            let first = evidence.filter_map(|slot| slot.last.err()).next();
             Status::Unsynchronized(first.unwrap_or(Reason::NotSampled))
         }
     }
-}
-
-/// Why a sample was not taken into account.
-enum SampleError {
-    Refused(SourceError),
-    Invalidated(Invalidation),
-}
-
-impl SampleError {
-    fn into_source_error(self) -> SourceError {
-        match self {
-            SampleError::Refused(error) => error,
-            SampleError::Invalidated(Invalidation::HostDenies(error)) => error.into(),
-            SampleError::Invalidated(Invalidation::Suspended) => SourceError::no_bound(
-                Reason::Suspended,
-                "the sample was dropped, because the host was suspended while it was taken",
-            ),
-            SampleError::Invalidated(Invalidation::CounterGivenUp(why)) => {
-                SourceError::failed(format_args!("the counter failed during the sample: {why}"))
-            }
-            SampleError::Invalidated(Invalidation::RawClockStopped) => {
-                SourceError::no_bound(Reason::CounterStopped, CounterError::RawClockStopped)
-            }
-            SampleError::Invalidated(Invalidation::DriftExceeded(ppm)) => SourceError::no_bound(
-                Reason::OscillatorBeyondDrift,
-                format_args!(
-                    "the sample was dropped, because the oscillator was found to be off by up to \
-                     {ppm} ppm"
-                ),
-            ),
-            SampleError::Invalidated(Invalidation::Requested) => SourceError::no_bound(
-                Reason::NotSampled,
-                "the sample was dropped, because the clock was told to forget its evidence meanwhile",
-            ),
-        }
-    }
-}
-
-fn malformed(sample: &Sample, tick: u64) -> SourceError {
-    SourceError::failed(format_args!(
-        "the source returned a sample whose ticks are out of order (before {}, after {}, now {tick}): \
-         both must come from the counter that it is given, `before` first",
-        sample.before, sample.after,
-    ))
-}
-
-fn stale() -> SourceError {
-    SourceError::no_bound(
-        Reason::Suspended,
-        "the sample was taken before the host was suspended, or before the counter was changed",
-    )
 }
 
 /// The text of a panic, if it was text.

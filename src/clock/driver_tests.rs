@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::report::Report;
-use crate::counter::{Counter, CounterId, CounterKind, DEFAULT_MAX_DRIFT_PPM};
+use crate::clock::vmclock::VmClockSetup;
+use crate::counter::{Counter, CounterId, CounterKind, DEFAULT_MAX_DRIFT_PPM, RateBounds};
 use crate::host::scripted::ScriptedHost;
 use crate::interval::Interval;
-use crate::snapshot::ring::WORDS;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
+
+#[path = "driver_role_tests.rs"]
+mod roles;
 
 /// A source that knows the truth of a scripted host, to the microsecond.
 struct Honest(Arc<ScriptedHost>);
@@ -42,7 +45,7 @@ impl<F: FnMut(&Counter) -> Result<Sample, SourceError> + Send> Source for Script
 struct Bench {
     host: Arc<ScriptedHost>,
     driver: Driver,
-    ring: Ring,
+    published: Published,
     record: Mutex<Record>,
     requests: PendingRequests,
 }
@@ -58,11 +61,13 @@ impl Bench {
     fn new(host: Arc<ScriptedHost>, sources: Vec<Box<dyn Source>>) -> Bench {
         let shared: Arc<dyn Host> = host.clone();
         let calibration = Calibration::new(&shared, CounterKind::Auto).expect("Auto never fails");
-        let (ring, _) = Ring::new([0; WORDS]);
+        let flags = SnapshotFlags::new(CounterId::MONOTONIC_RAW, Status::Holdover, 0);
+        let nothing = Snapshot::empty(RateBounds::NANOSECONDS, flags);
+        let published = Published::new(nothing, Some(&host.vmclock()), true);
         let sources = sources.into_iter().map(SourceKind::Evidence).collect();
         let driver = Driver::new(sources, calibration, LIMITS);
         let requests = PendingRequests::new(&*host);
-        Bench { host, driver, ring, record: Mutex::default(), requests }
+        Bench { host, driver, published, record: Mutex::default(), requests }
     }
 
     /// With one source that knows the truth.
@@ -72,19 +77,21 @@ impl Bench {
     }
 
     fn context(&self) -> RoundContext<'_> {
-        RoundContext { ring: &self.ring, record: &self.record, requests: &self.requests }
+        let Bench { published, record, requests, .. } = self;
+        RoundContext { published, record, requests }
     }
 
     fn round(&mut self) -> Snapshot {
-        let Bench { driver, ring, record, requests, .. } = self;
-        driver.round(RoundContext { ring, record, requests });
-        Snapshot::from_words(self.ring.read())
+        let Bench { driver, published, record, requests, .. } = self;
+        driver.round(RoundContext { published, record, requests });
+        self.published.read().1
     }
 
     fn report(&self) -> Report {
-        let status = Snapshot::from_words(self.ring.read()).status();
+        let status = self.published.read().1.status();
         let now = Ok(Interval::EVERYTHING);
-        self.record.lock().report(status, now, 0, LIMITS, &*self.host)
+        let vmclock = VmClockSetup::default().report(0);
+        self.record.lock().report((status, now, 0), LIMITS, vmclock, &*self.host)
     }
 
     fn said(&self, _: &Snapshot) -> String {
@@ -227,10 +234,10 @@ fn a_stale_bound_is_not_shown_while_the_next_source_is_sampled() {
             Reason::Suspended => bench.host.suspend(NANOS_PER_SECOND),
             _ => bench.requests.forget.store(true, Ordering::Relaxed),
         }
-        let Bench { driver, ring, record, requests, .. } = &mut bench;
-        let context = RoundContext { ring, record, requests };
+        let Bench { driver, published, record, requests, .. } = &mut bench;
+        let context = RoundContext { published, record, requests };
         assert!(driver.apply_invalidations(context).is_err());
-        let snapshot = Snapshot::from_words(bench.context().ring.read());
+        let snapshot = bench.context().published.read().1;
         assert_eq!((snapshot.bound(), snapshot.status()), (None, Status::Unsynchronized(reason)));
         assert_eq!(bench.round().status(), Status::Synchronized, "a new sample is right");
     }

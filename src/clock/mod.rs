@@ -19,25 +19,33 @@
 //! A third assumption (A3) is made only if `max_wander_ppm` is set: within any two hours the
 //! counter's rate stays that near to its mean. Readings between the time daemon's updates
 //! are then up to ten times narrower. Do not set it on a virtual machine that may be moved to
-//! another host. [`_design`](crate::_design) has the rules that keep the promise.
+//! another host, unless its VMClock shows that. [`_design`](crate::_design) has the rules that keep the promise.
 
+#[cfg(not(target_family = "wasm"))]
+mod build_error;
 #[cfg(not(target_family = "wasm"))]
 pub mod builder;
 pub mod changes;
 pub(crate) mod core;
 pub(crate) mod driver;
 pub mod manual;
+#[cfg(not(target_family = "wasm"))]
+mod own_sources;
 #[cfg(test)]
 mod portable_tests;
 pub mod report;
 #[cfg(not(target_family = "wasm"))]
 mod running;
+pub(crate) mod sample_error;
 #[cfg(not(target_family = "wasm"))]
 mod thread;
 pub mod truetime;
+pub(crate) mod vmclock;
 
 #[cfg(not(target_family = "wasm"))]
-pub use builder::{BuildError, ClockBuilder};
+pub use build_error::BuildError;
+#[cfg(not(target_family = "wasm"))]
+pub use builder::ClockBuilder;
 pub use changes::{Changes, Subscription};
 pub use manual::ManualClock;
 pub use report::{CounterReport, Limits, Report, Said, SamplerReport, SourceReport};
@@ -46,3 +54,4 @@ pub use running::Clock;
 #[cfg(all(test, not(loom), not(target_family = "wasm")))]
 pub(crate) use running::WeakClock;
 pub use truetime::TrueTime;
+pub use vmclock::{MarkerCheck, VmClockReport};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
 use crate::clock::report::Limits;
+use crate::clock::vmclock::VmClockSetup;
 use crate::counter::CounterKind;
 use crate::evidence::Reason;
 use crate::host::portable::System;
@@ -37,6 +38,7 @@ fn core<H: Host + Clone>(host: &H, assume_error: Option<Duration>) -> ClockCore<
         wall_clock,
         sources: operator.into_iter().chain([kernel]).collect(),
         make_sources: Box::new(Vec::new),
+        vmclock: VmClockSetup::default(),
     };
     ClockCore::new(host.clone(), parts).expect("the monotonic clock can always be had")
 }

@@ -8,9 +8,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::clock::vmclock::VmClockReport;
 use crate::counter::calibration::Calibration;
 use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM};
-use crate::evidence::{Sample, SourceError};
+use crate::evidence::{Role, Sample, SourceError};
 use crate::host::{Host, HostClock, TimeNamespace, suspended_ns};
 use crate::interval::Interval;
 use crate::snapshot::{ClockError, Status};
@@ -32,6 +33,8 @@ pub struct Report {
     pub counter: CounterReport,
     /// The sources, in the order in which they are sampled.
     pub sources: Vec<SourceReport>,
+    /// The hypervisor's VMClock, which shows when a virtual machine was moved or restored.
+    pub vmclock: VmClockReport,
     /// The clock's own thread.
     pub sampler: SamplerReport,
     /// How long the host has been suspended since it booted (BOOTTIME − MONOTONIC, less what a
@@ -97,6 +100,8 @@ pub struct CounterReport {
 pub struct SourceReport {
     /// Its name.
     pub name: String,
+    /// Whether its bounds are evidence, or only held against the evidence of others.
+    pub role: Role,
     /// Its answer to the last sampling; `None` if it has not answered yet.
     pub said: Option<Said>,
     /// Details in the source's own words: which server it follows, for example.
@@ -170,11 +175,14 @@ pub(crate) struct Record {
     pub(crate) steps: u64,
     pub(crate) step_timer: Option<String>,
     pub(crate) lost_sources: Vec<String>,
+    /// How often the machine was moved or restored.
+    pub(crate) disruptions: u64,
 }
 
 #[derive(Default)]
 struct Entry {
     name: String,
+    role: Role,
     said: Option<Said>,
     details: Option<String>,
     holdover: Option<String>,
@@ -192,7 +200,7 @@ impl Record {
     }
 
     /// Source `i` is being sampled, from this time of the monotonic clock on.
-    pub(crate) fn begin(&mut self, i: usize, name: &str, now_ns: Option<i64>) {
+    pub(crate) fn begin(&mut self, i: usize, (name, role): (&str, Role), now_ns: Option<i64>) {
         if self.sources.len() <= i {
             self.sources.resize_with(i + 1, Entry::default);
         }
@@ -200,6 +208,7 @@ impl Record {
         if entry.name != name {
             name.clone_into(&mut entry.name);
         }
+        entry.role = role;
         entry.asked_ns = now_ns;
     }
 
@@ -237,10 +246,9 @@ impl Record {
     /// The record, together with what readers see.
     pub(crate) fn report(
         &self,
-        status: Status,
-        now: Result<Interval, ClockError>,
-        epoch: u64,
+        (status, now, epoch): (Status, Result<Interval, ClockError>, u64),
         limits: Limits,
+        vmclock: VmClockReport,
         host: &(impl Host + ?Sized),
     ) -> Report {
         let monotonic = host.nanos(HostClock::Monotonic).ok();
@@ -251,6 +259,7 @@ impl Record {
         let suspended = suspended_ns(host).ok().flatten();
         let sources = self.sources.iter().map(|entry| SourceReport {
             name: entry.name.clone(),
+            role: entry.role,
             said: entry.said.clone(),
             details: entry.details.clone(),
             holdover: entry.holdover.clone(),
@@ -270,6 +279,7 @@ impl Record {
                 self.drift_ppm.unwrap_or(limits.max_drift_ppm),
             ),
             sources: sources.collect(),
+            vmclock,
             sampler: SamplerReport {
                 running: self.running,
                 rounds: self.rounds,
@@ -309,6 +319,9 @@ impl CounterReport {
 impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.name)?;
+        if self.role == Role::CrossCheck {
+            f.write_str("(a cross-check) ")?;
+        }
         if let Some(since) = self.asked_for {
             write!(f, "sampled {since:.1?} ago and silent since; before that: ")?;
         }

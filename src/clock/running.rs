@@ -145,7 +145,9 @@ impl Clock {
     /// - when everything is forgotten: after a suspend, after [`set_leap_table`] with a table
     ///   that changes the present, after [`reassume`] and [`restored`], and when a clock that
     ///   the checks need is denied;
-    /// - when the counter is given up.
+    /// - when the counter is given up;
+    /// - when the virtual machine was moved to another host, or restored from a snapshot, and its
+    ///   VMClock shows that ([`source::vmclock`](crate::source::vmclock)).
     ///
     /// What was decided by a reading of an earlier epoch was decided by evidence that may have
     /// been wrong. A cache of timestamps is to be thrown away. A lease that ends by the clock

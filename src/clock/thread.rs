@@ -3,7 +3,8 @@
 //! There is one thread per clock. It makes a round every poll interval, and at once when
 //! the wall clock is stepped. On Linux a timer on `CLOCK_REALTIME` that is set to be
 //! cancelled by a step becomes readable at that moment, without privilege. The same
-//! timer, set to the past, tells the thread to stop, so a clock costs one file
+//! timer, set to the past, tells the thread to stop, or that a reader needs a round at once
+//! (the machine was moved), so a clock costs one file
 //! descriptor. Where no timer can be had (a seccomp filter, too many open files, another
 //! system) the thread parks, and notices steps at its next poll.
 
@@ -40,19 +41,33 @@ impl ThreadHandle {
         }
         let (first_round, rounds) = mpsc::sync_channel(1);
         let (stop, woken_by) = (stopping.clone(), waker.clone());
+        let is_asked = Arc::new(AtomicBool::new(false));
+        let asked = is_asked.clone();
+        let of_thread = shared.clone();
         let handle = thread::Builder::new().name("truechimer".to_owned()).spawn(move || {
+            let shared = of_thread;
             let _running = RunningGuard(&shared);
             block_signals();
             while !stop.load(Ordering::SeqCst) {
                 shared.round();
                 let _ = first_round.try_send(());
-                if woken_by.wait(shared.limits().poll_interval, &stop) {
+                let stepped = woken_by.wait(shared.limits().poll_interval, &stop);
+                // Taken before the sources are sampled: who asks during that asks again.
+                if !asked.swap(false, Ordering::SeqCst) && stepped {
                     shared.process().record.lock().steps += 1;
                 }
             }
         })?;
         let _ = rounds.recv_timeout(patience);
         let thread = handle.thread().clone();
+        let process = ProcessKey::current();
+        let (wakes, woken) = (waker.clone(), thread.clone());
+        shared.set_wake_sampler(Box::new(move || {
+            // One reader is enough. A forked child has no thread, and shares the timer.
+            if !is_asked.swap(true, Ordering::SeqCst) && process == ProcessKey::current() {
+                wakes.wake(&woken);
+            }
+        }));
         Ok(ThreadHandle { process: ProcessKey::current(), stopping, waker, thread })
     }
 }

@@ -116,11 +116,34 @@ pub(crate) fn raw_ticks(host: &(impl Host + ?Sized)) -> Result<u64, HostError> {
 pub struct Counter {
     host: Arc<dyn Host>,
     id: CounterId,
+    ageing: Option<Ageing>,
+}
+
+/// How evidence is carried from one tick of a counter to a later one, for a source that has to
+/// compare several at one tick.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Ageing {
+    /// Between how many nanoseconds a tick lasts, by assumption A2.
+    pub(crate) rates: RateBounds,
+    /// How far the counter may be ahead of what it shows.
+    pub(crate) granularity_ns: u64,
+    /// It changes whenever earlier ticks can no longer be carried to later ones.
+    pub(crate) generation: u64,
 }
 
 impl Counter {
     pub(crate) fn new(host: Arc<dyn Host>, id: CounterId) -> Counter {
-        Counter { host, id }
+        Counter { host, id, ageing: None }
+    }
+
+    /// The same counter, with what is known of its rate now.
+    pub(crate) fn with_ageing(self, ageing: Ageing) -> Counter {
+        Counter { ageing: Some(ageing), ..self }
+    }
+
+    /// What is known of its rate. `None` for a counter that no clock has handed out.
+    pub(crate) fn ageing(&self) -> Option<Ageing> {
+        self.ageing
     }
 
     /// The machine that it counts on.

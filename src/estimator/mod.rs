@@ -15,6 +15,11 @@
 //! What a source stated before may be the wrong part of the newer side. So after a contradiction
 //! the newer side is made of the *last* sample of each source, and not of all.
 //!
+//! A source may also be a *cross-check*: its bound is compared with what is known, and never
+//! intersected with it. If the two exclude each other, one of them is wrong, so both are
+//! published, for a minute after it last showed. Readings are then wider than the evidence
+//! alone would make them, and right if either side is.
+//!
 //! An **epoch** ends when a reading may contradict an earlier one: after a
 //! contradiction, a suspend, another counter. The clock may
 //! then exclude a timestamp that was taken earlier, and callers who kept such timestamps
@@ -101,6 +106,8 @@ pub(crate) struct Estimator {
     valid_from: u64,
     fused: Option<Bound>,
     conflicting: Option<ConflictingBound>,
+    /// What cross-checks state against what is known, while it is published with it.
+    disputing: Option<ConflictingBound>,
     /// How long both sides of a contradiction are published.
     hold: Duration,
     /// The last bound of each source since the contradiction.
@@ -130,6 +137,7 @@ impl Estimator {
             valid_from: 0,
             fused: None,
             conflicting: None,
+            disputing: None,
             hold: SHORTEST_HOLD,
             last_of_each: Vec::new(),
             contradictions: 0,
@@ -177,16 +185,9 @@ impl Estimator {
         stated: Interval,
         tick: u64,
     ) -> Fused {
-        // A counter that cannot be read shows 0, and a bound that starts in the future
-        // would turn every reading until then into an error.
-        if sample.before == 0 || sample.after > tick {
-            return Fused::Malformed;
-        }
-        if sample.before < self.valid_from {
-            return Fused::Stale;
-        }
-        let Some(new) = Bound::from_sample(sample, &self.base, self.granularity_ns) else {
-            return Fused::Malformed;
+        let new = match self.admit(sample, tick) {
+            Ok(new) => new,
+            Err(refused) => return refused,
         };
         self.end_estimate(tick);
         let sampled = new;
@@ -225,6 +226,46 @@ impl Estimator {
         }
         self.contradict(old, stated);
         self.remember(source, stated);
+        Fused::Contradicts
+    }
+
+    /// The bound of a sample, if its ticks may be carried on when the counter shows `tick`.
+    fn admit(&self, sample: &Sample, tick: u64) -> Result<Bound, Fused> {
+        // A counter that cannot be read shows 0, and a bound that starts in the future
+        // would turn every reading until then into an error.
+        if sample.before == 0 || sample.after > tick {
+            return Err(Fused::Malformed);
+        }
+        if sample.before < self.valid_from {
+            return Err(Fused::Stale);
+        }
+        Bound::from_sample(sample, &self.base, self.granularity_ns).ok_or(Fused::Malformed)
+    }
+
+    /// Holds the sample of a cross-check against what is known when the counter shows `tick`.
+    ///
+    /// It never narrows what is known. If it excludes that, one of the two is wrong, and both sides
+    /// are published for a minute after it last did.
+    pub(crate) fn cross_check(&mut self, sample: &Sample, tick: u64) -> Fused {
+        let new = match self.admit(sample, tick) {
+            Ok(new) => new,
+            Err(refused) => return refused,
+        };
+        self.end_estimate(tick);
+        self.give_up_conflicting(new.origin);
+        let older_side = self.conflicting.map(|other| other.bound);
+        let mut known = self.fused.iter().chain(&older_side).peekable();
+        let agrees = |known: &Bound| {
+            let both = Bound::aligned(known, &new, &self.estimate.rates);
+            both.is_none_or(|(known, new)| known.time.intersect(&new.time).is_some())
+        };
+        if known.peek().is_none() || known.any(agrees) {
+            return Fused::Agrees;
+        }
+        self.contradictions += 1;
+        let until = self.hold_until(new.origin, SHORTEST_HOLD);
+        let bound = self.disputing.map_or(new, |other| self.hull(other.bound, new));
+        self.disputing = Some(ConflictingBound { bound, until });
         Fused::Contradicts
     }
 
@@ -294,8 +335,9 @@ impl Estimator {
         let carried =
             |bound: Bound| bound.carried_to(tick.max(bound.origin), &old).unwrap_or(bound);
         self.fused = self.fused.map(carried);
-        self.conflicting =
-            self.conflicting.map(|other| ConflictingBound { bound: carried(other.bound), ..other });
+        for other in [&mut self.conflicting, &mut self.disputing].into_iter().flatten() {
+            other.bound = carried(other.bound);
+        }
         for last in &mut self.last_of_each {
             *last = last.map(carried);
         }
@@ -320,6 +362,7 @@ impl Estimator {
             self.epoch = self.epoch.wrapping_add(1);
         }
         self.conflicting = None;
+        self.disputing = None;
         self.last_of_each.clear();
         self.published = None;
         self.unlearn();
@@ -332,6 +375,10 @@ impl Estimator {
             (Some(fused), Some(other)) => Some(self.hull(fused, other.bound)),
             (fused, _) => fused,
         };
+        let known = match (known, self.disputing) {
+            (Some(known), Some(check)) => Some(self.hull(known, check.bound)),
+            (known, _) => known,
+        };
         // Published as of now: its age then shows whether anything still publishes.
         let known =
             known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.estimate.rates));
@@ -339,7 +386,7 @@ impl Estimator {
         if let Some(bound) = bound.filter(|bound| self.is_readable(bound)) {
             // Snapshots that cannot be read promise nothing: the next one is compared
             // with the last readable one.
-            let is_contradicted = self.conflicting.is_some();
+            let is_contradicted = self.is_contradicted();
             self.published = Some(Published { bound, estimate: self.estimate, is_contradicted });
         }
         Estimate {
@@ -347,8 +394,12 @@ impl Estimator {
             rates: self.estimate.rates,
             until: self.estimate.until,
             epoch: self.epoch,
-            is_contradicted: bound.is_some() && self.conflicting.is_some(),
+            is_contradicted: bound.is_some() && self.is_contradicted(),
         }
+    }
+
+    fn is_contradicted(&self) -> bool {
+        self.conflicting.is_some() || self.disputing.is_some()
     }
 
     /// `bound` as far as it agrees with what readers were shown last
@@ -360,7 +411,7 @@ impl Estimator {
         let Some(published) = self.published else { return bound };
         let Some(shown) = self.carried_as_shown(&published, bound.origin) else { return bound };
         let agreed = shown.time.intersect(&bound.time);
-        let is_disputed = self.conflicting.is_some() || published.is_contradicted;
+        let is_disputed = self.is_contradicted() || published.is_contradicted;
         let is_rounding = shown.time.widen(ROUNDING).intersect(&bound.time) == Some(bound.time);
         match agreed {
             Some(time) if is_rounding || !is_disputed => Bound { time, ..bound },
@@ -440,8 +491,10 @@ impl Estimator {
         self.fused = self.fused.and_then(convert);
         // Ticks of the old counter mean nothing now, so the hold begins again.
         let until = to.saturating_add(rates.most_ticks(duration_nanos(self.hold)));
-        let other = self.conflicting.and_then(|other| convert(other.bound));
-        self.conflicting = other.map(|bound| ConflictingBound { bound, until });
+        for other in [&mut self.conflicting, &mut self.disputing] {
+            let bound = other.and_then(|other| convert(other.bound));
+            *other = bound.map(|bound| ConflictingBound { bound, until });
+        }
         self.last_of_each.clear();
         self.base = rates;
         self.granularity_ns = granularity_ns;
@@ -473,7 +526,9 @@ impl Estimator {
     /// Gives up the older side if it has been held for long enough. This is decided at a sample,
     /// because a source that has fallen silent no longer speaks for the newer side.
     fn give_up_conflicting(&mut self, tick: u64) {
-        self.conflicting = self.conflicting.filter(|other| tick < other.until);
+        for other in [&mut self.conflicting, &mut self.disputing] {
+            *other = other.filter(|other| tick < other.until);
+        }
     }
 
     /// Both bounds' times at the later of their origins, and everything in between.

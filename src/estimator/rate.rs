@@ -30,8 +30,8 @@
 //! specification of a part. A3 is about the future, and a common event breaks it that no clock
 //! inside shows. A live migration puts another quartz under the counter, tens of ppm away.
 //! Until the daemon's next update, up to 17 minutes later, readings would be wrong without a
-//! sign of it. Choose A3 on hardware, or if migrations are announced and the clock is then
-//! built anew. Readings become up to ten times narrower.
+//! sign of it. Choose A3 on hardware, on a virtual machine whose VMClock shows migrations, or if
+//! they are announced and the clock is then built anew. Readings become up to ten times narrower.
 //!
 //! A3 is checked against the evidence. If two means exclude each other even with the
 //! allowance, A3 (or A1) was broken. That is a contradiction, and the bound that was carried

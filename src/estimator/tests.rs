@@ -77,6 +77,42 @@ fn a_contradiction_covers_both_sides_and_begins_an_epoch() {
 }
 
 #[test]
+fn a_cross_check_is_compared_and_never_intersected() {
+    let mut e = estimator();
+    // Nothing is known yet, so there is nothing to compare it with, and nothing follows from it.
+    assert_eq!(e.cross_check(&sample(1, 5, 5), 1), Fused::Agrees);
+    assert_eq!(e.publish(1).bound, None);
+    fuse(&mut e, 0, &sample(10, 1_000, 1_000), 10);
+    let alone = read(&mut e, 10);
+    assert_eq!(e.cross_check(&sample(10, 5, 5), 10), Fused::Agrees);
+    assert_eq!(read(&mut e, 10), alone, "it narrows nothing");
+    assert_eq!(e.cross_check(&Sample::new(0, 10, span(0, 1)), 10), Fused::Malformed);
+    assert_eq!(e.cross_check(&Sample::new(9, 11, span(0, 1)), 10), Fused::Malformed);
+
+    // One that excludes what is known: both sides are published, and a new epoch begins.
+    let shown = e.publish(10);
+    let lie = Sample::new(20, 20, span(50_000, 50_010));
+    assert_eq!(e.cross_check(&lie, 20), Fused::Contradicts);
+    let disputed = e.publish(20);
+    let now = interval_at(&disputed, 20).expect("readable");
+    assert!(now.contains(Timestamp::from_tai_nanos(20)), "the evidence: {now:?}");
+    assert!(now.contains(Timestamp::from_tai_nanos(50_005)), "the cross-check: {now:?}");
+    assert!(disputed.is_contradicted);
+    assert_eq!((disputed.epoch, e.contradictions()), (shown.epoch + 1, 1));
+
+    // The evidence is kept: it is not the older side. A minute after the last contradiction it
+    // counts alone again.
+    assert_eq!(fuse(&mut e, 0, &sample(30, 900, 900), 30), Fused::Agrees);
+    let later = 61 * SECOND;
+    assert_eq!(fuse(&mut e, 0, &sample(later, 900, 900), later), Fused::Agrees);
+    let shown = e.publish(later);
+    assert!(!shown.is_contradicted);
+    assert!(read(&mut e, later).width() < Duration::from_micros(3));
+    e.forget(later);
+    assert_eq!(e.cross_check(&lie, later), Fused::Stale);
+}
+
+#[test]
 fn the_older_side_is_given_up_when_the_newer_has_stood_for_the_hold() {
     let mut e = estimator();
     fuse(&mut e, 0, &sample(1, 100, 100), 1);

@@ -56,6 +56,7 @@ fn decode(state: i32, timex: &libc::timex, adjtime_us: i64) -> KernelState {
         status: timex.status,
         maxerror_us: wide(timex.maxerror),
         esterror_us: wide(timex.esterror),
+        constant: wide(timex.constant),
         offset_ns: wide(timex.offset).saturating_mul(fraction_ns),
         adjtime_ns: adjtime_us.saturating_mul(1000),
         rate_ppb: freq_ppb.saturating_add(tick_ppb),

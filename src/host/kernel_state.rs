@@ -24,6 +24,9 @@ pub struct KernelState {
     /// The estimated error, in microseconds. Not a bound.
     #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub esterror_us: i64,
+    /// The time constant of the kernel's PLL: each second it corrects 1 / 2^(2 + constant) of what
+    /// is left.
+    pub constant: i64,
     /// What the kernel's PLL has still to correct, in nanoseconds.
     #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
     pub offset_ns: i64,
@@ -169,6 +172,7 @@ mod tests {
             status,
             maxerror_us,
             esterror_us: 0,
+            constant: 0,
             offset_ns: 0,
             adjtime_ns: 0,
             rate_ppb: 0,

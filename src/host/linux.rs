@@ -1,8 +1,8 @@
 //! [`System`] on Linux and Android: system calls that nix does not wrap.
 //!
 //! Nothing is decided here. Each function asks the kernel one question and hands the
-//! answer on, or the error. `unsafe` is in this module, in `adjtimex`, `hardware` and
-//! `process_key` only.
+//! answer on, or the error. `unsafe` is in this module, in `adjtimex`, `hardware`,
+//! `process_key`, `ptp` and `vmclock_page` only.
 
 use std::fs;
 use std::time::Duration;

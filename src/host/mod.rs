@@ -21,8 +21,8 @@
 //! its own (`Host::hardware_counter`).
 //!
 //! Read next: `linux` (the only module with system calls that need `unsafe`),
-//! `hardware` (the instructions), `portable` and `wall_watch` (all other systems),
-//! [`KernelState`].
+//! `hardware` (the instructions), `vmclock` (the hypervisor's page), `portable` and `wall_watch`
+//! (all other systems), [`KernelState`].
 
 #[cfg(target_os = "linux")]
 mod adjtimex;
@@ -37,9 +37,13 @@ mod linux;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
 pub(crate) mod portable;
 mod process_key;
+pub(crate) mod ptp;
+mod random;
 #[cfg(test)]
 pub(crate) mod scripted;
 mod time_namespace;
+mod vmclock;
+mod vmclock_page;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android", target_family = "wasm"))))]
 mod wall_watch;
 
@@ -59,9 +63,17 @@ pub(crate) use kernel_state::{
 #[cfg_attr(not(feature = "sim"), allow(unused_imports))]
 pub(crate) use kernel_state::{STA_FREQHOLD, STA_UNSYNC};
 pub(crate) use process_key::ProcessKey;
+pub(crate) use random::{RANDOM_SOURCE, random_bytes};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
 pub use time_namespace::TimeNamespace;
+#[cfg(any(not(target_family = "wasm"), feature = "sim"))]
+pub(crate) use vmclock::DEFAULT_PATH as VMCLOCK_PATH;
+pub use vmclock::VmClockError;
+pub(crate) use vmclock::{MARKER_WORD, VmClockFields};
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use vmclock_page::WORDS as VMCLOCK_WORDS;
+pub(crate) use vmclock_page::{SharedWord, VmClockPage};
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as system;
@@ -111,6 +123,21 @@ pub(crate) trait Host: Send + Sync + 'static {
     /// restored from a checkpoint.
     fn forget_settings(&self) {}
 
+    /// How long a load of the VMClock's page takes, in ns: the best of a few batches, because any
+    /// of them may be interrupted. A hypervisor may map the page uncached.
+    fn vmclock_load_ns(&self, page: &VmClockPage) -> Result<u64, HostError> {
+        const LOADS: u64 = 64;
+        let batch = || -> Result<u64, HostError> {
+            let start = self.nanos(HostClock::MonotonicRaw)?;
+            for _ in 0..LOADS {
+                std::hint::black_box(page.marker());
+            }
+            let end = self.nanos(HostClock::MonotonicRaw)?;
+            Ok(end.saturating_sub(start).max(0).unsigned_abs() / LOADS)
+        };
+        narrowest(8, batch, |&nanos| nanos)
+    }
+
     /// The process that asks. It changes at a `fork`, in the child.
     fn process(&self) -> ProcessKey;
 
@@ -158,6 +185,10 @@ impl<H: Host + ?Sized> Host for Arc<H> {
 
     fn forget_settings(&self) {
         (**self).forget_settings();
+    }
+
+    fn vmclock_load_ns(&self, page: &VmClockPage) -> Result<u64, HostError> {
+        (**self).vmclock_load_ns(page)
     }
 
     fn process(&self) -> ProcessKey {

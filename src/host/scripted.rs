@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,7 +13,7 @@ use parking_lot::Mutex;
 use super::wall_watch::{TwoClocks, WallWatch};
 use super::{
     HardwareCounter, HardwareKind, Host, HostClock, HostError, HostQuestion, KernelState,
-    ProcessKey, STA_UNSYNC, TIME_ERROR, TimeNamespace,
+    MARKER_WORD, ProcessKey, STA_UNSYNC, TIME_ERROR, TimeNamespace, VMCLOCK_WORDS, VmClockPage,
 };
 
 /// How long a reading takes, in ns: also the step of the counter.
@@ -26,6 +27,8 @@ pub(crate) struct ScriptedHost {
     script: Mutex<Script>,
     /// On a system without the clocks of Linux.
     watch: Option<WallWatch>,
+    /// The hypervisor's page.
+    vmclock: Arc<[AtomicU64; VMCLOCK_WORDS]>,
 }
 
 struct Script {
@@ -53,6 +56,9 @@ struct Script {
     readings: u32,
     /// The readings during which the wall clock is stepped away, and by how much.
     stepped_away: Option<(Range<u32>, i64)>,
+    /// The machine is moved before the next reading of the counter, in this way.
+    move_to_come: Option<(i64, i64)>,
+    vmclock_load_ns: u64,
 }
 
 impl Script {
@@ -70,6 +76,7 @@ impl Script {
             status: STA_UNSYNC,
             maxerror_us: 16_000_000,
             esterror_us: 16_000_000,
+            constant: 0,
             offset_ns: 0,
             adjtime_ns: 0,
             rate_ppb: 0,
@@ -94,6 +101,8 @@ impl Script {
             process: 1,
             readings: 0,
             stepped_away: None,
+            move_to_come: None,
+            vmclock_load_ns: 1,
         }
     }
 }
@@ -102,7 +111,8 @@ impl ScriptedHost {
     /// A machine an hour after its boot, with a hardware counter of 1 GHz, whose kernel is
     /// not synchronised.
     pub(crate) fn new() -> Arc<ScriptedHost> {
-        Arc::new(ScriptedHost { script: Mutex::new(Script::new()), watch: None })
+        let (script, vmclock) = (Mutex::new(Script::new()), Arc::default());
+        Arc::new(ScriptedHost { script, watch: None, vmclock })
     }
 
     /// With a hardware counter of 2 GHz, which readers on x86-64 read by the shortest way.
@@ -123,7 +133,7 @@ impl ScriptedHost {
     /// known. The monotonic clock stands still in a suspend.
     pub(crate) fn with_two_clocks() -> Arc<ScriptedHost> {
         let script = Mutex::new(Script { has_hardware: false, ..Script::new() });
-        Arc::new(ScriptedHost { script, watch: Some(WallWatch::new()) })
+        Arc::new(ScriptedHost { script, watch: Some(WallWatch::new()), vmclock: Arc::default() })
     }
 
     /// True time, in ns: the oscillator.
@@ -216,12 +226,49 @@ impl ScriptedHost {
         script.raw_ahead_ns += raw_by_ns;
     }
 
+    /// The VMClock of this machine.
+    pub(crate) fn vmclock(&self) -> VmClockPage {
+        VmClockPage::simulated(&self.vmclock)
+    }
+
+    /// The hypervisor writes a word of the VMClock.
+    pub(crate) fn set_vmclock_word(&self, index: usize, word: u64) {
+        self.vmclock[index].store(word, Ordering::Relaxed);
+    }
+
+    /// From now on a load of the VMClock takes so long.
+    pub(crate) fn slow_vmclock(&self, load_ns: u64) {
+        self.script.lock().vmclock_load_ns = load_ns;
+    }
+
+    /// The hypervisor moves the machine to another host, where it goes on `later_ns` later as if no
+    /// time had passed, on a counter that shows another number.
+    pub(crate) fn move_machine(&self, later_ns: i64, counter_by: i64) {
+        self.restore(later_ns, counter_by, 0);
+        self.step(-later_ns);
+        self.vmclock[MARKER_WORD].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The hardware counter of the host to which the machine is moved counts at this rate.
+    pub(crate) fn count_per_ns(&self, ticks: i64) {
+        self.script.lock().ticks_per_ns = ticks;
+    }
+
+    /// As [`move_machine`](Self::move_machine), immediately before the counter is read again.
+    pub(crate) fn move_machine_before_the_next_tick(&self, later_ns: i64, counter_by: i64) {
+        self.script.lock().move_to_come = Some((later_ns, counter_by));
+    }
+
     /// The process is a forked child from now on.
     pub(crate) fn fork(&self) {
         self.script.lock().process += 1;
     }
 
     fn ticks(&self) -> u64 {
+        let to_come = self.script.lock().move_to_come.take();
+        if let Some((later_ns, counter_by)) = to_come {
+            self.move_machine(later_ns, counter_by);
+        }
         let mut script = self.script.lock();
         script.now_ns += READING_NS;
         (script.now_ns * script.ticks_per_ns).wrapping_add(script.counter_ahead) as u64
@@ -302,6 +349,10 @@ impl Host for ScriptedHost {
 
     fn time_namespace(&self) -> TimeNamespace {
         self.script.lock().namespace
+    }
+
+    fn vmclock_load_ns(&self, _: &VmClockPage) -> Result<u64, HostError> {
+        Ok(self.script.lock().vmclock_load_ns)
     }
 
     fn process(&self) -> ProcessKey {

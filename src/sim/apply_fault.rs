@@ -37,6 +37,15 @@ impl<N: Node> World<N> {
             Fault::Migrate(id, ppm) => {
                 self.hosts[id.index()].hardware().change_frequency(now, ppm);
             }
+            Fault::MoveVm(id, lasts, ppm, ticks, updates) => {
+                let until = self.stand_still(id, lasts);
+                let mut hardware = self.hosts[id.index()].hardware();
+                hardware.discipline.overlook(now, now - until, updates);
+                hardware.stop(now, until);
+                hardware.change_frequency(until, ppm);
+                hardware.replace_counter(until, ticks);
+                hardware.disrupt();
+            }
             Fault::Crash(id) => self.crash(id),
             Fault::Restart(id) => self.start(id),
             Fault::Partition(groups) => self.network.partition(&groups),

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use super::NodeId;
 use super::audit::Audit;
+use super::mix::Mix;
 use super::random::Random;
-use super::scenario::{Mix, Scenario};
+use super::scenario::Scenario;
 use super::search::guarded;
 use super::world::World;
 use crate::clock::truetime::TrueTime;
@@ -118,7 +119,7 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
     let audits = scenario.nodes().map(|node| world.audit_of(node));
     let audit = audits.fold(Audit::default(), |sum, audit| sum.plus(&audit));
     // A miss is a fault of the clock only if its assumptions held. Everything else always is.
-    let misses_count = scenario.mix() == Mix::Honest;
+    let misses_count = scenario.mix().is_honest();
     let first_miss = audit.first_miss.filter(|_| misses_count);
     if let Some(complaint) = (Audit { first_miss, ..audit.clone() }).complaint() {
         return Err(complaint);
@@ -127,7 +128,12 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
         Timestamp::from_tai_nanos(world.now().tai_nanos() - duration_nanos_i64(world.elapsed()));
     for node in scenario.nodes().filter(|_| misses_count) {
         let audit = world.audit_of(node);
-        let overlooked = scenario.overlooked_step(node).map(|at| began.saturating_add(at));
+        // Beside servers that are asked, a kernel that lies is a contradiction, and no miss.
+        let overlooked = match scenario.mix() {
+            Mix::Exchanging => scenario.first_doubt(node),
+            _ => scenario.overlooked_step(node),
+        };
+        let overlooked = overlooked.map(|at| began.saturating_add(at));
         let is_early = |at: &Timestamp| overlooked.is_none_or(|overlooked| *at < overlooked);
         if let Some(at) = audit.first_contradiction.filter(is_early) {
             return Err(format!(

@@ -1,6 +1,7 @@
 //! [`SimClock`]: the shipping clock on a machine of the simulated world.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,15 @@ use parking_lot::Mutex;
 
 use super::host::SimHost;
 use super::machine::{Machine, Reference};
+use super::ntp::{NtpClient, SimNtp};
 use super::random::{Random, nanos};
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
+use crate::clock::vmclock::VmClockSetup;
 use crate::clock::{Report, TrueTime};
 use crate::counter::{Counter, CounterKind};
 use crate::evidence::{Reason, Sample, Source, SourceError};
+use crate::host::{Host, VMCLOCK_PATH};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
@@ -22,6 +26,7 @@ use crate::source::chrony::{ChronyError, Tracking};
 use crate::source::daemon::{Daemon, Running};
 use crate::source::daemons::TimeDaemons;
 use crate::source::kernel::Kernel;
+use crate::source::vmclock::VmClock;
 use crate::source::{RealtimeScale, WallClock};
 use crate::timestamp::Timestamp;
 
@@ -34,11 +39,16 @@ pub struct SimClock {
     host: SimHost,
     /// `None` while the process is down.
     core: Arc<Mutex<Option<Arc<ClockCore<SimHost>>>>>,
+    /// What asks the machine's time servers, if the clock has any.
+    ntp: Arc<Mutex<Option<SharedNtp>>>,
 }
+
+/// The client belongs to the source and to the world's events.
+pub(super) type SharedNtp = Arc<Mutex<NtpClient>>;
 
 impl SimClock {
     pub(super) fn new(host: SimHost) -> SimClock {
-        SimClock { host, core: Arc::default() }
+        SimClock { host, core: Arc::default(), ntp: Arc::default() }
     }
 
     pub(super) fn host(&self) -> &SimHost {
@@ -46,18 +56,35 @@ impl SimClock {
     }
 
     /// A process begins: its clock is built, and samples its sources once.
-    pub(super) fn build(&self, machine: &Machine, random: Random) {
+    pub(super) fn build(&self, machine: &Machine, [random, of_ntp]: [Random; 2]) {
         let mut hardware = self.host.hardware();
         hardware.begin_process();
         hardware.set_sampling(true);
         drop(hardware);
         let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
         let (host, of_kernel) = (self.host.clone(), wall_clock.clone());
+        let page = self.host.hardware().vmclock();
+        let stating = page.as_ref().filter(|(_, has_time)| *has_time).map(|(page, _)| page.clone());
         let max_drift_ppm = machine.limits.max_drift_ppm;
+        let process = self.host.process();
+        let ntp = machine.ntp.clone().map(|service| NtpClient::new(service, process, of_ntp));
+        let ntp = ntp.map(|client| Arc::new(Mutex::new(client)));
+        self.ntp.lock().clone_from(&ntp);
         let make_sources = move || {
             let daemons = Box::new(SimDaemons(host.clone()));
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
-            vec![SourceKind::Evidence(Box::new(kernel.with_chrony()))]
+            let mut kernel = kernel.with_chrony();
+            if ntp.is_some() {
+                kernel = kernel.cross_checking();
+            }
+            let mut sources: Vec<Box<dyn Source>> = vec![Box::new(kernel)];
+            if let Some(page) = stating.clone() {
+                sources.push(Box::new(VmClock::of(page, of_kernel.clone())));
+            }
+            if let Some(client) = ntp.clone() {
+                sources.push(Box::new(SimNtp::new(host.clone(), client, of_kernel.clone())));
+            }
+            sources.into_iter().map(SourceKind::Evidence).collect::<Vec<_>>()
         };
         let assumed = machine.assume_error.map(|error| Assumed::new(error, wall_clock.clone()));
         let reference = machine.reference.map(|reference| {
@@ -76,6 +103,9 @@ impl SimClock {
             wall_clock,
             sources,
             make_sources: Box::new(make_sources),
+            vmclock: page.map_or_else(VmClockSetup::default, |(page, _)| {
+                VmClockSetup::new(Path::new(VMCLOCK_PATH), Ok(page))
+            }),
         };
         // `Auto` never fails.
         let core = ClockCore::new(self.host.clone(), parts).ok().map(Arc::new);
@@ -87,6 +117,12 @@ impl SimClock {
     /// The process ends.
     pub(super) fn end(&self) {
         *self.core.lock() = None;
+        *self.ntp.lock() = None;
+    }
+
+    /// What asks the machine's time servers, while its process runs.
+    pub(super) fn ntp(&self) -> Option<SharedNtp> {
+        self.ntp.lock().clone()
     }
 
     /// The clock's thread samples all sources, which takes time on this machine.

@@ -233,6 +233,22 @@ impl Discipline {
         }
     }
 
+    /// TAI − UTC in truth, in seconds, and the leap indicator that servers show at `tai`.
+    pub(super) fn utc_of_servers(&self, tai: i64) -> (i64, u8) {
+        let unix = tai.div_euclid(NANOS_PER_SECOND) - self.offset_s;
+        let indicator = match self.leap {
+            Some((at, leap)) if unix < at => {
+                if leap > 0 {
+                    1
+                } else {
+                    2
+                }
+            }
+            _ => 0,
+        };
+        (self.true_offset_s(tai), indicator)
+    }
+
     /// The leap second to come or just made: at this Unix second, and which.
     pub(super) fn leap(&self) -> Option<(i64, i32)> {
         self.leap

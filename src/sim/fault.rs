@@ -25,6 +25,11 @@ pub enum Fault {
     /// The virtual machine moves to another host, whose oscillator is off by this many ppm.
     /// It takes no time; `StopVm` at the same moment makes it take some.
     Migrate(NodeId, f64),
+    /// The hypervisor moves the virtual machine, or restores it from a snapshot: it does not run for
+    /// a while, and goes on as if no time had passed, by an oscillator that is off by this many
+    /// ppm and a counter that is ahead by so many ticks. Its VMClock shows it; on a machine
+    /// without one this breaks assumption A2. Its daemon does not notice it for so many updates.
+    MoveVm(NodeId, Duration, f64, u64, u32),
     /// The process dies, and loses all that it did not fsync.
     Crash(NodeId),
     /// The process starts again, with what it had fsynced.
@@ -85,6 +90,7 @@ impl Fault {
             | Fault::Suspend(node, _, _)
             | Fault::StopVm(node, _)
             | Fault::Migrate(node, _)
+            | Fault::MoveVm(node, ..)
             | Fault::Crash(node)
             | Fault::Restart(node)
             | Fault::StepClock(node, _)
@@ -118,6 +124,11 @@ impl fmt::Display for Fault {
             }
             Fault::StopVm(node, lasts) => write!(f, "the VM of {node} is stopped for {lasts:?}"),
             Fault::Migrate(node, ppm) => write!(f, "{node} moves to a host with {ppm:.3} ppm"),
+            Fault::MoveVm(node, lasts, ppm, ticks, updates) => write!(
+                f,
+                "the VM of {node} is moved within {lasts:?} to a host with {ppm:.3} ppm whose counter \
+                 is {ticks} ahead, and its daemon does not notice for {updates} updates"
+            ),
             Fault::Crash(node) => write!(f, "{node} crashes"),
             Fault::Restart(node) => write!(f, "{node} starts again"),
             Fault::Partition(groups) => {

@@ -14,7 +14,8 @@ use super::machine::CounterModel;
 use super::machine::Machine;
 use super::oscillator::{FRACTION, Ticker};
 use super::random::{Random, nanos};
-use crate::host::{HostClock, HostError, HostQuestion, KernelState};
+use super::vmclock::SimVmClock;
+use crate::host::{HostClock, HostError, HostQuestion, KernelState, VmClockPage};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
@@ -53,6 +54,7 @@ pub(super) struct Hardware {
     raw_stopped_at: Option<u128>,
     pub(super) process_id: u32,
     pub(super) audit: Audit,
+    vmclock: Option<SimVmClock>,
     last_reading: Option<LastReading>,
     samples_every: Duration,
 }
@@ -65,6 +67,7 @@ const READINGS: u64 = 3;
 pub(super) const PROCESS: u64 = 4;
 pub(super) const NETWORK: u64 = 5;
 pub(super) const REFERENCE: u64 = 6;
+pub(super) const NTP: u64 = 7;
 
 /// A stream of its own for each part of each machine.
 pub(super) fn stream(seed: u64, machine: u32, part: u64) -> Random {
@@ -107,6 +110,7 @@ impl Hardware {
             raw_stopped_at: None,
             process_id: 1,
             audit: Audit::default(),
+            vmclock: machine.vmclock.map(SimVmClock::new),
             last_reading: None,
             samples_every: machine.limits.poll_interval,
         }
@@ -129,7 +133,32 @@ impl Hardware {
             self.step_if_due();
         }
         self.ticker.advance(self.reached);
+        self.update_vmclock();
         self.reached
+    }
+
+    /// The hypervisor updates its page now and then.
+    fn update_vmclock(&mut self) {
+        let at = self.reached;
+        if self.vmclock.as_ref().is_some_and(|vmclock| vmclock.is_due(at)) {
+            let (tick, step_ns) = (self.tick(at), self.counter.step_ns());
+            if let Some(vmclock) = &mut self.vmclock {
+                vmclock.write_time(at, tick, step_ns, self.counter.hertz, &mut self.random);
+            }
+        }
+    }
+
+    /// The hypervisor shows that it has moved the machine.
+    pub(super) fn disrupt(&mut self) {
+        if let Some(vmclock) = &mut self.vmclock {
+            vmclock.disrupt();
+        }
+        self.update_vmclock();
+    }
+
+    /// The page that the hypervisor writes, if it has one, and whether it states the time.
+    pub(super) fn vmclock(&self) -> Option<(VmClockPage, bool)> {
+        self.vmclock.as_ref().map(SimVmClock::page)
     }
 
     fn step_if_due(&mut self) {
@@ -227,7 +256,7 @@ impl Hardware {
     pub(super) fn discipline(&mut self, t: i64, event: DaemonEvent) -> Vec<(i64, DaemonEvent)> {
         let t = self.advance(t);
         let raw = self.ticker.at(t);
-        let reachable = t >= self.unreachable_until;
+        let reachable = self.is_reachable(t);
         self.discipline.act(event, t, &mut self.kernel, raw, reachable)
     }
 
@@ -255,6 +284,11 @@ impl Hardware {
     pub(super) fn change_frequency(&mut self, t: i64, off_by_ppm: f64) {
         let t = self.advance(t);
         self.ticker.change_frequency(t, off_by_ppm);
+    }
+
+    /// Whether time servers can be reached.
+    pub(super) fn is_reachable(&self, t: i64) -> bool {
+        t >= self.unreachable_until
     }
 
     pub(super) fn lose_time_server(&mut self, until: i64) {

@@ -18,6 +18,8 @@ use crate::host::{
 use crate::timestamp::NANOS_PER_SECOND as SECOND;
 
 const DAY_S: i64 = 86_400;
+/// The time constant of every PLL here: it takes a sixteenth of the rest a second.
+const PLL_CONSTANT: i64 = 2;
 /// The kernel's NTP_PHASE_LIMIT, in µs: beyond it there is no bound.
 const MAXERROR_LIMIT_US: i64 = 16_000_000;
 const GROWTH_US: i64 = 500;
@@ -130,6 +132,7 @@ impl KernelClock {
             status: self.status,
             maxerror_us: self.maxerror_us,
             esterror_us: self.maxerror_us / 8,
+            constant: PLL_CONSTANT,
             offset_ns: self.pll_offset_ns,
             adjtime_ns: self.adjtime_ns,
             rate_ppb: self.freq_ppb,
@@ -248,8 +251,9 @@ impl KernelClock {
     }
 
     fn work_off(&mut self) {
-        // SHIFT_PLL 2 and a time constant of 2: a sixteenth of the rest a second.
-        let share = if self.status & STA_PLL != 0 { self.pll_offset_ns / 16 } else { 0 };
+        // By SHIFT_PLL, which is 2, and the time constant.
+        let share =
+            if self.status & STA_PLL != 0 { self.pll_offset_ns / (4 << PLL_CONSTANT) } else { 0 };
         self.pll_offset_ns -= share;
         self.pll_rate_ppb = share;
         let share = self.adjtime_ns.clamp(-500_000, 500_000);

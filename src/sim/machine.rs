@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::daemon::{Daemon, TimeService};
+use super::ntp_service::NtpService;
 use super::oscillator::Oscillator;
 use crate::clock::Limits;
 use crate::timestamp::NANOS_PER_SECOND;
@@ -28,12 +29,24 @@ pub struct Machine {
     pub(super) daemon: Daemon,
     pub(super) service: TimeService,
     pub(super) reference: Option<Reference>,
+    pub(super) ntp: Option<NtpService>,
     pub(super) off_by_ns: i64,
     pub(super) counter: CounterModel,
     pub(super) limits: Limits,
     pub(super) stalls: Option<(u32, Duration)>,
     pub(super) understates: u32,
     pub(super) assume_error: Option<Duration>,
+    pub(super) vmclock: Option<VmClockModel>,
+}
+
+/// What the hypervisor of a simulated virtual machine shows in its VMClock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VmClockModel {
+    /// The disruption marker alone, as QEMU does.
+    Marker,
+    /// The marker, and the time to within this.
+    Time(Duration),
 }
 
 /// A time source on the machine itself, whose interval contains the truth.
@@ -82,12 +95,14 @@ impl Default for Machine {
             daemon: Daemon::Chrony,
             service: TimeService::default(),
             reference: None,
+            ntp: None,
             off_by_ns: 30_000_000,
             counter: CounterModel::TSC,
             limits: Limits::default(),
             stalls: None,
             understates: 1,
             assume_error: None,
+            vmclock: None,
         }
     }
 }
@@ -114,6 +129,12 @@ impl Machine {
     /// A second source of time beside the kernel.
     pub fn reference(mut self, reference: Reference) -> Machine {
         self.reference = Some(reference);
+        self
+    }
+
+    /// The clock asks these time servers itself. The kernel is then a cross-check.
+    pub fn ntp(mut self, service: NtpService) -> Machine {
+        self.ntp = Some(service);
         self
     }
 
@@ -164,6 +185,13 @@ impl Machine {
     /// A1. Use it to see that your own checks catch a clock whose interval is too narrow.
     pub fn reference_understates(mut self, times: u32) -> Machine {
         self.understates = times.max(1);
+        self
+    }
+
+    /// The machine is a virtual one whose hypervisor has a VMClock. It shows
+    /// [`Fault::MoveVm`](super::Fault::MoveVm).
+    pub fn vmclock(mut self, model: VmClockModel) -> Machine {
+        self.vmclock = Some(model);
         self
     }
 

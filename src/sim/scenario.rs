@@ -12,49 +12,16 @@ use super::NodeId;
 use super::daemon::{Daemon, TimeService};
 use super::fault::Fault;
 use super::machine::{CounterModel, Machine, Reference};
+use super::mix::Mix;
+use super::moved;
 use super::network::{Link, Timing};
 use super::node::{Env, Node};
+use super::ntp_service::NtpService;
 use super::oscillator::Oscillator;
 use super::random::Random;
 use super::world::{BEGIN, World};
 use crate::host::HostClock;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
-
-/// What a random world is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Mix {
-    /// Everything that may go wrong while the clock's assumptions hold.
-    Honest,
-    /// A1 is broken: some time daemons lie. Each machine has an honest second source.
-    Lying,
-    /// A2 is broken: oscillators are off by more than the clocks allow for.
-    Drifting,
-    /// A2 is broken: virtual machines are stopped and continued.
-    StoppedVm,
-    /// A1 is broken as real daemons break it: bounds are estimates
-    /// ([`Daemon::ChronyEstimating`]), the server is at the edge of its own bound, and the
-    /// oscillators' rates swing. Misses are few, and no contradiction need show them.
-    Estimating,
-}
-
-impl Mix {
-    /// All of them.
-    pub const ALL: [Mix; 5] =
-        [Mix::Honest, Mix::Lying, Mix::Drifting, Mix::StoppedVm, Mix::Estimating];
-}
-
-impl fmt::Display for Mix {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Mix::Honest => "honest",
-            Mix::Lying => "lying",
-            Mix::Drifting => "drifting",
-            Mix::StoppedVm => "stopped-vm",
-            Mix::Estimating => "estimating",
-        })
-    }
-}
 
 /// A random world, or a part of one.
 ///
@@ -102,11 +69,12 @@ impl Scenario {
         let run = Duration::from_secs(match mix {
             // Now and then long enough for a rate to be learnt.
             Mix::Honest if layout.chance(50_000) => 3_000 + layout.below(9_000),
-            Mix::Honest => 30 + layout.below(400),
+            Mix::Honest | Mix::Exchanging => 30 + layout.below(400),
             _ => 900,
         });
         let faults = match mix {
-            Mix::Honest => layout.below(4 + 2 * u64::from(nodes)) as u32,
+            Mix::Honest | Mix::Exchanging => layout.below(4 + 2 * u64::from(nodes)) as u32,
+            Mix::Moved => 4 * nodes,
             _ => nodes,
         };
         let machines = (0..nodes).collect();
@@ -193,6 +161,18 @@ impl Scenario {
         faults.find(|(_, fault)| is_step(fault)).map(|(at, _)| at)
     }
 
+    /// When this machine's kernel may first state what is not true, if it may.
+    pub(super) fn first_doubt(&self, node: NodeId) -> Option<Duration> {
+        if self.machine(node.0).daemon == Daemon::ChronyEstimating {
+            return Some(Duration::ZERO);
+        }
+        let lies = self
+            .faults()
+            .into_iter()
+            .find(|(_, fault)| matches!(fault, Fault::Lie(..)) && fault.node() == Some(node));
+        lies.map(|(at, _)| at).into_iter().chain(self.overlooked_step(node)).min()
+    }
+
     /// Smaller scenarios that may fail in the same way, the likeliest first.
     pub(super) fn smaller(&self) -> Vec<Scenario> {
         let without = |list: &[u32], i: usize| {
@@ -212,7 +192,7 @@ impl Scenario {
                 .map(|i| Scenario { faults: without(&self.faults, i), ..self.clone() }),
         );
         let shorter = self.run * 3 / 4;
-        if self.mix == Mix::Honest && shorter >= Duration::from_secs(2) {
+        if self.mix.is_honest() && shorter >= Duration::from_secs(2) {
             smaller.push(Scenario { run: Duration::from_secs(shorter.as_secs()), ..self.clone() });
         }
         smaller
@@ -220,7 +200,7 @@ impl Scenario {
 
     /// A leap second in this world: when (UTC midnight, Unix seconds) and which.
     fn leap(&self) -> Option<(i64, i32)> {
-        if self.mix != Mix::Honest {
+        if !self.mix.is_honest() {
             return None;
         }
         match Random::new(self.seed, LAYOUT - 1).below(12) {
@@ -252,6 +232,9 @@ impl Scenario {
         if random.chance(500_000) {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
         }
+        if self.mix == Mix::Moved {
+            return moved::machine(machine, WANDER_PPM, &mut random);
+        }
         if let Some(oscillator) = self.oscillator_beyond_a2(number) {
             // Near its server, so that its estimate of the oscillator is good.
             let service = TimeService {
@@ -260,6 +243,10 @@ impl Scenario {
                 ..time_service(self.mix, &mut random)
             };
             return machine.oscillator(oscillator).daemon(Daemon::Chrony).time_service(service);
+        }
+        if self.mix == Mix::Exchanging {
+            let number = MACHINES + (1 << 42) + u64::from(number);
+            machine = machine.ntp(NtpService::random(&mut Random::new(self.seed, number)));
         }
         // An operator whose statement is true: the clock is within 4 s until it is stepped.
         if self.mix == Mix::Honest && random.chance(150_000) {
@@ -286,7 +273,8 @@ impl Scenario {
         let mut random = Random::new(self.seed, FAULTS + u64::from(number));
         let full = Scenario::with_nodes(self.mix, self.seed, self.nodes).run;
         let node = match self.mix {
-            Mix::Honest => NodeId(random.below(u64::from(self.nodes)) as u32),
+            Mix::Honest | Mix::Exchanging => NodeId(random.below(u64::from(self.nodes)) as u32),
+            Mix::Moved => NodeId(number % self.nodes.max(1)),
             _ => NodeId(number),
         };
         if !self.machines.contains(&node.0) {
@@ -306,8 +294,14 @@ impl Scenario {
             Mix::Drifting | Mix::Estimating => {
                 (early, Fault::Pause(node, within(&mut random, 1, 20)))
             }
-            Mix::Honest if random.chance(250_000) => (at, self.network_fault(node, &mut random)),
-            Mix::Honest => (at, self.honest_fault(node, &mut random)),
+            Mix::Moved => (at, moved::fault(node, &mut random)),
+            Mix::Exchanging if random.chance(100_000) => {
+                (at, Fault::Lie(node, random.between(-NANOS_PER_SECOND, NANOS_PER_SECOND)))
+            }
+            Mix::Honest | Mix::Exchanging if random.chance(250_000) => {
+                (at, self.network_fault(node, &mut random))
+            }
+            Mix::Honest | Mix::Exchanging => (at, self.honest_fault(node, &mut random)),
         })
     }
 
@@ -464,6 +458,10 @@ fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
 fn daemon(mix: Mix, random: &mut Random) -> Daemon {
     match mix {
         Mix::Honest => {}
+        Mix::Moved if random.chance(200_000) => return Daemon::None,
+        Mix::Moved => return Daemon::Chrony,
+        Mix::Exchanging if random.chance(150_000) => return Daemon::ChronyEstimating,
+        Mix::Exchanging => {}
         // A daemon would show the drift by its correction.
         Mix::Drifting => return Daemon::None,
         Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,
@@ -489,7 +487,7 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
             slew_ppm: 250,
         };
     }
-    let poll = Duration::from_secs(1 << random.below(if mix == Mix::Honest { 8 } else { 6 }));
+    let poll = Duration::from_secs(1 << random.below(if mix.is_honest() { 8 } else { 6 }));
     let micros = |us| Duration::from_micros(us);
     let link = match random.below(4) {
         0 => Link::within(micros(20), micros(60)),
@@ -497,7 +495,7 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
         2 => Link::heavy_tailed(micros(500)).losing(50_000),
         _ => Link::heavy_tailed(Duration::from_millis(8)).losing(200_000),
     };
-    let link = if mix == Mix::Honest { link } else { Link::within(micros(100), micros(900)) };
+    let link = if mix.is_honest() { link } else { Link::within(micros(100), micros(900)) };
     TimeService {
         poll,
         link,

@@ -4,7 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::scenario::{Mix, Scenario};
+use super::mix::Mix;
+use super::scenario::Scenario;
 
 /// A world in which the check failed, reduced as far as it still fails.
 #[derive(Clone, Debug, PartialEq)]

@@ -19,10 +19,13 @@ use super::host::SimHost;
 use super::machine::Machine;
 use super::network::{Link, Network};
 use super::node::{Effect, Env, Node, left_until_past};
+use super::ntp::NtpEvent;
 use super::random::{Random, nanos};
 use super::trace::Trace;
 use crate::host::KernelState;
 use crate::timestamp::Timestamp;
+
+mod exchange;
 
 /// Machines, clocks, a network and your program, all from one seed.
 ///
@@ -73,8 +76,11 @@ impl<M> Event<M> {
             | Event::Timer { node, .. }
             | Event::Sample(node)
             | Event::Discipline(node, _)
+            | Event::Ntp(node, NtpEvent::Tick | NtpEvent::Reply { .. })
             | Event::Start(node, _)
             | Event::Resume(node) => Some(*node),
+            // A server does not wait for the machine.
+            Event::Ntp(_, NtpEvent::Request { .. }) => None,
             // A process may be killed or stopped at any moment.
             Event::Fault(fault) => match **fault {
                 Fault::Crash(_) | Fault::Pause(..) | Fault::StopSampler(..) => None,
@@ -105,6 +111,7 @@ enum Event<M> {
     },
     Sample(NodeId),
     Discipline(NodeId, DaemonEvent),
+    Ntp(NodeId, NtpEvent),
     Fault(Box<Fault>),
     /// The process has built its clock, and begins.
     Start(NodeId, u32),
@@ -194,10 +201,11 @@ impl<N: Node> World<N> {
         let hardware = Hardware::new(self.seed, id.0, &machine, began);
         let clock = SimClock::new(SimHost::new(hardware, self.truth.clone()));
         self.set_now(began);
-        clock.build(&machine, hardware::stream(self.seed, id.0, hardware::REFERENCE));
+        clock.build(&machine, self.streams(id, 0));
         self.set_now(now);
         let first_event = clock.host().hardware().discipline.first_event();
         let poll_interval = nanos(machine.limits.poll_interval);
+        let asks_servers = machine.ntp.is_some();
         self.hosts.push(Host {
             machine,
             clock,
@@ -215,6 +223,9 @@ impl<N: Node> World<N> {
         });
         self.after(nanos(first_event), Event::Discipline(id, DaemonEvent::Ask));
         self.after(poll_interval, Event::Sample(id));
+        if asks_servers {
+            self.after(1, Event::Ntp(id, NtpEvent::Tick));
+        }
         self.start(id);
         id
     }
@@ -370,6 +381,7 @@ impl<N: Node> World<N> {
             }
             Event::Sample(node) => self.sample(node),
             Event::Discipline(node, event) => self.discipline(node, event),
+            Event::Ntp(node, event) => self.exchange(node, event),
             Event::Fault(fault) => {
                 self.trace.fault(self.elapsed(), &fault);
                 self.apply_fault(*fault);
@@ -458,6 +470,12 @@ impl<N: Node> World<N> {
         }
     }
 
+    /// What the sources of a process draw from.
+    fn streams(&self, id: NodeId, incarnation: u32) -> [Random; 2] {
+        [hardware::REFERENCE, hardware::NTP]
+            .map(|part| hardware::stream(self.seed, id.0, part + (u64::from(incarnation) << 4)))
+    }
+
     /// Starts a node's process: it builds its clock, and then begins.
     pub(super) fn start(&mut self, id: NodeId) {
         let host = &mut self.hosts[id.index()];
@@ -469,8 +487,9 @@ impl<N: Node> World<N> {
         if incarnation == 0 {
             return self.begin_process(id, incarnation);
         }
-        let part = hardware::REFERENCE + (u64::from(incarnation) << 4);
-        host.clock.build(&host.machine, hardware::stream(self.seed, id.0, part));
+        let streams = self.streams(id, incarnation);
+        let host = &self.hosts[id.index()];
+        host.clock.build(&host.machine, streams);
         let built_in = self.busy_for(id).max(0);
         self.after(built_in, Event::Start(id, incarnation));
     }

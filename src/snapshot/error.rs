@@ -34,6 +34,17 @@ pub enum ClockError {
          will choose another counter or sample again at its next poll"
     )]
     CounterWentBackwards,
+    /// The hypervisor moved this machine to another host, or restored it from a snapshot, and no
+    /// source has stated a bound since.
+    ///
+    /// The counter is another one then, and time has passed that no clock in the machine shows. So
+    /// everything from before is void, and a new epoch begins. The machine needs a VMClock that
+    /// shows it ([`source::vmclock`](crate::source::vmclock)).
+    #[error(
+        "the hypervisor moved this machine to another host, or restored it from a snapshot, and no \
+         source has stated a bound since: ask again after the time source's next update"
+    )]
+    Disrupted,
 }
 
 impl ClockError {
@@ -46,7 +57,8 @@ impl ClockError {
             ClockError::Unsynchronized(_)
             | ClockError::TooWide { .. }
             | ClockError::Contradicted
-            | ClockError::CounterWentBackwards => true,
+            | ClockError::CounterWentBackwards
+            | ClockError::Disrupted => true,
         }
     }
 }

@@ -6,10 +6,12 @@
 //! far beyond it. Without evidence it is zero. Only if the comparison fails does the reader
 //! find out which of these is the cause.
 //!
-//! Read next: `ring`, which hands snapshots to readers without a lock, and
-//! [`ClockError`], what a reader is told where there is no interval.
+//! Read next: `ring`, which hands snapshots to readers without a lock, `published`, which refuses
+//! them on a machine that was moved meanwhile, and [`ClockError`], what a reader is told where there
+//! is no interval.
 
 mod error;
+pub(crate) mod published;
 pub(crate) mod ring;
 pub(crate) mod status;
 
@@ -184,6 +186,7 @@ impl Snapshot {
     /// Why there is no reading at `tick`, where [`interval_at`](Self::interval_at) gave none.
     pub(crate) fn refusal(&self, tick: u64, max_width: Duration) -> ClockError {
         match self.status() {
+            Status::Unsynchronized(Reason::Disrupted) => ClockError::Disrupted,
             Status::Unsynchronized(reason) => ClockError::Unsynchronized(reason),
             _ if self.is_readable() && self.is_before(tick) => ClockError::CounterWentBackwards,
             Status::Contradicted => ClockError::Contradicted,
@@ -388,7 +391,7 @@ mod tests {
 
     #[test]
     fn every_reason_fits_its_byte() {
-        for byte in 0..=11 {
+        for byte in 0..=15 {
             assert_eq!(Reason::from_u8(byte) as u8, byte);
         }
     }

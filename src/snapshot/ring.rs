@@ -97,7 +97,7 @@ impl Ring {
 
     /// One attempt: `None` if the writer came round to this slot meanwhile.
     #[inline]
-    fn try_read(&self) -> Option<[u64; WORDS]> {
+    pub(super) fn try_read(&self) -> Option<[u64; WORDS]> {
         let k = self.current.0.load(Ordering::Acquire); // [R1], pairs with [W4]
         let slot = &self.slots[(k % SLOTS) as usize];
         let words = std::array::from_fn(|i| slot.words[i].load(Ordering::Relaxed));

@@ -54,13 +54,13 @@ impl Assumed {
         self.ended = None;
     }
 
-    /// The process was restored from a checkpoint, perhaps on another host.
-    pub(crate) fn end_by_restore(&mut self) {
-        self.ended = Some("the process was restored from a checkpoint");
+    /// The clock may be another one now, for this reason.
+    pub(crate) fn end(&mut self, why: &'static str) {
+        self.ended = Some(why);
     }
 
     /// Why the statement has ended by `now`, if it has.
-    fn end(&self, now: &Beginning, since: &Beginning) -> Option<&'static str> {
+    fn ended_by(&self, now: &Beginning, since: &Beginning) -> Option<&'static str> {
         let slept = now.suspended_ns.zip(since.suspended_ns).map(|(now, then)| now - then);
         if slept.is_some_and(|slept| slept > SUSPEND_NOISE_NS) {
             Some("the host was suspended")
@@ -81,7 +81,7 @@ impl Source for Assumed {
         let now = read(counter)?;
         let read = now.realtime;
         match &self.since {
-            Some(since) => self.ended = self.ended.or_else(|| self.end(&now, since)),
+            Some(since) => self.ended = self.ended.or_else(|| self.ended_by(&now, since)),
             None => self.since = Some(now),
         }
         if let Some(why) = self.ended {

@@ -31,6 +31,7 @@ pub(crate) mod alone;
 pub(crate) mod check;
 pub mod client;
 mod fit;
+pub mod sources;
 pub mod tracking;
 
 use std::net::SocketAddr;
@@ -50,6 +51,7 @@ use crate::source::kernel::Kernel;
 use crate::source::wall_clock::WallClock;
 
 pub use client::{ChronyError, Client};
+pub use sources::{ChronySource, SourceMode, SourceState};
 pub use tracking::{Leap, Reference, Tracking, TrackingError};
 
 /// The kernel's clock, if chronyd confirms its bound.
@@ -128,6 +130,10 @@ impl Source for Chrony {
         self.0.sample(counter)
     }
 
+    fn disrupted(&mut self) {
+        self.0.disrupted();
+    }
+
     fn details(&self) -> Option<String> {
         self.0.details()
     }
@@ -146,4 +152,21 @@ impl Source for Chrony {
 /// ```
 pub fn tracking() -> Result<Tracking, ChronyError> {
     HostDaemons::default().chrony_tracking()
+}
+
+/// Requests the sources of this host's chronyd: which servers it follows, and what it thinks of
+/// them.
+///
+/// # Errors
+///
+/// As [`tracking()`].
+///
+/// ```no_run
+/// for source in truechimer::source::chrony::sources()? {
+///     println!("{:?}: {:?}", source.address, source.state);
+/// }
+/// # Ok::<(), truechimer::source::chrony::ChronyError>(())
+/// ```
+pub fn sources() -> Result<Vec<ChronySource>, ChronyError> {
+    HostDaemons::default().chrony_sources()
 }

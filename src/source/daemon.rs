@@ -23,7 +23,7 @@
 //! | ntpsec | root delay / 2 + root dispersion, and 16 µs before its first update | with care | this is a bound if it follows a server, from its first update on, with the PLL's offset added |
 //! | ntpd-rs | its root delay, without what it has still to correct | no | this was seen 8 ms too small: run chronyd in its place, or state the error with `assume_error` |
 //! | openntpd | 0 while it calls its clock synchronised (by its source) | no | this is no bound: run chronyd in its place, or state the error with `assume_error` |
-//! | systemd-timesyncd | 0, also while it corrects up to 0.4 s | no | this is no bound: run chronyd in its place, or state the error with `assume_error` |
+//! | systemd-timesyncd | 0, also while it corrects up to 0.4 s | no | this is no bound: its exchanges are used where the system bus can be reached (`source::timesyncd`), else run chronyd in its place, or state the error with `assume_error` |
 //! | phc2sys | 0 | no | this is no bound: state the error of the PTP clock with `assume_error` |
 //! | ptp4l | 0 where it disciplines this clock | no | this is no bound: state the error of the PTP clock with `assume_error` |
 //! | clockbound | its own bound, without what it has still to correct | yes | this is a bound once the offset that the kernel's PLL still has to correct is added |

@@ -9,7 +9,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::chrony::client::{ChronyError, Client, Endpoint};
+use super::chrony::sources::ChronySource;
 use super::chrony::tracking::Tracking;
+use super::clockbound;
 use super::daemon::{self, PortOwner, Running};
 use super::ntpd::client::{self as ntpd, NtpdError};
 use super::ntpd::control::SystemVariables;
@@ -89,9 +91,14 @@ impl HostDaemons {
         Ok(())
     }
 
-    fn request(&mut self, i: usize) -> Result<Tracking, ChronyError> {
+    /// What chronyd answers at endpoint `i`.
+    fn request<T>(
+        &mut self,
+        i: usize,
+        ask: impl Fn(&mut Client) -> Result<T, ChronyError>,
+    ) -> Result<T, ChronyError> {
         let endpoint = self.endpoints[i].clone();
-        let tracking = Client::to(endpoint.clone())?.tracking()?;
+        let answer = ask(&mut Client::to(endpoint.clone())?)?;
         match endpoint {
             Endpoint::Udp(at) => self
                 .check_owner(at, PortOwner::CHRONY)
@@ -100,21 +107,23 @@ impl HostDaemons {
             #[cfg(unix)]
             Endpoint::Unix(_) => {}
         }
-        Ok(tracking)
+        Ok(answer)
     }
-}
 
-impl TimeDaemons for HostDaemons {
-    fn running(&mut self) -> Running {
-        daemon::running()
+    /// The sources that chronyd follows.
+    pub(crate) fn chrony_sources(&mut self) -> Result<Vec<ChronySource>, ChronyError> {
+        self.first_answer(Client::sources)
     }
 
     /// Sends the request to the endpoint that answered last, or to all in order if none did.
     ///
     /// Each request opens a socket of its own, because a clock needs none in between.
-    fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
+    fn first_answer<T>(
+        &mut self,
+        ask: impl Fn(&mut Client) -> Result<T, ChronyError>,
+    ) -> Result<T, ChronyError> {
         if let Some(answered) = self.answered.take() {
-            match self.request(answered) {
+            match self.request(answered, &ask) {
                 Err(ChronyError::NotRunning { .. }) => {}
                 answer => {
                     self.answered = Some(answered);
@@ -124,10 +133,10 @@ impl TimeDaemons for HostDaemons {
         }
         let mut first_error = None;
         for i in 0..self.endpoints.len() {
-            match self.request(i) {
-                Ok(tracking) => {
+            match self.request(i, &ask) {
+                Ok(answer) => {
                     self.answered = Some(i);
-                    return Ok(tracking);
+                    return Ok(answer);
                 }
                 // The first endpoint is the one that answers any user, so its error says most.
                 Err(error) => first_error.get_or_insert(error),
@@ -135,6 +144,16 @@ impl TimeDaemons for HostDaemons {
         }
         let nowhere = || ChronyError::NotRunning { at: "no endpoint".to_owned() };
         Err(first_error.unwrap_or_else(nowhere))
+    }
+}
+
+impl TimeDaemons for HostDaemons {
+    fn running(&mut self) -> Running {
+        daemon::running()
+    }
+
+    fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
+        self.first_answer(Client::tracking)
     }
 
     fn ntpd_variables(&mut self) -> Result<SystemVariables, NtpdError> {
@@ -145,7 +164,7 @@ impl TimeDaemons for HostDaemons {
     }
 
     fn clockbound(&mut self, unix_ns: i64) -> SegmentState {
-        SegmentState::read(Path::new(SegmentState::PATH), unix_ns)
+        SegmentState::read(Path::new(clockbound::PATH), unix_ns)
     }
 
     fn reference_error_ns(&mut self, name: &str) -> Option<u64> {

@@ -79,6 +79,7 @@ mod tests {
             status,
             maxerror_us: 1,
             esterror_us: 0,
+            constant: 0,
             offset_ns,
             adjtime_ns,
             rate_ppb: 0,

@@ -38,12 +38,14 @@
 //!   this process is shown differs (libfaketime, for example), the bound is not one of what it reads.
 //! - *A suspend*: after a resume REALTIME comes from the RTC, and maxerror does not show it. The
 //!   kernel's bound is refused until the daemon writes again.
+//! - *The machine was moved* to another host, or restored from a snapshot: its clocks go on as if
+//!   no time had passed, and so does the daemon (`source::after_move`).
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counter::{Counter, DEFAULT_MAX_DRIFT_PPM};
-use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
+use crate::evidence::{Reason, Role, Sample, Source, SourceCondition, SourceError};
 use crate::host::{
     GROWTH_PPM, Host, HostClock, HostError, KernelState, STA_PLL, SUSPEND_NOISE_NS, TIME_OOP,
     TIME_WAIT, suspended_ns,
@@ -51,6 +53,7 @@ use crate::host::{
 use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
+use crate::source::after_move::AfterMove;
 use crate::source::chrony::Tracking;
 use crate::source::chrony::alone::ChronyAlone;
 use crate::source::daemons::{HostDaemons, TimeDaemons};
@@ -80,6 +83,8 @@ pub struct Kernel {
     rate_correction: RateCorrection,
     unaccounted_step: UnaccountedStep,
     updates: UpdateWatch,
+    /// What the daemon may not have noticed yet, since the machine was moved.
+    after_move: Option<AfterMove>,
     /// How many updates had been seen when chronyd was found to be gone.
     updates_at_loss: Option<u64>,
     condition: SourceCondition,
@@ -87,6 +92,7 @@ pub struct Kernel {
     chrony_alone: ChronyAlone,
     /// By how much the oscillator itself may be off (A2).
     max_drift_ppm: u32,
+    role: Role,
 }
 
 impl Kernel {
@@ -109,11 +115,18 @@ impl Kernel {
             rate_correction: RateCorrection::default(),
             unaccounted_step: UnaccountedStep::default(),
             updates: UpdateWatch::default(),
+            after_move: None,
             updates_at_loss: None,
             condition: SourceCondition::default(),
             chrony_alone: ChronyAlone::default(),
             max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
+            role: Role::Evidence,
         }
+    }
+
+    /// Its bound is held against other evidence, and is none itself.
+    pub(crate) fn cross_checking(self) -> Kernel {
+        Kernel { role: Role::CrossCheck, ..self }
     }
 
     /// Like `self`, for a `CLOCK_REALTIME` that follows `scale` (for example a smear).
@@ -187,6 +200,27 @@ impl Source for Kernel {
         }
     }
 
+    /// All that follows the kernel from sample to sample begins anew: the oscillator is another
+    /// one, and the daemon does not know how far the clock is off.
+    fn disrupted(&mut self) {
+        self.writer.disrupted();
+        self.suspended_ns = None;
+        self.had_bound = (false, 0);
+        self.since_suspend = None;
+        self.in_flight = InFlight::default();
+        self.rate_correction = RateCorrection::default();
+        self.unaccounted_step = UnaccountedStep::default();
+        self.updates = UpdateWatch::default();
+        self.after_move = Some(AfterMove::default());
+        self.updates_at_loss = None;
+        self.condition = SourceCondition::default();
+        self.chrony_alone.disrupted();
+    }
+
+    fn role(&self) -> Role {
+        self.role
+    }
+
     fn details(&self) -> Option<String> {
         let alone = || self.chrony_alone.tracking().map(ToString::to_string);
         self.writer.details().or_else(alone)
@@ -220,11 +254,15 @@ impl Kernel {
         let leaps = self.wall_clock.leaps();
         self.pending_leap = PendingLeap::update(self.pending_leap, &leaps, read, kernel);
         self.note_updates(evidence);
+        self.note_move(evidence);
         let ahead_ns = self.note_steps(evidence);
         let (correction, drift_ppm) = self.note_rate_correction(evidence);
         self.condition.drift_ppm = drift_ppm;
 
         let excess_ns = self.writer.excess_ns(&evidence.kernel)?;
+        if let Some(after_move) = &self.after_move {
+            return Err(SourceError::no_bound(Reason::Disrupted, after_move));
+        }
         let error_ns = stated_error_ns(evidence, self.since_suspend, excess_ns)?;
         check_covered(correction, evidence)?;
         let error = Duration::from_nanos(error_ns.saturating_add(under_way));
@@ -232,6 +270,15 @@ impl Kernel {
         let time = with_unaccounted_steps(time, ahead_ns);
         self.condition.unaccounted_ns = ahead_ns;
         Ok(Sample::new(read.before, read.after, time))
+    }
+
+    /// After a move of the machine, waits until the daemon has measured how far the clock is off.
+    fn note_move(&mut self, evidence: &Evidence) {
+        let Some(after_move) = &mut self.after_move else { return };
+        let has_bound = evidence.kernel.1.has_bound();
+        if after_move.is_over(&evidence.realtime, has_bound, self.updates.updates()) {
+            self.after_move = None;
+        }
     }
 
     /// Takes note of the daemon's updates, and of whether it still makes any.

@@ -31,12 +31,20 @@
 //! | chronyd or ntpd follows a PTP clock or a GPS receiver | its bound and the reference's own error, if someone states that: `reference_error`, `delay` in chrony.conf, or the PTP clock's driver | the daemon takes its reference for exact |
 //! | ntpd or ntpsec says by mode 6 that it follows a server | the larger of its bound and the kernel's | an ntpd on its own local clock writes a number too |
 //! | ClockBound's segment is fresh | the kernel's bound | its daemon is the writer |
+//! | ClockBound's segment of version 3, by [`clockbound::ClockBound`] | what it states of a tick of the processor's counter | no clock of the kernel is between the statement and the reading |
+//! | a PTP hardware clock, by [`phc::Phc`] | its time, within what its driver or the operator states | the device itself does not show its error |
 //! | the kernel's PLL or `adjtime()` corrects an offset | the bound, the rest of the offset, and the part under way (`src/source/in_flight.rs`) | `adjtimex` shows the rest only |
+//! | systemd-timesyncd runs, and the system bus can be reached | its last exchange with its server (`source::timesyncd`) | it states no bound to the kernel, and publishes the four stamps |
 //! | every visible daemon states no bound | nothing | none of them can have written one |
 //! | the writer is not known (a container that sees nothing of its host) | nothing | not being able to see the writer is not knowing it |
 //! | no daemon | nothing | the kernel reports that it is not synchronised |
 //! | the clock is slewed by more than 500 ppm less `max_drift_ppm` | nothing until the slew ends | the error grows faster than the bound |
 //! | the host was suspended | nothing until the daemon writes again | `maxerror` does not show it |
+//! | the virtual machine was moved or restored, as its VMClock shows | nothing until the daemon has made 16 updates, or has started again | it has not noticed it, and takes its first samples after it for outliers |
+//! | the hypervisor states the time in its VMClock | that ([`vmclock`]) | it holds right after a move too |
+//!
+//! Where the clock asks NTP servers itself ([`ntp`]), each of these bounds is a cross-check: it is
+//! compared with what the servers say, and narrows nothing.
 //!
 //! The operator can override each judgement: with `without_kernel`, `without_chrony`,
 //! `believe_any_writer`, `reference_error` and `assume_error` of [`ClockBuilder`](crate::ClockBuilder), and with
@@ -59,21 +67,30 @@
 //! | the PLL works off 300 ms | with the offset alone, readings missed the truth by 18 ms; with the part under way, none did |
 //! | program and sampler stopped for 10 s; a fork; 1000 clocks | wider, and right |
 //! | **suspend to memory** | the counter of these guests stands still meanwhile. Readings before the first sample after the resume are wrong: some 20 readings in 1 to 30 ms, on an emulated processor of a busy host. A clock without a thread (`manual`, a forked child) has to call `refresh()` first |
+//! | the machine is moved by QEMU, with its VMClock, and goes on 2 s later | each reading after it is `Disrupted` until the next sample, and then right; a clock without the marker misses |
+//! | a hypervisor states the time in its VMClock: honestly, after a move, as unknown, stopped in the middle of an update, off by 50 ms | right each time, also immediately after the move; holdover while nothing is stated; the lie is a contradiction, and both sides are covered |
 //! | **the host stops the machine for 4 s** | no clock inside shows it, and readings are wrong until the daemon has corrected the wall clock. With [`rtc::Rtc`] as a second source: `Contradicted`, and right again, within a second |
 
+mod after_move;
 pub(crate) mod assume;
 pub mod chrony;
+pub mod clockbound;
 pub mod daemon;
 pub(crate) mod daemons;
 mod in_flight;
 pub mod kernel;
+pub mod ntp;
 pub mod ntpd;
+pub mod phc;
 mod phc_error;
 mod rate_correction;
 mod realtime;
 pub mod rtc;
+#[cfg(unix)]
+pub mod timesyncd;
 mod unaccounted_step;
 mod update_watch;
+pub mod vmclock;
 mod wall_clock;
 pub(crate) mod writer;
 

@@ -3,14 +3,28 @@
 //! AWS's driver for the ENA adapter has a file `phc_error_bound` in the device's sysfs folder,
 //! in ns. No other driver is known to state a bound.
 //!
+//! A [`Phc`](super::phc::Phc) source reads its own device's file.
+//!
 //! chronyd does not tell which device is behind the name of a reference clock. `PHC0` is its
 //! first `refclock PHC` line, and not `/dev/ptp0`. So the largest bound of all devices counts,
 //! and none if one of the devices states no bound.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use crate::timestamp::NANOS_PER_SECOND;
+
+/// What a device's driver states of its clock's error.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum StatedBound {
+    /// The driver has no such file.
+    Absent,
+    /// It has one, and it says that the error is not known, or nothing that can be understood.
+    Useless(String),
+    /// The clock is within so many ns of the truth.
+    Nanos(u64),
+}
 
 /// The error of the clock behind chronyd's name `reference`, in ns, as the files below `root`
 /// state it.
@@ -19,16 +33,27 @@ pub(super) fn of_reference(reference: &str, root: &Path) -> Option<u64> {
         return None;
     }
     let devices = fs::read_dir(root.join("sys/class/ptp")).ok()?;
-    let bounds: Option<Vec<u64>> =
-        devices.flatten().map(|device| bound_ns(&device.path())).collect();
-    bounds?.into_iter().max()
+    let bounds = devices.flatten().map(|device| match of_device(&device.path()) {
+        StatedBound::Nanos(nanos) => Some(nanos),
+        StatedBound::Absent | StatedBound::Useless(_) => None,
+    });
+    bounds.collect::<Option<Vec<u64>>>()?.into_iter().max()
 }
 
-/// What one device states. 0, and more than a second, mean that it does not know.
-fn bound_ns(device: &Path) -> Option<u64> {
-    let text = fs::read_to_string(device.join("device/phc_error_bound")).ok()?;
-    let nanos = text.trim().parse().ok()?;
-    (1..=NANOS_PER_SECOND.unsigned_abs()).contains(&nanos).then_some(nanos)
+/// What the device with this folder in sysfs states. 0, and more than a second, mean that it does
+/// not know.
+pub(super) fn of_device(device: &Path) -> StatedBound {
+    let text = match fs::read_to_string(device.join("device/phc_error_bound")) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return StatedBound::Absent,
+        Err(error) => return StatedBound::Useless(format!("it cannot be read: {error}")),
+    };
+    match text.trim().parse() {
+        Ok(nanos) if (1..=NANOS_PER_SECOND.unsigned_abs()).contains(&nanos) => {
+            StatedBound::Nanos(nanos)
+        }
+        _ => StatedBound::Useless(format!("it says {:?}, and not from 1 ns to 1 s", text.trim())),
+    }
 }
 
 #[cfg(test)]

@@ -327,6 +327,7 @@ mod tests {
             status,
             maxerror_us: 1,
             esterror_us: 1,
+            constant: 0,
             offset_ns: 0,
             adjtime_ns: 0,
             rate_ppb: 0,

@@ -8,7 +8,8 @@
 //! the kernel contradict each other, one of them is wrong. The clock is then `Contradicted`
 //! and covers both. Without the RTC, readings after such a stop are wrong until the time
 //! daemon has corrected the clock. That is a limit of this crate
-//! ([rule 11](crate::_design#rule-11)).
+//! ([rule 11](crate::_design#rule-11)). A machine that was *moved* to another host, or restored from a
+//! snapshot, shows it by its VMClock, if it has one ([`vmclock`](super::vmclock)).
 //!
 //! The RTC must be kept in UTC, and not in local time as on dual-boot machines. A kernel that
 //! chronyd disciplines with `rtcsync` sets it every 11 minutes.
@@ -107,6 +108,10 @@ impl Source for Rtc {
         let sample = Sample::new(before, counter.try_read()?, self.interval(seconds)?);
         self.last = Some((now, sample));
         Ok(sample)
+    }
+
+    fn disrupted(&mut self) {
+        self.last = None;
     }
 }
 

@@ -121,6 +121,7 @@ mod tests {
             status: 0,
             maxerror_us,
             esterror_us: 0,
+            constant: 0,
             offset_ns: 0,
             adjtime_ns: 0,
             rate_ppb: 0,

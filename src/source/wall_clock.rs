@@ -53,6 +53,12 @@ impl WallClock {
         self.leaps.load_full()
     }
 
+    /// What the wall clock shows around a leap second.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn shows(&self) -> RealtimeScale {
+        self.shows
+    }
+
     /// Whether `leaps` would give another TAI for this reading of the wall clock. If so, the
     /// evidence that was made with the present table is wrong.
     pub(crate) fn differs(&self, leaps: &LeapTable, read: &Realtime) -> bool {

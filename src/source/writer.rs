@@ -133,6 +133,13 @@ impl WriterCheck {
         Ok(())
     }
 
+    /// The machine was moved or restored: what the daemons had stated before counts for nothing.
+    pub(crate) fn disrupted(&mut self) {
+        self.chrony = self.chrony.take().map(|_| ChronyCheck::default());
+        self.ntpd = NtpdCheck::default();
+        self.seen = Seen::default();
+    }
+
     /// The clock was stepped after the daemons had answered.
     pub(crate) fn note_step(&mut self) {
         self.seen = Seen::nothing("the clock was stepped after it had answered");

@@ -23,10 +23,10 @@
 //! with a kernel that is not told so (Linux before 5.18, or no VMGENID).
 
 use std::fmt;
-use std::io;
 use std::str::FromStr;
 
 use super::error::TimeoutError;
+use crate::host::{RANDOM_SOURCE, random_bytes};
 
 /// 128 random bits that name one request through all of its attempts.
 ///
@@ -53,7 +53,7 @@ impl IdempotencyKey {
     /// the request without a key then.
     pub fn random() -> Result<IdempotencyKey, TimeoutError> {
         let bytes = random_bytes().map_err(|error| TimeoutError::NoRandomness {
-            file: SOURCE,
+            file: RANDOM_SOURCE,
             kind: error.kind(),
             reason: error.to_string(),
         })?;
@@ -79,30 +79,6 @@ impl IdempotencyKey {
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.to_be_bytes()
     }
-}
-
-/// Where the random numbers come from.
-#[cfg(not(windows))]
-const SOURCE: &str = "/dev/urandom";
-#[cfg(windows)]
-const SOURCE: &str = "the system's generator";
-
-/// On systems without this file, wasm32 among them, there is nothing to open.
-#[cfg(not(windows))]
-fn random_bytes() -> io::Result<[u8; 16]> {
-    use io::Read as _;
-
-    let mut bytes = [0; 16];
-    std::fs::File::open(SOURCE)?.read_exact(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Windows has no such file.
-#[cfg(windows)]
-fn random_bytes() -> io::Result<[u8; 16]> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes)?;
-    Ok(bytes)
 }
 
 impl fmt::Display for IdempotencyKey {

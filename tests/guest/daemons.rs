@@ -25,7 +25,7 @@ pub fn all() -> Vec<Scenario> {
 }
 
 /// A guest at leisure, whose chronyd (if it has one) updates its clock every 2^`poll` seconds.
-fn at_leisure(rate_ppb: i64, seconds: u64, poll: u32) -> Plan {
+pub fn at_leisure(rate_ppb: i64, seconds: u64, poll: u32) -> Plan {
     Plan { leisure: Some(Leisure { period_ms: 100, ask_ms: 100, poll }), ..plan(rate_ppb, seconds) }
 }
 
@@ -33,7 +33,7 @@ fn contained(name: &str, reader: Reader) -> Observer {
     Observer { place: Place::Container, ..honest(name, reader) }
 }
 
-fn process(name: &str, argv: &[&str], files: &[(&str, &str)]) -> Process {
+pub fn process(name: &str, argv: &[&str], files: &[(&str, &str)]) -> Process {
     let owned = |text: &&str| (*text).to_owned();
     Process {
         name: name.into(),
@@ -43,7 +43,7 @@ fn process(name: &str, argv: &[&str], files: &[(&str, &str)]) -> Process {
     }
 }
 
-fn ntp_server(address: &str) -> Act {
+pub fn ntp_server(address: &str) -> Act {
     Act::Start(process("ntp-server", &["/init", "ntp-server", address], &[]))
 }
 

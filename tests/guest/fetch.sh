@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what the guests are made of and unpacks it, without installing anything:
-# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd. About 180 MB to fetch, once.
+# qemu, kernels, chronyd, ntpsec, ntpd-rs, ptpd, timesyncd, ClockBound. About 300 MB to fetch, once,
+# and a minute to build ClockBound's daemon.
 #
 #   tests/guest/fetch.sh [DIRECTORY]          (default: target/guest)
 #
@@ -16,7 +17,7 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:-${TRUECHIMER_GUEST_DIR:-${CARGO_TARGET_DIR:-$here/../../target}/guest}}
 # Count this up (and in `ground.rs`) when something else is to be fetched.
-edition=2
+edition=3
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
@@ -69,13 +70,14 @@ as_user -y --no-install-recommends --download-only -o "Dir::Cache::archives=$arc
 for package in "$archives"/*.deb; do
     dpkg-deb -x "$package" "$dir/root"
 done
+cd "$dir"
 rm -rf "$archives"
 cp "$dir/root/boot/${small/linux-image/vmlinuz}" "$dir/vmlinuz"
 cp "$dir/root/boot/${general/linux-image/vmlinuz}" "$dir/vmlinuz-general"
 
-# Of all modules only the network card's are needed, in the order in which they load.
+# Of all modules only the network cards' are needed, in the order in which they load.
 mkdir -p "$dir/modules"
-for module in i2c-algo-bit dca pps_core ptp igb; do
+for module in i2c-algo-bit dca pps_core ptp igb e1000e; do
     found=$(find "$dir/root/lib/modules/${general#linux-image-}" -name "$module.ko*" | head -1)
     case $found in
         *.xz) xz -dc "$found" > "$dir/modules/$module.ko" ;;
@@ -86,16 +88,22 @@ for module in i2c-algo-bit dca pps_core ptp igb; do
 done
 rm -rf "$dir/root/boot" "$dir/root/lib/modules"
 
-# An apt of its own, for which nothing at all is installed: it brings every library too.
-newer=$dir/newer
-mkdir -p "$newer/apt/lists/partial" "$newer/apt/cache/archives/partial" "$newer/root"
-echo "deb [signed-by=$keyring] http://deb.debian.org/debian trixie main" > "$newer/apt/sources.list"
-: > "$newer/apt/status"
-cat > "$newer/apt/apt.conf" << END
-Dir::State "$newer/apt";
-Dir::State::status "$newer/apt/status";
-Dir::Cache "$newer/apt/cache";
-Dir::Etc::sourcelist "$newer/apt/sources.list";
+# An apt of its own in the folder $1, for these releases of Debian, after which `apt_of FOLDER`
+# asks it. For it nothing at all is installed, so it brings every library too.
+make_apt() {
+    local place=$1 release
+    shift
+    rm -rf "$place"
+    mkdir -p "$place/apt/lists/partial" "$place/apt/cache/archives/partial" "$place/root"
+    for release in "$@"; do
+        echo "deb [signed-by=$keyring] http://deb.debian.org/debian $release main"
+    done > "$place/apt/sources.list"
+    : > "$place/apt/status"
+    cat > "$place/apt/apt.conf" << END
+Dir::State "$place/apt";
+Dir::State::status "$place/apt/status";
+Dir::Cache "$place/apt/cache";
+Dir::Etc::sourcelist "$place/apt/sources.list";
 Dir::Etc::sourceparts "-";
 APT::Sandbox::User "root";
 APT::Architecture "amd64";
@@ -103,20 +111,65 @@ APT::Install-Recommends "false";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 END
-as_newer() { APT_CONFIG=$newer/apt/apt.conf apt-get -qq "$@"; }
-as_newer update
-as_newer -y --download-only install qemu-system-x86
+    apt_of "$place" update
+}
+apt_of() { APT_CONFIG=$1/apt/apt.conf apt-get -qq "${@:2}"; }
+
+newer=$dir/newer
+make_apt "$newer" trixie
+apt_of "$newer" -y --download-only install qemu-system-x86
 # Not its dependencies, which are for installing it.
-(cd "$newer/apt/cache/archives" && as_newer download ntpd-rs)
+(cd "$newer/apt/cache/archives" && apt_of "$newer" download ntpd-rs)
 for package in "$newer"/apt/cache/archives/*.deb; do
     dpkg-deb -x "$package" "$newer/root"
 done
 rm -rf "$newer/apt"
 
+# VMClock: an emulator that has the device is in sid, and a kernel with its driver in
+# trixie-backports.
+vm=$dir/vmclock
+make_apt "$vm" trixie-backports sid
+apt_of "$vm" -y --download-only install qemu-system-x86
+version=$(APT_CONFIG=$vm/apt/apt.conf apt-cache depends -t trixie-backports linux-image-cloud-amd64 |
+    awk '$1 == "Depends:" && $2 ~ /^linux-image-/ { print $2; exit }')
+version=${version#linux-image-}
+(cd "$vm/apt/cache/archives" && apt_of "$vm" download "linux-binary-$version" "linux-modules-$version")
+for package in "$vm"/apt/cache/archives/*.deb; do
+    dpkg-deb -x "$package" "$vm/root"
+done
+cp "$vm/root/usr/lib/modules/$version/vmlinuz" "$vm/vmlinuz"
+xz -dc "$(find "$vm/root/usr/lib/modules/$version" -name 'ptp_vmclock.ko.xz')" > "$vm/ptp_vmclock.ko"
+rm -rf "$vm/apt" "$vm/root/usr/lib/modules" "$vm/root/boot"
+
+# ClockBound is in no distribution: it comes from the crate registry, with the versions that its
+# authors tested. Linked statically, it needs nothing in the guest. What it is built in stays out of
+# the way of this project's builds, and goes afterwards.
+clockbound=$dir/clockbound
+[ -e "$clockbound/root/usr/bin/clockbound" ] || RUSTFLAGS='-C target-feature=+crt-static' \
+    CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
+    nice cargo install --quiet --locked --version 3.0.0-rc.0 --features daemon \
+    --target x86_64-unknown-linux-gnu --target-dir "$clockbound/build" \
+    --root "$clockbound/root/usr" clock-bound
+rm -rf "$clockbound/build"
+
+# systemd-timesyncd and the bus on which it publishes, with what this host lacks of their libraries.
+mkdir -p "$archives/partial"
+cd "$archives"
+as_user download systemd-timesyncd libsystemd-shared dbus-daemon libdbus-1-3
+as_user -y --no-install-recommends --download-only -o "Dir::Cache::archives=$archives" \
+    install systemd-timesyncd dbus-daemon
+for package in "$archives"/*.deb; do
+    dpkg-deb -x "$package" "$dir/root"
+done
+cd "$dir"
+rm -rf "$archives"
+
 for needed in root/usr/bin/qemu-system-x86_64 root/usr/share/seabios/bios-256k.bin \
     root/usr/sbin/chronyd root/usr/sbin/ntpd root/usr/sbin/ptpd modules/igb.ko \
+    modules/e1000e.ko clockbound/root/usr/bin/clockbound \
     newer/root/usr/bin/qemu-system-x86_64 newer/root/usr/share/seabios/bios-256k.bin \
-    newer/root/usr/bin/ntp-daemon; do
+    newer/root/usr/bin/ntp-daemon root/lib/systemd/systemd-timesyncd root/usr/bin/dbus-daemon \
+    vmclock/root/usr/bin/qemu-system-x86_64 vmclock/vmlinuz vmclock/ptp_vmclock.ko; do
     [ -e "$dir/$needed" ] || {
         echo "$needed was in none of the packages" >&2
         exit 1

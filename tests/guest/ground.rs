@@ -18,7 +18,7 @@ pub const ASK: &str = "TRUECHIMER_GUEST";
 /// Where the packages are, if not in `target/guest`.
 const DIRECTORY: &str = "TRUECHIMER_GUEST_DIR";
 /// Which edition of what `fetch.sh` fetches these guests are made of.
-const EDITION: &str = "2";
+const EDITION: &str = "3";
 /// The guest's own program, which is packed anyway.
 const INIT: &str = "/init";
 const CHRONYD: &str = "/usr/sbin/chronyd";
@@ -48,7 +48,7 @@ impl Ground {
         let edition = fs::read_to_string(dir.join("complete")).unwrap_or_default();
         if edition.trim() != EDITION {
             return Err(format!(
-                "the guests' packages (qemu, kernels, time daemons; about 180 MB) are not in {}, \
+                "the guests' packages (qemu, kernels, time daemons; about 300 MB) are not in {}, \
                  or are those of an earlier edition: run `apt-get update && tests/guest/fetch.sh`, \
                  or name a directory in {DIRECTORY}",
                 dir.display(),
@@ -74,8 +74,8 @@ impl Ground {
     pub fn emulator(&self, hardware: Hardware) -> Command {
         const PROGRAM: &str = "usr/bin/qemu-system-x86_64";
         let (root, mut command) = match hardware {
-            Hardware::Plain => (self.dir.join("root"), self.command(PROGRAM)),
-            Hardware::NetworkCards => {
+            Hardware::Plain | Hardware::Ec2 => (self.dir.join("root"), self.command(PROGRAM)),
+            Hardware::NetworkCards | Hardware::CardThatRunsWrong => {
                 let root = self.dir.join("newer/root");
                 let libraries = root.join("usr/lib/x86_64-linux-gnu");
                 let mut command = Command::new(libraries.join("ld-linux-x86-64.so.2"));
@@ -92,10 +92,15 @@ impl Ground {
         command
     }
 
+    /// A folder of its own for what only one kind of guest needs.
+    pub fn part(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     pub fn kernel(&self, hardware: Hardware) -> PathBuf {
         self.dir.join(match hardware {
-            Hardware::Plain => "vmlinuz",
-            Hardware::NetworkCards => "vmlinuz-general",
+            Hardware::Plain | Hardware::Ec2 => "vmlinuz",
+            Hardware::NetworkCards | Hardware::CardThatRunsWrong => "vmlinuz-general",
         })
     }
 
@@ -164,8 +169,12 @@ impl Ground {
         for build in builds {
             initrd.copy(&self.program(build)?, &format!("/program-{build}"))?;
         }
-        let started = plan.processes().map(|process| process.argv[0].as_str());
-        let started = started.filter(|program| *program != INIT);
+        // This guest's own program starts some of those that it is given as arguments.
+        let started = plan.processes().flat_map(|process| match process.argv[0].as_str() {
+            INIT => process.argv.iter().filter(|word| is_program(word)).collect(),
+            _ => vec![&process.argv[0]],
+        });
+        let started = started.map(String::as_str);
         let programs: BTreeSet<&str> = started.chain([CHRONYD]).collect();
         let mut libraries = BTreeMap::new();
         for program in programs {
@@ -177,7 +186,7 @@ impl Ground {
         for (name, path) in libraries {
             initrd.copy(&path, &name)?;
         }
-        if plan.hardware == Hardware::NetworkCards {
+        if matches!(plan.hardware, Hardware::NetworkCards | Hardware::CardThatRunsWrong) {
             for module in plan::MODULES {
                 let at = self.dir.join(format!("modules/{module}.ko"));
                 if at.exists() {
@@ -194,7 +203,8 @@ impl Ground {
 
     /// A program of the packages, wherever they have it.
     fn program_of_packages(&self, program: &str) -> io::Result<PathBuf> {
-        let roots = ["root", "newer/root"].map(|root| self.dir.join(root).join(program));
+        let roots =
+            ["root", "newer/root", "clockbound/root"].map(|root| self.dir.join(root).join(program));
         let found = roots.into_iter().find(|at| at.exists());
         found.ok_or_else(|| io::Error::other(format!("{program} is in none of the packages")))
     }
@@ -224,8 +234,14 @@ impl Ground {
     }
 }
 
+/// Whether an argument is the path of a program.
+fn is_program(word: &str) -> bool {
+    ["/usr/bin/", "/usr/sbin/", "/lib/systemd/"].iter().any(|folder| word.starts_with(folder))
+}
+
 fn libraries(root: &Path) -> String {
-    let dirs = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"];
+    let dirs =
+        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/systemd"];
     dirs.map(|dir| root.join(dir).display().to_string()).join(":")
 }
 

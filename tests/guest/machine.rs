@@ -90,16 +90,28 @@ impl Machine {
     fn boot(ground: &Ground, dir: &Path, hardware: Hardware, time: Time) -> io::Result<Machine> {
         let monitor = dir.join("monitor");
         let mut command = ground.emulator(hardware);
-        if hardware == Hardware::NetworkCards {
+        let cards: &[&str] = match hardware {
+            Hardware::Plain | Hardware::Ec2 => &[],
+            Hardware::NetworkCards => &["igb", "igb"],
+            Hardware::CardThatRunsWrong => &["igb", "e1000e"],
+        };
+        if !cards.is_empty() {
             // A card's virtual functions take up much of a bus, so each card has its own.
             command.args(["-machine", "q35"]);
-            for card in 1..=2 {
+            for (card, model) in (1..).zip(cards) {
                 command.args(["-netdev", &format!("hubport,id=port{card},hubid=0")]);
                 let root_port = format!("pcie-root-port,id=bus{card},chassis={card}");
                 let mac = format!("52:54:00:00:00:0{card}");
-                let igb = format!("igb,romfile=,bus=bus{card},netdev=port{card},mac={mac}");
-                command.args(["-device", &root_port, "-device", &igb]);
+                let device = format!("{model},romfile=,bus=bus{card},netdev=port{card},mac={mac}");
+                command.args(["-device", &root_port, "-device", &device]);
             }
+        }
+        let mut words =
+            "console=ttyS0 panic=-1 loglevel=4 random.trust_cpu=on no_timer_check".to_owned();
+        if hardware == Hardware::Ec2 {
+            // ClockBound takes a machine without a hypervisor for one without a VMClock.
+            command.args(["-smbios", "type=1,manufacturer=Amazon EC2,product=m7i.metal-24xl"]);
+            words += " tsc=reliable";
         }
         if time == Time::OfItsOwn {
             // 8 ns an instruction: about what an emulated processor does anyway. The RTC
@@ -113,10 +125,7 @@ impl Machine {
             .arg(ground.kernel(hardware))
             .arg("-initrd")
             .arg(dir.join("initrd"))
-            .args([
-                "-append",
-                "console=ttyS0 panic=-1 loglevel=4 random.trust_cpu=on no_timer_check",
-            ])
+            .args(["-append", &words])
             .args(["-serial", "stdio", "-serial"])
             .arg(format!("file:{}", dir.join("logs").display()))
             .arg("-monitor")
@@ -206,14 +215,14 @@ impl Drop for Machine {
 }
 
 /// The emulator's own console, by which it is stopped and continued.
-struct Monitor {
+pub struct Monitor {
     stream: UnixStream,
 }
 
 const PROMPT: &[u8] = b"(qemu) ";
 
 impl Monitor {
-    fn connect(at: &Path) -> io::Result<Monitor> {
+    pub fn connect(at: &Path) -> io::Result<Monitor> {
         let stream = UnixStream::connect(at)?;
         stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         let mut monitor = Monitor { stream };
@@ -222,19 +231,24 @@ impl Monitor {
     }
 
     /// Gives a command, and returns when it has been carried out.
-    fn say(&mut self, command: &str) -> io::Result<()> {
+    pub fn say(&mut self, command: &str) -> io::Result<()> {
+        self.ask(command).map(|_| ())
+    }
+
+    /// The same, with what was answered.
+    pub fn ask(&mut self, command: &str) -> io::Result<String> {
         self.stream.write_all(format!("{command}\n").as_bytes())?;
         self.await_prompt()
     }
 
-    fn await_prompt(&mut self) -> io::Result<()> {
+    fn await_prompt(&mut self) -> io::Result<String> {
         let mut heard = Vec::new();
         let mut byte = [0];
         while !heard.ends_with(PROMPT) {
             self.stream.read_exact(&mut byte)?;
             heard.push(byte[0]);
         }
-        Ok(())
+        Ok(String::from_utf8_lossy(&heard).into_owned())
     }
 }
 

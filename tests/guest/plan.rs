@@ -26,6 +26,7 @@ pub struct Plan {
     pub observers: Vec<Observer>,
     /// When to read more often than every 20 ms; the last window that matches counts.
     pub windows: Vec<Window>,
+    /// What happens when. At 0 is before the observers start.
     pub steps: Vec<(u64, Act)>,
     pub end_ms: u64,
 }
@@ -64,14 +65,26 @@ pub enum Hardware {
     Plain,
     /// Two network cards on one wire, each with a clock of its own: /dev/ptp0 and /dev/ptp1.
     NetworkCards,
+    /// The same, and the second card's clock runs 2.6 times too fast.
+    CardThatRunsWrong,
+    /// What DMI says of a bare machine of Amazon EC2, and a TSC by which the kernel keeps time.
+    Ec2,
 }
 
 /// The network cards' modules, in the order in which they depend on each other. Where one
 /// is built into the kernel there is no such file.
-pub const MODULES: [&str; 5] = ["i2c-algo-bit", "dca", "pps_core", "ptp", "igb"];
+pub const MODULES: [&str; 6] = ["i2c-algo-bit", "dca", "pps_core", "ptp", "igb", "e1000e"];
 
 /// The build of the crate as it is.
 pub const HONEST: &str = "honest";
+/// The same, but that it takes the TSC for invariant: an emulated processor does not say so of
+/// its own, and it is.
+pub const TSC_INVARIANT: &str = "tsc-invariant";
+
+/// Whether this build of the crate has all of its safeties.
+pub fn is_honest(build: &str) -> bool {
+    build == HONEST || build == TSC_INVARIANT
+}
 
 /// One process that reads a clock and writes down what it saw.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -122,9 +135,20 @@ pub enum Reader {
     AnyWriter,
     /// `Clock::new()` with the RTC as a second witness.
     WithRtc,
+    /// The clock of the network card with this number alone, which shows TAI within 1 ms.
+    Phc(u32),
+    /// The same beside the kernel.
+    PhcBesideKernel(u32),
+    /// The same, but a reading says what the report has about the card: `RunsWrong`, if it names
+    /// it as a clock that runs wrong.
+    PhcInReport(u32),
+    /// ClockBound's segment alone.
+    ClockBound,
     /// The operator alone vouches, for so many milliseconds, and the clock asks as seldom as
     /// it may: only a step of the wall clock wakes it.
     Assumed(u64),
+    /// `Clock::new()` that is built anew every so many seconds, like processes that start then.
+    Reborn(u64),
     /// A clock that is read in a forked child, which refreshes it now and then.
     Forked,
     /// So many clocks in one process, read in turn.
@@ -147,7 +171,7 @@ pub enum Act {
     KillChronyd,
     /// Starts some other process, which then runs until the plan ends.
     Start(Process),
-    /// Sets the clock of the first network card so far ahead of true UTC, ns.
+    /// Sets the clock of each network card so far ahead of true UTC, ns.
     SetPhc(i64),
     /// The reference clock lies by so many nanoseconds from now on.
     RefclockLies(i64),
@@ -227,7 +251,7 @@ impl Plan {
     /// In the windows the honest clocks have the guest's one processor nearly
     /// to themselves.
     pub fn period_us(&self, observer: &Observer, ms: u64) -> u64 {
-        let is_first = observer.build == HONEST
+        let is_first = is_honest(&observer.build)
             && matches!(observer.reader, Reader::Clock | Reader::Manual | Reader::KernelPlain);
         let window = self.windows.iter().rev().find(|w| (w.from_ms..w.to_ms).contains(&ms));
         let usually = self.leisure.map_or(20_000, |leisure| leisure.period_ms * 1000);

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::check::{self, Evidence, Judged, spread};
 use crate::ground::Ground;
 use crate::machine::{self, Time};
-use crate::plan::{Act, HONEST, Observer, Plan};
+use crate::plan::{Act, HONEST, Observer, Plan, is_honest};
 use crate::sabotage::Sabotage;
 use crate::tightness;
 
@@ -205,7 +205,7 @@ impl Scenario {
             let (reader, place) = (twin.reader, twin.place);
             twin.build == HONEST && reader == observer.reader && place == observer.place
         };
-        let twin = match observer.build == HONEST {
+        let twin = match is_honest(&observer.build) {
             true => None,
             false => self.plan.observers.iter().find(is_twin),
         };
@@ -261,7 +261,7 @@ impl Scenario {
                 .iter()
                 .filter_map(|must| Some((*must, must.judge(&evidence, &readings).err()?)))
                 .collect();
-            match (observer.build == HONEST, broken.first()) {
+            match (is_honest(&observer.build), broken.first()) {
                 (true, _) => {
                     for (must, words) in broken {
                         let line = format!("{}, {must:?}: {words}", observer.name);

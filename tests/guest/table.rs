@@ -1,9 +1,8 @@
 //! The table of scenarios.
 
-use crate::daemons;
 use crate::plan::{Act, HONEST, Hardware, Leap, Observer, Place, Plan, Reader, Window, Writer};
 use crate::scenario::{Must, Scenario};
-use crate::tightness;
+use crate::{daemons, devices, tightness, timesyncd};
 
 /// 2024-05-01T00:00:00Z, a day without a leap second near.
 const ORDINARY_DAY: i64 = 1_714_521_600;
@@ -43,7 +42,7 @@ fn and_sabotaged(builds: &[&str]) -> Vec<Observer> {
     observers
 }
 
-fn sabotaged(build: &str, reader: Reader) -> Observer {
+pub fn sabotaged(build: &str, reader: Reader) -> Observer {
     Observer { name: build.into(), build: build.into(), reader, place: Place::Host }
 }
 
@@ -75,6 +74,8 @@ pub fn all(with_long: bool) -> Vec<Scenario> {
     all.extend(lies());
     all.extend(processes());
     all.extend(daemons::all());
+    all.extend(devices::all());
+    all.extend(timesyncd::all());
     all.extend(tightness::short());
     if with_long {
         all.extend(tightness::long());

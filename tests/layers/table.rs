@@ -55,6 +55,8 @@ const TOOLS: &[&str] = &[
     "fork",
     "hlc",
     "host::ProcessKey",
+    "host::RANDOM_SOURCE",
+    "host::random_bytes",
     "section",
     "store",
     "sync",
@@ -72,7 +74,7 @@ pub const LAYERS: &[Layer] = &[
     layer("_design", &[]),
     layer("_platforms", DOCUMENTATION),
     // What fuzzing runs that is not public.
-    layer("_fuzz", &[&["durable"]]),
+    layer("_fuzz", &[&["durable", "source"]]),
     // Chooses between std and loom.
     layer("sync", &[]),
     // A bound for what closures return.
@@ -89,7 +91,10 @@ pub const LAYERS: &[Layer] = &[
     layer("background", &[&["fork", "host::ProcessKey"]]),
     layer("counter", &[&["timestamp", "interval", "host"]]),
     layer("evidence", &[&["timestamp", "interval", "host", "counter"]]),
-    layer("source", &[&["timestamp", "interval", "scale", "fork", "host", "counter", "evidence"]]),
+    layer(
+        "source",
+        &[&["timestamp", "interval", "agreement", "scale", "fork", "host", "counter", "evidence"]],
+    ),
     // Pure: it receives samples and reads nothing itself.
     layer("estimator", &[&["timestamp", "interval", "agreement", "counter", "evidence"]]),
     layer(

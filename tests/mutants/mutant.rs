@@ -49,6 +49,8 @@ pub enum Target {
     Unit,
     /// The same, with the feature `serde`.
     UnitSerde,
+    /// The same, with the feature `nts`.
+    UnitNts,
     /// The library's loom models.
     Loom,
     /// An integration test.
@@ -65,6 +67,10 @@ pub const fn unit(names: &'static [&'static str]) -> Tests {
 
 pub const fn unit_serde(names: &'static [&'static str]) -> Tests {
     Tests { target: Target::UnitSerde, names }
+}
+
+pub const fn unit_nts(names: &'static [&'static str]) -> Tests {
+    Tests { target: Target::UnitNts, names }
 }
 
 pub const fn serde(name: &'static str, names: &'static [&'static str]) -> Tests {
@@ -103,7 +109,9 @@ impl Tests {
     /// The texts of the files in which the tests may stand.
     fn sources(&self, crate_root: &Path) -> io::Result<Vec<String>> {
         let mut paths = match self.target {
-            Target::Unit | Target::UnitSerde | Target::Loom => vec![crate_root.join("src")],
+            Target::Unit | Target::UnitSerde | Target::UnitNts | Target::Loom => {
+                vec![crate_root.join("src")]
+            }
             Target::File(name) | Target::Serde(name) | Target::Sim(name) => {
                 let tests = crate_root.join("tests");
                 let places = [tests.join(name), tests.join(name).with_extension("rs")];

@@ -65,6 +65,7 @@ impl Workspace {
         let name = match target {
             Target::Unit => "honest-lib",
             Target::UnitSerde => "honest-lib-serde",
+            Target::UnitNts => "honest-lib-nts",
             Target::Loom => "honest-loom",
             Target::File(name) | Target::Serde(name) | Target::Sim(name) => {
                 &format!("honest-{name}")
@@ -109,6 +110,7 @@ impl Workspace {
         match target {
             Target::Unit => cargo.arg("--lib"),
             Target::UnitSerde => cargo.args(["--features", "serde", "--lib"]),
+            Target::UnitNts => cargo.args(["--features", "nts", "--lib"]),
             Target::Loom => cargo.args(["--lib", "--release"]).env("RUSTFLAGS", "--cfg loom"),
             Target::File(file) => cargo.args(["--test", file]),
             Target::Serde(file) => cargo.args(["--features", "serde", "--test", file]),

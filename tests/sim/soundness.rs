@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
-use truechimer::TrueTime;
 use truechimer::sim::{
-    Fault, Machine, Mix, NodeId, Oscillator, Scenario, TimeService, World, campaign, search,
+    Daemon, Fault, Link, Machine, Mix, NodeId, NtpServer, NtpService, Oscillator, Scenario,
+    TimeService, World, campaign, search,
 };
+use truechimer::{Role, Status, TrueTime};
 
 /// Enough to catch each mutant of the clock's rules within the seeds below.
 const READINGS: u32 = 600;
@@ -21,6 +22,74 @@ fn no_reading_is_wrong_where_both_assumptions_hold() {
         Ok(())
     });
     assert_eq!(worlds.unwrap_or_else(|failure| panic!("{failure}")), 60);
+}
+
+/// Requests and replies as events of these worlds; a minority of the servers lies, and so do some
+/// kernels.
+#[test]
+fn no_reading_is_wrong_where_clocks_ask_servers_of_which_a_minority_lies() {
+    let worlds = search(Mix::Exchanging, 0..40, |scenario| {
+        let outcome = campaign(scenario, READINGS)?;
+        assert_eq!(outcome.audit.misses, 0);
+        assert!(outcome.audit.readings > 0);
+        Ok(())
+    });
+    assert_eq!(worlds.unwrap_or_else(|failure| panic!("{failure}")), 40);
+}
+
+#[test]
+fn a_clock_that_asks_near_servers_is_narrow_without_any_daemon() {
+    let server = NtpServer::default();
+    let service = NtpService { servers: vec![server; 3], poll: SECOND };
+    let mut world = World::of_clocks(15);
+    let id = world.add(Machine::default().daemon(Daemon::None).ntp(service));
+    world.run_for(10 * SECOND);
+    let clock = world.clock(id).unwrap().clone();
+    assert_eq!(clock.status(), Status::Synchronized);
+    let width = clock.now().unwrap().width();
+    assert!(width < Duration::from_millis(1), "{width:?}");
+    let report = clock.report().unwrap();
+    let roles: Vec<(&str, Role)> =
+        report.sources.iter().map(|source| (source.name.as_str(), source.role)).collect();
+    assert_eq!(roles, [("kernel", Role::CrossCheck), ("ntp", Role::Evidence)]);
+    assert_eq!(world.audit().complaint(), None);
+}
+
+/// A server whose way back is far longer than the way there, with a bound of next to nothing. Who
+/// takes half of the round trip for the error is wrong by nearly as much.
+#[test]
+fn a_way_that_is_longer_in_one_direction_makes_no_reading_wrong() {
+    let us = Duration::from_micros;
+    for back in [20, 10_000] {
+        let there = Link::within(us(10_020 - back), us(10_021 - back));
+        let back = Link::within(us(back), us(back + 1));
+        let server = NtpServer { there, back, error: us(1), ..NtpServer::default() };
+        let service = NtpService { servers: vec![server], poll: SECOND };
+        let mut world = World::of_clocks(16);
+        let id = world.add(Machine::default().daemon(Daemon::None).ntp(service));
+        for _ in 0..200 {
+            world.run_for(SECOND / 10);
+            let _ = world.clock(id).unwrap().now();
+        }
+        let audit = world.audit();
+        assert!(audit.readings > 150, "{audit}");
+        assert_eq!(audit.complaint(), None);
+    }
+}
+
+#[test]
+fn no_reading_misses_in_worlds_whose_machines_are_moved() {
+    let (mut moves, mut readings) = (0, 0);
+    for seed in 0..24 {
+        let scenario = Scenario::random(Mix::Moved, seed);
+        let outcome =
+            campaign(&scenario, READINGS).unwrap_or_else(|why| panic!("{scenario}: {why}"));
+        assert_eq!(outcome.audit.misses, 0);
+        readings += outcome.audit.readings;
+        let is_move = |fault: &Fault| matches!(fault, Fault::MoveVm(..));
+        moves += scenario.faults().iter().filter(|(_, fault)| is_move(fault)).count();
+    }
+    assert!(moves > 50 && readings > 5_000, "{moves} moves, {readings} readings");
 }
 
 #[test]

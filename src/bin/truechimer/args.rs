@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use truechimer::source::ntp::Ntp;
 use truechimer::{BuildError, Clock, ClockBuilder, CounterKind, RealtimeScale, Smear};
 
 use crate::convert::ConvertArgs;
@@ -122,6 +123,31 @@ pub struct ClockArgs {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true)]
     #[arg(value_parser = parse_duration)]
     pub reference_error: Option<Duration>,
+    /// How far the counter's rate may stray from its own mean, in parts per million
+    ///
+    /// It is learnt, and intervals widen by this and not by --max-drift-ppm. 15 is safe for a
+    /// quartz in a machine room; leave it out on a virtual machine that may be moved.
+    #[arg(long, value_name = "PPM", allow_hyphen_values = true, value_parser = parse_ppm)]
+    pub max_wander_ppm: Option<u32>,
+    /// Ask this NTP server directly, as in time.example.org or 192.0.2.1:123; repeatable
+    ///
+    /// The servers' answers are then the evidence, and the kernel's bound is only compared with
+    /// them. One server is taken at its word, two have to agree, and of three or more a minority
+    /// may be wrong. If they smear leap seconds, say how by --wall-scale.
+    #[arg(long, value_name = "HOST")]
+    pub ntp: Vec<String>,
+    /// Ask this NTP server, and have it prove who it is (NTS); repeatable, and beside --ntp
+    ///
+    /// The name is the key server's, with a port if it is not 4460. Its certificate must be of an
+    /// authority that this system trusts.
+    #[cfg(feature = "nts")]
+    #[arg(long, value_name = "HOST")]
+    pub nts: Vec<String>,
+    /// Ask the servers that this host's chronyd follows directly
+    ///
+    /// It makes intervals narrower where these are near: a cloud's metadata server, for example.
+    #[arg(long)]
+    pub ntp_of_daemon: bool,
     /// Take the kernel's error bound for honest, whichever program writes it
     ///
     /// For containers that see nothing of their host, if you know what runs there.
@@ -163,6 +189,9 @@ impl ClockArgs {
         if let Some(ppm) = self.max_drift_ppm {
             builder = builder.max_drift_ppm(ppm);
         }
+        if let Some(ppm) = self.max_wander_ppm {
+            builder = builder.max_wander_ppm(ppm);
+        }
         if let Some(width) = self.max_width {
             builder = builder.max_width(width);
         }
@@ -175,7 +204,41 @@ impl ClockArgs {
         if self.believe_any_writer {
             builder = builder.believe_any_writer();
         }
+        if self.asks_servers() {
+            builder = builder.ntp_with(self.servers());
+        }
         builder
+    }
+
+    /// The servers that are named, and those of the daemon.
+    fn servers(&self) -> Ntp {
+        let mut servers = Ntp::new(self.ntp.iter().cloned());
+        if let Some(scale) = self.wall_scale {
+            servers = servers.on_scale(scale);
+        }
+        #[cfg(feature = "nts")]
+        {
+            servers = servers.and_nts(self.nts.iter().cloned());
+        }
+        if self.ntp_of_daemon {
+            servers = servers.and_of_daemon();
+        }
+        // Whoever names one or two servers here believes them.
+        if self.named_servers() < 3 { servers.trust_single() } else { servers }
+    }
+
+    /// How many servers are named.
+    fn named_servers(&self) -> usize {
+        #[cfg(feature = "nts")]
+        let authenticated = self.nts.len();
+        #[cfg(not(feature = "nts"))]
+        let authenticated = 0;
+        self.ntp.len() + authenticated
+    }
+
+    /// Whether time servers are asked, which takes a while.
+    pub fn asks_servers(&self) -> bool {
+        self.named_servers() > 0 || self.ntp_of_daemon
     }
 }
 
@@ -210,6 +273,8 @@ fn parse_interval(text: &str) -> Result<Duration, String> {
 pub fn is_usage_error(error: &BuildError) -> bool {
     match error {
         BuildError::MaxDrift(_)
+        | BuildError::MaxWander { .. }
+        | BuildError::Ntp(_)
         | BuildError::PollInterval(_)
         | BuildError::MaxWidth(_)
         | BuildError::AssumeError(_)
@@ -218,6 +283,7 @@ pub fn is_usage_error(error: &BuildError) -> bool {
         | BuildError::NoSource => true,
         BuildError::CounterUntrusted { .. }
         | BuildError::CounterForbidden
+        | BuildError::VmClock(_)
         | BuildError::Thread(_) => false,
         _ => false,
     }
@@ -227,8 +293,9 @@ pub fn is_usage_error(error: &BuildError) -> bool {
 ///
 /// This is the only place that knows which option stands for which method.
 pub fn with_option_names(text: &impl ToString) -> String {
-    const NAMES: [(&str, &str); 13] = [
-        ("- give the clock an NTP source of its own with `source()`\n", ""),
+    const NAMES: [(&str, &str); 15] = [
+        ("`ntp()`", "`--ntp HOST`"),
+        ("; that of a `Phc` source with its `error()`", ""),
         ("call `believe_any_writer()`", "use `--believe-any-writer`"),
         ("`reference_error()`", "`--reference-error 1ms`"),
         ("`reference_error`", "`--reference-error 1ms`"),
@@ -237,8 +304,8 @@ pub fn with_option_names(text: &impl ToString) -> String {
         ("assume_error", "--assume"),
         ("max_width", "--max-width"),
         ("max_drift_ppm", "--max-drift-ppm"),
-        // The command has no other sources to add.
-        ("add a source with `source()`, or state", "state"),
+        ("max_wander_ppm", "--max-wander-ppm"),
+        ("poll_interval", "the poll interval"),
         ("state its error again with `reassume()`", "start the command again"),
         ("`CounterKind::Auto` or `MonotonicRaw`", "`--counter auto` or `--counter monotonic-raw`"),
         ("call `refresh()`, or let the clock's own thread sample", "run the command again"),

@@ -39,6 +39,7 @@ impl Problem {
                 "repair the time source, or raise `--max-width`",
             ),
             ClockError::Contradicted => Problem::contradicted(),
+            ClockError::Disrupted => Problem::of_reason(Reason::Disrupted),
             ClockError::CounterWentBackwards => Problem::new(
                 "counter_went_backwards",
                 "the counter ran backwards since the last sample, as after a suspend",
@@ -91,7 +92,7 @@ mod tests {
     use super::*;
     use std::time::Duration;
 
-    const REASONS: [Reason; 12] = [
+    const REASONS: [Reason; 18] = [
         Reason::NotSampled,
         Reason::KernelUnsynchronized,
         Reason::NoBoundStated,
@@ -104,6 +105,12 @@ mod tests {
         Reason::Unsupported,
         Reason::WriterUnknown,
         Reason::ReferenceStatesNoBound,
+        Reason::OscillatorBeyondDrift,
+        Reason::ShownOtherTime,
+        Reason::CounterStopped,
+        Reason::Disrupted,
+        Reason::ServersSilent,
+        Reason::ServersDisagree,
     ];
 
     #[test]
@@ -112,11 +119,12 @@ mod tests {
             ClockError::TooWide { limit: Duration::from_secs(10) },
             ClockError::Contradicted,
             ClockError::CounterWentBackwards,
+            ClockError::Disrupted,
         ]);
         let statuses = [Status::Holdover, Status::Contradicted];
         let of_statuses = statuses.into_iter().filter_map(Problem::of_status);
         let problems: Vec<_> = errors.map(Problem::of_error).chain(of_statuses).collect();
-        assert_eq!(problems.len(), 17);
+        assert_eq!(problems.len(), 24);
         for problem in problems {
             let Problem { reason_code, reason, remedy } = &problem;
             assert!(!reason_code.is_empty() && !reason.is_empty() && !remedy.is_empty());
@@ -127,6 +135,8 @@ mod tests {
                 "refresh()",
                 "reassume()",
                 "source()",
+                "ntp()",
+                "error()",
                 "any_writer",
                 "reference_error",
             ] {

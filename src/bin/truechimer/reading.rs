@@ -8,7 +8,7 @@
 
 use serde::Serialize;
 use truechimer::clock::{Said, SourceReport};
-use truechimer::{CounterKind, Interval, Report, Status, Timestamp};
+use truechimer::{CounterKind, Interval, Report, Role, Status, Timestamp};
 
 use crate::output::rounded_up;
 use crate::problem::Problem;
@@ -76,7 +76,9 @@ impl From<Interval> for IntervalView {
 impl From<&Report> for Reading {
     fn from(report: &Report) -> Reading {
         let problem = Problem::of(report);
-        let stated = |source: &&SourceReport| matches!(source.said, Some(Said::Time { .. }));
+        let stated = |source: &&SourceReport| {
+            source.role == Role::Evidence && matches!(source.said, Some(Said::Time { .. }))
+        };
         Reading {
             status: status_name(report),
             usable: problem.is_none(),
@@ -121,6 +123,11 @@ pub fn describe_source(source: &str) -> &str {
     match source {
         "kernel" => "the kernel, whose error bound its time daemon writes",
         "assume_error" => "you (--assume)",
+        "ntp" => "the NTP servers that were asked",
+        "timesyncd" => {
+            "systemd-timesyncd's exchanges with one server, which does not authenticate itself"
+        }
+        "vmclock" => "the hypervisor, by its VMClock",
         other => other,
     }
 }

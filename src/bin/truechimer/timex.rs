@@ -20,8 +20,6 @@ pub struct Timex {
     /// The length of a 100 Hz tick in microseconds: 10 000, unless the clock is slewed by it.
     #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub tick_us: i64,
-    /// The PLL's time constant, as a power of two.
-    pub constant: i64,
     /// The resolution that the kernel states for its clock, in microseconds.
     #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub precision_us: i64,
@@ -94,7 +92,6 @@ mod linux {
         Timex {
             freq_ppb: ppb(timex.freq),
             tick_us: wide(timex.tick),
-            constant: wide(timex.constant),
             precision_us: wide(timex.precision),
             tolerance_ppb: ppb(timex.tolerance),
             pps: Pps {

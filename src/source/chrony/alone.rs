@@ -65,6 +65,8 @@ pub(crate) struct ChronyAlone {
     kept: Option<(Result<Sample, SourceError>, i64)>,
     last: Option<Tracking>,
     pending_leap: Option<PendingLeap>,
+    /// So many updates prove nothing yet, because the machine was moved before them.
+    misled_updates: u32,
 }
 
 /// What was seen of the wall clock and of chronyd so far.
@@ -92,6 +94,13 @@ impl ChronyAlone {
     /// chronyd's last report.
     pub(crate) fn tracking(&self) -> Option<&Tracking> {
         self.last.as_ref()
+    }
+
+    /// The machine was moved or restored: how far its clock is off is not known to chronyd until
+    /// it has measured it several times.
+    pub(crate) fn disrupted(&mut self) {
+        *self =
+            ChronyAlone { misled_updates: UPDATES_AFTER_STEP.saturating_sub(1), ..Self::default() };
     }
 
     /// A sample by chronyd's report. `denied` says why the kernel is not read.
@@ -146,10 +155,15 @@ impl ChronyAlone {
         let read = Realtime::read_narrowest(counter)?;
         self.look(counter, wall_clock)?;
         let took_ns = counter.host().nanos(HostClock::Monotonic)?.saturating_sub(before_ns);
-        let Some(watch) = self.watch.as_ref().filter(|watch| watch.updates > 0) else {
+        let Some(watch) = self.watch.as_ref().filter(|watch| watch.updates > self.misled_updates)
+        else {
             return Err(refuse(format!(
-                "its report counts once it has made an update while this clock watches, because \
-                 a step before is not seen (it makes one every {:.0} s)",
+                "its report counts once it has made {} while this clock watches, because a step \
+                 before is not seen (it makes one every {:.0} s)",
+                match self.misled_updates {
+                    0 => "an update".to_owned(),
+                    misled => format!("{} updates", misled.saturating_add(1)),
+                },
                 tracking.update_interval
             )));
         };
@@ -279,6 +293,7 @@ fn as_kernel(leap: Leap) -> KernelState {
         status,
         maxerror_us: 0,
         esterror_us: 0,
+        constant: 0,
         offset_ns: 0,
         adjtime_ns: 0,
         rate_ppb: 0,

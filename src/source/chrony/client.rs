@@ -27,7 +27,11 @@ use std::time::{Duration, Instant};
 
 use crate::fork::ProcessKey;
 
+use super::sources::{COUNT, ChronySource, DATA, decode_count};
 use super::tracking::{PACKET, Tracking, TrackingError, request};
+
+/// chronyd has no source of this number (`STT_NOSUCHSOURCE`).
+const NO_SUCH_SOURCE: u16 = 4;
 
 /// Where chronyd answers any user of this host.
 pub const UDP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 323);
@@ -243,6 +247,36 @@ impl Client {
     ///
     /// See [`ChronyError`]. After any of them the client can be used again.
     pub fn tracking(&mut self) -> Result<Tracking, ChronyError> {
+        self.exchange(|sequence| request(sequence).to_vec(), Tracking::decode)
+    }
+
+    /// Requests the list of chronyd's sources, one after the other.
+    ///
+    /// # Errors
+    ///
+    /// As [`tracking`](Self::tracking). The list may change between two requests: a source that is
+    /// gone by then is left out.
+    pub fn sources(&mut self) -> Result<Vec<ChronySource>, ChronyError> {
+        let count = self.exchange(|sequence| COUNT.request(sequence, 0), decode_count)?;
+        let mut found = Vec::new();
+        for index in 0..count {
+            let request = |sequence| DATA.request(sequence, index);
+            match self.exchange(request, ChronySource::decode) {
+                Ok(source) => found.push(source),
+                Err(ChronyError::Answer(TrackingError::Refused { status: NO_SUCH_SOURCE })) => {
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    fn exchange<T>(
+        &mut self,
+        request: impl FnOnce(u32) -> Vec<u8>,
+        decode: impl Fn(&[u8], u32) -> Result<T, TrackingError>,
+    ) -> Result<T, ChronyError> {
         if self.process != ProcessKey::current() {
             *self = Client::to(self.endpoint.clone())?.with_timeout(self.timeout);
         }
@@ -261,7 +295,7 @@ impl Client {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(self.failed(error)),
             };
-            match Tracking::decode(&packet[..length], self.sequence) {
+            match decode(&packet[..length], self.sequence) {
                 // A packet that is too short to have a sequence number is skipped too.
                 Err(TrackingError::Stray | TrackingError::Length { length: ..20 }) => {}
                 answer => return Ok(answer?),

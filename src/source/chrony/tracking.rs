@@ -18,12 +18,12 @@ use crate::timestamp::NANOS_PER_SECOND;
 /// traffic. It does not answer a shorter one.
 pub const PACKET: usize = 104;
 
-const VERSION: u8 = 6;
-const REQUEST: u8 = 1;
-const REPLY: u8 = 2;
+pub(super) const VERSION: u8 = 6;
+pub(super) const REQUEST: u8 = 1;
+pub(super) const REPLY: u8 = 2;
 const TRACKING_COMMAND: u16 = 33;
 const TRACKING_REPLY: u16 = 5;
-const SUCCESS: u16 = 0;
+pub(super) const SUCCESS: u16 = 0;
 /// Stratum 16 is NTP's "unsynchronised".
 const MAX_STRATUM: u16 = 16;
 
@@ -282,7 +282,7 @@ impl fmt::Display for Tracking {
 }
 
 /// A reply of full length.
-struct Fields<'a>(&'a [u8]);
+pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
 impl Fields<'_> {
     fn bytes<const N: usize>(&self, at: usize) -> [u8; N] {
@@ -294,15 +294,15 @@ impl Fields<'_> {
         bytes
     }
 
-    fn u8(&self, at: usize) -> u8 {
+    pub(super) fn u8(&self, at: usize) -> u8 {
         self.bytes::<1>(at)[0]
     }
 
-    fn u16(&self, at: usize) -> u16 {
+    pub(super) fn u16(&self, at: usize) -> u16 {
         u16::from_be_bytes(self.bytes(at))
     }
 
-    fn u32(&self, at: usize) -> u32 {
+    pub(super) fn u32(&self, at: usize) -> u32 {
         u32::from_be_bytes(self.bytes(at))
     }
 
@@ -328,7 +328,7 @@ impl Fields<'_> {
             float => Ok(float),
         };
         Ok(Tracking {
-            reference: Reference { id: self.u32(28), address: self.address()? },
+            reference: Reference { id: self.u32(28), address: self.address_at(32)? },
             stratum,
             leap,
             reference_time: self.reference_time()?,
@@ -345,11 +345,11 @@ impl Fields<'_> {
     }
 
     /// 16 bytes of address, the family (0 none, 1 IPv4, 2 IPv6, 3 a name not resolved yet), padding.
-    fn address(&self) -> Result<Option<IpAddr>, TrackingError> {
-        match self.u16(48) {
+    pub(super) fn address_at(&self, at: usize) -> Result<Option<IpAddr>, TrackingError> {
+        match self.u16(at + 16) {
             0 | 3 => Ok(None),
-            1 => Ok(Some(Ipv4Addr::from(self.bytes::<4>(32)).into())),
-            2 => Ok(Some(Ipv6Addr::from(self.bytes::<16>(32)).into())),
+            1 => Ok(Some(Ipv4Addr::from(self.bytes::<4>(at)).into())),
+            2 => Ok(Some(Ipv6Addr::from(self.bytes::<16>(at)).into())),
             family => Err(TrackingError::Field { field: "address family", value: family.into() }),
         }
     }

@@ -117,7 +117,7 @@ pub(super) const TABLE: [Row; 19] = [
         concat!("this is no bound: ", instead!())),
     row!(Timesyncd, "systemd-timesyncd", ["systemd-timesyn"], NotBelieved,
         "0, also while it corrects up to 0.4 s",
-        concat!("this is no bound: ", instead!())),
+        concat!("this is no bound: its exchanges are used where the system bus can be reached (`source::timesyncd`), else ", instead!())),
     row!(Phc2sys, "phc2sys", ["phc2sys"], NotBelieved,
         "0",
         "this is no bound: state the error of the PTP clock with `assume_error`"),

@@ -12,22 +12,12 @@
 //!
 //! A program that replaced ClockBound within those minutes would be taken for it.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
+use crate::source::clockbound::{
+    self, AHEAD_NS, ClockBoundError, FRESH_NS, Segment, SegmentStatus,
+};
 use crate::timestamp::NANOS_PER_SECOND;
-
-/// The length of a segment of version 3.
-const LENGTH: usize = 104;
-const MAGIC: [u32; 2] = [0x414D_5A4E, 0x4342_0200];
-const VERSION: u16 = 0x0303;
-const SYNCHRONIZED: i32 = 1;
-const FREE_RUNNING: i32 = 2;
-/// How old a segment may be.
-const FRESH_NS: i64 = 300 * NANOS_PER_SECOND;
-/// By how much its moment may lie ahead, because the clock may have been slewed since.
-const AHEAD_NS: i64 = NANOS_PER_SECOND;
 
 /// What the segment shows.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -43,101 +33,55 @@ pub(crate) enum SegmentState {
 }
 
 impl SegmentState {
-    /// Where ClockBound 3 writes.
-    pub(crate) const PATH: &str = "/var/run/clockbound/shm1";
-
     /// Reads the segment at `path`, while the wall clock shows `unix_ns`.
     pub(crate) fn read(path: &Path, unix_ns: i64) -> SegmentState {
-        let Ok(mut file) = File::open(path) else { return SegmentState::Missing };
-        if let Err(why) = belongs_to_root(&file) {
-            return SegmentState::Useless(why);
-        }
-        let mut bytes = [0; LENGTH];
-        match file.read_exact(&mut bytes) {
-            Ok(()) => SegmentState::of(&bytes, unix_ns),
-            Err(error) => SegmentState::Useless(format!("its segment cannot be read: {error}")),
-        }
-    }
-
-    /// What these bytes show, while the wall clock shows `unix_ns`.
-    fn of(bytes: &[u8; LENGTH], unix_ns: i64) -> SegmentState {
-        match as_of_ns(bytes) {
-            Err(why) => SegmentState::Useless(why),
-            Ok(at) if !(-AHEAD_NS..=FRESH_NS).contains(&unix_ns.saturating_sub(at)) => {
-                let age = unix_ns.saturating_sub(at) / NANOS_PER_SECOND;
-                SegmentState::Useless(format!("its segment is {age} s old"))
+        match clockbound::read_of(path, |owner| owner == 0) {
+            Ok(segment) => SegmentState::of(&segment, unix_ns),
+            Err(ClockBoundError::Open { .. }) => SegmentState::Missing,
+            Err(ClockBoundError::Owner { owner, .. }) => {
+                SegmentState::Useless(format!("its segment belongs to user {owner}"))
             }
-            Ok(_) => SegmentState::Fresh,
+            Err(ClockBoundError::Segment { source, .. }) => {
+                SegmentState::Useless(source.to_string())
+            }
         }
     }
-}
 
-/// The moment for which a synchronised segment was written, in ns of Unix time.
-fn as_of_ns(bytes: &[u8; LENGTH]) -> Result<i64, String> {
-    let u16_at = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
-    let four = |at: usize| [bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]];
-    let i64_at = |at: usize| {
-        let mut eight = [0; 8];
-        eight.copy_from_slice(&bytes[at..at + 8]);
-        i64::from_ne_bytes(eight)
-    };
-    let magic = [u32::from_ne_bytes(four(0)), u32::from_ne_bytes(four(4))];
-    if magic != MAGIC {
-        return Err("its segment does not begin as ClockBound's do".to_owned());
+    /// What this segment shows, while the wall clock shows `unix_ns`.
+    fn of(segment: &Segment, unix_ns: i64) -> SegmentState {
+        if segment.version < 3 {
+            return SegmentState::Useless(
+                "its segment is of a version that sets no clock".to_owned(),
+            );
+        }
+        match segment.status {
+            SegmentStatus::Synchronized | SegmentStatus::FreeRunning => {}
+            status => return SegmentState::Useless(format!("its status is {status}")),
+        }
+        let age_ns = unix_ns.saturating_sub(segment.as_of_unix_ns);
+        if !(-AHEAD_NS..=FRESH_NS).contains(&age_ns) {
+            let age = age_ns / NANOS_PER_SECOND;
+            return SegmentState::Useless(format!("its segment is {age} s old"));
+        }
+        SegmentState::Fresh
     }
-    let (version, generation) = (u16_at(12), u16_at(14));
-    if version != VERSION {
-        return Err(format!("its segment has version {version:#06x}, and not {VERSION:#06x}"));
-    }
-    // Odd while it is written, which takes less than a microsecond: the next look decides.
-    if generation == 0 || generation % 2 == 1 {
-        return Err("its segment is being written, or never was".to_owned());
-    }
-    let status = i32::from_ne_bytes(four(92));
-    if status != SYNCHRONIZED && status != FREE_RUNNING {
-        return Err(format!("its status is {status}, which is not synchronised"));
-    }
-    let (seconds, nanos) = (i64_at(24), i64_at(32));
-    if !(0..NANOS_PER_SECOND).contains(&nanos) {
-        return Err("its segment is damaged".to_owned());
-    }
-    Ok(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
-}
-
-#[cfg(unix)]
-fn belongs_to_root(file: &File) -> Result<(), String> {
-    use std::os::unix::fs::MetadataExt;
-    match file.metadata() {
-        Ok(metadata) if metadata.uid() == 0 => Ok(()),
-        Ok(metadata) => Err(format!("its segment belongs to user {}", metadata.uid())),
-        Err(error) => Err(format!("its segment cannot be read: {error}")),
-    }
-}
-
-#[cfg(not(unix))]
-fn belongs_to_root(_file: &File) -> Result<(), String> {
-    Err("ClockBound does not run on this system".to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::clockbound::segment::tests::segment_3;
 
     const NOW_S: i64 = 1_764_000_000;
 
-    fn segment(status: i32, as_of_s: i64) -> [u8; LENGTH] {
-        let mut bytes = [0; LENGTH];
-        bytes[0..4].copy_from_slice(&MAGIC[0].to_ne_bytes());
-        bytes[4..8].copy_from_slice(&MAGIC[1].to_ne_bytes());
-        bytes[12..14].copy_from_slice(&VERSION.to_ne_bytes());
-        bytes[14..16].copy_from_slice(&4u16.to_ne_bytes());
-        bytes[24..32].copy_from_slice(&as_of_s.to_ne_bytes());
-        bytes[92..96].copy_from_slice(&status.to_ne_bytes());
-        bytes
+    fn is_fresh(bytes: &[u8]) -> bool {
+        let segment = Segment::parse(bytes);
+        let now_ns = NOW_S * NANOS_PER_SECOND;
+        segment.is_ok_and(|segment| SegmentState::of(&segment, now_ns) == SegmentState::Fresh)
     }
 
-    fn is_fresh(bytes: &[u8; LENGTH]) -> bool {
-        SegmentState::of(bytes, NOW_S * NANOS_PER_SECOND) == SegmentState::Fresh
+    fn segment(status: i32, as_of_s: i64) -> [u8; clockbound::segment::LENGTH] {
+        segment_3(status, 1, as_of_s.saturating_mul(NANOS_PER_SECOND), 1_000)
     }
 
     #[test]
@@ -172,6 +116,17 @@ mod tests {
         assert!(!is_fresh(&never));
         let latest = segment(1, i64::MAX);
         assert!(!is_fresh(&latest), "arithmetic saturates");
+        // Version 2 ran beside chronyd and set no clock.
+        let mut older = good;
+        older[12..14].copy_from_slice(&2u16.to_ne_bytes());
+        older[16..32].copy_from_slice(&good[24..40]);
+        older[40..48].fill(0);
+        older[48..56].copy_from_slice(&1_000i64.to_ne_bytes());
+        older[68..72].copy_from_slice(&1i32.to_ne_bytes());
+        older[72] = 0;
+        let segment = Segment::parse(&older).expect("a segment of version 2");
+        let state = SegmentState::of(&segment, segment.as_of_unix_ns);
+        assert!(matches!(state, SegmentState::Useless(why) if why.contains("sets no clock")));
     }
 
     #[test]

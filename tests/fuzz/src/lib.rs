@@ -25,13 +25,15 @@ pub use scales::scales;
 /// A target: its name, which is also its folder in `corpus/`, and what it runs.
 pub type Target = (&'static str, fn(&[u8]));
 
-/// All of them, except the ones that the crate keeps to itself (`record`).
-pub const TARGETS: [Target; 8] = [
+/// All of them, except the ones that the crate keeps to itself (`record`, `nts_records`, `nts_reply`).
+pub const TARGETS: [Target; 10] = [
     ("chrony", chrony),
+    ("clockbound", clockbound),
     ("json", json),
     ("leap_list", leap_list),
     ("leapseconds", leapseconds),
     ("mode6", mode6),
+    ("ntp", ntp),
     ("scales", scales),
     ("text", text),
     ("tzif", tzif),
@@ -57,6 +59,24 @@ pub fn chrony(bytes: &[u8]) {
     }
 }
 
+/// ClockBound's shared memory.
+pub fn clockbound(bytes: &[u8]) {
+    use truechimer::source::clockbound::{Segment, SegmentStatus};
+
+    match Segment::parse(bytes) {
+        Ok(segment) => {
+            let states = [SegmentStatus::Synchronized, SegmentStatus::FreeRunning];
+            assert!(segment.bound_ns > 0 || !states.contains(&segment.status), "{segment:?}");
+            assert!(segment.generation != 0 && segment.generation % 2 == 0, "{segment:?}");
+            assert!(matches!(segment.version, 2 | 3), "{segment:?}");
+            let _ = serde_json::to_string(&segment).expect("a segment can be written");
+        }
+        Err(error) => {
+            let _ = (error.is_transient(), error.to_string());
+        }
+    }
+}
+
 /// An answer of ntpd to the request that has the sequence number in the first two bytes.
 pub fn mode6(bytes: &[u8]) {
     use truechimer::source::ntpd::control;
@@ -72,6 +92,28 @@ pub fn mode6(bytes: &[u8]) {
             let _ = serde_json::to_string(&variables).expect("they can be written");
         }
         Err(error) => drop(error.to_string()),
+    }
+}
+
+/// A packet of an NTP server.
+pub fn ntp(bytes: &[u8]) {
+    use truechimer::source::ntp::packet::{HEADER, Header, MAX_DISTANCE_NS, split};
+
+    let (header, rest) = match split(bytes) {
+        Ok(parts) => parts,
+        Err(error) => return drop(error.to_string()),
+    };
+    assert!(rest.len() % 4 == 0 && HEADER + rest.len() == bytes.len());
+    let packet = Header::decode(header);
+    assert_eq!(&packet.encode(), header);
+    let _ = packet.follows();
+    match packet.check() {
+        Ok(()) => {
+            assert!((1..16).contains(&packet.stratum) && packet.leap < 3 && packet.mode == 4);
+            assert!(packet.bound_ns() > 0 && packet.bound_ns() <= MAX_DISTANCE_NS, "{packet:?}");
+            assert!(packet.held_for().is_some() && !packet.transmit.is_unset(), "{packet:?}");
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
 }
 

@@ -5,6 +5,8 @@ use std::io;
 use std::time::Duration;
 
 use truechimer::source::chrony::Chrony;
+use truechimer::source::clockbound::{self, ClockBound};
+use truechimer::source::phc::{Phc, PhcScale};
 use truechimer::source::rtc::Rtc;
 use truechimer::{Clock, ClockBuilder, ClockError, Status};
 
@@ -16,6 +18,8 @@ use crate::sys;
 const REFRESH_NS: i64 = 100_000_000;
 /// How far the emulator's RTC may be from the guest's true time.
 const RTC_ERROR: Duration = Duration::from_secs(1);
+/// What a card's clock may be off: it is set by hand, and drifts as the guest does.
+const PHC_ERROR: Duration = Duration::from_millis(1);
 /// How rarely one of very many clocks asks: an emulated processor has other things to do.
 const POLL_OF_MANY: Duration = Duration::from_secs(4);
 /// Longer than any scenario.
@@ -67,6 +71,18 @@ pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Readin
                 reading
             })
         }
+        Reader::Reborn(seconds) => {
+            let mut clock = build(Clock::builder())?;
+            let mut due = sys::raw() + seconds as i64 * 1_000_000_000;
+            Box::new(move || {
+                let reading = read(&clock, &mut notes);
+                if reading.raw.1 >= due {
+                    due += seconds as i64 * 1_000_000_000;
+                    clock = Clock::new().expect("a guest has room for a thread");
+                }
+                reading
+            })
+        }
         Reader::Many(count) => {
             let builder = || Clock::builder().poll_interval(POLL_OF_MANY);
             let clocks: Vec<Clock> =
@@ -76,6 +92,10 @@ pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Readin
                 next = (next + 1) % clocks.len();
                 read(&clocks[next], &mut notes)
             })
+        }
+        Reader::PhcInReport(card) => {
+            let clock = build(Clock::builder().source(phc(card)?))?;
+            Box::new(move || report_of_phc(&clock))
         }
         kind => {
             let at_leisure = match plan.leisure {
@@ -96,6 +116,9 @@ pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Readin
                 Reader::Wander(ppm) => at_leisure.max_wander_ppm(ppm),
                 Reader::KernelOnly => Clock::builder().without_chrony().believe_any_writer(),
                 Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),
+                Reader::Phc(card) => at_leisure.without_kernel().source(phc(card)?),
+                Reader::PhcBesideKernel(card) => at_leisure.source(phc(card)?),
+                Reader::ClockBound => at_leisure.without_kernel().source(segment()),
                 Reader::Assumed(ms) => Clock::builder()
                     .without_kernel()
                     .assume_error(Duration::from_millis(ms))
@@ -106,6 +129,45 @@ pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Readin
             Box::new(move || read(&clock, &mut notes))
         }
     })
+}
+
+/// A card's clock, which the plan has set to TAI.
+fn phc(card: u32) -> io::Result<Phc> {
+    let phc = Phc::new(format!("/dev/ptp{card}"), PhcScale::Tai).map_err(io::Error::other)?;
+    Ok(phc.error(PHC_ERROR))
+}
+
+/// ClockBound's segment, once its daemon has made one and the kernel keeps time by the TSC: for
+/// its first seconds it measures that, and a clock that is built then counts by something else.
+fn segment() -> ClockBound {
+    const CLOCKSOURCE: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    loop {
+        let clocksource = std::fs::read_to_string(CLOCKSOURCE).unwrap_or_default();
+        match ClockBound::open(clockbound::PATH) {
+            Ok(segment) if clocksource.trim() == "tsc" => return segment,
+            _ => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// What the report has about the PTP clock, as the name of a refusal.
+fn report_of_phc(clock: &Clock) -> Reading {
+    let before = sys::raw();
+    let report = clock.report();
+    let phc = report.sources.iter().find(|source| source.name.starts_with("phc /dev/ptp"));
+    let said = format!("{:?}", phc.and_then(|source| source.said.as_ref()));
+    let name = if said.contains("it runs") { "RunsWrong" } else { "NotNamed" };
+    let (earliest, latest) = Reading::name_as_numbers(name);
+    Reading {
+        raw: (before, sys::raw()),
+        earliest,
+        latest,
+        answer: ANSWERED + 1,
+        status: number_of_status(report.status),
+        contradictions: u8::try_from(report.contradictions).unwrap_or(u8::MAX),
+        suspends: (0, 0),
+        epoch: report.epoch as u32,
+    }
 }
 
 /// Whether a stand-in for a daemon writes a bound: the clock cannot know it, and the test does.

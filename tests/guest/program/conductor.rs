@@ -84,6 +84,7 @@ pub fn run() -> io::Result<()> {
         kernel_log: BufWriter::new(File::create(format!("{LOGS}/kernel"))?),
         plan,
     };
+    conductor.begin()?;
     conductor.start_observers()?;
     conductor.play()?;
     conductor.finish()?;
@@ -128,6 +129,18 @@ fn set_date(unix: i64) -> io::Result<()> {
 impl Conductor {
     fn true_utc(&self, raw: i64) -> i64 {
         truth::utc(&self.plan, raw - self.raw0, self.gained)
+    }
+
+    /// Brings about what is so before anybody looks: the steps at 0.
+    fn begin(&mut self) -> io::Result<()> {
+        let steps = std::mem::take(&mut self.plan.steps);
+        let (first, later) = steps.into_iter().partition::<Vec<_>, _>(|&(at, _)| at == 0);
+        self.plan.steps = later;
+        for (_, act) in first {
+            println!("ACT 0 {act:?}");
+            self.act(act)?;
+        }
+        Ok(())
     }
 
     fn start_observers(&mut self) -> io::Result<()> {

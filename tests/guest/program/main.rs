@@ -24,7 +24,9 @@ mod phc;
 mod processes;
 mod refclock;
 mod sys;
+mod timesyncd;
 mod truth;
+mod vmclock;
 mod writer;
 
 use std::fs;
@@ -43,9 +45,13 @@ fn main() {
         Some("observe") => observer::run(&arguments[2..]),
         // What a plan may start as a process (`plan::Process`).
         Some("ntp-server") => ntp_server::run(&arguments[2..]),
+        Some("timesyncd") => timesyncd::run(&arguments[2..]),
         Some("forge-chronyd") => forged_chronyd::run(),
         Some("idle-as") => processes::idle_as(&arguments[2..]),
-        _ if std::process::id() == 1 => conductor::run(),
+        _ if std::process::id() == 1 => match fs::read_to_string(vmclock::STORY) {
+            Ok(story) => vmclock::run(&story),
+            Err(_) => conductor::run(),
+        },
         _ => Err(io::Error::other("this program is the first process of a guest")),
     };
     if let Err(error) = outcome {

@@ -25,18 +25,20 @@ const NTP_TO_UNIX: i64 = 2_208_988_800;
 /// The root dispersion that it states, in 2⁻¹⁶ s: 200 µs.
 const DISPERSION: u32 = 13;
 
-/// Serves for ever, at an address in 10.0.0.0/8.
+/// Serves for ever, at an address in 10.0.0.0/8 or a link-local one.
 pub fn run(arguments: &[String]) -> io::Result<()> {
     let [address] = arguments else {
         return Err(io::Error::other("usage: ntp-server ADDRESS:PORT"));
     };
     let address: SocketAddrV4 = address.parse().map_err(io::Error::other)?;
     let truth = Truth::of_this_process()?;
-    sys::add_address("lo:1", CLIENT)?;
+    // What is sent to a link-local address comes from that address itself.
+    let is_link_local = address.ip().is_link_local();
+    sys::add_address("lo:1", if is_link_local { *address.ip() } else { CLIENT })?;
     // Where nobody has the port, the kernel would answer too, that there is nobody. NTP's own
     // port is ntpd's, which would not start without it.
     let _port = match address.port() {
-        NTP_PORT => None,
+        NTP_PORT if !is_link_local => None,
         _ => Some(UdpSocket::bind(address)?),
     };
     let socket = raw_socket(address)?;

@@ -1,4 +1,4 @@
-//! The network card's clock: loading its driver, and setting it.
+//! The network cards' clocks: loading their drivers, and setting them.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,7 +14,7 @@ use crate::sys;
 
 /// Where the modules lie in the guest, if it has any.
 const AT: &str = "/modules";
-const DEVICE: &str = "/dev/ptp0";
+const DEVICES: [&str; 2] = ["/dev/ptp0", "/dev/ptp1"];
 /// As long as a card may take to come up.
 const PATIENCE: u32 = 100;
 
@@ -44,12 +44,14 @@ pub fn load_drivers() -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the first card's clock to what `time` says, in ns since 1970.
+/// Sets each card's clock to what `time` says, in ns since 1970.
 pub fn set(time: impl Fn() -> i64) -> io::Result<()> {
-    let device = File::options().read(true).write(true).open(DEVICE)?;
-    // The kernel's FD_TO_CLOCKID: the descriptor's complement above three bits that say
-    // that it is one.
-    let clock = ClockId::from_raw(((!device.as_raw_fd()) << 3) | 3);
-    clock_settime(clock, Duration::from_nanos(time() as u64).into())?;
+    for path in DEVICES {
+        let device = File::options().read(true).write(true).open(path)?;
+        // The kernel's FD_TO_CLOCKID: the descriptor's complement above three bits that say
+        // that it is one.
+        let clock = ClockId::from_raw(((!device.as_raw_fd()) << 3) | 3);
+        clock_settime(clock, Duration::from_nanos(time() as u64).into())?;
+    }
     Ok(())
 }

@@ -73,7 +73,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a forked child has no reading until its own sources state a bound, and begins in epoch 0 again",
         changes: &[Change {
             file: CORE,
-            from: "driver.resume_from(&self.snapshot(), record.drift_ppm);",
+            from: "driver.resume_from(&self.published.read().1, record.drift_ppm);",
             to: "let _ = &mut driver;",
         }],
         caught_by: unit(&[
@@ -122,8 +122,10 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "readers use the old leap table, or a bound of the old host, for as long as a source blocks",
         changes: &[Change {
             file: CORE,
-            from: "self.ring.adopt().publish(&self.ring, nothing.to_words());",
-            to: "let _ = nothing;",
+            from: "if self.requests.are_pending() {
+            self.published.publish(self.nothing(why));
+        }",
+            to: "let _ = why;",
         }],
         caught_by: unit(&["a_request_takes_effect_for_readers_while_a_source_blocks"]),
     },
@@ -133,8 +135,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a round that was under way at a restore publishes by the old counter",
         changes: &[Change {
             file: DRIVER,
-            from: "if context.requests.are_pending() {",
-            to: "if false {",
+            from: "if context.requests.are_pending() || context.published.is_disrupted() {",
+            to: "if context.published.is_disrupted() {",
         }],
         caught_by: unit(&["a_request_takes_effect_for_readers_while_a_source_blocks"]),
     },
@@ -145,9 +147,9 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: DRIVER,
             from: "        self.calibration = calibration;
-        // Nothing",
-            to: "        let _ = calibration;
-        // Nothing",
+        // What",
+            to: "        drop(calibration);
+        // What",
         }],
         caught_by: unit(&[
             "a_restored_process_reads_true_time_at_once_whatever_the_other_hosts_counter_shows",
@@ -159,7 +161,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a statement about one host's wall clock is used on another",
         changes: &[Change {
             file: DRIVER,
-            from: "assumed.end_by_restore();",
+            from: "assumed.end(beginning.what());",
             to: "let _ = assumed;",
         }],
         caught_by: unit(&["a_restore_ends_the_operators_statement"]),

@@ -5,11 +5,14 @@
 
 mod agreement;
 mod clock;
+mod devices;
 mod estimator;
 mod fence;
 mod fork;
 mod hlc;
 mod lease;
+mod ntp;
+mod nts;
 mod reading;
 mod rounding;
 mod scale;
@@ -17,6 +20,8 @@ mod source;
 mod steering;
 mod store;
 mod timeout;
+mod timesyncd;
+mod vmclock;
 mod wait;
 mod writer;
 
@@ -29,7 +34,10 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("clock", clock::MUTANTS),
     ("estimator", estimator::MUTANTS),
     ("source", source::MUTANTS),
+    ("ntp", ntp::MUTANTS),
+    ("nts", nts::MUTANTS),
     ("writer", writer::MUTANTS),
+    ("devices", devices::MUTANTS),
     ("steering", steering::MUTANTS),
     ("hlc", hlc::MUTANTS),
     ("lease", lease::MUTANTS),
@@ -40,6 +48,8 @@ const PARTS: &[(&str, &[Mutant])] = &[
     ("agreement", agreement::MUTANTS),
     ("scale", scale::MUTANTS),
     ("timeout", timeout::MUTANTS),
+    ("timesyncd", timesyncd::MUTANTS),
+    ("vmclock", vmclock::MUTANTS),
 ];
 
 /// Every mutant with the name of its trial, which begins with its part.

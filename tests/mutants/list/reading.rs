@@ -211,8 +211,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the counter may be read microseconds early, and then `latest` is too small",
         changes: &[Change {
             file: CORE,
-            from: "match snapshot.interval_at(self.host.ticks_fenced()) {",
-            to: "match snapshot.interval_at(self.host.ticks_unordered()) {",
+            from: "let tick = self.host.ticks_fenced();",
+            to: "let tick = self.host.ticks_unordered();",
         }],
         caught_by: unit(&[
             "now_reads_the_counter_in_order_because_an_early_tick_makes_latest_too_small",

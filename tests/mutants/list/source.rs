@@ -243,7 +243,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the operator's statement outlives a step of the clock that it is about",
         changes: &[Change {
             file: ASSUME,
-            from: "Some(since) => self.ended = self.ended.or_else(|| self.end(&now, since)),",
+            from: "Some(since) => self.ended = self.ended.or_else(|| self.ended_by(&now, since)),",
             to: "Some(_) => {}",
         }],
         caught_by: unit(&[

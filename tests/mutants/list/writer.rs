@@ -364,8 +364,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a ClockBound that was killed leaves its segment for ever",
         changes: &[Change {
             file: SEGMENT,
-            from: "if !(-AHEAD_NS..=FRESH_NS).contains(&unix_ns.saturating_sub(at)) =>",
-            to: "if false && at > FRESH_NS + AHEAD_NS =>",
+            from: "if !(-AHEAD_NS..=FRESH_NS).contains(&age_ns) {",
+            to: "if age_ns == i64::MAX && AHEAD_NS > FRESH_NS {",
         }],
         caught_by: unit(&["only_a_synchronised_segment_of_the_last_minutes_shows_a_daemon"]),
     },
@@ -375,8 +375,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the clock that chronyd follows may be the one whose driver states no bound",
         changes: &[Change {
             file: PHC_ERROR,
-            from: "    let bounds: Option<Vec<u64>> =\n        devices.flatten().map(|device| bound_ns(&device.path())).collect();\n",
-            to: "    let bounds: Option<Vec<u64>> =\n        Some(devices.flatten().filter_map(|device| bound_ns(&device.path())).collect());\n",
+            from: "StatedBound::Absent | StatedBound::Useless(_) => None,",
+            to: "StatedBound::Absent | StatedBound::Useless(_) => Some(0),",
         }],
         caught_by: unit(&["the_largest_bound_counts_and_each_device_must_state_one"]),
     },
@@ -397,7 +397,11 @@ pub const MUTANTS: &[Mutant] = &[
         name: "first-report-believed",
         breaks: Rule(3),
         harm: "a step before the first look goes unseen",
-        changes: &[Change { file: ALONE, from: ".filter(|watch| watch.updates > 0)", to: "" }],
+        changes: &[Change {
+            file: ALONE,
+            from: ".filter(|watch| watch.updates > self.misled_updates)",
+            to: "",
+        }],
         caught_by: unit(&[
             "nothing_is_believed_before_chronyd_has_made_an_update_under_the_clocks_eyes",
         ]),

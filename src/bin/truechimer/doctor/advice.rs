@@ -1,5 +1,6 @@
 //! What to do next: a list of steps that follows from the facts, the most urgent first.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use truechimer::source::daemon::{Daemon, Verdict};
@@ -11,6 +12,12 @@ use crate::output::rounded_up;
 pub struct Facts<'a> {
     /// Whether the kernel states a bound that counts as evidence.
     pub kernel_states_bound: bool,
+    /// Whether another source states one, but for the operator.
+    pub another_states_bound: bool,
+    /// Whether time servers are asked, or were to be.
+    pub asks_servers: bool,
+    /// A server that chronyd follows and that is near.
+    pub near_server: Option<IpAddr>,
     /// Whether a filter denies `adjtimex`.
     pub kernel_is_denied: bool,
     /// Whether this operating system has no `adjtimex`.
@@ -50,17 +57,27 @@ impl Facts<'_> {
         let mut steps = Vec::new();
         self.about_a_leap_second(&mut steps);
         self.about_conflicts(&mut steps);
-        if self.kernel_is_denied {
+        if self.another_states_bound {
+            // The clock has its evidence, and the kernel's need not be mended.
+        } else if self.asks_servers {
+            steps.push(
+                "See under `Sources of time` what became of the servers that were asked. UDP port \
+                 123 to them has to be open."
+                    .to_owned(),
+            );
+        } else if self.kernel_is_denied {
             steps.push(
                 "Allow adjtimex in the seccomp filter of this process. Reading needs no \
                  privilege, and without it nothing is known about the kernel's clock."
                     .to_owned(),
             );
         } else if self.kernel_is_unsupported {
+            steps.push(self.about_servers_of_ones_own());
             steps.push(self.about_an_assumption().to_owned());
         } else if !self.kernel_states_bound {
             self.about_evidence(&mut steps);
         } else {
+            steps.extend(self.about_a_near_server());
             steps.extend(self.about_a_long_poll());
         }
         self.about_details(&mut steps);
@@ -121,7 +138,30 @@ impl Facts<'_> {
         } else {
             self.about_a_clock_without_discipline(steps);
         }
+        steps.push(self.about_servers_of_ones_own());
         steps.push(self.about_an_assumption().to_owned());
+    }
+
+    /// The way that needs nothing of the host.
+    fn about_servers_of_ones_own(&self) -> String {
+        let server = match self.hypervisor {
+            Some("Amazon EC2") => "169.254.169.123",
+            Some("Google Compute Engine") => "metadata.google.internal --wall-scale google",
+            _ => "HOST",
+        };
+        format!(
+            "Or ask time servers directly, which needs nothing of this host: `truechimer now --ntp \
+             {server}`, or `ntp()` in a program. Name three or more where you can."
+        )
+    }
+
+    /// chronyd's server is so near that an exchange of one's own is narrower than chronyd's bound.
+    fn about_a_near_server(&self) -> Option<String> {
+        let server = self.near_server.filter(|_| !self.asks_servers)?;
+        Some(format!(
+            "For narrower intervals, ask chronyd's server {server} directly, because it is near: \
+             `--ntp-of-daemon`, or `ntp_of_daemon()` in a program."
+        ))
     }
 
     /// What holds until there is evidence.

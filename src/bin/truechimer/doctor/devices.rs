@@ -4,16 +4,20 @@ use std::fs::File;
 use std::path::Path;
 
 use serde::Serialize;
+use truechimer::clock::VmClockReport;
 use truechimer::source::KernelState;
+use truechimer::source::phc::{PhcInfo, PhcScale};
 
 use super::files::{entries_of, first_line_of};
-use crate::output::Page;
+use crate::output::{Page, rounded_up};
 
 /// The devices of each kind.
 #[derive(Serialize)]
 pub struct Devices {
     pub vmclock: Vec<DeviceView>,
-    pub ptp: Vec<PtpView>,
+    /// What the clock has of the first of them.
+    pub vmclock_use: VmClockReport,
+    pub ptp: Vec<PhcInfo>,
     pub rtc: Vec<RtcView>,
 }
 
@@ -23,18 +27,6 @@ pub struct DeviceView {
     pub path: String,
     /// Whether this user may open it.
     pub readable: bool,
-}
-
-/// A PTP hardware clock.
-#[derive(Serialize)]
-pub struct PtpView {
-    #[serde(flatten)]
-    pub device: DeviceView,
-    /// Its driver's name for it.
-    pub clock_name: Option<String>,
-    /// Its error bound in nanoseconds, if its driver states one.
-    #[serde(serialize_with = "truechimer::decimal::option::serialize")]
-    pub error_bound_ns: Option<u64>,
 }
 
 /// A real-time clock.
@@ -51,14 +43,19 @@ pub struct RtcView {
 }
 
 impl Devices {
-    pub fn gather(root: &Path, kernel: Option<&KernelState>) -> Devices {
+    pub fn gather(
+        root: &Path,
+        kernel: Option<&KernelState>,
+        vmclock_use: VmClockReport,
+        ptp: Vec<PhcInfo>,
+    ) -> Devices {
         let vmclock = entries_of(root, "/dev", "vmclock");
-        let ptp = entries_of(root, "/dev", "ptp");
         let rtc = entries_of(root, "/sys/class/rtc", "rtc");
         let wall_s = kernel.map(|kernel| kernel.unix_ns.div_euclid(1_000_000_000));
         Devices {
             vmclock: vmclock.iter().map(|name| DeviceView::new(root, name)).collect(),
-            ptp: ptp.iter().map(|name| PtpView::new(root, name)).collect(),
+            vmclock_use,
+            ptp,
             rtc: rtc.into_iter().map(|name| RtcView::new(root, name, wall_s)).collect(),
         }
     }
@@ -67,19 +64,22 @@ impl Devices {
         !self.vmclock.is_empty()
     }
 
+    /// Whether the line about the clock's VMClock is about this device.
+    fn is_in_use(&self, device: &DeviceView) -> bool {
+        self.vmclock_use.path.as_deref() == Some(Path::new(&device.path))
+    }
+
     pub fn lines(&self, page: &mut Page) {
         let none = |kind, page: &mut Page| page.line(kind, "none");
-        if self.vmclock.is_empty() {
-            none("VMClock", page);
-        }
-        for device in &self.vmclock {
+        page.line("VMClock", &text_of_vmclock(&self.vmclock_use));
+        for device in self.vmclock.iter().filter(|device| !self.is_in_use(device)) {
             page.line("VMClock", &device.to_text());
         }
         if self.ptp.is_empty() {
             none("PTP clock", page);
         }
         for ptp in &self.ptp {
-            page.line("PTP clock", &ptp.to_text());
+            page.line("PTP clock", &text_of_ptp(ptp));
         }
         if self.rtc.is_empty() {
             none("RTC", page);
@@ -103,27 +103,45 @@ impl DeviceView {
     }
 }
 
-impl PtpView {
-    fn new(root: &Path, name: &str) -> PtpView {
-        let class = format!("/sys/class/ptp/{name}");
-        let bound = first_line_of(root, &format!("{class}/device/phc_error_bound"));
-        PtpView {
-            device: DeviceView::new(root, name),
-            clock_name: first_line_of(root, &format!("{class}/clock_name")),
-            error_bound_ns: bound.and_then(|bound| bound.parse().ok()),
-        }
+/// A PTP hardware clock, in words.
+fn text_of_ptp(ptp: &PhcInfo) -> String {
+    let mut text = ptp.path.display().to_string();
+    if let Some(name) = &ptp.clock_name {
+        text += &format!(" ({})", name.escape_debug());
     }
+    match ptp.looks_like {
+        Some(PhcScale::Tai) => text += ", which shows TAI if the wall clock is right",
+        Some(PhcScale::Utc) => text += ", which shows UTC if the wall clock is right",
+        _ => {}
+    }
+    match (ptp.error_bound, &ptp.problem) {
+        (Some(bound), _) => {
+            text += &format!("; its driver states an error of {}", rounded_up(bound))
+        }
+        (None, Some(problem)) => text += &format!("; {problem}"),
+        (None, None) => {}
+    }
+    text
+}
 
-    fn to_text(&self) -> String {
-        let mut text = self.device.to_text();
-        if let Some(name) = &self.clock_name {
-            text += &format!(" ({name})");
-        }
-        if let Some(bound) = self.error_bound_ns {
-            text += &format!(", which states an error of {bound} ns");
-        }
-        text
+/// What VMClock gives to the clock, in words.
+fn text_of_vmclock(vmclock: &VmClockReport) -> String {
+    if let Some(why) = &vmclock.unused {
+        return why.clone();
     }
+    let Some(path) = &vmclock.path else { return "not looked for".to_owned() };
+    let mut text = format!("{}, compared {}", path.display(), vmclock.checked);
+    if let Some(marker) = vmclock.marker {
+        text += &format!("; marker {marker}");
+    }
+    if let Some(load_ns) = vmclock.load_ns {
+        text += &format!("; a look costs {load_ns} ns");
+    }
+    if vmclock.disruptions > 0 {
+        text += &format!("; moved or restored {} times", vmclock.disruptions);
+    }
+    text += if vmclock.has_time { "; it states the time as well" } else { "; it states no time" };
+    text
 }
 
 impl RtcView {
@@ -165,10 +183,16 @@ mod tests {
     use super::*;
     use crate::doctor::files::fake_root::Host;
 
+    fn gather(host: &Host, kernel: Option<&KernelState>) -> Devices {
+        let clock =
+            truechimer::Clock::builder().without_vmclock().manual().build().expect("a clock");
+        Devices::gather(host.root(), kernel, clock.report().vmclock, Vec::new())
+    }
+
     #[test]
     fn a_host_without_devices_has_empty_lists() {
         let host = Host::with(&[]);
-        let devices = Devices::gather(host.root(), None);
+        let devices = gather(&host, None);
         assert!(devices.vmclock.is_empty() && devices.ptp.is_empty() && devices.rtc.is_empty());
     }
 
@@ -176,19 +200,14 @@ mod tests {
     fn the_files_of_devices_are_read() {
         let host = Host::with(&[
             ("/dev/vmclock0", ""),
-            ("/dev/ptp0", ""),
-            ("/sys/class/ptp/ptp0/clock_name", "KVM virtual PTP\n"),
-            ("/sys/class/ptp/ptp0/device/phc_error_bound", "12345\n"),
             ("/sys/class/rtc/rtc0/name", "rtc_cmos rtc_cmos\n"),
             ("/sys/class/rtc/rtc0/since_epoch", "1003\n"),
             ("/sys/class/rtc/rtc1/since_epoch", "garbage\n"),
         ]);
         let mut kernel = KernelState::read().expect("no filter denies it in tests");
         kernel.unix_ns = 1_000_999_999_999;
-        let devices = Devices::gather(host.root(), Some(&kernel));
+        let devices = gather(&host, Some(&kernel));
         assert!(devices.has_vmclock() && devices.vmclock[0].readable);
-        assert_eq!(devices.ptp[0].error_bound_ns, Some(12_345));
-        assert!(devices.ptp[0].to_text().contains("KVM virtual PTP"));
         assert_eq!(devices.rtc[0].ahead_of_wall_clock_s, Some(3));
         assert!(devices.rtc[0].to_text().contains("3 s ahead of"));
         assert!(devices.rtc[1].to_text().contains("cannot be read"));

@@ -84,6 +84,8 @@ impl KernelView {
         page.line("adjtime", &format!("{} ns that adjtime() has still to do", kernel.adjtime_ns));
         page.line("rate", &format!("{}, freq and tick together", ppm(kernel.rate_ppb)));
         page.line("tai", &format!("{} s, TAI − UTC as the kernel was told", kernel.tai));
+        let constant = format!("{}, the PLL's time constant as a power of two", kernel.constant);
+        page.line("constant", &constant);
         if let Some(timex) = &self.timex {
             timex_lines(timex, page);
         }
@@ -94,7 +96,6 @@ fn timex_lines(timex: &Timex, page: &mut Page) {
     let freq = ppm(timex.freq_ppb);
     page.line("freq", &format!("{freq}, by which the oscillator is corrected"));
     page.line("tick", &format!("{} µs (10000 is nominal)", timex.tick_us));
-    page.line("constant", &format!("{}, the PLL's time constant as 2^n s", timex.constant));
     page.line("precision", &format!("{} µs, as the kernel states it", timex.precision_us));
     page.line("tolerance", &format!("{}, the limit of freq", ppm(timex.tolerance_ppb)));
     pps_lines(timex, page);

@@ -9,6 +9,7 @@
 //! need. Each is printed in two forms: as data for `--json`, and as lines for people.
 
 mod advice;
+mod clockbound;
 mod clocksource;
 mod container;
 mod daemons;
@@ -25,11 +26,13 @@ mod writer;
 use std::path::Path;
 
 use serde::Serialize;
-use truechimer::{BuildError, CounterKind, LeapTable, RealtimeScale, Report, UnixTime};
+use truechimer::source::phc;
+use truechimer::{BuildError, CounterKind, LeapTable, RealtimeScale, Report, Role, UnixTime};
 
 use advice::Facts;
 
 use crate::args::{DoctorArgs, with_option_names};
+use crate::now::wait_for_servers;
 use crate::outcome::{CommandError, Outcome};
 use crate::output::{self, Page, Paint, Tone};
 use crate::reading::{Reading, plus_minus};
@@ -52,6 +55,7 @@ struct Diagnosis {
     container: container::ContainerView,
     suspend: suspend::SuspendView,
     devices: devices::Devices,
+    clockbound: clockbound::ClockBoundView,
     sources: Vec<sources::SourceView>,
     sampler: sources::SamplerView,
     limits: sources::LimitsView,
@@ -71,6 +75,9 @@ pub fn run(args: &DoctorArgs) -> Result<Outcome, CommandError> {
     };
     // `build()` does not wait long for the thread's first samples, and a busy host needs longer.
     let _ = clock.refresh();
+    if args.clock.asks_servers() {
+        wait_for_servers(&clock);
+    }
     let report = clock.report();
     let scale = args.clock.wall_scale.unwrap_or_default();
     let diagnosis = Diagnosis::gather(&report, scale, Path::new("/"));
@@ -101,7 +108,13 @@ impl Diagnosis {
             virtual_machine: machine::MachineView::gather(root),
             container: container::ContainerView::gather(root, &|name| std::env::var(name).ok()),
             suspend: suspend::SuspendView::new(report.suspended, report.time_namespace),
-            devices: devices::Devices::gather(root, kernel.state.as_ref()),
+            devices: devices::Devices::gather(
+                root,
+                kernel.state.as_ref(),
+                report.vmclock.clone(),
+                phc::devices(),
+            ),
+            clockbound: clockbound::ClockBoundView::gather(),
             sources: report.sources.iter().map(sources::SourceView::from).collect(),
             sampler: sources::SamplerView::from(&report.sampler),
             limits: sources::LimitsView::from(report.limits),
@@ -116,6 +129,19 @@ impl Diagnosis {
     /// Whether the kernel's bound counts, by the clock's own judgement.
     fn kernel_states_bound(&self) -> bool {
         self.sources.iter().any(|source| source.name == "kernel" && source.vouches)
+    }
+
+    /// Whether a source other than the kernel and the operator states a bound.
+    fn another_states_bound(&self) -> bool {
+        self.sources.iter().any(|source| {
+            let is_other = !matches!(source.name.as_str(), "kernel" | "assume_error");
+            is_other && source.vouches && source.role == Role::Evidence
+        })
+    }
+
+    /// Whether time servers are asked, or were to be.
+    fn asks_servers(&self) -> bool {
+        self.sources.iter().any(|source| source.name == "ntp")
     }
 
     fn to_text(&self, report: &Report, paint: Paint) -> String {
@@ -150,6 +176,7 @@ impl Diagnosis {
         self.container.lines(&mut page);
         self.suspend.lines(&mut page);
         self.devices.lines(&mut page);
+        self.clockbound.lines(&mut page);
         page.heading("What to do next");
         for (i, step) in self.next_steps.iter().enumerate() {
             page.item(i + 1, step);
@@ -180,6 +207,9 @@ fn facts(diagnosis: &Diagnosis) -> Facts<'_> {
     let counter = &diagnosis.counter_details;
     Facts {
         kernel_states_bound: diagnosis.kernel_states_bound(),
+        another_states_bound: diagnosis.another_states_bound(),
+        asks_servers: diagnosis.asks_servers(),
+        near_server: diagnosis.writer.near_server(),
         kernel_is_denied: kernel.is_none() && !diagnosis.kernel.is_unsupported,
         kernel_is_unsupported: diagnosis.kernel.is_unsupported,
         kernel_synchronized: kernel.is_some_and(|kernel| kernel.is_synchronized()),
@@ -197,8 +227,10 @@ fn facts(diagnosis: &Diagnosis) -> Facts<'_> {
         max_drift_ppm: diagnosis.limits.max_drift_ppm,
         in_container: diagnosis.container.inside,
         hypervisor: diagnosis.virtual_machine.hypervisor,
-        ptp: ptp
-            .map(|ptp| (ptp.device.path.as_str(), ptp.clock_name.as_deref().unwrap_or_default())),
+        ptp: ptp.map(|ptp| {
+            let path = ptp.path.to_str().unwrap_or_default();
+            (path, ptp.clock_name.as_deref().unwrap_or_default())
+        }),
         tsc_is_not_used: counter.kind == CounterKind::MonotonicRaw
             && counter.why_not_hardware.is_some(),
         steps_are_polled: diagnosis.sampler.step_timer_error.is_some(),

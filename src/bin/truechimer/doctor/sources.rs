@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use truechimer::Limits;
 use truechimer::clock::{Said, SamplerReport, SourceReport};
+use truechimer::{Limits, Role};
 
 use crate::args::with_option_names;
 use crate::output::{Page, rounded_up};
@@ -14,12 +14,16 @@ use crate::reading::IntervalView;
 #[derive(Serialize)]
 pub struct SourceView {
     pub name: String,
+    /// Whether its bounds are evidence, or only compared with the evidence.
+    pub role: Role,
     /// Whether it stated a bound.
     pub vouches: bool,
     /// The interval that it stated; `null` if it stated none.
     pub interval: Option<IntervalView>,
     /// Why it stated none.
     pub refusal: Option<String>,
+    /// What it knows beside that, in its own words.
+    pub details: Option<String>,
     /// How long ago it answered.
     #[serde(serialize_with = "truechimer::decimal::option::serialize")]
     pub age_ns: Option<u64>,
@@ -40,6 +44,8 @@ impl From<&SourceReport> for SourceView {
         };
         SourceView {
             name: source.name.clone(),
+            role: source.role,
+            details: source.details.as_deref().map(|details| with_option_names(&details)),
             vouches: interval.is_some(),
             interval,
             refusal,
@@ -57,7 +63,10 @@ impl SourceView {
         let mut text = match (&self.interval, &self.refusal) {
             (Some(interval), _) => {
                 let half = rounded_up(Duration::from_nanos(interval.error_ns));
-                format!("states ± {half}")
+                match self.role {
+                    Role::CrossCheck => format!("states ± {half}, which is only compared"),
+                    _ => format!("states ± {half}"),
+                }
             }
             (None, Some(refusal)) => format!("states no bound: {refusal}"),
             (None, None) => "has not answered yet".to_owned(),
@@ -120,6 +129,10 @@ pub fn lines(sources: &[SourceView], sampler: &SamplerView, limits: &LimitsView,
     page.heading("Sources of time");
     for source in sources {
         page.line(&source.name, &source.to_text());
+        // A refusal contains them.
+        if let (Some(details), None) = (&source.details, &source.refusal) {
+            page.line("", details);
+        }
     }
     let step = match &sampler.step_timer_error {
         None => "a step of the wall clock is noticed at once".to_owned(),

@@ -3,6 +3,7 @@
 //! Whether that makes the kernel's bound believed is the library's judgement, and stands under
 //! `Sources of time`. Here are the facts that it rests on, whatever the judgement is.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -50,6 +51,16 @@ impl WriterView {
         chrony
             .map(|chrony| chrony.reference.to_string())
             .or_else(|| ntpd.map(|ntpd| ntpd.refid.clone()))
+    }
+
+    /// The server that chronyd follows, if it is near: on this link, or in a private network.
+    pub fn near_server(&self) -> Option<IpAddr> {
+        let address = self.chrony.as_ref()?.reference.address?;
+        let is_near = match address {
+            IpAddr::V4(v4) => v4.is_link_local() || v4.is_private(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unique_local(),
+        };
+        is_near.then_some(address)
     }
 
     /// How long it was between chronyd's last two updates.
@@ -137,6 +148,23 @@ pub mod tests {
             assert!(text.contains(part), "{part}: {text}");
             assert!(text.contains("root dispersion"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_server_is_near_on_this_link_and_in_private_networks() {
+        let followed = |address: &str| {
+            let address: IpAddr = address.parse().expect("an address");
+            let reference = Reference { id: 0xa9fe_a97b, address: Some(address) };
+            let chrony = Some(Tracking { reference, ..tracking() });
+            WriterView { chrony, ..WriterView::default() }.near_server()
+        };
+        for near in ["169.254.169.123", "10.0.0.1", "192.168.1.1", "fe80::1", "fd00:ec2::123"] {
+            assert_eq!(followed(near), near.parse().ok(), "{near}");
+        }
+        for far in ["162.159.200.1", "2001:db8::1"] {
+            assert_eq!(followed(far), None, "{far}");
+        }
+        assert_eq!(WriterView::default().near_server(), None);
     }
 
     #[test]

@@ -204,6 +204,19 @@ fn a_step_while_the_request_is_under_way_counts() {
 }
 
 #[test]
+fn after_a_move_of_the_machine_the_report_counts_after_many_updates() {
+    let mut bench = Bench::trusted();
+    bench.host.move_machine(30 * SECOND, 0);
+    bench.kernel.disrupted();
+    for updates in 0..UPDATES_AFTER_STEP {
+        let why = bench.sample().expect_err("chronyd does not know of the 30 s").to_string();
+        assert!(why.contains("32 updates"), "after {updates}: {why}");
+        bench.chronyd.update(0);
+    }
+    bench.sample().expect("by now it has measured them");
+}
+
+#[test]
 fn after_a_suspend_nothing_is_believed_until_chronyds_next_update() {
     let mut bench = Bench::trusted();
     bench.host.suspend(100 * SECOND);

@@ -50,6 +50,7 @@ fn kernel(maxerror_us: i64) -> KernelState {
         status: STA_NANO | STA_PLL,
         maxerror_us,
         esterror_us: 0,
+        constant: 0,
         offset_ns: 0,
         adjtime_ns: 0,
         rate_ppb: 0,

@@ -8,6 +8,7 @@ fn healthy() -> KernelState {
         status: STA_NANO,
         maxerror_us: 1_234,
         esterror_us: 10,
+        constant: 0,
         offset_ns: 0,
         adjtime_ns: 0,
         rate_ppb: 12_345,

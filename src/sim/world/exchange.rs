@@ -1,0 +1,46 @@
+//! Exchanges of the machines' clocks with time servers, as events.
+
+use super::{Event, World};
+use crate::sim::NodeId;
+use crate::sim::node::Node;
+use crate::sim::ntp::NtpEvent;
+
+/// A client that is down looks so much later, in ns, whether it is up again.
+const DOWN_NS: i64 = 100_000_000;
+
+impl<N: Node> World<N> {
+    /// An event between a machine and the time servers that its clock asks.
+    pub(super) fn exchange(&mut self, id: NodeId, event: NtpEvent) {
+        let (now, began) = (self.now_ns(), self.began);
+        let host = &self.hosts[id.index()];
+        let is_at_server = matches!(event, NtpEvent::Request { .. });
+        let frozen = host.frozen_until - now;
+        if frozen > 0 && !is_at_server {
+            return self.after(frozen, Event::Ntp(id, event));
+        }
+        let Some(client) = host.clock.ntp() else {
+            // The process is down: its next one asks anew.
+            if matches!(event, NtpEvent::Tick) {
+                self.after(DOWN_NS, Event::Ntp(id, event));
+            }
+            return;
+        };
+        let is_reachable = host.hardware().is_reachable(now);
+        let next = match event {
+            NtpEvent::Tick => client.lock().tick(now - began, is_reachable),
+            NtpEvent::Request { client: number, server, packet } => {
+                let utc = host.hardware().discipline.utc_of_servers(now);
+                client.lock().answer((number, server), &packet, (now - began, now), utc)
+            }
+            NtpEvent::Reply { client: number, server, packet } => {
+                if is_reachable {
+                    client.lock().receive(number, server, &packet);
+                }
+                Vec::new()
+            }
+        };
+        for (delay, event) in next {
+            self.after(delay, Event::Ntp(id, event));
+        }
+    }
+}
