@@ -190,10 +190,15 @@ fn serve(mut client: UnixStream, state: &Mutex<State>) -> Option<()> {
             Behaviour::Serves { is_big } if names("NTPMessage") => {
                 answer(*is_big, serial, &state.message)
             }
-            Behaviour::Serves { .. } if names("ServerName") => {
+            // It answers what is asked beside the message, so that the message is asked for.
+            Behaviour::Closes if names("NTPMessage") => {
+                let _ = client.shutdown(std::net::Shutdown::Both);
+                return None;
+            }
+            Behaviour::Serves { .. } | Behaviour::Closes if names("ServerName") => {
                 reply(false, serial, "v", &variant("s", 4, b"\x04\0\0\0pool\0"))
             }
-            Behaviour::Serves { .. } => {
+            Behaviour::Serves { .. } | Behaviour::Closes => {
                 reply(false, serial, "v", &variant("t", 8, &32_000_000_u64.to_le_bytes()))
             }
             Behaviour::Fails(error) => {
@@ -201,10 +206,6 @@ fn serve(mut client: UnixStream, state: &Mutex<State>) -> Option<()> {
                 frame(false, 3, &fields, &[])
             }
             Behaviour::Sends(bytes) => bytes.clone(),
-            Behaviour::Closes => {
-                let _ = client.shutdown(std::net::Shutdown::Both);
-                return None;
-            }
             Behaviour::Silent | Behaviour::Greets(_) => continue,
         };
         client.write_all(&out).ok()?;
