@@ -31,8 +31,10 @@ fn clock(servers: &[Server]) -> Clock {
         .expect("it builds")
 }
 
+/// What the source tells of itself; nothing before the clock's first round.
 fn details(clock: &Clock) -> String {
-    clock.report().sources[0].details.clone().unwrap_or_default()
+    let sources = clock.report().sources;
+    sources.first().and_then(|source| source.details.clone()).unwrap_or_default()
 }
 
 fn honest(count: usize) -> Vec<Server> {
