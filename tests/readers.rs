@@ -339,7 +339,8 @@ fn a_fork_in_the_middle_of_a_round_leaves_the_child_able_to_sample() {
         .poll_interval(Duration::from_millis(1))
         .build()
         .unwrap();
-    while clock.report().sources[0].asked_for.is_none() {
+    let is_asked = || clock.report().sources.first().is_some_and(|one| one.asked_for.is_some());
+    while !is_asked() {
         thread::sleep(Duration::from_millis(1));
     }
     let status = in_a_fork(|| {
