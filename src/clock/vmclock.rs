@@ -3,12 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::host::{Host, VMCLOCK_PATH, VmClockError, VmClockPage};
+#[cfg(not(target_family = "wasm"))]
+use crate::host::VMCLOCK_PATH;
+use crate::host::{Host, VmClockError, VmClockPage};
 
 /// A slower load would show in every reading: then only the sampler looks at the page, in ns.
 const SLOWEST_LOAD_NS: u64 = 20;
 
 /// Which VMClock is used.
+#[cfg(not(target_family = "wasm"))]
 pub(crate) enum VmClockChoice {
     /// The machine's first, if there is one and it may be read.
     IfThere,
@@ -17,6 +20,7 @@ pub(crate) enum VmClockChoice {
     At(PathBuf),
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl VmClockChoice {
     /// Opens it.
     pub(crate) fn setup(&self) -> Result<VmClockSetup, VmClockError> {
