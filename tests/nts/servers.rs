@@ -22,6 +22,11 @@ const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 /// How long a server may take to start and to synchronise with the one above it.
 const PATIENCE: Duration = Duration::from_secs(40);
 
+/// Where a reply has these (RFC 5905, 7.3), in seconds of 16 and 16 bits.
+const ROOT_DELAY: usize = 4;
+const ROOT_DISPERSION: usize = 8;
+const MAX_ROOT_DISTANCE: f64 = 0.1;
+
 /// The server that the others follow. One that follows only itself would be refused.
 const ABOVE_IP: &str = "192.168.77.1";
 const ABOVE: &str = "192.168.77.1:123";
@@ -178,7 +183,7 @@ impl Drop for Server {
     }
 }
 
-/// Whether a plain request is answered by a server that knows the time.
+/// Whether a plain request is answered by a server that knows the time to 0.1 s.
 fn is_synchronised(at: &str) -> io::Result<bool> {
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     socket.set_read_timeout(Some(Duration::from_millis(200)))?;
@@ -188,7 +193,16 @@ fn is_synchronised(at: &str) -> io::Result<bool> {
     socket.send_to(&packet, at)?;
     let mut reply = [0; 100];
     let Ok(length) = socket.recv(&mut reply) else { return Ok(false) };
-    Ok(length >= 48 && reply[0] >> 6 != 3 && (1..16).contains(&reply[1]))
+    // After its first exchange chronyd is synchronised to a second or two.
+    let seconds = |at: usize| {
+        let fixed = u32::from_be_bytes([reply[at], reply[at + 1], reply[at + 2], reply[at + 3]]);
+        f64::from(fixed) / 65_536.0
+    };
+    let distance = seconds(ROOT_DELAY) / 2.0 + seconds(ROOT_DISPERSION);
+    Ok(length >= 48
+        && reply[0] >> 6 != 3
+        && (1..16).contains(&reply[1])
+        && distance < MAX_ROOT_DISTANCE)
 }
 
 /// Network and users of this process's own, from now on: the ports are free there, and nobody in

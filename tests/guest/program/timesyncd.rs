@@ -46,10 +46,8 @@ pub fn run(arguments: &[String]) -> io::Result<()> {
     let [bus, daemon, events @ ..] = arguments else {
         return Err(io::Error::other("usage: timesyncd BUS DAEMON MS:EVENT..."));
     };
-    let raw0: i64 = std::env::var(RAW0)
-        .map_err(io::Error::other)?
-        .parse()
-        .map_err(io::Error::other)?;
+    let raw0: i64 =
+        std::env::var(RAW0).map_err(io::Error::other)?.parse().map_err(io::Error::other)?;
     let serves = Arc::new(Mutex::new(None));
     serve(&serves)?;
     for folder in ["/run/systemd/timesync", "/var/lib/systemd/timesync"] {

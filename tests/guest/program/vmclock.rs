@@ -136,8 +136,8 @@ impl Count {
     fn note(&mut self, said: Result<Interval, ClockError>, before: i64, after: i64) {
         match said {
             Ok(said) => {
-                let is_right = said.latest().tai_nanos() >= before
-                    && said.earliest().tai_nanos() <= after;
+                let is_right =
+                    said.latest().tai_nanos() >= before && said.earliest().tai_nanos() <= after;
                 self.right += u32::from(is_right);
                 self.missed += u32::from(!is_right);
                 self.right_after += u32::from(is_right && self.disrupted > 0);
