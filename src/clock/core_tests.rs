@@ -25,7 +25,7 @@ impl Source for Honest {
 fn core(host: &Arc<ScriptedHost>, sources: Vec<SourceKind>) -> ClockCore<Arc<ScriptedHost>> {
     let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
     let parts = Parts {
-        limits: Limits::default(),
+        limits: Limits { max_wander_ppm: None, ..Limits::default() },
         kind: CounterKind::Auto,
         wall_clock,
         sources,
