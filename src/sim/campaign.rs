@@ -141,6 +141,11 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
                 audit.contradictions
             ));
         }
+        // Where a clock of these worlds assumes A3, it holds. A source that is wrong would seem to
+        // break it.
+        if let Some(at) = audit.first_refutation.filter(is_early) {
+            return Err(format!("A3 was refuted at {at}, although it holds"));
+        }
     }
     let breaches = scenario.nodes().filter_map(|node| {
         let at = began.saturating_add(scenario.breach(node)?);

@@ -129,15 +129,22 @@ impl SimClock {
     pub(super) fn round(&self) {
         let Some(core) = self.core() else { return };
         self.host.hardware().set_sampling(true);
-        let before = contradictions(&core);
+        let before = doubts(&core);
         core.round();
-        let new = contradictions(&core).saturating_sub(before);
+        let after = doubts(&core);
         let mut hardware = self.host.hardware();
         hardware.set_sampling(false);
-        if new > 0 {
-            hardware.audit.contradictions += new;
-            let at = Timestamp::from_tai_nanos(hardware.reached);
-            hardware.audit.first_contradiction.get_or_insert(at);
+        let at = Timestamp::from_tai_nanos(hardware.reached);
+        let audit = &mut hardware.audit;
+        let contradictions = after.0.saturating_sub(before.0);
+        let refutations = after.1.saturating_sub(before.1);
+        audit.contradictions += contradictions;
+        audit.wander_refutations += refutations;
+        if contradictions > 0 {
+            audit.first_contradiction.get_or_insert(at);
+        }
+        if refutations > 0 {
+            audit.first_refutation.get_or_insert(at);
         }
     }
 
@@ -196,8 +203,12 @@ impl SimClock {
 /// A process that does not run has no clock.
 const DOWN: Status = Status::Unsynchronized(Reason::NotSampled);
 
-fn contradictions(core: &ClockCore<SimHost>) -> u64 {
-    core.process().record.lock().contradictions
+/// How often samples contradicted the evidence, and how often they refuted A3.
+fn doubts(core: &ClockCore<SimHost>) -> (u64, u64) {
+    let process = core.process();
+    let record = process.record.lock();
+    let refutations = record.learning.map_or(0, |learning| learning.refutations);
+    (record.contradictions, refutations)
 }
 
 impl TrueTime for SimClock {
