@@ -288,11 +288,11 @@ impl ClockBuilder {
 
     /// Assumption A3 ([`_design`](crate::_design#the-assumptions)): within any two hours the
     /// counter's rate stays within this many parts per million of each mean that it had over a part of
-    /// them. Default 15, or `max_drift_ppm` if that is less; `None` does without.
+    /// them. Default 20, or `max_drift_ppm` if that is less; `None` does without.
     ///
     /// The rate is learnt from the samples, and intervals widen by about this much between updates
-    /// instead of by `max_drift_ppm`: by 0.03 ms a second instead of 0.4. 15 covers a quartz
-    /// through 20 °C and more. If the evidence refutes it, it is doubled (as often as it has to be),
+    /// instead of by `max_drift_ppm`: by 0.03 ms a second instead of 0.4. 20 covers a quartz
+    /// through 20 °C and more, and in the simulator a swing by 14 ppm in five minutes. If the evidence refutes it, it is doubled (as often as it has to be),
     /// what was learnt is forgotten, [`epoch`](Clock::epoch) changes, and
     /// [`report`](Clock::report) tells.
     ///

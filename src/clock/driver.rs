@@ -362,6 +362,7 @@ impl Driver {
     fn sample_once(&mut self, i: usize, context: RoundContext<'_>) -> Result<Answer, SampleError> {
         let ageing = Ageing {
             rates: self.calibration.rates(self.drift_ppm),
+            widening_ppb: (self.estimator.learning().rate_error_ppb * 2.0) as u64,
             granularity_ns: self.calibration.granularity_ns(self.drift_ppm),
             generation: self.generation,
         };

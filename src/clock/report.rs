@@ -66,7 +66,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The builder's: 200 ppm, 15 ppm, 10 s, 100 ms.
+    /// The builder's: 200 ppm, 20 ppm, 10 s, 100 ms.
     fn default() -> Limits {
         Limits {
             max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,

@@ -439,6 +439,18 @@ fn a_rate_that_strays_further_refutes_a3_and_no_source() {
 }
 
 #[test]
+fn what_was_learnt_ends_with_a_suspend() {
+    let mut e = learning(15);
+    let mut ahead = 0;
+    steady(&mut e, 1..121, 40, &mut ahead);
+    e.forget(121 * SECOND);
+    assert!(e.learning().rate_error_ppb > 199_000.0, "{:?}", e.learning());
+    fuse(&mut e, 0, &sample_at(122, ahead), 122 * SECOND);
+    let width = read(&mut e, 132 * SECOND).width().as_micros();
+    assert!(width > 4_000, "by A2: {width}");
+}
+
+#[test]
 fn a_mean_rate_beyond_a2_is_a_contradiction() {
     let mut e = learning(15);
     fuse(&mut e, 0, &sample(SECOND, 5_000_000, 5_000_000), SECOND);

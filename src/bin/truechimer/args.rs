@@ -125,7 +125,7 @@ pub struct ClockArgs {
     pub reference_error: Option<Duration>,
     /// How far the counter's rate may stray from its own mean, in parts per million
     ///
-    /// The rate is learnt, and intervals widen by this and not by --max-drift-ppm. 15 by default,
+    /// The rate is learnt, and intervals widen by this and not by --max-drift-ppm. 20 by default,
     /// which is safe for a quartz in a machine room. Say "off" on a virtual machine that may be moved
     /// and has no VMClock to show it.
     #[arg(long, value_name = "PPM|off", allow_hyphen_values = true, value_parser = parse_wander)]
