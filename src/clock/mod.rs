@@ -34,6 +34,8 @@ mod own_sources;
 #[cfg(test)]
 mod portable_tests;
 pub mod report;
+#[cfg(test)]
+mod rig;
 #[cfg(not(target_family = "wasm"))]
 mod running;
 pub(crate) mod sample_error;
