@@ -1,50 +1,14 @@
 use std::sync::OnceLock;
 
 use super::*;
+use crate::clock::rig::{Honest, check, core, evidence, utc};
 use crate::evidence::{Sample, Source, SourceCondition, SourceError};
 use crate::host::scripted::ScriptedHost;
-use crate::source::RealtimeScale;
 use crate::source::assume::Assumed;
 use crate::timestamp::NANOS_PER_SECOND;
 
-/// A source that knows the truth of a scripted host.
-struct Honest(Arc<ScriptedHost>);
-
-impl Source for Honest {
-    fn name(&self) -> &str {
-        "honest"
-    }
-
-    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        let before = counter.read();
-        let truth = Timestamp::from_tai_nanos(self.0.truth_ns());
-        Ok(Sample::new(before, counter.read(), truth.into()))
-    }
-}
-
-fn core(host: &Arc<ScriptedHost>, sources: Vec<SourceKind>) -> ClockCore<Arc<ScriptedHost>> {
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
-    let parts = Parts {
-        limits: Limits { max_wander_ppm: None, ..Limits::default() },
-        kind: CounterKind::Auto,
-        wall_clock,
-        sources,
-        make_sources: Box::new(Vec::new),
-        vmclock: VmClockSetup::default(),
-    };
-    ClockCore::new(host.clone(), parts).expect("Auto never fails")
-}
-
 fn honest(host: &Arc<ScriptedHost>) -> ClockCore<Arc<ScriptedHost>> {
-    core(host, vec![SourceKind::Evidence(Box::new(Honest(host.clone())))])
-}
-
-fn check(core: &ClockCore<Arc<ScriptedHost>>, host: &ScriptedHost) -> Interval {
-    let before = Timestamp::from_tai_nanos(host.truth_ns());
-    let now = core.now().expect("there is evidence");
-    let after = Timestamp::from_tai_nanos(host.truth_ns());
-    assert!(now.earliest() <= after && before <= now.latest(), "{now} at {before}");
-    now
+    core(host, vec![evidence(Honest(host.clone()))])
 }
 
 #[test]
@@ -79,7 +43,7 @@ fn a_child_whose_parent_was_in_the_middle_of_a_round_goes_on_without_waiting_for
 
 #[test]
 fn a_step_or_a_suspend_ends_the_operators_statement_until_it_is_made_again() {
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+    let wall_clock = utc();
     for is_suspend in [false, true] {
         let host = ScriptedHost::new();
         let assumed = Assumed::new(Duration::from_millis(1), wall_clock.clone());
@@ -168,7 +132,7 @@ impl Source for Silent {
 fn a_child_that_lost_its_parents_driver_resumes_from_what_the_parent_published() {
     let host = ScriptedHost::new();
     let mut core = honest(&host);
-    core.make_sources = Box::new(|| vec![SourceKind::Evidence(Box::new(Silent))]);
+    core.make_sources = Box::new(|| vec![evidence(Silent)]);
     core.round();
     let epoch = core.epoch();
     core.process().lose_driver();
@@ -200,7 +164,7 @@ impl Source for Drifting {
 fn a_child_that_lost_its_driver_carries_bounds_by_the_drift_that_its_parent_was_shown() {
     let host = ScriptedHost::new();
     let drifting = Drifting(Honest(host.clone()), 500);
-    let mut core = core(&host, vec![SourceKind::Evidence(Box::new(drifting))]);
+    let mut core = core(&host, vec![evidence(drifting)]);
     let truth = host.clone();
     // The child's source is new, and has not seen what shows the drift.
     core.make_sources =
@@ -251,8 +215,8 @@ fn seen_during(host: &Arc<ScriptedHost>, request: fn(&Core)) -> (Arc<Core>, Seen
             noted.lock().push((core.now(), core.epoch()));
         }
     });
-    let silent = SourceKind::Evidence(Box::new(Silent));
-    let core = core(host, vec![SourceKind::Evidence(Box::new(meanwhile)), silent]);
+    let silent = evidence(Silent);
+    let core = core(host, vec![evidence(meanwhile), silent]);
     let core = Arc::new(core);
     core.round();
     assert!(clock.set(core.clone()).is_ok());
@@ -340,7 +304,7 @@ fn a_restored_process_reads_true_time_at_once_whatever_the_other_hosts_counter_s
 
 #[test]
 fn a_restore_ends_the_operators_statement() {
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+    let wall_clock = utc();
     let host = ScriptedHost::new();
     let assumed = Assumed::new(Duration::from_millis(1), wall_clock);
     let core = core(&host, vec![SourceKind::Operator(Box::new(assumed))]);
@@ -356,7 +320,7 @@ fn a_restore_ends_the_operators_statement() {
 #[test]
 fn a_restored_process_forgets_what_its_own_sources_remember_of_the_old_host() {
     let host = ScriptedHost::new();
-    let mut core = core(&host, vec![SourceKind::Evidence(Box::new(Silent))]);
+    let mut core = core(&host, vec![evidence(Silent)]);
     let truth = host.clone();
     core.make_sources = Box::new(move || {
         // Of the same name, as a new kernel source is.
@@ -402,7 +366,7 @@ fn a_time_namespace_is_neither_a_suspend_nor_hides_one() {
 
 #[test]
 fn where_the_kernel_is_not_used_adjtimex_is_not_called() {
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+    let wall_clock = utc();
     for asks_kernel in [false, true] {
         let host = ScriptedHost::new();
         let assumed = Assumed::new(Duration::from_millis(1), wall_clock.clone());
@@ -487,7 +451,7 @@ fn while_a_source_is_sampled_no_reader_sees_a_bound_from_before_a_suspend() {
     let (clock, seen) = (Arc::new(OnceLock::new()), Arc::new(Mutex::new(Vec::new())));
     let honest = Honest(host.clone());
     let reader = Reader { honest, clock: clock.clone(), seen: seen.clone() };
-    let core = Arc::new(core(&host, vec![SourceKind::Evidence(Box::new(reader))]));
+    let core = Arc::new(core(&host, vec![evidence(reader)]));
     core.round();
     assert!(clock.set(core.clone()).is_ok());
     core.round();

@@ -1,13 +1,14 @@
 //! A machine that its hypervisor moves to another host, or restores from a snapshot.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use super::*;
+use crate::clock::rig::{Honest, check, evidence, parts, utc};
 use crate::clock::vmclock::MarkerCheck;
 use crate::evidence::{Sample, Source, SourceError};
 use crate::host::scripted::ScriptedHost;
 use crate::host::{KernelState, STA_NANO, TIME_OK, VmClockPage};
-use crate::source::RealtimeScale;
 use crate::source::assume::Assumed;
 use crate::source::daemons::HostDaemons;
 use crate::source::kernel::Kernel;
@@ -20,18 +21,17 @@ const DISRUPTED: ClockError = ClockError::Disrupted;
 /// and far either way.
 const OTHER_COUNTERS: [i64; 3] = [0, 1_000_000_000_000, -1_000_000_000_000];
 
-/// A source that knows the truth of a scripted host, and what it was told.
-struct Honest(Arc<ScriptedHost>, Arc<AtomicBool>);
+/// An honest source that says when it was told of a move.
+struct Told(Honest, Arc<AtomicBool>);
 
-impl Source for Honest {
+impl Source for Told {
     fn name(&self) -> &str {
-        "honest"
+        // Sources that are made anew replace those with the same name.
+        self.0.name()
     }
 
     fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        let before = counter.read();
-        let truth = Timestamp::from_tai_nanos(self.0.truth_ns());
-        Ok(Sample::new(before, counter.read(), truth.into()))
+        self.0.sample(counter)
     }
 
     fn disrupted(&mut self) {
@@ -39,20 +39,14 @@ impl Source for Honest {
     }
 }
 
-fn evidence(host: &Arc<ScriptedHost>) -> SourceKind {
-    SourceKind::Evidence(Box::new(Honest(host.clone(), Arc::default())))
+fn honest(host: &Arc<ScriptedHost>) -> SourceKind {
+    evidence(Honest(host.clone()))
 }
 
+/// A core with these sources on a machine with a VMClock.
 fn core(host: &Arc<ScriptedHost>, sources: Vec<SourceKind>) -> ClockCore<Arc<ScriptedHost>> {
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
-    let parts = Parts {
-        limits: Limits::default(),
-        kind: CounterKind::Auto,
-        wall_clock,
-        sources,
-        make_sources: Box::new(Vec::new),
-        vmclock: VmClockSetup::new(std::path::Path::new("/dev/vmclock0"), Ok(host.vmclock())),
-    };
+    let vmclock = VmClockSetup::new(Path::new("/dev/vmclock0"), Ok(host.vmclock()));
+    let parts = Parts { vmclock, ..parts(sources) };
     ClockCore::new(host.clone(), parts).expect("Auto never fails")
 }
 
@@ -60,19 +54,11 @@ fn hosts() -> [Arc<ScriptedHost>; 3] {
     [ScriptedHost::new(), ScriptedHost::with_fast_counter(), ScriptedHost::with_raw_clock_only()]
 }
 
-fn check(core: &ClockCore<Arc<ScriptedHost>>, host: &ScriptedHost) -> Interval {
-    let before = Timestamp::from_tai_nanos(host.truth_ns());
-    let now = core.now().expect("there is evidence");
-    let after = Timestamp::from_tai_nanos(host.truth_ns());
-    assert!(now.earliest() <= after && before <= now.latest(), "{now} at {before}");
-    now
-}
-
 #[test]
 fn a_machine_that_was_moved_has_no_reading_until_it_is_sampled_again() {
     for host in hosts() {
         for counter_by in OTHER_COUNTERS {
-            let core = core(&host, vec![evidence(&host)]);
+            let core = core(&host, vec![honest(&host)]);
             core.round();
             check(&core, &host);
             let epoch = core.epoch();
@@ -108,7 +94,7 @@ fn a_machine_that_is_moved_during_a_reading_gives_none() {
     ];
     for host in [ScriptedHost::new(), ScriptedHost::with_fast_counter()] {
         for reading in readings {
-            let core = core(&host, vec![evidence(&host)]);
+            let core = core(&host, vec![honest(&host)]);
             core.round();
             host.pass(100_000);
             assert_eq!(reading(&core), None);
@@ -124,7 +110,7 @@ fn a_page_that_is_slow_to_read_is_left_to_the_sampler() {
     for (load_ns, in_readings) in [(0, true), (20, true), (21, false), (400, false)] {
         let host = ScriptedHost::with_fast_counter();
         host.slow_vmclock(load_ns);
-        let core = core(&host, vec![evidence(&host)]);
+        let core = core(&host, vec![honest(&host)]);
         core.round();
         let epoch = core.epoch();
         host.move_machine(30 * SECOND, 0);
@@ -159,9 +145,9 @@ impl Source for Moved {
 #[test]
 fn a_sample_during_which_the_machine_was_moved_is_dropped() {
     for host in hosts() {
-        let honest = Honest(host.clone(), Arc::default());
+        let honest = Honest(host.clone());
         let moves = vec![(7 * SECOND, 0), (30 * SECOND, 5_000_000_000)];
-        let moved = SourceKind::Evidence(Box::new(Moved(honest, moves)));
+        let moved = evidence(Moved(honest, moves));
         let core = core(&host, vec![moved]);
         assert!(core.round(), "twice in one round, and then it is right");
         check(&core, &host);
@@ -173,9 +159,9 @@ fn a_sample_during_which_the_machine_was_moved_is_dropped() {
 #[test]
 fn a_machine_that_is_moved_all_the_time_has_no_reading_and_blocks_no_sampler() {
     let host = ScriptedHost::new();
-    let honest = Honest(host.clone(), Arc::default());
+    let honest = Honest(host.clone());
     let moved = Moved(honest, vec![(SECOND, 0); 4]);
-    let core = core(&host, vec![SourceKind::Evidence(Box::new(moved))]);
+    let core = core(&host, vec![evidence(moved)]);
     assert!(core.round());
     assert_eq!(core.now(), Err(DISRUPTED));
     assert!(core.round());
@@ -185,7 +171,7 @@ fn a_machine_that_is_moved_all_the_time_has_no_reading_and_blocks_no_sampler() {
 #[test]
 fn the_counter_of_the_other_host_is_measured_anew() {
     let host = ScriptedHost::new();
-    let core = core(&host, vec![evidence(&host)]);
+    let core = core(&host, vec![honest(&host)]);
     core.round();
     let hertz = |core: &ClockCore<Arc<ScriptedHost>>| core.report().counter.hertz;
     assert!((hertz(&core) - 1e9).abs() < 1e6);
@@ -217,10 +203,9 @@ fn each_source_is_told_and_one_that_panics_does_no_harm() {
     }
     let host = ScriptedHost::new();
     let told = Arc::new(AtomicBool::new(false));
-    let panics = Box::new(Panics(Honest(host.clone(), Arc::default())));
     let sources = vec![
-        SourceKind::Evidence(panics),
-        SourceKind::Evidence(Box::new(Honest(host.clone(), told.clone()))),
+        evidence(Panics(Honest(host.clone()))),
+        evidence(Told(Honest(host.clone()), told.clone())),
     ];
     let core = core(&host, sources);
     core.round();
@@ -236,7 +221,7 @@ fn each_source_is_told_and_one_that_panics_does_no_harm() {
 #[test]
 fn a_move_ends_the_operators_statement() {
     let host = ScriptedHost::new();
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+    let wall_clock = utc();
     let assumed = Assumed::new(Duration::from_millis(1), wall_clock);
     let core = core(&host, vec![SourceKind::Operator(Box::new(assumed))]);
     core.round();
@@ -267,9 +252,9 @@ fn a_daemon_that_was_moved_with_its_machine_is_believed_after_several_updates() 
         };
         host.set_kernel_state(kernel);
     };
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+    let wall_clock = utc();
     let kernel = Kernel::of(wall_clock, Box::new(HostDaemons::default())).believing_any_writer();
-    let core = core(&host, vec![SourceKind::Evidence(Box::new(kernel))]);
+    let core = core(&host, vec![evidence(kernel)]);
     write(1_234);
     core.round();
     let before = core.now().expect("it is believed");
@@ -292,9 +277,9 @@ fn a_daemon_that_was_moved_with_its_machine_is_believed_after_several_updates() 
 fn a_forked_child_reads_the_same_marker() {
     for is_lost in [false, true] {
         let host = ScriptedHost::with_fast_counter();
-        let mut core = core(&host, vec![evidence(&host)]);
+        let mut core = core(&host, vec![honest(&host)]);
         let truth = host.clone();
-        core.make_sources = Box::new(move || vec![evidence(&truth)]);
+        core.make_sources = Box::new(move || vec![honest(&truth)]);
         core.round();
         if is_lost {
             core.process().lose_driver();
@@ -322,12 +307,10 @@ fn sources_that_are_made_after_a_move_do_not_believe_a_daemon_that_was_moved() {
     for act in acts {
         let host = ScriptedHost::new();
         let told = Arc::new(AtomicBool::new(false));
-        let mut core = core(&host, vec![evidence(&host)]);
+        let mut core = core(&host, vec![honest(&host)]);
         let (truth, of_new) = (host.clone(), told.clone());
-        core.make_sources = Box::new(move || {
-            let honest = Honest(truth.clone(), of_new.clone());
-            vec![SourceKind::Evidence(Box::new(honest))]
-        });
+        core.make_sources =
+            Box::new(move || vec![evidence(Told(Honest(truth.clone()), of_new.clone()))]);
         core.round();
         host.move_machine(SECOND, 0);
         core.round();
@@ -341,7 +324,7 @@ fn sources_that_are_made_after_a_move_do_not_believe_a_daemon_that_was_moved() {
 #[test]
 fn a_restored_process_on_a_machine_that_was_not_moved_is_no_disruption() {
     let host = ScriptedHost::new();
-    let core = core(&host, vec![evidence(&host)]);
+    let core = core(&host, vec![honest(&host)]);
     core.round();
     host.restore(30 * SECOND, 77, 0);
     core.restored();
@@ -352,8 +335,8 @@ fn a_restored_process_on_a_machine_that_was_not_moved_is_no_disruption() {
 #[test]
 fn without_a_vmclock_nothing_is_compared_and_the_report_says_why() {
     let host = ScriptedHost::new();
-    let path = std::path::Path::new("/nonexistent/vmclock0");
-    let mut core = core(&host, vec![evidence(&host)]);
+    let path = Path::new("/nonexistent/vmclock0");
+    let mut core = core(&host, vec![honest(&host)]);
     core.vmclock = VmClockSetup::new(path, VmClockPage::open(path));
     let report = core.report().vmclock;
     assert_eq!((report.checked, report.marker, report.has_time), (MarkerCheck::Never, None, false));
@@ -374,10 +357,8 @@ fn a_reader_that_finds_a_disruption_wakes_the_sampler() {
     let parts = Parts {
         limits: Limits { poll_interval: Duration::from_secs(3_600), ..Limits::default() },
         kind: CounterKind::MonotonicRaw,
-        wall_clock: Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc)),
-        sources: Vec::new(),
-        make_sources: Box::new(Vec::new),
-        vmclock: VmClockSetup::new(std::path::Path::new("/dev/vmclock0"), Ok(page)),
+        vmclock: VmClockSetup::new(Path::new("/dev/vmclock0"), Ok(page)),
+        ..parts(Vec::new())
     };
     let mut core = ClockCore::new(System, parts).expect("the raw clock can always be had");
     // However busy this machine is, a load in a loop was fast once.

@@ -50,7 +50,7 @@ fn a_cross_check_narrows_nothing_and_synchronizes_nothing() {
     for _ in 0..3 {
         let snapshot = bench.round();
         assert_eq!(snapshot.status(), Status::Synchronized);
-        assert!(bench.check(&snapshot).width() >= 2 * MS, "the check is a µs wide");
+        assert!(bench.check(&snapshot).width() >= 2 * MS, "the check states an instant");
     }
     let roles: Vec<Role> = bench.report().sources.iter().map(|source| source.role).collect();
     assert_eq!(roles, [Role::CrossCheck, Role::Evidence]);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::clock::report::Report;
+use crate::clock::rig::Honest;
 use crate::clock::vmclock::VmClockSetup;
 use crate::counter::{Counter, CounterId, CounterKind, DEFAULT_MAX_DRIFT_PPM, RateBounds};
 use crate::host::scripted::ScriptedHost;
@@ -12,22 +13,6 @@ use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
 #[path = "driver_role_tests.rs"]
 mod roles;
-
-/// A source that knows the truth of a scripted host, to the microsecond.
-struct Honest(Arc<ScriptedHost>);
-
-impl Source for Honest {
-    fn name(&self) -> &str {
-        "honest"
-    }
-
-    fn sample(&mut self, counter: &Counter) -> Result<Sample, SourceError> {
-        let before = counter.read();
-        let truth = Timestamp::from_tai_nanos(self.0.truth_ns());
-        let time = Interval::from(truth).widen(Duration::from_micros(1));
-        Ok(Sample::new(before, counter.read(), time))
-    }
-}
 
 /// A source that does what a script says.
 struct Scripted<F>(F);
@@ -317,8 +302,8 @@ fn a_counter_that_fails_while_a_source_is_sampled_voids_the_sample() {
 fn both_ends_of_a_bound_give_way_by_the_measured_step_of_the_counter() {
     let mut bench = Bench::honest();
     let bound = bench.round().bound().expect("readable");
-    // The source states a microsecond either way, and its two ticks are 10 ns apart.
-    let stated = Duration::from_nanos(2_000 + 10);
+    // The source states an instant between two ticks that are 10 ns apart.
+    let stated = Duration::from_nanos(10);
     let step = Duration::from_nanos(10);
     assert!(bound.time.width() >= stated + 2 * step, "{:?}", bound.time.width());
     assert!(bound.time.width() <= stated + 4 * step, "{:?}", bound.time.width());

@@ -34,6 +34,8 @@ mod own_sources;
 #[cfg(test)]
 mod portable_tests;
 pub mod report;
+#[cfg(test)]
+mod rig;
 #[cfg(not(target_family = "wasm"))]
 mod running;
 pub(crate) mod sample_error;
@@ -41,6 +43,8 @@ pub(crate) mod sample_error;
 mod thread;
 pub mod truetime;
 pub(crate) mod vmclock;
+#[cfg(test)]
+mod wander_tests;
 
 #[cfg(not(target_family = "wasm"))]
 pub use build_error::BuildError;

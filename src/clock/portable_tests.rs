@@ -1,25 +1,20 @@
 //! The clock on a system of which std shows a wall clock and a monotonic clock, and nothing
 //! else is known: macOS, the BSDs, Windows.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
-use crate::clock::report::Limits;
-use crate::clock::vmclock::VmClockSetup;
-use crate::counter::CounterKind;
+use crate::clock::rig::{evidence, parts, utc};
 use crate::evidence::Reason;
 use crate::host::portable::System;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{Host, HostClock};
 use crate::interval::Interval;
-use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
 use crate::source::assume::Assumed;
 use crate::source::daemons::HostDaemons;
 use crate::source::kernel::Kernel;
-use crate::source::{RealtimeScale, WallClock};
 use crate::timestamp::Timestamp;
 
 const SECOND: i64 = 1_000_000_000;
@@ -27,19 +22,12 @@ const ERROR: Duration = Duration::from_millis(5);
 
 /// A clock with the default sources, as its builder makes it.
 fn core<H: Host + Clone>(host: &H, assume_error: Option<Duration>) -> ClockCore<H> {
-    let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+    let wall_clock = utc();
     let operator = assume_error
         .map(|error| SourceKind::Operator(Box::new(Assumed::new(error, wall_clock.clone()))));
     let kernel = Kernel::of(wall_clock.clone(), Box::new(HostDaemons::default())).with_chrony();
-    let kernel = SourceKind::Evidence(Box::new(kernel));
-    let parts = Parts {
-        limits: Limits::default(),
-        kind: CounterKind::Auto,
-        wall_clock,
-        sources: operator.into_iter().chain([kernel]).collect(),
-        make_sources: Box::new(Vec::new),
-        vmclock: VmClockSetup::default(),
-    };
+    let sources = operator.into_iter().chain([evidence(kernel)]).collect();
+    let parts = Parts { wall_clock, ..parts(sources) };
     ClockCore::new(host.clone(), parts).expect("the monotonic clock can always be had")
 }
 

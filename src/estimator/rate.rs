@@ -357,7 +357,9 @@ mod tests {
         for at in (10_100..13_590).step_by(100) {
             rate.observe(&bound(at, 0, 1_000_000, 0), &base(), 10).unwrap();
         }
-        assert!(rate.anchors[0].allowed.is_some() && rate.anchors[0].bound.origin > 10_000 * SECOND);
+        assert!(
+            rate.anchors[0].allowed.is_some() && rate.anchors[0].bound.origin > 10_000 * SECOND
+        );
         rate.expire(13_599 * SECOND, &base());
         assert_eq!(rate.anchors[0].since, 10_000 * SECOND);
         rate.expire(13_600 * SECOND, &base());

@@ -67,7 +67,6 @@ pub(crate) use random::{RANDOM_SOURCE, random_bytes};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use system::System;
 pub use time_namespace::TimeNamespace;
-#[cfg(any(not(target_family = "wasm"), feature = "sim"))]
 pub(crate) use vmclock::DEFAULT_PATH as VMCLOCK_PATH;
 pub use vmclock::VmClockError;
 pub(crate) use vmclock::{MARKER_WORD, VmClockFields};

@@ -7,10 +7,36 @@
 //! value of the counter, how fast that counts, and how far both may be off. QEMU fills in the
 //! marker alone.
 //!
-//! This module knows the format. `vmclock_page` has the memory, `source::vmclock` judges the time
-//! fields, and `snapshot::published` compares the marker at each reading.
+//! This module knows the format. `vmclock_open` opens the device, `vmclock_page` has the memory,
+//! `source::vmclock` judges the time fields, and `snapshot::published` compares the marker at each
+//! reading.
 
-use std::path::{Path, PathBuf};
+#[cfg(all(
+    any(target_os = "linux", target_os = "android"),
+    target_pointer_width = "64",
+    target_endian = "little"
+))]
+#[path = "vmclock_open.rs"]
+mod open;
+#[cfg(not(all(
+    any(target_os = "linux", target_os = "android"),
+    target_pointer_width = "64",
+    target_endian = "little"
+)))]
+mod open {
+    use std::path::Path;
+
+    use super::{VmClockError, VmClockPage};
+
+    impl VmClockPage {
+        /// No VMClock is read on this system.
+        pub(crate) fn open(path: &Path) -> Result<VmClockPage, VmClockError> {
+            Err(VmClockError::Unsupported(path.to_owned()))
+        }
+    }
+}
+
+use std::path::PathBuf;
 use std::sync::atomic::{Ordering, fence};
 
 use super::vmclock_page::{VmClockPage, WORDS};
@@ -18,15 +44,8 @@ use super::vmclock_page::{VmClockPage, WORDS};
 /// Where Linux shows the first VMClock.
 pub(crate) const DEFAULT_PATH: &str = "/dev/vmclock0";
 
-/// "VCLK", little endian.
-const MAGIC: u32 = 0x4b4c_4356;
-
-/// The only version there is.
-const VERSION: u16 = 1;
-
-/// The word of the disruption marker, and how long a page must be to have it.
+/// The word of the disruption marker.
 pub(crate) const MARKER_WORD: usize = 2;
-const SIZE_WITH_MARKER: u32 = 24;
 
 /// How long a page must be to have the time fields.
 const SIZE_WITH_TIME: u32 = 104;
@@ -180,115 +199,6 @@ impl VmClockPage {
         }
         Err(BeingWritten)
     }
-
-    /// Maps the VMClock at `path`, and checks that it is one.
-    ///
-    /// # Errors
-    ///
-    /// If there is none, it may not be read, or its format is not known.
-    #[cfg(all(
-        any(target_os = "linux", target_os = "android"),
-        target_pointer_width = "64",
-        target_endian = "little"
-    ))]
-    pub(crate) fn open(path: &Path) -> Result<VmClockPage, VmClockError> {
-        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-
-        let failed = |error| open_error(error, path);
-        // Without waiting: the path may name a pipe, which nobody writes.
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(failed)?;
-        // Reading a page of a file that somebody has shortened kills the process (SIGBUS).
-        if !file.metadata().map_err(failed)?.file_type().is_char_device() {
-            return Err(VmClockError::NotADevice(path.to_owned()));
-        }
-        VmClockPage::map_checked(&file, path)
-    }
-
-    /// Maps `file`, and checks what it shows.
-    #[cfg(all(
-        any(target_os = "linux", target_os = "android"),
-        target_pointer_width = "64",
-        target_endian = "little"
-    ))]
-    fn map_checked(mut file: &std::fs::File, path: &Path) -> Result<VmClockPage, VmClockError> {
-        use std::io::Read;
-
-        let io = |error| VmClockError::Io { path: path.to_owned(), error };
-        let wrong = |what| VmClockError::Format { path: path.to_owned(), what };
-        // The driver gives a copy that belongs together, or ETIMEDOUT after 100 ms. The header
-        // never changes, so the mapping may be trusted for it then.
-        let mut copy = [0; SIZE_WITH_MARKER as usize];
-        match file.read(&mut copy) {
-            Ok(length) => check_header(&copy[..length]).map_err(wrong)?,
-            Err(error) if error.raw_os_error() == Some(libc::ETIMEDOUT) => {}
-            Err(error) => return Err(io(error)),
-        }
-        let page = VmClockPage::map(file).map_err(io)?;
-        let header: Vec<u8> = page.load()[..3].iter().flat_map(|word| word.to_le_bytes()).collect();
-        check_header(&header).map_err(wrong)?;
-        Ok(page)
-    }
-
-    /// No VMClock is read on this system.
-    #[cfg(not(all(
-        any(target_os = "linux", target_os = "android"),
-        target_pointer_width = "64",
-        target_endian = "little"
-    )))]
-    pub(crate) fn open(path: &Path) -> Result<VmClockPage, VmClockError> {
-        Err(VmClockError::Unsupported(path.to_owned()))
-    }
-}
-
-/// Why `path` cannot be opened.
-#[cfg_attr(
-    not(all(
-        any(target_os = "linux", target_os = "android"),
-        target_pointer_width = "64",
-        target_endian = "little"
-    )),
-    allow(dead_code)
-)]
-fn open_error(error: std::io::Error, path: &Path) -> VmClockError {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => VmClockError::Absent(path.to_owned()),
-        std::io::ErrorKind::PermissionDenied => VmClockError::Denied(path.to_owned()),
-        _ => VmClockError::Io { path: path.to_owned(), error },
-    }
-}
-
-/// Checks the fields that never change: magic, size and version.
-///
-/// # Errors
-///
-/// What is wrong, in words.
-#[cfg_attr(
-    not(all(
-        any(target_os = "linux", target_os = "android"),
-        target_pointer_width = "64",
-        target_endian = "little"
-    )),
-    allow(dead_code)
-)]
-fn check_header(bytes: &[u8]) -> Result<(), String> {
-    let Some((head, _)) = bytes.split_first_chunk::<{ SIZE_WITH_MARKER as usize }>() else {
-        return Err(format!("it has {} bytes only", bytes.len()));
-    };
-    let u32_at =
-        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    let version = u16::from_le_bytes([head[8], head[9]]);
-    let (magic, size) = (u32_at(0), u32_at(4));
-    if magic != MAGIC {
-        return Err(format!("its magic number is {magic:#010x}, not {MAGIC:#010x}"));
-    }
-    if version != VERSION {
-        return Err(format!("its version is {version}, and {VERSION} is known"));
-    }
-    if size < SIZE_WITH_MARKER {
-        return Err(format!("its size is {size} bytes, too small for a disruption marker"));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

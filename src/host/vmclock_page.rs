@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) const WORDS: usize = 14;
 
 /// The page of a VMClock.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct VmClockPage {
     words: NonNull<[AtomicU64; WORDS]>,
     owner: Arc<dyn Any + Send + Sync>,

@@ -9,46 +9,11 @@ fn page(words: [u64; WORDS]) -> (VmClockPage, Arc<[AtomicU64; WORDS]>) {
     (VmClockPage::simulated(&words), words)
 }
 
-/// The header of a VMClock in 24 bytes.
-fn header(magic: u32, size: u32, version: u16) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    bytes.extend(magic.to_le_bytes());
-    bytes.extend(size.to_le_bytes());
-    bytes.extend(version.to_le_bytes());
-    bytes.extend([1, 0, 2, 0, 0, 0]);
-    bytes.extend(7_u64.to_le_bytes());
-    bytes
-}
-
-#[test]
-fn only_the_format_that_is_known_is_a_vmclock() {
-    let cases = [
-        (header(MAGIC, 4096, 1), None),
-        (header(MAGIC, 24, 1), None),
-        (header(MAGIC, 23, 1), Some("size")),
-        (header(MAGIC, 0, 1), Some("size")),
-        (header(MAGIC, 4096, 0), Some("version")),
-        (header(MAGIC, 4096, 2), Some("version")),
-        (header(MAGIC.swap_bytes(), 4096, 1), Some("magic")),
-        (header(0, 4096, 1), Some("magic")),
-        (header(MAGIC, 4096, 1)[..23].to_vec(), Some("23 bytes")),
-        (Vec::new(), Some("0 bytes")),
-    ];
-    for (bytes, wrong) in cases {
-        let checked = check_header(&bytes);
-        match (checked, wrong) {
-            (Ok(()), None) => {}
-            (Err(what), Some(word)) => assert!(what.contains(word), "{what}"),
-            (checked, wrong) => panic!("{bytes:?}: {checked:?}, and {wrong:?} was expected"),
-        }
-    }
-}
-
 #[test]
 fn each_field_is_where_the_format_has_it() {
     let mut bytes = [0_u8; WORDS * 8];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
-    put(0, &MAGIC.to_le_bytes());
+    put(0, b"VCLK");
     put(4, &104_u32.to_le_bytes());
     put(8, &1_u16.to_le_bytes());
     put(10, &[1, 2]);
@@ -122,8 +87,45 @@ fn a_page_that_is_being_written_is_read_again_and_not_for_ever() {
 mod linux {
     use std::fs::File;
     use std::io::{ErrorKind, Write};
+    use std::path::Path;
 
+    use super::super::open::{MAGIC, check_header, open_error};
     use super::*;
+
+    /// The header of a VMClock in 24 bytes.
+    fn header(magic: u32, size: u32, version: u16) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(magic.to_le_bytes());
+        bytes.extend(size.to_le_bytes());
+        bytes.extend(version.to_le_bytes());
+        bytes.extend([1, 0, 2, 0, 0, 0]);
+        bytes.extend(7_u64.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn only_the_format_that_is_known_is_a_vmclock() {
+        let cases = [
+            (header(MAGIC, 4096, 1), None),
+            (header(MAGIC, 24, 1), None),
+            (header(MAGIC, 23, 1), Some("size")),
+            (header(MAGIC, 0, 1), Some("size")),
+            (header(MAGIC, 4096, 0), Some("version")),
+            (header(MAGIC, 4096, 2), Some("version")),
+            (header(MAGIC.swap_bytes(), 4096, 1), Some("magic")),
+            (header(0, 4096, 1), Some("magic")),
+            (header(MAGIC, 4096, 1)[..23].to_vec(), Some("23 bytes")),
+            (Vec::new(), Some("0 bytes")),
+        ];
+        for (bytes, wrong) in cases {
+            let checked = check_header(&bytes);
+            match (checked, wrong) {
+                (Ok(()), None) => {}
+                (Err(what), Some(word)) => assert!(what.contains(word), "{what}"),
+                (checked, wrong) => panic!("{bytes:?}: {checked:?}, and {wrong:?} was expected"),
+            }
+        }
+    }
 
     /// A file of one page whose first bytes are these.
     fn file(head: &[u8]) -> File {
@@ -152,9 +154,9 @@ mod linux {
     fn what_is_no_vmclock_is_refused_with_the_reason() {
         let path = Path::new("page");
         let bad = file(&header(MAGIC, 4096, 9));
-        let error = VmClockPage::map_checked(&bad, path).err().expect("version 9").to_string();
+        let error = VmClockPage::map_checked(&bad, path).expect_err("version 9").to_string();
         assert!(error.contains("version is 9"), "{error}");
-        let open = |path: &Path| VmClockPage::open(path).err().expect("none of these is one");
+        let open = |path: &Path| VmClockPage::open(path).expect_err("none of these is one");
         let absent = open(Path::new("/nonexistent/vmclock0"));
         assert!(matches!(&absent, VmClockError::Absent(_)), "{absent}");
         assert!(absent.to_string().contains("ptp_vmclock"), "{absent}");

@@ -43,7 +43,7 @@ use std::time::Duration;
 use client::Endpoint;
 
 use crate::counter::Counter;
-use crate::evidence::{Sample, Source, SourceError};
+use crate::evidence::{Sample, Source, SourceCondition, SourceError};
 use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
 use crate::source::daemons::{HostDaemons, TimeDaemons};
@@ -136,6 +136,10 @@ impl Source for Chrony {
 
     fn details(&self) -> Option<String> {
         self.0.details()
+    }
+
+    fn condition(&self) -> SourceCondition {
+        self.0.condition()
     }
 }
 

@@ -25,7 +25,6 @@
 //! So within a day of one its UTC is taken to be up to a second off, in either direction.
 
 pub mod segment;
-mod vmclock_marker;
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -34,14 +33,13 @@ use std::time::Duration;
 
 use crate::counter::{Counter, CounterKind};
 use crate::evidence::{Reason, Sample, Source, SourceCondition, SourceError};
-use crate::host::HostClock;
+use crate::host::{HostClock, VMCLOCK_PATH, VmClockError, VmClockPage};
 use crate::scale::LeapTable;
 use crate::source::realtime::Realtime;
 use crate::source::wall_clock::{RealtimeScale, WallClock};
 use crate::timestamp::NANOS_PER_SECOND;
 
 pub use segment::{Segment, SegmentError, SegmentStatus};
-use vmclock_marker::disruption_marker;
 
 /// Where ClockBound 3 writes its segment of version 3.
 pub const PATH: &str = "/var/run/clockbound/shm1";
@@ -113,7 +111,7 @@ impl ClockBoundError {
 #[derive(Debug)]
 pub struct ClockBound {
     path: PathBuf,
-    vmclock: PathBuf,
+    vmclock: VmClockMarker,
     wall_clock: WallClock,
     /// The last segment that was whole, which stands in for one that is being written.
     last: Option<Segment>,
@@ -137,7 +135,7 @@ impl ClockBound {
         }
         Ok(ClockBound {
             path,
-            vmclock: PathBuf::from(vmclock_marker::PATH),
+            vmclock: VmClockMarker { path: VMCLOCK_PATH.into(), page: None },
             wall_clock: wall_clock(LeapTable::builtin()),
             last: None,
             void_tick: None,
@@ -153,7 +151,7 @@ impl ClockBound {
 
     /// What `segment` says, when the counter shows `tick` and the wall clock `unix_ns`.
     fn judge(
-        &self,
+        &mut self,
         segment: &Segment,
         kind: CounterKind,
         tick: u64,
@@ -179,7 +177,7 @@ impl ClockBound {
             status => return refuse(format!("the daemon says of itself that it is {status}")),
         }
         if let Some(marker) = segment.disruption_marker {
-            match disruption_marker(&self.vmclock) {
+            match self.vmclock.now() {
                 Ok(present) if present == marker => {}
                 Ok(present) => {
                     return refuse(format!(
@@ -189,9 +187,7 @@ impl ClockBound {
                 }
                 Err(error) => {
                     return refuse(format!(
-                        "the daemon follows a VMClock that this process cannot read ({}: {error}): \
-                         make it readable",
-                        self.vmclock.display()
+                        "the daemon follows a VMClock, and this process cannot: {error}"
                     ));
                 }
             }
@@ -228,6 +224,29 @@ impl ClockBound {
         let bound = Duration::from_nanos(segment.bound_ns.unsigned_abs());
         let time = self.wall_clock.tai(&shown, bound, None, None)?;
         Ok(Sample::new(at, at, time))
+    }
+}
+
+/// The marker of the machine's VMClock, which changes when the machine is moved or restored.
+#[derive(Debug)]
+struct VmClockMarker {
+    path: PathBuf,
+    /// Mapped when it is first asked for: most segments follow no VMClock.
+    page: Option<VmClockPage>,
+}
+
+impl VmClockMarker {
+    /// What it is now.
+    ///
+    /// # Errors
+    ///
+    /// If there is no VMClock that this process can read.
+    fn now(&mut self) -> Result<u64, VmClockError> {
+        let page = match self.page.take() {
+            Some(page) => page,
+            None => VmClockPage::open(&self.path)?,
+        };
+        Ok(self.page.insert(page).marker())
     }
 }
 

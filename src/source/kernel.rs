@@ -462,7 +462,7 @@ const DAY_NS: i64 = 86_400 * NANOS_PER_SECOND;
 
 /// By how much the wall clock that this process is shown differs from the kernel's own, which
 /// was read before and after it. `None` if it does not.
-fn off_kernel_time_ns(
+pub(super) fn off_kernel_time_ns(
     before: &KernelState,
     realtime: &Realtime,
     after: &KernelState,

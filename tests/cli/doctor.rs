@@ -8,6 +8,7 @@ use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 use truechimer::source::KernelState;
 
+use crate::bus::Bus;
 use crate::{fits, host_is_undisciplined, run, truechimer, wait};
 
 #[test]
@@ -99,6 +100,8 @@ fn the_json_has_the_verdict_and_every_part() {
             "container",
             "suspend",
             "devices",
+            "clockbound",
+            "timesyncd",
             "sources",
             "sampler",
             "limits",
@@ -115,6 +118,32 @@ fn the_json_has_the_verdict_and_every_part() {
             assert!(answer["kernel"]["tick_us"].is_string() && answer["kernel"]["pps"].is_object());
         }
     }
+}
+
+#[test]
+fn timesyncd_s_last_exchange_is_shown() {
+    let bus = Bus::new();
+    let doctor = |args: &[&str]| {
+        let mut command = truechimer(args);
+        command.env("DBUS_SYSTEM_BUS_ADDRESS", format!("unix:path={}", bus.path().display()));
+        String::from_utf8(command.output().expect("it starts").stdout).expect("UTF-8")
+    };
+    let json = doctor(&["doctor", "--json", "--assume", "250ms"]);
+    let json: Value = serde_json::from_str(&json).expect("JSON");
+    let view = &json["timesyncd"];
+    let exchange = &view["exchange"];
+    let fields = (&exchange["stratum"], &exchange["root_dispersion_us"], &exchange["spike"]);
+    assert_eq!(fields, (&Value::from(2), &Value::from("500"), &Value::from(false)), "{view}");
+    assert!(exchange["destination_us"].is_string(), "{view}");
+    assert!(view["age_s"].as_i64().is_some_and(|age| (-1..60).contains(&age)), "{view}");
+    assert!(view["refusal"].is_null() && view["error"].is_null(), "{view}");
+    let mut found = Vec::new();
+    numbers_that_should_be_text("timesyncd", view, &mut found);
+    assert_eq!(found, Vec::<String>::new());
+    let text = doctor(&["doctor", "--assume", "250ms"]);
+    assert!(text.contains("\n  timesyncd "), "{text}");
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("s ago by the wall clock: stratum 2, root distance 1.002 ms"), "{text}");
 }
 
 /// The paths of all numbers in `json` that a double would not keep, or whose names say that

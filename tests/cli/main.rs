@@ -6,6 +6,9 @@
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
 mod bench;
+#[path = "../support/bus.rs"]
+#[allow(dead_code)]
+mod bus;
 mod command_line;
 mod doctor;
 mod now;

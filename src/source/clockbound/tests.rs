@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::segment::tests::segment_3;
 use super::*;
 use crate::counter::CounterId;
-use crate::host::Host;
 use crate::host::scripted::ScriptedHost;
+use crate::host::{Host, MARKER_WORD};
 use crate::timestamp::Timestamp;
 
 const SECOND: i64 = NANOS_PER_SECOND;
@@ -32,7 +32,7 @@ impl Rig {
         let path = folder.join("shm1");
         fs::write(&path, segment_3(0, 1, 1, 0)).expect("written");
         let mut source = ClockBound::open(&path).expect("a segment");
-        source.vmclock = folder.join("vmclock0");
+        source.vmclock.path = folder.join("vmclock0");
         Rig { host, counter, folder, source }
     }
 
@@ -229,12 +229,6 @@ fn a_clock_that_counts_otherwise_has_no_use_for_it() {
 #[test]
 fn a_segment_of_before_a_migration_is_void() {
     let mut rig = Rig::new("marker");
-    let vmclock = |marker: u64| {
-        let mut page = vec![0; 4096];
-        page[..4].copy_from_slice(&0x4b4c_4356u32.to_le_bytes());
-        page[16..24].copy_from_slice(&marker.to_le_bytes());
-        page
-    };
     let marked = |rig: &Rig| {
         let mut bytes = rig.segment(0, 0);
         bytes[96] = 1;
@@ -242,22 +236,21 @@ fn a_segment_of_before_a_migration_is_void() {
         bytes
     };
     rig.write(&marked(&rig));
-    assert!(rig.refusal().contains("cannot read"), "the daemon sees a VMClock, and this does not");
-    let at = rig.folder.join("vmclock0");
-    for (page, word) in [
-        (vmclock(7), None),
-        (vmclock(8), Some("marker 7, which is 8 now")),
-        (vec![0; 4096], Some("no VMClock")),
-        (vmclock(7)[..20].to_vec(), Some("cannot read")),
-    ] {
-        fs::write(&at, page).expect("written");
-        match word {
-            None => drop(rig.sample().expect("the same marker")),
-            Some(word) => assert!(rig.refusal().contains(word), "{word}"),
-        }
+    let refusal = rig.refusal();
+    assert!(refusal.contains("follows a VMClock") && refusal.contains("vmclock0"), "{refusal}");
+    assert!(refusal.contains("does not exist") && rig.source.vmclock.page.is_none(), "{refusal}");
+    fs::write(&rig.source.vmclock.path, [0; 4096]).expect("written");
+    assert!(rig.refusal().contains("not a device"), "it is looked for each time until it is there");
+    rig.source.vmclock.page = Some(rig.host.vmclock());
+    rig.host.set_vmclock_word(MARKER_WORD, 7);
+    rig.sample().expect("the same marker");
+    for other in [8, 6, 0] {
+        rig.host.set_vmclock_word(MARKER_WORD, other);
+        let refusal = rig.refusal();
+        assert!(refusal.contains(&format!("marker 7, which is {other} now")), "{refusal}");
     }
     // A clock that saw the move itself needs no marker: what stood there then is void.
-    fs::write(&at, vmclock(7)).expect("written");
+    rig.host.set_vmclock_word(MARKER_WORD, 7);
     let stated = marked(&rig);
     rig.write(&stated);
     rig.source.disrupted();
@@ -275,7 +268,7 @@ fn a_segment_of_before_a_migration_is_void() {
 #[test]
 fn near_a_leap_second_its_utc_may_be_a_second_off() {
     const LEAP: i64 = 1_483_228_800;
-    let rig = Rig::new("leap");
+    let mut rig = Rig::new("leap");
     for (hours, is_near) in [(-30, false), (-20, true), (0, true), (20, true), (30, false)] {
         let unix_ns = (LEAP + hours * 3_600) * SECOND;
         let bytes = segment_3(1, 50, unix_ns, BOUND);

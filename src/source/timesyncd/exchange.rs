@@ -31,6 +31,10 @@ pub(super) struct Exchange {
     pub(super) suspended_ns: Option<i64>,
 }
 
+/// Its stamps cannot be looked up.
+pub(super) const OTHER_TIME: &str =
+    "this process is shown another wall clock than the kernel's, by which timesyncd stamps";
+
 /// Why an exchange was dropped.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(super) enum Dropped {
@@ -42,6 +46,8 @@ pub(super) enum Dropped {
     Suspended,
     #[error("the wall clock was not watched about then")]
     Unwatched,
+    #[error("{OTHER_TIME}")]
+    OtherTime,
     #[error("it was made before this clock watched")]
     Earlier,
     #[error("the wall clock ran at another rate than the kernel states")]
@@ -70,6 +76,7 @@ pub(super) fn judge(
         Some(Break::Stepped) => Dropped::Stepped,
         Some(Break::Suspended) => Dropped::Suspended,
         Some(Break::Unwatched | Break::Counter) => Dropped::Unwatched,
+        Some(Break::OtherTime) => Dropped::OtherTime,
         None => otherwise,
     };
     if pairs.since_raw() > known_raw.saturating_sub(PUBLISHED_WITHIN_NS) {

@@ -14,7 +14,7 @@
 use crate::host::{KernelState, STA_PLL};
 use crate::timestamp::NANOS_PER_SECOND;
 
-use super::exchange::{Exchange, drift_of};
+use super::exchange::{Exchange, OTHER_TIME, drift_of};
 use super::message::NtpMessage;
 use super::pairs::{Pair, is_unsynchronized, raw_of};
 
@@ -49,6 +49,8 @@ pub(super) enum TooLate {
     OtherSeconds,
     #[error("the host was suspended since it booted")]
     Suspended,
+    #[error("{OTHER_TIME}")]
+    OtherTime,
 }
 
 /// From this offset on timesyncd steps the clock, in ns.
@@ -70,6 +72,9 @@ pub(super) fn judge(look: &LateLook, max_drift_ppm: u32) -> Result<Exchange, Too
     message.check()?;
     let before = &pair.kernel;
     check_writer(before, after)?;
+    if pair.shows_other_time {
+        return Err(TooLate::OtherTime);
+    }
     // A short suspend does not show in the seconds, and the wall clock may be off after it.
     if Pair::was_suspended(pair.suspended_ns.map(|_| 0), pair.suspended_ns) {
         return Err(TooLate::Suspended);

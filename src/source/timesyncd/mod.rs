@@ -60,6 +60,7 @@ use crate::source::wall_clock::WallClock;
 use crate::timestamp::NANOS_PER_SECOND;
 
 use exchange::Dropped;
+use late::TooLate;
 use line::{Line, News};
 use pairs::Pair;
 use watch::{Known, Refusal, Watch};
@@ -199,6 +200,9 @@ impl Timesyncd {
                 Reason::Disrupted,
                 format_args!("timesyncd's last exchange is from before; {waits}"),
             ),
+            Some(Refusal::Dropped(Dropped::OtherTime) | Refusal::Late(TooLate::OtherTime)) => {
+                SourceError::no_bound(Reason::ShownOtherTime, exchange::OTHER_TIME)
+            }
             Some(Refusal::Dropped(why)) => SourceError::failed(format_args!(
                 "timesyncd's last exchange was dropped: {why}; {waits}"
             )),

@@ -8,12 +8,14 @@
 //!
 //! After a backward step the wall clock shows the same times again, and a stamp that was looked up
 //! in older looks gave an interval that was 1.45 s wrong. So only one *unbroken segment* of looks
-//! is kept: without a step, a suspend, or a time in which nobody looked.
+//! is kept: without a step, a suspend, or a time in which nobody looked. A process that is shown
+//! another wall clock than the kernel's has none.
 
 use std::collections::VecDeque;
 
 use crate::counter::{Counter, CounterId, raw_ticks};
 use crate::host::{HostError, KernelState, SUSPEND_NOISE_NS, TIME_ERROR, narrowest, suspended_ns};
+use crate::source::kernel::off_kernel_time_ns;
 use crate::source::realtime::Realtime;
 use crate::timestamp::NANOS_PER_SECOND;
 
@@ -51,6 +53,9 @@ pub(super) struct Pair {
     pub(super) raw: (i64, i64),
     pub(super) kernel: KernelState,
     pub(super) suspended_ns: Option<i64>,
+    /// The wall clock that this process is shown is not the kernel's (libfaketime, for example), or
+    /// it was stepped during the look.
+    pub(super) shows_other_time: bool,
 }
 
 impl Pair {
@@ -68,8 +73,9 @@ impl Pair {
             Ok(((before, raw_ticks(host)? as i64), read))
         };
         let (raw, read) = narrowest(3, once, |((before, after), _)| after.saturating_sub(*before))?;
+        let shows_other_time = off_kernel_time_ns(&kernel, &read, &host.kernel_state()?).is_some();
         let suspended_ns = suspended_ns(host)?;
-        Ok(Pair { counter: counter.id(), read, raw, kernel, suspended_ns })
+        Ok(Pair { counter: counter.id(), read, raw, kernel, suspended_ns, shows_other_time })
     }
 
     /// Whether the host was suspended between two totals.
@@ -83,7 +89,9 @@ impl Pair {
     /// Why the two looks do not belong to one segment, if they do not.
     fn break_since(&self, earlier: &Pair) -> Option<Break> {
         let gap = self.raw.0.saturating_sub(earlier.raw.1);
-        if self.counter != earlier.counter || gap < 0 {
+        if self.shows_other_time || earlier.shows_other_time {
+            Some(Break::OtherTime)
+        } else if self.counter != earlier.counter || gap < 0 {
             Some(Break::Counter)
         } else if Pair::was_suspended(earlier.suspended_ns, self.suspended_ns) {
             Some(Break::Suspended)
@@ -112,6 +120,8 @@ pub(super) enum Break {
     Suspended,
     Unwatched,
     Counter,
+    /// timesyncd's stamps are of another wall clock than the looks.
+    OtherTime,
 }
 
 /// Where a stamp of the wall clock was taken: the raw clock and the counter, at least and at most.

@@ -246,6 +246,28 @@ fn what_was_known_before_a_suspend_is_void_after_it() {
 }
 
 #[test]
+fn a_process_that_is_shown_another_wall_clock_looks_nothing_up_in_it() {
+    for ahead in [-1_500 * MS, -50 * MS, 50 * MS, 1_500 * MS] {
+        let mut random = Random(5);
+        let mut model = Model::new(0);
+        model.status = STA_PLL;
+        model.shown_ahead = ahead;
+        model.start();
+        model.pass(3 * SECOND);
+        model.ask();
+        model.pass(3 * SECOND);
+        let message = model.exchange(GOOD, false);
+        model.adjust(message, &mut random);
+        for _ in 0..5 {
+            model.pass(SECOND);
+            assert_eq!(model.known(), None, "{ahead}");
+            assert_eq!(refusal(&model), Some(Refusal::Dropped(Dropped::OtherTime)), "{ahead}");
+            assert_eq!(model.late(), Err(TooLate::OtherTime), "{ahead}");
+        }
+    }
+}
+
+#[test]
 fn after_a_move_of_the_machine_only_an_exchange_made_since_counts() {
     let (mut model, mut random) = quiet();
     let message = model.exchange(GOOD, false);

@@ -153,9 +153,7 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Some(before) => before.intersect(allowed).ok_or(Refuted::Wander)?,",
             to: "Some(before) => before.intersect(allowed).unwrap_or(before),",
         }],
-        caught_by: unit(&[
-            "a_rate_that_changed_by_more_than_the_allowance_is_noticed",
-        ]),
+        caught_by: unit(&["a_rate_that_changed_by_more_than_the_allowance_is_noticed"]),
     },
     Mutant {
         name: "mean-beyond-a2-not-noticed",
@@ -166,7 +164,10 @@ pub const MUTANTS: &[Mutant] = &[
             from: "mean.intersect(*base).ok_or(Refuted::Drift)?;",
             to: "let _ = mean.intersect(*base);",
         }],
-        caught_by: unit(&["a_rate_beyond_a2_is_excluded", "a_mean_rate_beyond_a2_is_a_contradiction"]),
+        caught_by: unit(&[
+            "a_rate_beyond_a2_is_excluded",
+            "a_mean_rate_beyond_a2_is_a_contradiction",
+        ]),
     },
     Mutant {
         name: "old-means-count-for-ever",
@@ -227,17 +228,20 @@ pub const MUTANTS: &[Mutant] = &[
         name: "learnt-from-both-sides",
         breaks: Rule(7),
         harm: "while one of two sides is wrong, readings are narrowed by a rate that may be of it",
-        changes: &[Change {
-            file: ESTIMATOR,
-            from: "        if self.conflicting.is_some() {
+        changes: &[
+            Change {
+                file: ESTIMATOR,
+                from: "        if self.conflicting.is_some() {
             return true;
         }",
-            to: "",
-        }, Change {
-            file: ESTIMATOR,
-            from: "let refined = if self.is_contradicted() { None } else { self.refined(tick) };",
-            to: "let refined = self.refined(tick);",
-        }],
+                to: "",
+            },
+            Change {
+                file: ESTIMATOR,
+                from: "let refined = if self.is_contradicted() { None } else { self.refined(tick) };",
+                to: "let refined = self.refined(tick);",
+            },
+        ],
         caught_by: unit(&["nothing_is_learnt_while_both_sides_of_a_contradiction_are_published"]),
     },
     Mutant {
@@ -278,15 +282,18 @@ pub const MUTANTS: &[Mutant] = &[
         name: "cross-check-against-a2-alone",
         breaks: Rule(9),
         harm: "a cross-check that excludes what readers are shown is overlooked",
-        changes: &[Change {
-            file: ESTIMATOR,
-            from: "let newer_side = refined.map(|refined| refined.bound).or(self.fused);",
-            to: "let newer_side = self.fused;",
-        }, Change {
-            file: ESTIMATOR,
-            from: "let rates = refined.map_or(self.base, |refined| refined.estimate.rates);",
-            to: "let rates = refined.map_or(self.base, |_| self.base);",
-        }],
+        changes: &[
+            Change {
+                file: ESTIMATOR,
+                from: "let newer_side = refined.map(|refined| refined.bound).or(self.fused);",
+                to: "let newer_side = self.fused;",
+            },
+            Change {
+                file: ESTIMATOR,
+                from: "let rates = refined.map_or(self.base, |refined| refined.estimate.rates);",
+                to: "let rates = refined.map_or(self.base, |_| self.base);",
+            },
+        ],
         caught_by: unit(&["what_is_learnt_is_held_against_cross_checks"]),
     },
     Mutant {

@@ -12,6 +12,19 @@ const RTC: &str = "src/source/rtc.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "drift-seen-by-chronyd-alone-forgotten",
+        breaks: Rule(2),
+        harm: "chronyd has shown an oscillator beyond A2, and the source of its own does not say so",
+        changes: &[Change {
+            file: "src/source/chrony.rs",
+            from: "self.0.condition()",
+            to: "SourceCondition::default()",
+        }],
+        caught_by: unit(&[
+            "a_source_of_chronyd_alone_tells_the_clock_of_the_drift_that_chronyd_has_shown",
+        ]),
+    },
+    Mutant {
         name: "stale-addition-left-out",
         breaks: Rule(1),
         harm: "the kernel adds to maxerror once a second only, and it is up to a second old",

@@ -1,7 +1,7 @@
 //! What timesyncd publishes of its exchanges, and what of it is believed.
 
-use crate::mutant::Broken::Rule;
-use crate::mutant::{Mutant, unit};
+use crate::mutant::Broken::{Promise, Rule};
+use crate::mutant::{Mutant, file, unit};
 use crate::patched::Change;
 
 const EXCHANGE: &str = "src/source/timesyncd/exchange.rs";
@@ -11,6 +11,35 @@ const PAIRS: &str = "src/source/timesyncd/pairs.rs";
 const WATCH: &str = "src/source/timesyncd/watch.rs";
 
 pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "stamps-looked-up-in-another-wall-clock",
+        breaks: Rule(2),
+        harm: "under libfaketime timesyncd's stamps are of another clock than the one that was looked at",
+        changes: &[Change {
+            file: PAIRS,
+            from: "if self.shows_other_time || earlier.shows_other_time {",
+            to: "if false {",
+        }],
+        caught_by: unit(&["a_process_that_is_shown_another_wall_clock_looks_nothing_up_in_it"]),
+    },
+    Mutant {
+        name: "late-exchange-by-another-wall-clock",
+        breaks: Rule(2),
+        harm: "under libfaketime the time since an earlier exchange is that of another clock",
+        changes: &[Change { file: LATE, from: "if pair.shows_other_time {", to: "if false {" }],
+        caught_by: unit(&["a_process_that_is_shown_another_wall_clock_looks_nothing_up_in_it"]),
+    },
+    Mutant {
+        name: "child-waits-for-its-parents-line",
+        breaks: Promise("a forked child samples by itself"),
+        harm: "the thread that listens to the bus does not exist in the child, which hears of no exchange again",
+        changes: &[Change {
+            file: "src/source/timesyncd/mod.rs",
+            from: "if self.line.is_inherited() {",
+            to: "if false {",
+        }],
+        caught_by: file("forks", &["a_forked_child_asks_the_bus_itself"]),
+    },
     Mutant {
         name: "round-trip-by-the-wall-clock",
         breaks: Rule(2),

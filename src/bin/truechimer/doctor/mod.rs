@@ -21,6 +21,8 @@ mod machine;
 mod scales;
 mod sources;
 mod suspend;
+#[cfg(unix)]
+mod timesyncd;
 mod writer;
 
 use std::path::Path;
@@ -56,6 +58,8 @@ struct Diagnosis {
     suspend: suspend::SuspendView,
     devices: devices::Devices,
     clockbound: clockbound::ClockBoundView,
+    #[cfg(unix)]
+    timesyncd: timesyncd::TimesyncdView,
     sources: Vec<sources::SourceView>,
     sampler: sources::SamplerView,
     limits: sources::LimitsView,
@@ -115,6 +119,8 @@ impl Diagnosis {
                 phc::devices(),
             ),
             clockbound: clockbound::ClockBoundView::gather(),
+            #[cfg(unix)]
+            timesyncd: timesyncd::TimesyncdView::gather(crate::wall_clock::wall_clock()),
             sources: report.sources.iter().map(sources::SourceView::from).collect(),
             sampler: sources::SamplerView::from(&report.sampler),
             limits: sources::LimitsView::from(report.limits),
@@ -177,6 +183,8 @@ impl Diagnosis {
         self.suspend.lines(&mut page);
         self.devices.lines(&mut page);
         self.clockbound.lines(&mut page);
+        #[cfg(unix)]
+        self.timesyncd.lines(&mut page);
         page.heading("What to do next");
         for (i, step) in self.next_steps.iter().enumerate() {
             page.item(i + 1, step);

@@ -8,6 +8,7 @@ use crate::evidence::Source;
 use crate::host::scripted::ScriptedHost;
 use crate::interval::Interval;
 use crate::source::RealtimeScale;
+use crate::source::chrony::Chrony;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Reference;
 use crate::source::daemon::{Daemon, Running};
@@ -133,6 +134,18 @@ fn a_drift_that_chronyd_has_shown_holds_while_its_statement_is_uncertain() {
     for _ in 0..50 {
         assert_eq!(drift_ppm(&mut bench, 1_000.0), Some(275), "a restarted chronyd");
     }
+}
+
+#[test]
+fn a_source_of_chronyd_alone_tells_the_clock_of_the_drift_that_chronyd_has_shown() {
+    let bench = Bench::trusted();
+    bench.chronyd.change(|tracking| {
+        (tracking.frequency_ppm, tracking.skew_ppm) = (-250.0, 1.0);
+    });
+    let mut source = Chrony(bench.kernel);
+    bench.host.pass(2 * SECOND);
+    source.sample(&bench.counter).expect("a bound");
+    assert_eq!(source.condition().drift_ppm, Some(275), "more than the clock allows for by itself");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::super::pairs::Pair;
 use super::super::watch::Watch;
 use crate::counter::CounterId;
 use crate::host::{KernelState, STA_NANO, STA_PLL, STA_UNSYNC, TIME_ERROR, TIME_OK};
+use crate::source::kernel::off_kernel_time_ns;
 use crate::source::realtime::Realtime;
 
 pub(super) const MS: i64 = 1_000_000;
@@ -46,6 +47,8 @@ pub(super) struct Model {
     pub(super) wall: i128,
     /// All steps of the wall clock.
     pub(super) stepped: i64,
+    /// By how much the wall clock that the process is shown is ahead of the kernel's.
+    pub(super) shown_ahead: i64,
     /// By how much true time passes faster than the oscillator.
     pub(super) ppm: i64,
     pub(super) freq_ppb: i64,
@@ -83,6 +86,7 @@ impl Model {
             raw: 1_000 * SECOND,
             wall: i128::from(BASE + 5 * MS) << 20,
             stepped: 0,
+            shown_ahead: 0,
             ppm,
             freq_ppb: 0,
             offset_ns: 0,
@@ -147,18 +151,22 @@ impl Model {
     }
 
     pub(super) fn pair(&self) -> Pair {
+        let shown = self.stepped + self.shown_ahead;
+        let read = Realtime {
+            before: ticks(self.raw),
+            unix_ns: self.wall_ns() + self.shown_ahead,
+            after: ticks(self.raw),
+            // MONOTONIC is slewed too.
+            offset: (shown, shown + 1),
+        };
+        let kernel = self.kernel();
         Pair {
             counter: CounterId::MONOTONIC_RAW,
-            read: Realtime {
-                before: ticks(self.raw),
-                unix_ns: self.wall_ns(),
-                after: ticks(self.raw),
-                // MONOTONIC is slewed too.
-                offset: (self.stepped, self.stepped + 1),
-            },
+            read,
             raw: (self.raw, self.raw),
-            kernel: self.kernel(),
+            kernel,
             suspended_ns: Some(self.suspended_ns),
+            shows_other_time: off_kernel_time_ns(&kernel, &read, &kernel).is_some(),
         }
     }
 
