@@ -2,4 +2,5 @@
 
 mod soundness;
 mod spanner_kv;
+mod width;
 mod world;
