@@ -399,7 +399,7 @@ impl ClockBuilder {
         let own = self.own;
         let with_kernel = own.with_kernel;
         let of_own = wall_clock.clone();
-        let make_sources = move || own.make(&of_own, stating.as_ref(), limits.max_drift_ppm);
+        let make_sources = move || own.make(&of_own, stating.as_ref(), &limits);
         let operator = self
             .assume_error
             .map(|error| Assumed::new(error, wall_clock.clone()).asking_kernel(with_kernel))
