@@ -132,7 +132,10 @@ impl Options {
         for (mix, breaches) in &tables {
             print_notice(*mix, breaches);
         }
-        println!("readings where A1 and A2 hold, or an allowance makes up for it: {}", honest.readings);
+        println!(
+            "readings where A1 and A2 hold, or an allowance makes up for it: {}",
+            honest.readings
+        );
         println!("misses: {}", honest.misses);
         Ok(())
     }

@@ -32,8 +32,7 @@
 //!   (`source::rate_correction`).
 //! - *A step beside the daemon*: it may state for a while what held before the step
 //!   (`source::unaccounted_step`).
-//! - *It is an estimate*: chronyd's bound leaves out how far its line through the last polls may be
-//!   off. An allowance for that is added (`source::chrony::allowance`).
+//! - *It is an estimate*: chronyd's line through its polls may be off (`source::chrony::allowance`).
 //! - *The daemon has died*: its bound holds and grows, and nothing updates it
 //!   (`source::update_watch`).
 //! - *Another time is shown*: `adjtimex` also returns the kernel's own wall clock. If the one that
@@ -96,8 +95,6 @@ pub struct Kernel {
     condition: SourceCondition,
     /// What counts where the system denies `adjtimex`.
     chrony_alone: ChronyAlone,
-    /// How chronyd's statement is taken.
-    trust: Trust,
     /// By how much the oscillator itself may be off (A2).
     max_drift_ppm: u32,
     role: Role,
@@ -128,7 +125,6 @@ impl Kernel {
             updates_at_loss: None,
             condition: SourceCondition::default(),
             chrony_alone: ChronyAlone::default(),
-            trust: Trust::default(),
             max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
             role: Role::Evidence,
         }
@@ -156,15 +152,13 @@ impl Kernel {
         self
     }
 
-    /// By how much the oscillator's rate moves (A3), where that is set: chronyd's fit follows it
-    /// within that.
-    pub(crate) fn max_wander_ppm(mut self, ppm: Option<u32>) -> Kernel {
-        self.trust.set_wander(ppm);
-        let trust = self.trust;
+    /// chronyd's fit follows the oscillator within A3's wander, where that is set.
+    pub(crate) fn max_wander_ppm(self, ppm: Option<u32>) -> Kernel {
+        let trust = self.writer.trust().with_wander(ppm);
         self.trusting(trust)
     }
 
-    /// Takes chronyd's present estimate for a bound, as it states it, in place of the kernel's (see
+    /// Takes chronyd's estimate for a bound, as it states it, in place of the kernel's (see
     /// [`ClockBuilder::believe_chrony_estimate`](crate::ClockBuilder::believe_chrony_estimate)).
     #[must_use]
     pub fn believing_chrony_estimate(self) -> Kernel {
@@ -172,7 +166,6 @@ impl Kernel {
     }
 
     fn trusting(mut self, trust: Trust) -> Kernel {
-        self.trust = trust;
         self.writer.trusting(trust);
         self.chrony_alone.trusting(trust);
         self
@@ -297,11 +290,11 @@ impl Kernel {
         if let Some(after_move) = &self.after_move {
             return Err(SourceError::no_bound(Reason::Disrupted, after_move));
         }
-        let not_before_ns = self.write_moment.not_before_ns(&evidence.kernel);
-        let not_before_ns = not_before_ns.filter(|_| self.writer.has_allowance());
-        let error_ns = stated_error_ns(evidence, self.since_suspend, excess_ns, not_before_ns)?;
+        let written = self.write_moment.not_before_ns(&evidence.kernel);
+        let written = written.filter(|_| self.writer.has_allowance());
+        let stated_ns = stated_error_ns(evidence, self.since_suspend, excess_ns, written)?;
         let estimate_ns = self.writer.estimate_ns(&evidence.kernel, evidence.monotonic_ns);
-        let error_ns = estimate_ns.unwrap_or(error_ns);
+        let error_ns = estimate_ns.unwrap_or(stated_ns);
         check_covered(correction, evidence)?;
         let error = Duration::from_nanos(error_ns.saturating_add(under_way));
         let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
@@ -581,7 +574,7 @@ fn stated_error_ns(
     let read = &evidence.realtime;
     let uncounted_ns = read.unix_ns.saturating_sub(evidence.counted_until_ns);
     let read_ns = read.unix_ns.saturating_sub(read.offset.0);
-    let since_ns = not_before_ns.map_or(i64::MAX, |not_before| read_ns.saturating_sub(not_before));
+    let since_ns = not_before_ns.map_or(i64::MAX, |written| read_ns.saturating_sub(written));
     Ok(stated
         .saturating_add(excess_ns)
         .saturating_add(stale_ns(uncounted_ns.min(since_ns)))

@@ -38,9 +38,8 @@ impl WriteMoment {
         let (maxerror_us, mark_us) = (kernel.maxerror_us, kernel.residue_us());
         let before = self.last.replace(Look { maxerror_us, mark_us, from_ns });
         // Growth adds whole multiples of 500 µs, and takes nothing away.
-        let written_since = |before: &Look| {
-            mark_us != before.mark_us || maxerror_us < before.maxerror_us
-        };
+        let written_since =
+            |before: &Look| mark_us != before.mark_us || maxerror_us < before.maxerror_us;
         if let Some(before) = before.filter(written_since) {
             self.not_before_ns = Some(before.from_ns);
         }
@@ -48,9 +47,12 @@ impl WriteMoment {
 
     /// From which moment of the monotonic clock on the bound may have been written that the kernel
     /// showed in two reads, the second of which was noted last. `None` if it is not known.
-    pub(crate) fn not_before_ns(&self, (before, after): &(KernelState, KernelState)) -> Option<i64> {
-        let is_one_write = before.residue_us() == after.residue_us()
-            && before.maxerror_us <= after.maxerror_us;
+    pub(crate) fn not_before_ns(
+        &self,
+        (before, after): &(KernelState, KernelState),
+    ) -> Option<i64> {
+        let is_one_write =
+            before.residue_us() == after.residue_us() && before.maxerror_us <= after.maxerror_us;
         self.not_before_ns.filter(|_| is_one_write)
     }
 }

@@ -68,6 +68,11 @@ impl WriterCheck {
     }
 
     /// How chronyd's statement is taken.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// Sets how chronyd's statement is taken.
     pub(crate) fn trusting(&mut self, trust: Trust) {
         self.trust = trust;
     }

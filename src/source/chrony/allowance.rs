@@ -92,10 +92,11 @@ impl Default for Trust {
 }
 
 impl Trust {
-    /// The clock's `max_wander_ppm`, if it is set. The operator's order stays.
-    pub(crate) fn set_wander(&mut self, ppm: Option<u32>) {
-        if let (Trust::Within(wander), Some(ppm)) = (self, ppm) {
-            *wander = ppm;
+    /// With the clock's `max_wander_ppm`, if it is set. The operator's order stays.
+    pub(crate) fn with_wander(self, ppm: Option<u32>) -> Trust {
+        match (self, ppm) {
+            (Trust::Within(_), Some(ppm)) => Trust::Within(ppm),
+            _ => self,
         }
     }
 }
@@ -217,7 +218,12 @@ impl FitWatch {
     }
 
     /// By how much this report may be too small while the wall clock shows `unix_ns`, in ns.
-    pub(super) fn live_allowance_ns(&self, tracking: &Tracking, unix_ns: i64, wander_ppm: u32) -> u64 {
+    pub(super) fn live_allowance_ns(
+        &self,
+        tracking: &Tracking,
+        unix_ns: i64,
+        wander_ppm: u32,
+    ) -> u64 {
         let is_later = |known: &Known| tracking.is_after_update(known.reference_time);
         let statement = match &self.known {
             Some(known) if !is_later(known) => Statement::OfUpdate,

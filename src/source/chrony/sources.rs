@@ -209,7 +209,10 @@ impl ChronySource {
         };
         let error = fields.float(72);
         if error.value() < 0.0 {
-            return Err(TrackingError::Field { field: "measurement's error", value: error.value() });
+            return Err(TrackingError::Field {
+                field: "measurement's error",
+                value: error.value(),
+            });
         }
         let age_s = fields.u32(60);
         let newest = NewestMeasurement {
