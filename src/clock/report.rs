@@ -10,9 +10,8 @@ use std::time::Duration;
 
 use crate::clock::vmclock::VmClockReport;
 use crate::counter::calibration::Calibration;
-use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM};
+use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM, DEFAULT_MAX_WANDER_PPM};
 use crate::estimator::Learning;
-use crate::estimator::rate::DEFAULT_MAX_WANDER_PPM;
 use crate::evidence::{Role, Sample, SourceError};
 use crate::host::{Host, HostClock, TimeNamespace, suspended_ns};
 use crate::interval::Interval;

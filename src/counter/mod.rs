@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use error::CounterError;
-pub(crate) use rate_bounds::{DEFAULT_MAX_DRIFT_PPM, RateBounds};
+pub(crate) use rate_bounds::{DEFAULT_MAX_DRIFT_PPM, DEFAULT_MAX_WANDER_PPM, RateBounds};
 
 use crate::host::{HardwareKind, Host, HostClock, HostError};
 

@@ -23,7 +23,7 @@
 //! > (A3) Within any two hours, the counter's rate stays within `max_wander_ppm`
 //! > of each mean that it had over a part of them.
 //!
-//! It is made by default, with [`DEFAULT_MAX_WANDER_PPM`]. That covers a quartz without temperature
+//! It is made by default, with [`DEFAULT_MAX_WANDER_PPM`](crate::counter::DEFAULT_MAX_WANDER_PPM). That covers a quartz without temperature
 //! control through 20 to 30 °C at the worst part of its curve; chrony's figures for servers are
 //! around 0.1 ppm. It was chosen by measurement: among 75 simulated worlds (`examples/frontier`),
 //! 15 was too little for own exchanges each 64 s where the rate swings by 14 ppm in 300 s (28 ppm
@@ -52,9 +52,6 @@ use std::time::Duration;
 use super::bound::Bound;
 use crate::counter::RateBounds;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, checked_duration_nanos, duration_nanos};
-
-/// A3 by default, in parts per million.
-pub(crate) const DEFAULT_MAX_WANDER_PPM: u32 = 20;
 
 /// The stretch of time that A3 is about.
 pub(crate) const WINDOW: Duration = Duration::from_secs(2 * 3600);

@@ -119,14 +119,14 @@ fn judge(scenario: &Scenario, world: &World<()>) -> Result<Outcome, String> {
     let audits = scenario.nodes().map(|node| world.audit_of(node));
     let audit = audits.fold(Audit::default(), |sum, audit| sum.plus(&audit));
     // A miss is a fault of the clock only if its assumptions held. Everything else always is.
-    let misses_count = scenario.mix().is_honest();
+    let misses_count = scenario.mix().allows_no_miss();
     let first_miss = audit.first_miss.filter(|_| misses_count);
     if let Some(complaint) = (Audit { first_miss, ..audit.clone() }).complaint() {
         return Err(complaint);
     }
     let began =
         Timestamp::from_tai_nanos(world.now().tai_nanos() - duration_nanos_i64(world.elapsed()));
-    for node in scenario.nodes().filter(|_| misses_count) {
+    for node in scenario.nodes().filter(|_| scenario.mix().is_honest()) {
         let audit = world.audit_of(node);
         // Beside servers that are asked, a kernel that lies is a contradiction, and no miss.
         let overlooked = match scenario.mix() {

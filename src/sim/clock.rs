@@ -13,6 +13,7 @@ use super::ntp::{NtpClient, SimNtp};
 use super::random::{Random, nanos};
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
+use crate::clock::report::Limits;
 use crate::clock::vmclock::VmClockSetup;
 use crate::clock::{Report, TrueTime};
 use crate::counter::{Counter, CounterKind};
@@ -22,6 +23,7 @@ use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
 use crate::source::assume::Assumed;
+use crate::source::chrony::allowance::ChronyFit;
 use crate::source::chrony::{ChronyError, Tracking};
 use crate::source::daemon::{Daemon, Running};
 use crate::source::daemons::TimeDaemons;
@@ -65,7 +67,8 @@ impl SimClock {
         let (host, of_kernel) = (self.host.clone(), wall_clock.clone());
         let page = self.host.hardware().vmclock();
         let stating = page.as_ref().filter(|(_, has_time)| *has_time).map(|(page, _)| page.clone());
-        let max_drift_ppm = machine.limits.max_drift_ppm;
+        let Limits { max_drift_ppm, max_wander_ppm, .. } = machine.limits;
+        let believes_estimate = machine.believes_estimate;
         let process = self.host.process();
         let ntp = machine.ntp.clone().map(|service| NtpClient::new(service, process, of_ntp));
         let ntp = ntp.map(|client| Arc::new(Mutex::new(client)));
@@ -73,7 +76,10 @@ impl SimClock {
         let make_sources = move || {
             let daemons = Box::new(SimDaemons(host.clone()));
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
-            let mut kernel = kernel.with_chrony();
+            let mut kernel = kernel.with_chrony().max_wander_ppm(max_wander_ppm);
+            if believes_estimate {
+                kernel = kernel.believing_chrony_estimate();
+            }
             if ntp.is_some() {
                 kernel = kernel.cross_checking();
             }
@@ -279,6 +285,13 @@ impl TimeDaemons for SimDaemons {
             .discipline
             .tracking(raw_now)
             .ok_or_else(|| ChronyError::NotRunning { at: "the simulated machine".to_owned() })
+    }
+
+    fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        let mut hardware = self.0.hardware();
+        let at = hardware.reached;
+        let now = hardware.advance(at);
+        Ok(hardware.discipline.fit(now))
     }
 }
 

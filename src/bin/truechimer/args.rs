@@ -154,6 +154,12 @@ pub struct ClockArgs {
     /// For containers that see nothing of their host, if you know what runs there.
     #[arg(long)]
     pub believe_any_writer: bool,
+    /// Take chronyd's estimate of its error for a bound, as it states it
+    ///
+    /// It is narrower than the bound with an allowance, and wrong at times where the oscillator's
+    /// rate swings.
+    #[arg(long)]
+    pub believe_chrony_estimate: bool,
 }
 
 /// [`CounterKind`], as it is written on a command line.
@@ -204,6 +210,9 @@ impl ClockArgs {
         }
         if self.believe_any_writer {
             builder = builder.believe_any_writer();
+        }
+        if self.believe_chrony_estimate {
+            builder = builder.believe_chrony_estimate();
         }
         if self.asks_servers() {
             builder = builder.ntp_with(self.servers());
