@@ -12,9 +12,9 @@
 //! earliest, the whole of the uncertainty, after ten minutes.
 //!
 //! The server states a bound of 200 µs and is at the edge of it, which breaks no assumption.
-//! chronyd's bound is an estimate and is wrong at times; a clock that rests on it is then wrong too.
-//! Own exchanges are evidence: where A2 holds (and A3, where it is assumed), they must never miss,
-//! and the command fails if they do.
+//! chronyd's bound is an estimate and is wrong at times. This crate's clock adds what the estimate
+//! leaves out, and own exchanges are evidence that needs no daemon. Where A2 holds (and A3,
+//! where it is assumed) none of these may miss, and the command fails if one does.
 //!
 //! The daemon here is the simulator's model of chronyd (`sim::Daemon::ChronyEstimating`). What real
 //! daemons do is measured in guests (`tests/guest`).

@@ -28,6 +28,8 @@ pub enum Way {
     Default,
     /// The same without A3.
     WithoutA3,
+    /// `believe_chrony_estimate()`.
+    Estimate,
     /// Own exchanges with the same server at the same poll.
     Ntp,
     NtpWithoutA3,
@@ -36,11 +38,12 @@ pub enum Way {
 }
 
 impl Way {
-    pub const ALL: [Way; 7] = [
+    pub const ALL: [Way; 8] = [
         Way::Kernel,
         Way::Tracking,
         Way::Default,
         Way::WithoutA3,
+        Way::Estimate,
         Way::Ntp,
         Way::NtpWithoutA3,
         Way::Phc,
@@ -52,6 +55,7 @@ impl Way {
             Way::Tracking => "TRACKING",
             Way::Default => "default",
             Way::WithoutA3 => "no A3",
+            Way::Estimate => "estimate",
             Way::Ntp => "ntp",
             Way::NtpWithoutA3 => "ntp, no A3",
             Way::Phc => "phc",
@@ -116,9 +120,11 @@ impl Row {
         let a2 = !matches!(self.world.event, Event::Move { has_vmclock: false, .. });
         match way {
             // A daemon's bound is an estimate.
-            Way::Kernel | Way::Tracking | Way::Default | Way::WithoutA3 => false,
-            Way::NtpWithoutA3 => a2,
-            Way::Ntp | Way::Phc => a2 && self.world.wander_ppm <= f64::from(self.by.wander_ppm),
+            Way::Kernel | Way::Tracking | Way::Estimate => false,
+            Way::WithoutA3 | Way::NtpWithoutA3 => a2,
+            Way::Default | Way::Ntp | Way::Phc => {
+                a2 && self.world.wander_ppm <= f64::from(self.by.wander_ppm)
+            }
         }
     }
 }
@@ -170,7 +176,7 @@ pub fn rows(by: By, hours: f64) -> impl Iterator<Item = Row> {
 }
 
 fn measure(setting: &Setting, by: By, hours: f64) -> Vec<(Way, Cell)> {
-    let ways = [Way::Default, Way::WithoutA3, Way::Ntp, Way::NtpWithoutA3, Way::Phc];
+    let ways = [Way::Default, Way::WithoutA3, Way::Estimate, Way::Ntp, Way::NtpWithoutA3, Way::Phc];
     let mut cells: Vec<(Way, Cell)> = Vec::new();
     for way in ways {
         let run = run(setting, way, by, hours);
@@ -222,6 +228,7 @@ fn machine(setting: &Setting, way: Way, By { poll_s, wander_ppm, .. }: By) -> Ma
     let service = TimeService {
         poll,
         link: setting.there,
+        back: Some(setting.back),
         server_error: SERVER_ERROR,
         ..TimeService::default()
     };
@@ -246,6 +253,7 @@ fn machine(setting: &Setting, way: Way, By { poll_s, wander_ppm, .. }: By) -> Ma
     let ntp = NtpService { servers: vec![server], poll };
     match way {
         Way::WithoutA3 => machine.max_wander_ppm(None),
+        Way::Estimate => machine.believe_chrony_estimate(),
         Way::Ntp => machine.ntp(ntp),
         Way::NtpWithoutA3 => machine.ntp(ntp).max_wander_ppm(None),
         Way::Phc => machine

@@ -49,6 +49,8 @@ pub struct TimeService {
     pub poll: Duration,
     /// The way to the server and back; each direction draws its own delay.
     pub link: Link,
+    /// The way back, if it is another one.
+    pub back: Option<Link>,
     /// How far the server itself may be off. It states that honestly.
     pub server_error: Duration,
     /// Offsets are corrected no faster than this. Beyond 500 ppm the bound is refused while the
@@ -61,6 +63,7 @@ impl Default for TimeService {
         TimeService {
             poll: Duration::from_secs(64),
             link: Link::within(Duration::from_micros(150), Duration::from_micros(900)),
+            back: None,
             server_error: Duration::from_micros(50),
             slew_ppm: 400,
         }
@@ -210,6 +213,8 @@ impl Discipline {
             _ => return None,
         };
         let age = now.saturating_sub(self.updated_at).max(0);
+        let offset_s = self.true_offset_s(self.updated_at);
+        let updated_utc = self.updated_at.saturating_sub(seconds_to_nanos(offset_s));
         // The honest one states what is left as part of its dispersion, and as if it stayed.
         let left_ns = match self.kind {
             Daemon::ChronyEstimating => self.left_ns,
@@ -228,7 +233,7 @@ impl Discipline {
                 (_, Some(_)) => Leap::Delete,
                 (_, None) => Leap::Normal,
             },
-            reference_time: Duration::from_nanos(self.updated_at.max(0).unsigned_abs()),
+            reference_time: Duration::from_nanos(updated_utc.max(0).unsigned_abs()),
             correction_ns: correction_ns.unsigned_abs(),
             root_delay_ns: 0,
             root_dispersion_ns: stated.saturating_add(age / 1_000_000).unsigned_abs(),
@@ -331,6 +336,10 @@ impl Discipline {
                 let Some(offset_s) = self.offset_s(server_tai) else { return Vec::new() };
                 let server_utc = server_tai - seconds_to_nanos(offset_s);
                 let measured = self.measure(server_utc, asked_at, kernel.realtime_ns(raw));
+                self.overlooked = match self.overlooked {
+                    (by_ns, updates @ 2..) => (by_ns, updates - 1),
+                    _ => (0, 0),
+                };
                 match kind {
                     Daemon::Timesyncd => {
                         kernel.set_pll_offset(measured.offset);
@@ -356,7 +365,8 @@ impl Discipline {
     ) -> Vec<(i64, DaemonEvent)> {
         let again = (nanos(self.service.poll).max(1_000_000), DaemonEvent::Ask);
         let there = self.service.link.draw(&mut self.random, t - self.began, i64::MIN);
-        let back = self.service.link.draw(&mut self.random, t - self.began, i64::MIN);
+        let way_back = self.service.back.unwrap_or(self.service.link);
+        let back = way_back.draw(&mut self.random, t - self.began, i64::MIN);
         let (Some(there), Some(back), true) = (there, back, reachable) else { return vec![again] };
         let error = nanos(self.service.server_error);
         let step = error / 8 + 1;
@@ -416,10 +426,6 @@ impl Discipline {
         }
         self.last_bound_ns = bound;
         self.fit = ChronyFit { newest: Some(newest(0, bound)), ..ONE_EXCHANGE };
-        self.overlooked = match self.overlooked {
-            (by_ns, updates @ 2..) => (by_ns, updates - 1),
-            _ => (0, 0),
-        };
         self.steer(t, left, bound, kernel, tai)
     }
 

@@ -504,6 +504,7 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
             link: Link::within(Duration::from_micros(20), Duration::from_micros(60)),
             server_error: Duration::from_micros(1 << random.below(8)),
             slew_ppm: 250,
+            back: None,
         };
     }
     let poll = Duration::from_secs(1 << random.below(if mix.is_honest() { 8 } else { 6 }));
@@ -518,6 +519,7 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
     TimeService {
         poll,
         link,
+        back: None,
         server_error: micros(1 << random.below(10)),
         slew_ppm: if random.chance(300_000) { 50_000 } else { 250 },
     }
