@@ -18,7 +18,9 @@ tests=(fence faults hlc lease readers timeout wait)
 # What qemu-user does not have (seccomp, the ioctls of PTP clocks), and what is too slow without a
 # processor: two tests of readings, and whole campaigns, which know nothing of processors.
 skip=(no_system_call what_is_no_ptp_clock off_by_a_microsecond at_full_speed
-    interleavings:: duration:: world::)
+    interleavings:: duration:: world:: crash:: pause_phi:: no_file_makes_it_crash
+    reopening_a_fence_changes_no_answer no_crash_and_no_failure_admits of_many_creators_one
+    no_crash_lets_a_lease_be_granted_twice)
 
 for program in aarch64-linux-gnu-gcc qemu-aarch64 unshare; do
     command -v $program > /dev/null || {

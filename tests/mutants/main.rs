@@ -111,6 +111,8 @@ fn tried(limit: &str, arguments: &Arguments, tally: &Arc<Mutex<Tally>>) -> Vec<T
         false => Workspace::open(&target_dir()),
     };
     let workspace = Arc::new(workspace.map(Mutex::new));
+    // With a limit, what takes minutes to build unchanged is begun only early.
+    let limit = end.map(|end| Limit { end, end_of_first_builds: began + (end - began) / 3 });
     let trial = |(name, mutant): (String, &'static Mutant)| {
         let (workspace, tally) = (workspace.clone(), tally.clone());
         Trial::ignorable_test(name, move || {
@@ -118,7 +120,7 @@ fn tried(limit: &str, arguments: &Arguments, tally: &Arc<Mutex<Tally>>) -> Vec<T
                 change(&mut tally.lock().unwrap_or_else(PoisonError::into_inner));
             };
             let workspace = workspace.as_ref().as_ref().map_err(Clone::clone)?;
-            match try_one(mutant, workspace, end) {
+            match try_one(mutant, workspace, limit) {
                 Ok(Some(line)) => {
                     println!("{line}");
                     count(|tally| tally.caught += 1);
@@ -139,15 +141,27 @@ fn tried(limit: &str, arguments: &Arguments, tally: &Arc<Mutex<Tally>>) -> Vec<T
     mutants.into_iter().map(trial).collect()
 }
 
+/// How long it may take.
+#[derive(Clone, Copy)]
+struct Limit {
+    end: Instant,
+    /// The tests of a target that was not built yet are built before this only.
+    end_of_first_builds: Instant,
+}
+
 /// Builds a mutant and runs its tests. `None` if there is no time left.
 fn try_one(
     mutant: &Mutant,
     workspace: &Mutex<Workspace>,
-    end: Option<Instant>,
+    limit: Option<Limit>,
 ) -> Result<Option<String>, String> {
     let mut held = workspace.lock().unwrap_or_else(PoisonError::into_inner);
     let began = Instant::now();
-    if end.is_some_and(|end| began >= end) {
+    let is_built = held.has_built(mutant.caught_by.target);
+    let is_late = |Limit { end, end_of_first_builds }: Limit| {
+        began >= end || (!is_built && began >= end_of_first_builds)
+    };
+    if limit.is_some_and(is_late) {
         return Ok(None);
     }
     let crate_root = held.crate_root();

@@ -56,6 +56,11 @@ impl Workspace {
         self.root.join("crate")
     }
 
+    /// Whether the tests of the unchanged crate are there.
+    pub fn has_built(&self, target: Target) -> bool {
+        self.honest.contains_key(&target)
+    }
+
     /// The tests of the unchanged crate, built when they are first asked for.
     pub fn honest(&mut self, target: Target) -> Result<PathBuf, String> {
         if let Some(built) = self.honest.get(&target) {
