@@ -4,6 +4,8 @@
 //! cargo run --release --features sim --example frontier
 //! cargo run --release --features sim --example frontier -- --hours 6 --csv all.csv --svg width.svg
 //! cargo run --release --features sim --example frontier -- --wander 30
+//! cargo run --release --features sim --example frontier -- \
+//!     --markdown src/_width/table.md --svg src/_width/width.svg     # the docs' own
 //! ```
 //!
 //! Each row is a world: how often the server is polled, how the oscillator strays, how the network
@@ -39,13 +41,15 @@ struct Arguments {
     seed: u64,
     csv: Option<PathBuf>,
     svg: Option<PathBuf>,
+    markdown: Option<PathBuf>,
 }
 
-const USAGE: &str =
-    "usage: frontier [--hours N] [--wander PPM] [--seed N] [--csv FILE] [--svg FILE]";
+const USAGE: &str = "usage: frontier [--hours N] [--wander PPM] [--seed N] \
+                     [--csv FILE] [--svg FILE] [--markdown FILE]";
 
 fn arguments() -> Result<Arguments, String> {
-    let mut arguments = Arguments { hours: 1.0, wander_ppm: 20, seed: 2026, csv: None, svg: None };
+    let (csv, svg, markdown) = (None, None, None);
+    let mut arguments = Arguments { hours: 1.0, wander_ppm: 20, seed: 2026, csv, svg, markdown };
     let mut given = std::env::args().skip(1);
     while let Some(option) = given.next() {
         let value = given.next().ok_or(USAGE)?;
@@ -63,6 +67,7 @@ fn arguments() -> Result<Arguments, String> {
             }
             "--csv" => arguments.csv = Some(value.into()),
             "--svg" => arguments.svg = Some(value.into()),
+            "--markdown" => arguments.markdown = Some(value.into()),
             _ => return Err(USAGE.into()),
         }
     }
@@ -86,7 +91,11 @@ fn main() -> ExitCode {
             rows.push(row);
         }
     }
-    let written = [(&arguments.csv, table::csv(&rows)), (&arguments.svg, picture::svg(&rows))];
+    let written = [
+        (&arguments.csv, table::csv(&rows)),
+        (&arguments.svg, picture::svg(&rows)),
+        (&arguments.markdown, table::markdown(&rows)),
+    ];
     for (path, text) in written {
         let Some(path) = path else { continue };
         if let Err(error) = std::fs::write(path, text) {

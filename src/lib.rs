@@ -29,7 +29,7 @@
 //! - [`TrueTime`] is the trait through which everything else reads a clock. [`ManualClock`]
 //!   implements it for tests.
 //! - [Platforms](_platforms) says what works where: all of it on Linux, the types and the
-//!   toolkit everywhere.
+//!   toolkit everywhere. [Width](_width) says how narrow intervals are, by which setting.
 //!
 //! # What goes wrong in distributed systems, and what helps
 //!
@@ -159,6 +159,7 @@ pub mod _design;
 #[doc(hidden)]
 pub mod _fuzz;
 pub mod _platforms;
+pub mod _width;
 pub mod agreement;
 mod background;
 pub mod clock;

@@ -50,3 +50,40 @@ pub fn csv(rows: &[Row]) -> String {
     }
     text
 }
+
+/// Tables for the docs, one for each poll.
+pub fn markdown(rows: &[Row]) -> String {
+    let mut text = String::new();
+    let mut poll_s = None;
+    for row in rows {
+        if poll_s.replace(row.by.poll_s) != Some(row.by.poll_s) {
+            let _ = write!(text, "\n**Poll {} s**\n\n| |", row.by.poll_s);
+            for way in Way::ALL {
+                let _ = write!(text, " {} |", way.name());
+            }
+            text.push_str("\n|---|");
+            text.push_str(&"---|".repeat(Way::ALL.len()));
+            text.push('\n');
+        }
+        let _ = write!(text, "| {} |", row.world.name);
+        for way in Way::ALL {
+            let cell = row.cells.iter().find(|(of, _)| *of == way).map(|(_, cell)| cell);
+            let _ = write!(text, " {} |", cell.map_or_else(String::new, in_markdown));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn in_markdown(cell: &Cell) -> String {
+    if cell.readings == 0 {
+        return "–".to_owned();
+    }
+    let widths = format!("{:.0} / {:.0}", cell.median, cell.p99);
+    match cell.misses {
+        0 => widths,
+        misses => {
+            format!("{widths}, **{:.2} % wrong**", misses as f64 * 100.0 / cell.readings as f64)
+        }
+    }
+}

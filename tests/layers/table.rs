@@ -73,6 +73,7 @@ pub const LAYERS: &[Layer] = &[
     // Documentation only.
     layer("_design", &[]),
     layer("_platforms", DOCUMENTATION),
+    layer("_width", DOCUMENTATION),
     // What fuzzing runs that is not public.
     layer("_fuzz", &[&["durable", "source"]]),
     // Chooses between std and loom.
@@ -125,7 +126,7 @@ pub const LAYERS: &[Layer] = &[
 
 /// These may use the whole crate, and no layer may use them. A page of documentation links to
 /// all that it names.
-pub const OUTERMOST: &[&str] = &["lib", "_fuzz", "_platforms", "sim", "bin"];
+pub const OUTERMOST: &[&str] = &["lib", "_fuzz", "_platforms", "_width", "sim", "bin"];
 
 /// A file, and an item outside of its layer that it may use: `clock.commit_wait()` is a method of
 /// the clock, but its code is with the waiting.
