@@ -19,8 +19,8 @@ soundness: every reading of every simulated clock, held against the truth
     --seeds N         so many random worlds (default 200)
     --readings N      readings of each clock in each world (default 40000)
     --first SEED      where to begin (default 0)
-    --mix NAME        only honest, lying, drifting, stopped-vm, estimating or exchanging
-                      worlds
+    --mix NAME        only honest, lying, drifting, stopped-vm, estimating, exchanging,
+                      moved or timesyncd worlds
     --replay LINE     one world, as a failing campaign prints it
     --help            this text";
 
@@ -112,7 +112,7 @@ impl Options {
         for &mix in &self.mixes {
             let (audit, breaches) = self.run_mix(mix)?;
             match mix {
-                Mix::Honest | Mix::Exchanging => honest = honest.plus(&audit),
+                Mix::Honest | Mix::Exchanging | Mix::Timesyncd => honest = honest.plus(&audit),
                 // All of such a world is a breach, which nothing need show.
                 Mix::Estimating => {}
                 _ => tables.push((mix, breaches)),

@@ -120,6 +120,7 @@
 
 mod apply_fault;
 mod audit;
+mod bus;
 mod campaign;
 mod clock;
 mod daemon;
@@ -140,6 +141,7 @@ mod random;
 mod regression;
 mod scenario;
 mod search;
+mod timesyncd;
 mod trace;
 mod vmclock;
 mod world;

@@ -70,10 +70,14 @@ impl Scenario {
             // Now and then long enough for a rate to be learnt.
             Mix::Honest if layout.chance(50_000) => 3_000 + layout.below(9_000),
             Mix::Honest | Mix::Exchanging => 30 + layout.below(400),
+            // It polls every 16 s at most.
+            Mix::Timesyncd => 100 + layout.below(700),
             _ => 900,
         });
         let faults = match mix {
-            Mix::Honest | Mix::Exchanging => layout.below(4 + 2 * u64::from(nodes)) as u32,
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd => {
+                layout.below(4 + 2 * u64::from(nodes)) as u32
+            }
             Mix::Moved => 4 * nodes,
             _ => nodes,
         };
@@ -244,6 +248,9 @@ impl Scenario {
             };
             return machine.oscillator(oscillator).daemon(Daemon::Chrony).time_service(service);
         }
+        if self.mix == Mix::Timesyncd {
+            machine = machine.system_bus();
+        }
         if self.mix == Mix::Exchanging {
             let number = MACHINES + (1 << 42) + u64::from(number);
             machine = machine.ntp(NtpService::random(&mut Random::new(self.seed, number)));
@@ -273,7 +280,9 @@ impl Scenario {
         let mut random = Random::new(self.seed, FAULTS + u64::from(number));
         let full = Scenario::with_nodes(self.mix, self.seed, self.nodes).run;
         let node = match self.mix {
-            Mix::Honest | Mix::Exchanging => NodeId(random.below(u64::from(self.nodes)) as u32),
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd => {
+                NodeId(random.below(u64::from(self.nodes)) as u32)
+            }
             Mix::Moved => NodeId(number % self.nodes.max(1)),
             _ => NodeId(number),
         };
@@ -298,10 +307,12 @@ impl Scenario {
             Mix::Exchanging if random.chance(100_000) => {
                 (at, Fault::Lie(node, random.between(-NANOS_PER_SECOND, NANOS_PER_SECOND)))
             }
-            Mix::Honest | Mix::Exchanging if random.chance(250_000) => {
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd if random.chance(250_000) => {
                 (at, self.network_fault(node, &mut random))
             }
-            Mix::Honest | Mix::Exchanging => (at, self.honest_fault(node, &mut random)),
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd => {
+                (at, self.honest_fault(node, &mut random))
+            }
         })
     }
 
@@ -465,6 +476,7 @@ fn daemon(mix: Mix, random: &mut Random) -> Daemon {
         // A daemon would show the drift by its correction.
         Mix::Drifting => return Daemon::None,
         Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,
+        Mix::Timesyncd => return Daemon::Timesyncd,
         Mix::Estimating => return Daemon::ChronyEstimating,
     }
     match random.below(12) {
@@ -484,6 +496,22 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
             poll: Duration::from_secs(16 << random.below(3)),
             link: Link::within(Duration::from_micros(20), Duration::from_micros(60)),
             server_error: Duration::from_micros(1 << random.below(8)),
+            slew_ppm: 250,
+        };
+    }
+    if mix == Mix::Timesyncd {
+        let micros = |us| Duration::from_micros(us);
+        let link = match random.below(3) {
+            0 => Link::within(micros(50), micros(30_000)),
+            // One way may be far longer than the other.
+            1 => Link::within(micros(100), micros(450_000)),
+            _ => Link::heavy_tailed(Duration::from_millis(8)).losing(100_000),
+        };
+        let poll = Duration::from_secs(16 << random.below(2));
+        return TimeService {
+            poll,
+            link,
+            server_error: micros(1 << random.below(14)),
             slew_ppm: 250,
         };
     }
