@@ -37,14 +37,14 @@
 //!
 //! # The assumptions
 //!
-//! A1 and A2 are always made. A3 is made only if the user chooses it. Each is checked against
+//! A1 and A2 are always made, and A3 unless `max_wander_ppm(None)` says no. Each is checked against
 //! the evidence as it comes in, because an assumption that is false should be noticed.
 //!
 //! | | assumption | set by | checked by |
 //! |---|---|---|---|
 //! | A1 | Each source's bound holds when it is sampled. | the choice of [sources](crate::source) | bounds that do not intersect ([`Status::Contradicted`]) |
 //! | A2 | The counter's rate is within this many parts per million of nominal. | [`max_drift_ppm`](crate::ClockBuilder::max_drift_ppm), 200 by default, the figure of Spanner | comparison with `CLOCK_MONOTONIC_RAW`; what the time daemon corrects the oscillator by (if that is more, bounds are carried by it); the learnt rate under A3 |
-//! | A3 | Within any two hours the rate stays within this many parts per million of each mean that it had over a part of them. | [`max_wander_ppm`](crate::ClockBuilder::max_wander_ppm), off by default | mean rates that exclude each other |
+//! | A3 | Within any two hours the rate stays within this many parts per million of each mean that it had over a part of them. | [`max_wander_ppm`](crate::ClockBuilder::max_wander_ppm), 20 by default | mean rates that exclude each other, and samples that what was carried by the learnt rate excludes: then the allowance is doubled, what was learnt is forgotten, and an epoch ends |
 //!
 //! A daemon's bound is an estimate: chronyd's rests on a regression over its last polls and on
 //! `maxclockerror` (1 ppm). With a server at the edge of its stated bound and an oscillator that

@@ -18,8 +18,8 @@ pub enum BuildError {
     MaxDrift(u32),
     /// The wander is zero, or more than the drift.
     #[error(
-        "max_wander_ppm is {wander}: it must be from 1 to max_drift_ppm ({drift}). 15 is safe for a \
-         quartz in a machine room; leave it out on a virtual machine that may be moved"
+        "max_wander_ppm is {wander}: it must be from 1 to max_drift_ppm ({drift}). 20 is safe for a \
+         quartz in a machine room, and None learns no rate"
     )]
     MaxWander {
         /// The requested wander.

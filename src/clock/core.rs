@@ -422,10 +422,11 @@ impl<H: Host + Clone> ClockCore<H> {
         if self.was_moved.load(Ordering::SeqCst) {
             driver.tell_of_disruption();
         }
-        driver.resume_from(&self.published.read().1, record.drift_ppm);
+        driver.resume_from(&self.published.read().1, record.drift_ppm, record.learning);
         let kept: Vec<&str> = driver.names().collect();
         let lost = record.source_names().filter(|name| !kept.contains(name)).map(str::to_owned);
-        let record = Record::after_loss(lost.collect(), record.drift_ppm);
+        let lost = lost.collect();
+        let record = record.after_loss(lost);
         Sampling::new(driver, record)
     }
 }

@@ -19,7 +19,7 @@ use crate::clock::sample_error::{Invalidation, SampleError, malformed, stale};
 use crate::counter::calibration::Calibration;
 use crate::counter::{Ageing, Counter, CounterError};
 use crate::estimator::bound::Bound;
-use crate::estimator::{Estimator, Fused};
+use crate::estimator::{Estimator, Fused, Learning};
 use crate::evidence::{Reason, Role, Sample, Source, SourceCondition, SourceError};
 use crate::fork::Mutex;
 use crate::host::{Host, HostClock, HostError, SUSPEND_NOISE_NS, suspended_ns};
@@ -233,8 +233,17 @@ impl Driver {
     }
 
     /// Continues from the last snapshot of another driver, which carried its bounds by
-    /// `drift_ppm` if a source had shown one.
-    pub(crate) fn resume_from(&mut self, snapshot: &Snapshot, drift_ppm: Option<u32>) {
+    /// `drift_ppm` if a source had shown one, and had learnt so much of the rate.
+    pub(crate) fn resume_from(
+        &mut self,
+        snapshot: &Snapshot,
+        drift_ppm: Option<u32>,
+        learning: Option<Learning>,
+    ) {
+        // What has refuted A3 once is still under the counter.
+        if let Some(Learning { wander_ppm, .. }) = learning {
+            self.estimator.learn_anew(wander_ppm);
+        }
         // The new sources have not seen what showed the drift, so it holds for good.
         self.least_drift_ppm = drift_ppm.unwrap_or(0).max(self.limits.max_drift_ppm);
         self.drift_ppm = self.least_drift_ppm;
@@ -274,6 +283,7 @@ impl Driver {
             self.calibration.rates(max_drift_ppm),
             self.calibration.granularity_ns(max_drift_ppm),
         );
+        self.estimator.learn_anew(self.limits.max_wander_ppm);
         for new in sources.into_iter().map(SourceSlot::new) {
             if let Some(slot) = self.slots.iter_mut().find(|slot| slot.name == new.name) {
                 *slot = new;
@@ -325,6 +335,7 @@ impl Driver {
             record.contradictions = self.estimator.contradictions();
             record.calibration = Some(self.calibration.clone());
             record.drift_ppm = Some(self.drift_ppm);
+            record.learning = Some(self.estimator.learning());
         }
     }
 
@@ -351,6 +362,7 @@ impl Driver {
     fn sample_once(&mut self, i: usize, context: RoundContext<'_>) -> Result<Answer, SampleError> {
         let ageing = Ageing {
             rates: self.calibration.rates(self.drift_ppm),
+            widening_ppb: (self.estimator.learning().rate_error_ppb * 2.0) as u64,
             granularity_ns: self.calibration.granularity_ns(self.drift_ppm),
             generation: self.generation,
         };

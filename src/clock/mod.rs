@@ -16,9 +16,9 @@
 //! within `max_drift_ppm` of nominal (A2), then for every [`Clock::now`] there is a moment
 //! between its call and its return at which true time was in the interval.
 //!
-//! A third assumption (A3) is made only if `max_wander_ppm` is set: within any two hours the
-//! counter's rate stays that near to its mean. Readings between the time daemon's updates
-//! are then up to ten times narrower. Do not set it on a virtual machine that may be moved to
+//! A third assumption (A3) is made unless [`max_wander_ppm`](crate::ClockBuilder::max_wander_ppm) says no: within any two
+//! hours the counter's rate stays within 20 ppm of its means. Readings between the time daemon's
+//! updates are then up to ten times narrower. Leave it out on a virtual machine that may be moved to
 //! another host, unless its VMClock shows that. [`_design`](crate::_design) has the rules that keep the promise.
 
 #[cfg(not(target_family = "wasm"))]
@@ -43,6 +43,8 @@ pub(crate) mod sample_error;
 mod thread;
 pub mod truetime;
 pub(crate) mod vmclock;
+#[cfg(test)]
+mod wander_tests;
 
 #[cfg(not(target_family = "wasm"))]
 pub use build_error::BuildError;

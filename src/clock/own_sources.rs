@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::driver::SourceKind;
+use crate::clock::report::Limits;
 use crate::evidence::Source;
 use crate::host::VmClockPage;
 use crate::source::WallClock;
@@ -20,6 +21,7 @@ pub(super) struct OwnSources {
     pub(super) with_chrony: bool,
     pub(super) with_timesyncd: bool,
     pub(super) believes_any_writer: bool,
+    pub(super) believes_chrony_estimate: bool,
     pub(super) reference_error: Option<Duration>,
     pub(super) ntp: Option<Ntp>,
 }
@@ -31,6 +33,7 @@ impl Default for OwnSources {
             with_chrony: true,
             with_timesyncd: true,
             believes_any_writer: false,
+            believes_chrony_estimate: false,
             reference_error: None,
             ntp: None,
         }
@@ -43,11 +46,13 @@ impl OwnSources {
         &self,
         wall_clock: &Arc<WallClock>,
         vmclock: Option<&VmClockPage>,
-        max_drift_ppm: u32,
+        limits: &Limits,
     ) -> Vec<SourceKind> {
+        let Limits { max_drift_ppm, max_wander_ppm, .. } = *limits;
         let mut sources: Vec<Box<dyn Source>> = Vec::new();
         if self.with_kernel {
-            sources.push(Box::new(self.kernel(wall_clock).max_drift_ppm(max_drift_ppm)));
+            let kernel = self.kernel(wall_clock).max_drift_ppm(max_drift_ppm);
+            sources.push(Box::new(kernel.max_wander_ppm(max_wander_ppm)));
         }
         // Where the program names servers, timesyncd's one server could only contradict them.
         #[cfg(target_os = "linux")]
@@ -71,6 +76,9 @@ impl OwnSources {
         }
         if self.believes_any_writer {
             kernel = kernel.believing_any_writer();
+        }
+        if self.believes_chrony_estimate {
+            kernel = kernel.believing_chrony_estimate();
         }
         if let Some(error) = self.reference_error {
             kernel = kernel.reference_error(error);

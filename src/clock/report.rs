@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::clock::vmclock::VmClockReport;
 use crate::counter::calibration::Calibration;
-use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM};
+use crate::counter::{CounterKind, DEFAULT_MAX_DRIFT_PPM, DEFAULT_MAX_WANDER_PPM};
+use crate::estimator::Learning;
 use crate::evidence::{Role, Sample, SourceError};
 use crate::host::{Host, HostClock, TimeNamespace, suspended_ns};
 use crate::interval::Interval;
@@ -64,11 +65,11 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// The builder's: 200 ppm, 10 s, 100 ms.
+    /// The builder's: 200 ppm, 20 ppm, 10 s, 100 ms.
     fn default() -> Limits {
         Limits {
             max_drift_ppm: DEFAULT_MAX_DRIFT_PPM,
-            max_wander_ppm: None,
+            max_wander_ppm: Some(DEFAULT_MAX_WANDER_PPM),
             max_width: Duration::from_secs(10),
             poll_interval: Duration::from_millis(100),
         }
@@ -91,6 +92,14 @@ pub struct CounterReport {
     /// How far its rate may be from nominal, in parts per million. It is `max_drift_ppm`, or more
     /// where the time daemon corrects an oscillator that is further off.
     pub drift_ppm: u32,
+    /// How far its rate may stray from its own mean within two hours, in parts per million, if
+    /// that is assumed (A3). It is `max_wander_ppm`, or more where the evidence has refuted that.
+    pub wander_ppm: Option<u32>,
+    /// How often the evidence has refuted it.
+    pub wander_refutations: u64,
+    /// By how much readings widen either way while there is no evidence, in parts per billion:
+    /// by `drift_ppm`, or by less once the rate is learnt.
+    pub rate_error_ppb: f64,
 }
 
 /// What a source stated last.
@@ -170,6 +179,7 @@ pub(crate) struct Record {
     pub(crate) calibration: Option<Calibration>,
     /// How far the counter's rate may be from nominal, as it is used now.
     pub(crate) drift_ppm: Option<u32>,
+    pub(crate) learning: Option<Learning>,
     pub(crate) running: bool,
     pub(crate) rounds: u64,
     pub(crate) steps: u64,
@@ -194,9 +204,10 @@ struct Entry {
 }
 
 impl Record {
-    /// An empty record, but for the names of sources that a fork lost and the drift in use.
-    pub(crate) fn after_loss(lost_sources: Vec<String>, drift_ppm: Option<u32>) -> Record {
-        Record { lost_sources, drift_ppm, ..Record::default() }
+    /// The record after a fork that lost these sources: what is known of the rate is kept.
+    pub(crate) fn after_loss(self, lost_sources: Vec<String>) -> Record {
+        let Record { drift_ppm, learning, .. } = self;
+        Record { lost_sources, drift_ppm, learning, ..Record::default() }
     }
 
     /// Source `i` is being sampled, from this time of the monotonic clock on.
@@ -277,6 +288,8 @@ impl Record {
             counter: CounterReport::new(
                 self.calibration.as_ref(),
                 self.drift_ppm.unwrap_or(limits.max_drift_ppm),
+                self.learning,
+                &limits,
             ),
             sources: sources.collect(),
             vmclock,
@@ -295,23 +308,29 @@ impl Record {
 }
 
 impl CounterReport {
-    fn new(calibration: Option<&Calibration>, drift_ppm: u32) -> CounterReport {
-        let Some(calibration) = calibration else {
-            return CounterReport {
-                kind: CounterKind::Auto,
-                why_not_hardware: None,
-                hertz: 0.0,
-                uncertainty_ppb: 0.0,
-                drift_ppm,
-            };
+    fn new(
+        calibration: Option<&Calibration>,
+        drift_ppm: u32,
+        learning: Option<Learning>,
+        limits: &Limits,
+    ) -> CounterReport {
+        let unlearnt = Learning {
+            wander_ppm: limits.max_wander_ppm,
+            refutations: 0,
+            rate_error_ppb: f64::from(drift_ppm) * 1_000.0,
         };
-        let ratio = calibration.ratio();
+        let learning = learning.unwrap_or(unlearnt);
+        let why = calibration.and_then(|calibration| calibration.why_not_hardware.as_ref());
+        let ratio = calibration.map(Calibration::ratio);
         CounterReport {
-            kind: calibration.counter.kind(),
-            why_not_hardware: calibration.why_not_hardware.as_ref().map(ToString::to_string),
-            hertz: ratio.hertz(),
-            uncertainty_ppb: ratio.uncertainty_ppb(),
+            kind: calibration.map_or(CounterKind::Auto, |known| known.counter.kind()),
+            why_not_hardware: why.map(ToString::to_string),
+            hertz: ratio.map_or(0.0, |ratio| ratio.hertz()),
+            uncertainty_ppb: ratio.map_or(0.0, |ratio| ratio.uncertainty_ppb()),
             drift_ppm,
+            wander_ppm: learning.wander_ppm,
+            wander_refutations: learning.refutations,
+            rate_error_ppb: learning.rate_error_ppb,
         }
     }
 }

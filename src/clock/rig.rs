@@ -40,10 +40,11 @@ pub(super) fn utc() -> Arc<WallClock> {
     Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc))
 }
 
-/// The parts of a core with these sources, which makes no others and has no VMClock.
+/// The parts of a core with these sources, which makes no others and has no VMClock. It carries
+/// bounds by A2 alone, so that widths are easy to foresee.
 pub(super) fn parts(sources: Vec<SourceKind>) -> Parts {
     Parts {
-        limits: Limits::default(),
+        limits: Limits { max_wander_ppm: None, ..Limits::default() },
         kind: CounterKind::Auto,
         wall_clock: utc(),
         sources,

@@ -21,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use error::CounterError;
-pub(crate) use rate_bounds::{DEFAULT_MAX_DRIFT_PPM, RateBounds};
+pub(crate) use rate_bounds::{DEFAULT_MAX_DRIFT_PPM, DEFAULT_MAX_WANDER_PPM, RateBounds};
 
 use crate::host::{HardwareKind, Host, HostClock, HostError};
 
@@ -125,6 +125,9 @@ pub struct Counter {
 pub(crate) struct Ageing {
     /// Between how many nanoseconds a tick lasts, by assumption A2.
     pub(crate) rates: RateBounds,
+    /// By how many ns a second a reading widens between samples, by what is learnt of the rate too.
+    /// For plans only: evidence is carried by `rates`.
+    pub(crate) widening_ppb: u64,
     /// How far the counter may be ahead of what it shows.
     pub(crate) granularity_ns: u64,
     /// It changes whenever earlier ticks can no longer be carried to later ones.

@@ -8,6 +8,10 @@
 /// nominal. All defaults of the crate come from here. 200 is Spanner's figure (Corbett et al., OSDI 2012); few are worse than 100.
 pub(crate) const DEFAULT_MAX_DRIFT_PPM: u32 = 200;
 
+/// Assumption A3 by default: within two hours a rate stays within this many parts per million of
+/// its means. `estimator::rate` says why.
+pub(crate) const DEFAULT_MAX_WANDER_PPM: u32 = 20;
+
 /// How fast time passes on a counter: between `min` and `max` nanoseconds per tick.
 ///
 /// Fixed point: `ticks << shift`, times the rate, is nanoseconds × 2⁶⁴. The

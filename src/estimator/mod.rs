@@ -26,15 +26,18 @@
 //! can compare epochs. Nothing else ends an epoch. A newer bound that exceeds the older one
 //! by a rounding does not, because both hold and their intersection is published.
 //!
-//! If A3 is assumed, the rate is learnt too (see `rate`), and the lines diverge by less.
-//! If the rate has changed by more than A3 allows, the bound that was carried by it is the
-//! older side of a contradiction. The newest sample is the newer side, because it does not
-//! depend on the learnt rate.
+//! If A3 is assumed, the rate is learnt too (see `rate`), and the lines diverge by less. What is
+//! known by A1 and A2 alone is kept beside it. A sample that agrees with that, and not with
+//! what the learnt rate has made of it, refutes A3, and no source. What was learnt is
+//! then forgotten, the allowance is doubled, and an epoch ends, because readings may have
+//! been wrong since the rate changed. While both sides of a contradiction are published, nothing is
+//! learnt, because one of them is wrong.
 //!
 //! The estimator is a pure state machine over ticks.
 
 pub(crate) mod bound;
-mod rate;
+pub(crate) mod rate;
+mod refine;
 
 use std::time::Duration;
 
@@ -44,7 +47,9 @@ use crate::interval::Interval;
 use crate::timestamp::duration_nanos;
 use bound::Bound;
 pub(crate) use rate::RateEstimate;
-use rate::RateEstimator;
+use rate::Refuted;
+pub(crate) use refine::Learning;
+use refine::{Refined, Refiner};
 
 /// How long both sides of a contradiction are published at least after it last showed: long
 /// enough for monitoring to see the status.
@@ -96,14 +101,13 @@ struct ConflictingBound {
 pub(crate) struct Estimator {
     /// What A2 allows.
     base: RateBounds,
-    /// What has been learnt beyond that, if A3 is assumed.
-    learner: Option<RateEstimator>,
-    /// The rates in use: `base`, or narrower.
-    estimate: RateEstimate,
+    /// What is known beyond that, if A3 is assumed.
+    refiner: Option<Refiner>,
     granularity_ns: u64,
     max_width: Duration,
     /// Nothing that was counted before this tick can be carried on.
     valid_from: u64,
+    /// What is known by A1 and A2.
     fused: Option<Bound>,
     conflicting: Option<ConflictingBound>,
     /// What cross-checks state against what is known, while it is published with it.
@@ -130,8 +134,7 @@ impl Estimator {
     pub(crate) fn new(base: RateBounds, granularity_ns: u64, max_width: Duration) -> Estimator {
         Estimator {
             base,
-            learner: None,
-            estimate: RateEstimate::unlimited(base),
+            refiner: None,
             granularity_ns,
             max_width,
             valid_from: 0,
@@ -148,8 +151,13 @@ impl Estimator {
 
     /// Assumes A3 too: learns the rate, which wanders by no more than `max_wander_ppm`.
     pub(crate) fn learning_rate(mut self, max_wander_ppm: Option<u32>) -> Estimator {
-        self.learner = max_wander_ppm.map(RateEstimator::new);
+        self.learn_anew(max_wander_ppm);
         self
+    }
+
+    /// Begins to learn anew, because another oscillator may be under the counter.
+    pub(crate) fn learn_anew(&mut self, max_wander_ppm: Option<u32>) {
+        self.refiner = max_wander_ppm.map(Refiner::new);
     }
 
     /// Continues from what another estimator published on the same counter, to be carried on by
@@ -189,7 +197,6 @@ impl Estimator {
             Ok(new) => new,
             Err(refused) => return refused,
         };
-        self.end_estimate(tick);
         let sampled = new;
         let stated = Sample { time: stated, ..*sample };
         let Some(stated) = Bound::from_sample(&stated, &self.base, self.granularity_ns) else {
@@ -202,13 +209,13 @@ impl Estimator {
         self.give_up_conflicting(new.origin);
         let Some(old) = self.fused else {
             self.fused = Some(new);
-            self.learn(&sampled, tick);
+            self.refine(&sampled, tick);
             return Fused::Agrees;
         };
-        let Some((old, new)) = Bound::aligned(&old, &new, &self.estimate.rates) else {
+        let Some((old, new)) = Bound::aligned(&old, &new, &self.base) else {
             return Fused::Malformed;
         };
-        let Some((_, only_stated)) = Bound::aligned(&old, &stated, &self.estimate.rates) else {
+        let Some((_, only_stated)) = Bound::aligned(&old, &stated, &self.base) else {
             return Fused::Malformed;
         };
         // If what is known excludes the statement, its author overlooks a step, or what is known
@@ -220,7 +227,7 @@ impl Estimator {
         };
         if let Some(time) = known {
             self.fused = Some(Bound { origin: new.origin, time });
-            if self.learn(&sampled, tick) {
+            if self.refine(&sampled, tick) {
                 return Fused::Agrees;
             }
         }
@@ -251,12 +258,15 @@ impl Estimator {
             Ok(new) => new,
             Err(refused) => return refused,
         };
-        self.end_estimate(tick);
         self.give_up_conflicting(new.origin);
         let older_side = self.conflicting.map(|other| other.bound);
-        let mut known = self.fused.iter().chain(&older_side).peekable();
+        // Readers are shown what is known by A3 too, so that is what it has to agree with.
+        let refined = self.refined(tick);
+        let rates = refined.map_or(self.base, |refined| refined.estimate.rates);
+        let newer_side = refined.map(|refined| refined.bound).or(self.fused);
+        let mut known = newer_side.iter().chain(&older_side).peekable();
         let agrees = |known: &Bound| {
-            let both = Bound::aligned(known, &new, &self.estimate.rates);
+            let both = Bound::aligned(known, &new, &rates);
             both.is_none_or(|(known, new)| known.time.intersect(&new.time).is_some())
         };
         if known.peek().is_none() || known.any(agrees) {
@@ -273,7 +283,7 @@ impl Estimator {
     /// `new` as the last of this one.
     fn newer_side(&mut self, source: usize, new: Bound) -> Option<Interval> {
         self.remember(source, new);
-        let rates = self.estimate.rates;
+        let rates = self.base;
         let mut last = self.last_of_each.iter().flatten();
         last.try_fold(new.time, |time, bound| {
             bound.carried_to(new.origin.max(bound.origin), &rates)?.time.intersect(&time)
@@ -303,56 +313,45 @@ impl Estimator {
         tick.saturating_add(self.base.most_ticks(duration_nanos(hold)))
     }
 
-    /// Takes a sample's own bound as evidence of the rate. `false` if the rate has
-    /// changed by more than A3 allows.
-    fn learn(&mut self, sampled: &Bound, tick: u64) -> bool {
-        let Some(learner) = &mut self.learner else { return true };
-        if !learner.observe(sampled, &self.base) {
+    /// Learns of the rate from a sample's own bound. `false` if the counter's mean rate was outside
+    /// of A2.
+    fn refine(&mut self, sampled: &Bound, tick: u64) -> bool {
+        // One of the two sides is wrong, and nobody knows how long it has been.
+        if self.conflicting.is_some() {
             return true;
         }
-        match learner.estimate(&self.base, self.granularity_ns) {
-            Ok(estimate) => {
-                self.change_estimate(estimate, tick);
+        let (Some(refiner), Some(fused)) = (&mut self.refiner, &self.fused) else { return true };
+        match refiner.observe(sampled, fused, (&self.base, self.granularity_ns), tick) {
+            Ok(()) => true,
+            Err(Refuted::Drift) => false,
+            Err(Refuted::Wander) => {
+                // Readings may have been wrong since the rate changed.
+                let shown = self.published.take();
+                if shown.is_some_and(|shown| shown.estimate.is_learnt()) {
+                    self.epoch = self.epoch.wrapping_add(1);
+                }
                 true
             }
-            Err(_) => false,
         }
     }
 
     fn unlearn(&mut self) {
-        if let Some(learner) = &mut self.learner {
-            learner.forget();
-        }
-        self.estimate = RateEstimate::unlimited(self.base);
-    }
-
-    /// Goes over to other rates at `tick`: up to there the old ones hold.
-    fn change_estimate(&mut self, estimate: RateEstimate, tick: u64) {
-        let old = std::mem::replace(&mut self.estimate, estimate).rates;
-        if old == estimate.rates {
-            return;
-        }
-        let carried =
-            |bound: Bound| bound.carried_to(tick.max(bound.origin), &old).unwrap_or(bound);
-        self.fused = self.fused.map(carried);
-        for other in [&mut self.conflicting, &mut self.disputing].into_iter().flatten() {
-            other.bound = carried(other.bound);
-        }
-        for last in &mut self.last_of_each {
-            *last = last.map(carried);
+        if let Some(refiner) = &mut self.refiner {
+            refiner.forget();
         }
     }
 
-    /// Ends the learnt rate when it is too old.
-    fn end_estimate(&mut self, tick: u64) {
-        if tick < self.estimate.until {
-            return;
+    /// What is known by A3 too, and the rates that carry it.
+    fn refined(&mut self, tick: u64) -> Option<Refined> {
+        self.refiner.as_mut()?.refined_at(tick, &self.base)
+    }
+
+    /// How well the rate is known.
+    pub(crate) fn learning(&self) -> Learning {
+        match &self.refiner {
+            Some(refiner) => refiner.learning(&self.base),
+            None => Learning::none(&self.base),
         }
-        let until = self.estimate.until;
-        let Some(learner) = &mut self.learner else { return };
-        learner.expire(tick, &self.base);
-        let estimate = learner.estimate(&self.base, self.granularity_ns);
-        self.change_estimate(estimate.unwrap_or(RateEstimate::unlimited(self.base)), until);
     }
 
     /// Forgets everything that was known before `tick`, and refuses samples from before it.
@@ -370,7 +369,6 @@ impl Estimator {
 
     /// What is known, as it is to be published when the counter shows `tick`.
     pub(crate) fn publish(&mut self, tick: u64) -> Estimate {
-        self.end_estimate(tick);
         let known = match (self.fused, self.conflicting) {
             (Some(fused), Some(other)) => Some(self.hull(fused, other.bound)),
             (fused, _) => fused,
@@ -380,19 +378,27 @@ impl Estimator {
             (known, _) => known,
         };
         // Published as of now: its age then shows whether anything still publishes.
-        let known =
-            known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.estimate.rates));
+        let known = known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.base));
+        let refined = if self.is_contradicted() { None } else { self.refined(tick) };
+        let by_wander = refined.and_then(|Refined { bound, estimate }| {
+            let bound = bound.carried_to(tick.max(bound.origin), &estimate.rates)?;
+            Some((bound, estimate))
+        });
+        let (known, estimate) = match by_wander {
+            Some((bound, estimate)) => (Some(bound), estimate),
+            None => (known, RateEstimate::unlimited(self.base)),
+        };
         let bound = known.map(|bound| self.within_published(bound));
-        if let Some(bound) = bound.filter(|bound| self.is_readable(bound)) {
+        if let Some(bound) = bound.filter(|bound| self.is_readable(bound, &estimate)) {
             // Snapshots that cannot be read promise nothing: the next one is compared
             // with the last readable one.
             let is_contradicted = self.is_contradicted();
-            self.published = Some(Published { bound, estimate: self.estimate, is_contradicted });
+            self.published = Some(Published { bound, estimate, is_contradicted });
         }
         Estimate {
             bound,
-            rates: self.estimate.rates,
-            until: self.estimate.until,
+            rates: estimate.rates,
+            until: estimate.until,
             epoch: self.epoch,
             is_contradicted: bound.is_some() && self.is_contradicted(),
         }
@@ -431,10 +437,10 @@ impl Estimator {
     }
 
     /// Whether a reader gets an interval out of it, at least at its origin.
-    fn is_readable(&self, bound: &Bound) -> bool {
+    fn is_readable(&self, bound: &Bound, estimate: &RateEstimate) -> bool {
         bound.is_finite()
             && bound.time.width().saturating_add(ROUNDING) < self.max_width
-            && self.estimate.until > bound.origin
+            && estimate.until > bound.origin
     }
 
     /// Learns the counter's rate better. What is known was carried by the old rates, which
@@ -444,9 +450,8 @@ impl Estimator {
             return;
         }
         self.base = rates;
-        match self.estimate.rates.intersect(rates) {
-            Some(narrower) if self.learner.is_some() => self.estimate.rates = narrower,
-            _ => self.unlearn(),
+        if let Some(refiner) = &mut self.refiner {
+            refiner.keep_within(rates);
         }
     }
 
@@ -454,9 +459,19 @@ impl Estimator {
     ///
     /// Up to there it may not have, so what is known is carried there by the old ones.
     pub(crate) fn narrow_rates(&mut self, tick: u64, rates: RateBounds) {
-        self.base = rates;
-        let narrower = self.estimate.rates.intersect(rates).unwrap_or(rates);
-        self.change_estimate(RateEstimate { rates: narrower, ..self.estimate }, tick);
+        let old = std::mem::replace(&mut self.base, rates);
+        let carried =
+            |bound: Bound| bound.carried_to(tick.max(bound.origin), &old).unwrap_or(bound);
+        self.fused = self.fused.map(carried);
+        for other in [&mut self.conflicting, &mut self.disputing].into_iter().flatten() {
+            other.bound = carried(other.bound);
+        }
+        for last in &mut self.last_of_each {
+            *last = last.map(carried);
+        }
+        if let Some(refiner) = &mut self.refiner {
+            refiner.narrow(tick, rates);
+        }
     }
 
     /// Forgets everything that was known before `tick`, because it was carried by rates that
@@ -476,7 +491,7 @@ impl Estimator {
         rates: RateBounds,
         granularity_ns: u64,
     ) {
-        let old_rates = self.estimate.rates;
+        let old_rates = self.base;
         let slack = Duration::from_nanos(granularity_ns);
         let convert = |bound: Bound| {
             // At some tick of the old counter's range the new one showed `to`:
@@ -533,7 +548,7 @@ impl Estimator {
 
     /// Both bounds' times at the later of their origins, and everything in between.
     fn hull(&self, a: Bound, b: Bound) -> Bound {
-        match Bound::aligned(&a, &b, &self.estimate.rates) {
+        match Bound::aligned(&a, &b, &self.base) {
             Some((a, b)) => Bound { origin: a.origin, time: a.time.hull(&b.time) },
             None => Bound { origin: a.origin.max(b.origin), time: Interval::EVERYTHING },
         }

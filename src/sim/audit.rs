@@ -46,6 +46,10 @@ pub struct Audit {
     pub contradictions: u64,
     /// When the first of these came.
     pub first_contradiction: Option<Timestamp>,
+    /// How often the evidence has refuted what was assumed of the rate's wander (A3).
+    pub wander_refutations: u64,
+    /// When it first did.
+    pub first_refutation: Option<Timestamp>,
     /// Intervals that reach beyond an earlier one of the same epoch, carried forward.
     pub disowned: u64,
 }
@@ -66,6 +70,8 @@ impl Audit {
         };
         self.contradictions += other.contradictions;
         self.first_contradiction = earlier(self.first_contradiction, other.first_contradiction);
+        self.wander_refutations += other.wander_refutations;
+        self.first_refutation = earlier(self.first_refutation, other.first_refutation);
         self.disowned += other.disowned;
         self
     }

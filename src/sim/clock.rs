@@ -14,6 +14,7 @@ use super::ntp::{NtpClient, SimNtp};
 use super::random::{Random, nanos};
 use crate::clock::core::{ClockCore, Parts};
 use crate::clock::driver::SourceKind;
+use crate::clock::report::Limits;
 use crate::clock::vmclock::VmClockSetup;
 use crate::clock::{Report, TrueTime};
 use crate::counter::{Counter, CounterKind};
@@ -23,6 +24,7 @@ use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
 use crate::source::assume::Assumed;
+use crate::source::chrony::allowance::ChronyFit;
 use crate::source::chrony::{ChronyError, Tracking};
 use crate::source::daemon::{Daemon, Running};
 use crate::source::daemons::TimeDaemons;
@@ -69,7 +71,8 @@ impl SimClock {
         let (host, of_kernel) = (self.host.clone(), wall_clock.clone());
         let page = self.host.hardware().vmclock();
         let stating = page.as_ref().filter(|(_, has_time)| *has_time).map(|(page, _)| page.clone());
-        let max_drift_ppm = machine.limits.max_drift_ppm;
+        let Limits { max_drift_ppm, max_wander_ppm, .. } = machine.limits;
+        let believes_estimate = machine.believes_estimate;
         let process = self.host.process();
         let ntp = machine.ntp.clone().map(|service| NtpClient::new(service, process, of_ntp));
         let ntp = ntp.map(|client| Arc::new(Mutex::new(client)));
@@ -79,7 +82,10 @@ impl SimClock {
         let make_sources = move || {
             let daemons = Box::new(SimDaemons(host.clone()));
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
-            let mut kernel = kernel.with_chrony();
+            let mut kernel = kernel.with_chrony().max_wander_ppm(max_wander_ppm);
+            if believes_estimate {
+                kernel = kernel.believing_chrony_estimate();
+            }
             if ntp.is_some() {
                 kernel = kernel.cross_checking();
             }
@@ -145,15 +151,22 @@ impl SimClock {
     pub(super) fn round(&self) {
         let Some(core) = self.core() else { return };
         self.host.hardware().set_sampling(true);
-        let before = contradictions(&core);
+        let before = doubts(&core);
         core.round();
-        let new = contradictions(&core).saturating_sub(before);
+        let after = doubts(&core);
         let mut hardware = self.host.hardware();
         hardware.set_sampling(false);
-        if new > 0 {
-            hardware.audit.contradictions += new;
-            let at = Timestamp::from_tai_nanos(hardware.reached);
-            hardware.audit.first_contradiction.get_or_insert(at);
+        let at = Timestamp::from_tai_nanos(hardware.reached);
+        let audit = &mut hardware.audit;
+        let contradictions = after.0.saturating_sub(before.0);
+        let refutations = after.1.saturating_sub(before.1);
+        audit.contradictions += contradictions;
+        audit.wander_refutations += refutations;
+        if contradictions > 0 {
+            audit.first_contradiction.get_or_insert(at);
+        }
+        if refutations > 0 {
+            audit.first_refutation.get_or_insert(at);
         }
     }
 
@@ -212,8 +225,12 @@ impl SimClock {
 /// A process that does not run has no clock.
 const DOWN: Status = Status::Unsynchronized(Reason::NotSampled);
 
-fn contradictions(core: &ClockCore<SimHost>) -> u64 {
-    core.process().record.lock().contradictions
+/// How often samples contradicted the evidence, and how often they refuted A3.
+fn doubts(core: &ClockCore<SimHost>) -> (u64, u64) {
+    let process = core.process();
+    let record = process.record.lock();
+    let refutations = record.learning.map_or(0, |learning| learning.refutations);
+    (record.contradictions, refutations)
 }
 
 impl TrueTime for SimClock {
@@ -284,6 +301,13 @@ impl TimeDaemons for SimDaemons {
             .discipline
             .tracking(raw_now)
             .ok_or_else(|| ChronyError::NotRunning { at: "the simulated machine".to_owned() })
+    }
+
+    fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        let mut hardware = self.0.hardware();
+        let at = hardware.reached;
+        let now = hardware.advance(at);
+        Ok(hardware.discipline.fit(now))
     }
 }
 

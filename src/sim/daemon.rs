@@ -14,7 +14,8 @@ use super::random::{Random, nanos};
 use super::regression::Regression;
 use super::timesyncd::{Measurement, Stamps, Timesyncd};
 use crate::host::{STA_FREQHOLD, STA_PLL, STA_UNSYNC};
-use crate::source::chrony::{Leap, Reference, Tracking};
+use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::{Leap, NewestMeasurement, Reference, Tracking};
 use crate::source::timesyncd::NtpMessage;
 use crate::timestamp::{NANOS_PER_SECOND, seconds_to_nanos};
 
@@ -119,7 +120,14 @@ pub(super) struct Discipline {
     /// What [`Daemon::ChronyEstimating`] fits.
     regression: Regression,
     timesyncd: Timesyncd,
+    /// What its last estimate rests on, beside when it was made.
+    fit: ChronyFit,
+    /// What its last update left to be corrected, in ns.
+    left_ns: i64,
 }
+
+/// What a daemon's estimate rests on that takes its last exchange as it is.
+const ONE_EXCHANGE: ChronyFit = ChronyFit { samples: 3, span: Duration::ZERO, newest: None };
 
 impl Discipline {
     pub(super) fn new(
@@ -159,6 +167,8 @@ impl Discipline {
             last_bound_ns: 0,
             regression: Regression::default(),
             timesyncd: Timesyncd::new(service.poll),
+            fit: ONE_EXCHANGE,
+            left_ns: 0,
         }
     }
 
@@ -208,7 +218,15 @@ impl Discipline {
             _ => return None,
         };
         let age = now.saturating_sub(self.updated_at).max(0);
-        let stated = self.stated_ns.unwrap_or(0);
+        // The honest one states what is left as part of its dispersion, and as if it stayed.
+        let left_ns = match self.kind {
+            Daemon::ChronyEstimating => self.left_ns,
+            _ => 0,
+        };
+        let stated = self.stated_ns.unwrap_or(0).saturating_sub(left_ns);
+        let lasts = self.slew_until.map_or(1, |until| until - self.updated_at).max(1);
+        let to_come = i128::from(lasts - age.min(lasts));
+        let correction_ns = (i128::from(left_ns) * to_come / i128::from(lasts)) as i64;
         Some(Tracking {
             reference,
             stratum: 2,
@@ -219,7 +237,7 @@ impl Discipline {
                 (_, None) => Leap::Normal,
             },
             reference_time: Duration::from_nanos(self.updated_at.max(0).unsigned_abs()),
-            correction_ns: 0,
+            correction_ns: correction_ns.unsigned_abs(),
             root_delay_ns: 0,
             root_dispersion_ns: stated.saturating_add(age / 1_000_000).unsigned_abs(),
             last_offset: 0.0,
@@ -229,6 +247,18 @@ impl Discipline {
             skew_ppm: self.skew_ppb as f64 / 1_000.0,
             update_interval: self.service.poll.as_secs_f64(),
         })
+    }
+
+    /// Its answer to SOURCE_DATA and SOURCESTATS.
+    pub(super) fn fit(&self, now: i64) -> Option<ChronyFit> {
+        self.stated_ns?;
+        let age_ns = now.saturating_sub(self.updated_at).max(0).unsigned_abs();
+        let newest = self.fit.newest.map(|newest| NewestMeasurement {
+            age: Duration::from_secs(age_ns / NANOS_PER_SECOND.unsigned_abs()),
+            ..newest
+        });
+        let span = Duration::from_secs(self.fit.span.as_secs_f64().round() as u64);
+        Some(ChronyFit { newest, span, ..self.fit })
     }
 
     /// TAI − UTC in truth, in seconds.
@@ -421,6 +451,7 @@ impl Discipline {
             self.skew_ppb = 1_000 + unseen + (self.freq_ppb - before).abs();
         }
         self.last_bound_ns = bound;
+        self.fit = ChronyFit { newest: Some(newest(0, bound)), ..ONE_EXCHANGE };
         self.overlooked = match self.overlooked {
             (by_ns, updates @ 2..) => (by_ns, updates - 1),
             _ => (0, 0),
@@ -439,7 +470,13 @@ impl Discipline {
         tai: i32,
     ) -> Vec<(i64, DaemonEvent)> {
         let shown = kernel.realtime_ns((raw_ns.unsigned_abs() as u128) << FRACTION);
-        let line = self.regression.add(raw_ns, shown - raw_ns + measured.offset);
+        let ahead_ns = shown - raw_ns + measured.offset;
+        let line = self.regression.add(raw_ns, ahead_ns);
+        self.fit = ChronyFit {
+            samples: line.samples.max(ONE_EXCHANGE.samples),
+            span: Duration::from_nanos(line.span_ns.max(0).unsigned_abs()),
+            newest: Some(newest(ahead_ns - line.ahead_ns, measured.bound)),
+        };
         let mut left = line.ahead_ns - (shown - raw_ns);
         if !self.synced || left.abs() > 200_000_000 {
             kernel.step_by(left);
@@ -463,6 +500,7 @@ impl Discipline {
         let mut next = Vec::new();
         self.synced = true;
         self.updated_at = t;
+        self.left_ns = left.abs();
         self.slew_until = None;
         kernel.set_rate(self.freq_ppb);
         if left.abs() > 100 {
@@ -497,6 +535,15 @@ impl Discipline {
         if self.random.chance(100_000) {
             kernel.step_by(self.random.between(-5_000_000_000, 5_000_000_000));
         }
+    }
+}
+
+/// The newest measurement, by which the clock was so far from the daemon's estimate.
+fn newest(offset_ns: i64, bound_ns: i64) -> NewestMeasurement {
+    NewestMeasurement {
+        offset_ns: offset_ns.unsigned_abs(),
+        error_ns: bound_ns.max(0).unsigned_abs(),
+        age: Duration::ZERO,
     }
 }
 

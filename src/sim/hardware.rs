@@ -18,6 +18,7 @@ use super::vmclock::SimVmClock;
 use crate::host::{HostClock, HostError, HostQuestion, KernelState, VmClockPage};
 use crate::interval::Interval;
 use crate::scale::LeapTable;
+use crate::source::chrony::Tracking;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
 
 /// An unordered read of the counter is early by up to this, in ns, behind one pending cache
@@ -347,6 +348,12 @@ impl Hardware {
         let t = self.advance(t);
         let utc = t - self.discipline.true_offset_s(t) * NANOS_PER_SECOND;
         self.kernel.realtime_ns(self.ticker.at(t)) - utc
+    }
+
+    /// What chronyd would answer.
+    pub(super) fn chrony_tracking(&mut self, t: i64) -> Option<Tracking> {
+        let t = self.advance(t);
+        self.discipline.tracking(t)
     }
 
     /// Compares a reading with the truth, and with the reading before it, where the clock carries

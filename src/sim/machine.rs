@@ -35,6 +35,7 @@ pub struct Machine {
     pub(super) limits: Limits,
     pub(super) stalls: Option<(u32, Duration)>,
     pub(super) understates: u32,
+    pub(super) believes_estimate: bool,
     pub(super) assume_error: Option<Duration>,
     pub(super) vmclock: Option<VmClockModel>,
     pub(super) has_bus: bool,
@@ -102,6 +103,7 @@ impl Default for Machine {
             limits: Limits::default(),
             stalls: None,
             understates: 1,
+            believes_estimate: false,
             assume_error: None,
             vmclock: None,
             has_bus: false,
@@ -161,6 +163,12 @@ impl Machine {
     /// Assumption A3, as the clock's builder takes it: `None` for a clock that does not make it.
     pub fn max_wander_ppm(mut self, ppm: impl Into<Option<u32>>) -> Machine {
         self.limits.max_wander_ppm = ppm.into();
+        self
+    }
+
+    /// chronyd's estimate counts as it states it, as the clock's builder takes it.
+    pub fn believe_chrony_estimate(mut self) -> Machine {
+        self.believes_estimate = true;
         self
     }
 

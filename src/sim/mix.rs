@@ -14,9 +14,9 @@ pub enum Mix {
     Drifting,
     /// A2 is broken: virtual machines are stopped and continued.
     StoppedVm,
-    /// A1 is broken as real daemons break it: bounds are estimates
+    /// Daemons break A1 as real ones do: bounds are estimates
     /// ([`Daemon::ChronyEstimating`](super::Daemon::ChronyEstimating)), the server is at the edge of its own bound, and the
-    /// oscillators' rates swing. Misses are few, and no contradiction need show them.
+    /// oscillators' rates swing. The allowance for that makes up for it, so no reading may be wrong.
     Estimating,
     /// As `Honest`, and each clock asks time servers itself, of which a minority lies. The
     /// kernels are cross-checks, and some of them lie too.
@@ -44,6 +44,12 @@ impl Mix {
     /// Whether the clock's assumptions hold on every machine, so that no reading may be wrong.
     pub fn is_honest(self) -> bool {
         matches!(self, Mix::Honest | Mix::Exchanging | Mix::Moved | Mix::Timesyncd)
+    }
+
+    /// Whether a reading that is wrong is a fault of the clock: as [`is_honest`](Self::is_honest),
+    /// and where what is broken is allowed for.
+    pub fn allows_no_miss(self) -> bool {
+        self.is_honest() || self == Mix::Estimating
     }
 }
 

@@ -105,7 +105,7 @@
 //!   [`Machine::reference_understates`] gives your program a clock that is wrong.
 //! - [`World::corrupt`] makes a node Byzantine.
 //! - `examples/sim.rs` is a first program, `examples/soundness.rs` the campaign that this
-//!   crate runs against itself, `examples/tightness.rs` how narrow its intervals are.
+//!   crate runs against itself, `examples/frontier.rs` how narrow its intervals are.
 //! - `examples/spanner_kv.rs` is a whole database on a thousand such machines, with a checker
 //!   for its history. It has nodes of several kinds, logs on disk, and clients that record
 //!   their results.

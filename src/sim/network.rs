@@ -34,6 +34,13 @@ pub enum Timing {
         /// When it becomes stable, since the world began. The nodes must not know.
         stable_from: Duration,
     },
+    /// This, and a queue whose delay is exponentially distributed. There is no bound.
+    Queued {
+        /// The shortest delay.
+        least: Duration,
+        /// The mean delay of the queue.
+        mean: Duration,
+    },
     /// At least this, and with a heavy tail: beyond `x` times as much once in `x²` messages.
     Asynchronous {
         /// The shortest delay, and the scale of the longer ones.
@@ -74,6 +81,11 @@ impl Link {
         Link::new(Timing::Asynchronous { least })
     }
 
+    /// Asynchronous, through a queue.
+    pub fn queued(least: Duration, mean: Duration) -> Link {
+        Link::new(Timing::Queued { least, mean })
+    }
+
     /// This many messages in a million never arrive.
     pub fn losing(mut self, per_million: u32) -> Link {
         self.loss_per_million = per_million;
@@ -107,6 +119,7 @@ impl Link {
                     random.heavy_tail(least)
                 }
             }
+            Timing::Queued { least, mean } => least + random.exponential(mean),
             Timing::Asynchronous { least } => random.heavy_tail(least),
         };
         let delay = nanos(delay).max(1);
@@ -218,6 +231,14 @@ mod tests {
         let beyond = |factor: i64| free.iter().filter(|&&d| d > factor * 1_000_000).count();
         assert!((900..1_100).contains(&beyond(10)), "{}", beyond(10));
         assert!((1..30).contains(&beyond(100)), "{}", beyond(100));
+    }
+
+    #[test]
+    fn a_queue_adds_its_mean_to_the_shortest_delay() {
+        let queued = delays(Link::queued(MS, 2 * MS), 0);
+        let mean = queued.iter().sum::<i64>() / queued.len() as i64;
+        assert!((2_950_000..3_050_000).contains(&mean), "{mean}");
+        assert!(queued.iter().all(|&delay| delay >= 1_000_000));
     }
 
     #[test]

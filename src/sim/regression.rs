@@ -23,6 +23,10 @@ pub(super) struct Line {
     pub(super) rate_ppb: i64,
     /// The standard deviation of the polls around the line, in ns.
     pub(super) spread_ns: i64,
+    /// How many polls it goes through.
+    pub(super) samples: u32,
+    /// The time between the oldest and the newest of them, in ns.
+    pub(super) span_ns: i64,
 }
 
 impl Regression {
@@ -50,6 +54,8 @@ impl Regression {
             ahead_ns: ahead_ns.saturating_add(at_last as i64),
             rate_ppb: rate as i64,
             spread_ns: spread as i64 + 1,
+            samples: self.samples.len() as u32,
+            span_ns: raw_ns - self.samples.first().map_or(raw_ns, |&(oldest, _)| oldest),
         }
     }
 }

@@ -19,6 +19,7 @@ use super::node::{Env, Node};
 use super::ntp_service::NtpService;
 use super::oscillator::Oscillator;
 use super::random::Random;
+use super::timesyncd;
 use super::world::{BEGIN, World};
 use crate::host::HostClock;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
@@ -232,7 +233,8 @@ impl Scenario {
             .daemon(daemon(self.mix, &mut random))
             .time_service(time_service(self.mix, &mut random))
             .starts_off_by(random.between(-10_000_000_000, 10_000_000_000))
-            .poll_interval(Duration::from_millis(1 << random.between(shortest_poll, 10)));
+            .poll_interval(Duration::from_millis(1 << random.between(shortest_poll, 10)))
+            .max_wander_ppm(self.learns(number).then_some(WANDER_PPM));
         if random.chance(500_000) {
             machine = machine.counter(CounterModel::MONOTONIC_RAW);
         }
@@ -260,9 +262,6 @@ impl Scenario {
             machine = machine
                 .starts_off_by(random.between(-NANOS_PER_SECOND, NANOS_PER_SECOND))
                 .assume_error(Duration::from_secs(4));
-        }
-        if self.learns(number) {
-            machine = machine.max_wander_ppm(WANDER_PPM);
         }
         if self.mix == Mix::Estimating {
             return machine;
@@ -330,10 +329,15 @@ impl Scenario {
 
     /// Whether this machine's clock assumes A3, which then holds.
     fn learns(&self, number: u32) -> bool {
-        let steady =
-            oscillator(self.mix, &mut Random::new(self.seed, MACHINES + u64::from(number)));
+        let steadiness = self.steadiness(number);
         let mut random = Random::new(self.seed, MACHINES + (1 << 40) + u64::from(number));
-        self.mix == Mix::Honest && steady.1.is_some() && random.chance(500_000)
+        matches!(self.mix, Mix::Honest | Mix::Exchanging)
+            && !matches!(steadiness, Steadiness::Wild)
+            && random.chance(600_000)
+    }
+
+    fn steadiness(&self, number: u32) -> Steadiness {
+        oscillator(self.mix, &mut Random::new(self.seed, MACHINES + u64::from(number))).1
     }
 
     /// A fault of the network. It does not affect the clocks, but a program on them.
@@ -388,14 +392,17 @@ impl Scenario {
                 let error = random.between(-2_000_000_000, 2_000_000_000);
                 Fault::Suspend(node, lasts(random, 100_000), error)
             }
-            2 => {
-                let machine = &mut Random::new(self.seed, MACHINES + u64::from(node.0));
-                let sign = oscillator(self.mix, machine).1.unwrap_or(1.0);
+            2 => match (self.steadiness(node.0), self.learns(node.0)) {
                 // To the other end of what A3 allows, where it is assumed.
-                let least =
-                    if self.learns(node.0) { 200.05 - f64::from(WANDER_PPM) } else { -199.9 };
-                Fault::Migrate(node, sign * (least + (199.999 - least) * random.unit()))
-            }
+                (Steadiness::OneRate(sign), true) => {
+                    let least = 200.05 - f64::from(WANDER_PPM);
+                    Fault::Migrate(node, sign * (least + (199.999 - least) * random.unit()))
+                }
+                (Steadiness::Quartz(ppm), true) => {
+                    Fault::Migrate(node, ppm + 2.0 * random.signed_unit())
+                }
+                _ => Fault::Migrate(node, 199.95 * random.signed_unit()),
+            },
             3 => Fault::Crash(node),
             4 => Fault::Restart(node),
             5 => {
@@ -434,34 +441,47 @@ const DAY_AND_NIGHT: Duration = Duration::from_secs(86_400);
 /// What A3 is, where it is assumed.
 const WANDER_PPM: u32 = 15;
 
-/// An oscillator; and if it keeps one frequency, near a limit of A2, which.
-fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Option<f64>) {
+/// How far an oscillator strays from its own mean.
+#[derive(Clone, Copy, Debug)]
+enum Steadiness {
+    /// It keeps one frequency, near the limit of A2 of this sign.
+    OneRate(f64),
+    /// By 11 ppm at most in the time of a scenario, around so many ppm.
+    Quartz(f64),
+    Wild,
+}
+
+fn oscillator(mix: Mix, random: &mut Random) -> (Oscillator, Steadiness) {
     let sign = if random.chance(500_000) { 1.0 } else { -1.0 };
     if mix == Mix::Drifting {
-        return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), None);
+        return (Oscillator::off_by(sign * (230.0 + 60.0 * random.unit())), Steadiness::Wild);
     }
     if mix == Mix::Estimating {
         let swing = 2.0 + 12.0 * random.unit();
         let period = Duration::from_secs(200 + random.below(200));
-        return (Oscillator::off_by(sign * 40.0).temperature(swing, period), None);
+        return (Oscillator::off_by(sign * 40.0).temperature(swing, period), Steadiness::Wild);
     }
     match random.below(3) {
         // As bad as A2 allows, all the time: 200 ppm of frequency are 200.04 of a period.
-        0 => (Oscillator::off_by(if sign > 0.0 { 200.039 } else { -199.999 }), Some(sign)),
+        0 => {
+            let off_by = if sign > 0.0 { 200.039 } else { -199.999 };
+            (Oscillator::off_by(off_by), Steadiness::OneRate(sign))
+        }
         1 => {
-            let quartz = Oscillator::off_by(sign * 40.0 * random.unit())
-                .wander(0.05 * random.unit())
+            let ppm = sign * 40.0 * random.unit();
+            let quartz = Oscillator::off_by(ppm)
+                .wander(0.01 * random.unit())
                 .temperature(5.0 * random.unit(), Duration::from_secs(60 + random.below(3_600)))
                 .ageing(random.unit())
                 .limit(199.999);
-            (quartz, None)
+            (quartz, Steadiness::Quartz(ppm))
         }
         _ => {
             let wild = Oscillator::off_by(sign * 200.0 * random.unit())
                 .wander(30.0 * random.unit())
                 .temperature(100.0 * random.unit(), Duration::from_secs(5 + random.below(100)))
                 .limit(199.999);
-            (wild, None)
+            (wild, Steadiness::Wild)
         }
     }
 }
@@ -500,20 +520,7 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
         };
     }
     if mix == Mix::Timesyncd {
-        let micros = |us| Duration::from_micros(us);
-        let link = match random.below(3) {
-            0 => Link::within(micros(50), micros(30_000)),
-            // One way may be far longer than the other.
-            1 => Link::within(micros(100), micros(450_000)),
-            _ => Link::heavy_tailed(Duration::from_millis(8)).losing(100_000),
-        };
-        let poll = Duration::from_secs(16 << random.below(2));
-        return TimeService {
-            poll,
-            link,
-            server_error: micros(1 << random.below(14)),
-            slew_ppm: 250,
-        };
+        return timesyncd::service(random);
     }
     let poll = Duration::from_secs(1 << random.below(if mix.is_honest() { 8 } else { 6 }));
     let micros = |us| Duration::from_micros(us);

@@ -24,6 +24,7 @@ use super::ntp::NtpEvent;
 use super::random::{Random, nanos};
 use super::trace::Trace;
 use crate::host::KernelState;
+use crate::source::chrony::Tracking;
 use crate::timestamp::Timestamp;
 
 mod event;
@@ -259,6 +260,18 @@ impl<N: Node> World<N> {
     pub fn kernel_state(&self, id: NodeId) -> Option<KernelState> {
         let mut hardware = self.hosts.get(id.index())?.hardware();
         Some(hardware.kernel_state(self.now_ns()))
+    }
+
+    /// How far a node's wall clock is ahead of UTC, in ns. `None` if there is no such node.
+    pub fn wall_clock_error_ns(&self, id: NodeId) -> Option<i64> {
+        let mut hardware = self.hosts.get(id.index())?.hardware();
+        Some(hardware.wall_clock_error_ns(self.now_ns()))
+    }
+
+    /// What a node's chronyd would answer to a TRACKING request. `None` if there is none.
+    pub fn chrony_tracking(&self, id: NodeId) -> Option<Tracking> {
+        let mut hardware = self.hosts.get(id.index())?.hardware();
+        hardware.chrony_tracking(self.now_ns())
     }
 
     /// All readings of all clocks, compared with the truth.

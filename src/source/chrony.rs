@@ -20,17 +20,20 @@
 //! ```
 //!
 //! A clock reads this report beside the kernel's bound (`check`). It shows that chronyd is the
-//! writer (`fit`), and which of the two bounds counts. Where the system denies `adjtimex`, the
-//! report counts alone (`alone`).
+//! writer (`fit`), and which of the two bounds counts. Both are estimates, so an allowance is added
+//! for what they leave out (`allowance`). Where the system denies `adjtimex`, the report counts
+//! alone (`alone`).
 //!
 //! Read next: [`mod@tracking`] for the bytes and how they are checked, [`client`] for the
 //! sockets. The layout of the packets is that of chrony's `candm.h`, version 6, in use since
 //! chrony 1.31.
 
+pub(crate) mod allowance;
 pub(crate) mod alone;
 pub(crate) mod check;
 pub mod client;
 mod fit;
+pub mod source_stats;
 pub mod sources;
 pub mod tracking;
 
@@ -51,7 +54,8 @@ use crate::source::kernel::Kernel;
 use crate::source::wall_clock::WallClock;
 
 pub use client::{ChronyError, Client};
-pub use sources::{ChronySource, SourceMode, SourceState};
+pub use source_stats::SourceStats;
+pub use sources::{ChronySource, NewestMeasurement, SourceMode, SourceState};
 pub use tracking::{Leap, Reference, Tracking, TrackingError};
 
 /// The kernel's clock, if chronyd confirms its bound.
@@ -173,4 +177,21 @@ pub fn tracking() -> Result<Tracking, ChronyError> {
 /// ```
 pub fn sources() -> Result<Vec<ChronySource>, ChronyError> {
     HostDaemons::default().chrony_sources()
+}
+
+/// Requests the statistics of the sources of this host's chronyd: over how many polls, and over
+/// what time, it has fitted its line to each of them. They are in the order of [`sources()`].
+///
+/// # Errors
+///
+/// As [`tracking()`].
+///
+/// ```no_run
+/// for stats in truechimer::source::chrony::source_stats()? {
+///     println!("{:?}: {} polls in {:?}", stats.address, stats.samples, stats.span);
+/// }
+/// # Ok::<(), truechimer::source::chrony::ChronyError>(())
+/// ```
+pub fn source_stats() -> Result<Vec<SourceStats>, ChronyError> {
+    HostDaemons::default().chrony_source_stats()
 }

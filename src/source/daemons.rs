@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::chrony::SourceStats;
+use super::chrony::allowance::ChronyFit;
 use super::chrony::client::{ChronyError, Client, Endpoint};
 use super::chrony::sources::ChronySource;
 use super::chrony::tracking::Tracking;
@@ -25,6 +27,11 @@ pub(crate) trait TimeDaemons: Send {
 
     /// chronyd's TRACKING report.
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError>;
+
+    /// What chronyd's estimate rests on. `None` if it has no sources.
+    fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        Ok(None)
+    }
 
     /// ntpd's system variables.
     fn ntpd_variables(&mut self) -> Result<SystemVariables, NtpdError> {
@@ -115,6 +122,11 @@ impl HostDaemons {
         self.first_answer(Client::sources)
     }
 
+    /// What chronyd has made of their polls.
+    pub(crate) fn chrony_source_stats(&mut self) -> Result<Vec<SourceStats>, ChronyError> {
+        self.first_answer(Client::source_stats)
+    }
+
     /// Sends the request to the endpoint that answered last, or to all in order if none did.
     ///
     /// Each request opens a socket of its own, because a clock needs none in between.
@@ -154,6 +166,10 @@ impl TimeDaemons for HostDaemons {
 
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
         self.first_answer(Client::tracking)
+    }
+
+    fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        self.first_answer(Client::fit)
     }
 
     fn ntpd_variables(&mut self) -> Result<SystemVariables, NtpdError> {

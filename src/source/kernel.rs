@@ -15,7 +15,7 @@
 //!   is refused.
 //! - *It is stale*: the 500 µs are added once a second, at the next timer tick.
 //!   `CLOCK_REALTIME_COARSE` moves at the same ticks, so it shows up to which second that was
-//!   done. The growth since then is added here.
+//!   done. The growth since then, or since a write that was seen (`source::write_moment`), is added.
 //! - *A correction is under way*: with the kernel's PLL (STA_PLL), or `adjtime()`, the kernel
 //!   is given an offset and corrects it step by step. The rest counts as error, and so does
 //!   the part that is under way (`source::in_flight`). The error of a clock may also grow
@@ -32,6 +32,7 @@
 //!   (`source::rate_correction`).
 //! - *A step beside the daemon*: it may state for a while what held before the step
 //!   (`source::unaccounted_step`).
+//! - *It is an estimate*: chronyd's line through its polls may be off (`source::chrony::allowance`).
 //! - *The daemon has died*: its bound holds and grows, and nothing updates it
 //!   (`source::update_watch`).
 //! - *Another time is shown*: `adjtimex` also returns the kernel's own wall clock. If the one that
@@ -55,6 +56,7 @@ use crate::scale::LeapTable;
 use crate::source::RealtimeScale;
 use crate::source::after_move::AfterMove;
 use crate::source::chrony::Tracking;
+use crate::source::chrony::allowance::Trust;
 use crate::source::chrony::alone::ChronyAlone;
 use crate::source::daemons::{HostDaemons, TimeDaemons};
 use crate::source::in_flight::InFlight;
@@ -63,6 +65,7 @@ use crate::source::realtime::{PendingLeap, READING_STEP_NS, Realtime};
 use crate::source::unaccounted_step::UnaccountedStep;
 use crate::source::update_watch::UpdateWatch;
 use crate::source::wall_clock::WallClock;
+use crate::source::write_moment::WriteMoment;
 use crate::source::writer::WriterCheck;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp};
 
@@ -83,6 +86,8 @@ pub struct Kernel {
     rate_correction: RateCorrection,
     unaccounted_step: UnaccountedStep,
     updates: UpdateWatch,
+    /// When the present bound was written.
+    write_moment: WriteMoment,
     /// What the daemon may not have noticed yet, since the machine was moved.
     after_move: Option<AfterMove>,
     /// How many updates had been seen when chronyd was found to be gone.
@@ -115,6 +120,7 @@ impl Kernel {
             rate_correction: RateCorrection::default(),
             unaccounted_step: UnaccountedStep::default(),
             updates: UpdateWatch::default(),
+            write_moment: WriteMoment::default(),
             after_move: None,
             updates_at_loss: None,
             condition: SourceCondition::default(),
@@ -143,6 +149,25 @@ impl Kernel {
     /// By how much the oscillator may be off: a slew comes on top of it.
     pub(crate) fn max_drift_ppm(mut self, ppm: u32) -> Kernel {
         self.max_drift_ppm = ppm;
+        self
+    }
+
+    /// chronyd's fit follows the oscillator within A3's wander, where that is set.
+    pub(crate) fn max_wander_ppm(self, ppm: Option<u32>) -> Kernel {
+        let trust = self.writer.trust().with_wander(ppm);
+        self.trusting(trust)
+    }
+
+    /// Takes chronyd's estimate for a bound, as it states it, in place of the kernel's (see
+    /// [`ClockBuilder::believe_chrony_estimate`](crate::ClockBuilder::believe_chrony_estimate)).
+    #[must_use]
+    pub fn believing_chrony_estimate(self) -> Kernel {
+        self.trusting(Trust::AsStated)
+    }
+
+    fn trusting(mut self, trust: Trust) -> Kernel {
+        self.writer.trusting(trust);
+        self.chrony_alone.trusting(trust);
         self
     }
 
@@ -211,6 +236,7 @@ impl Source for Kernel {
         self.rate_correction = RateCorrection::default();
         self.unaccounted_step = UnaccountedStep::default();
         self.updates = UpdateWatch::default();
+        self.write_moment = WriteMoment::default();
         self.after_move = Some(AfterMove::default());
         self.updates_at_loss = None;
         self.condition = SourceCondition::default();
@@ -254,6 +280,7 @@ impl Kernel {
         let leaps = self.wall_clock.leaps();
         self.pending_leap = PendingLeap::update(self.pending_leap, &leaps, read, kernel);
         self.note_updates(evidence);
+        self.write_moment.note(kernel, read.unix_ns.saturating_sub(read.offset.1));
         self.note_move(evidence);
         let ahead_ns = self.note_steps(evidence);
         let (correction, drift_ppm) = self.note_rate_correction(evidence);
@@ -263,7 +290,11 @@ impl Kernel {
         if let Some(after_move) = &self.after_move {
             return Err(SourceError::no_bound(Reason::Disrupted, after_move));
         }
-        let error_ns = stated_error_ns(evidence, self.since_suspend, excess_ns)?;
+        let written = self.write_moment.not_before_ns(&evidence.kernel);
+        let written = written.filter(|_| self.writer.has_allowance());
+        let stated_ns = stated_error_ns(evidence, self.since_suspend, excess_ns, written)?;
+        let estimate_ns = self.writer.estimate_ns(&evidence.kernel, evidence.monotonic_ns);
+        let error_ns = estimate_ns.unwrap_or(stated_ns);
         check_covered(correction, evidence)?;
         let error = Duration::from_nanos(error_ns.saturating_add(under_way));
         let time = self.wall_clock.tai(read, error, Some(kernel), self.pending_leap)?;
@@ -515,7 +546,8 @@ fn with_unaccounted_steps(time: Interval, (least, most): (i64, i64)) -> Interval
 }
 
 /// How far from UTC the clock may have been, in nanoseconds, by a writer that may be believed
-/// and that states `excess_ns` more than the kernel shows.
+/// and that states `excess_ns` more than the kernel shows. It was not written before
+/// `not_before_ns` of the monotonic clock, if that is known.
 ///
 /// # Errors
 ///
@@ -524,6 +556,7 @@ fn stated_error_ns(
     evidence: &Evidence,
     since_suspend: Option<i64>,
     excess_ns: u64,
+    not_before_ns: Option<i64>,
 ) -> Result<u64, SourceError> {
     let (before, after) = &evidence.kernel;
     let worse = if before.maxerror_us > after.maxerror_us { before } else { after };
@@ -538,18 +571,23 @@ fn stated_error_ns(
     };
     // The kernel and the daemon count whole microseconds, and daemons round as they like.
     let stated = worse.maxerror_us.unsigned_abs().saturating_add(1).saturating_mul(1000);
+    let read = &evidence.realtime;
+    let uncounted_ns = read.unix_ns.saturating_sub(evidence.counted_until_ns);
+    let read_ns = read.unix_ns.saturating_sub(read.offset.0);
+    let since_ns = not_before_ns.map_or(i64::MAX, |written| read_ns.saturating_sub(written));
     Ok(stated
         .saturating_add(excess_ns)
-        .saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))
+        .saturating_add(stale_ns(uncounted_ns.min(since_ns)))
         .saturating_add(under_way(before).max(under_way(after))))
 }
 
 /// How much `maxerror` has still to grow for the time since it was last true.
 ///
 /// It was true when the daemon wrote it, or when the kernel last added a second's growth,
-/// whichever is later. So it is no older than the second that was counted last.
-fn stale_ns(counted_until_ns: i64, unix_ns: i64) -> u64 {
-    let since = unix_ns.saturating_sub(counted_until_ns).max(0);
+/// whichever is later. So it is no older than the second that was counted last, and no older than
+/// the last look before it was written (`source::write_moment`).
+fn stale_ns(since_ns: i64) -> u64 {
+    let since = since_ns.max(0);
     // A slew of 12 % either way makes these seconds longer by as much.
     let since = since.saturating_add(since / 8);
     (i128::from(since) * i128::from(GROWTH_PPM) / 1_000_000 + 1) as u64

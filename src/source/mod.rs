@@ -95,6 +95,7 @@ mod unaccounted_step;
 mod update_watch;
 pub mod vmclock;
 mod wall_clock;
+mod write_moment;
 pub(crate) mod writer;
 
 pub(crate) use realtime::Realtime;

@@ -36,6 +36,7 @@ use std::time::Duration;
 use crate::evidence::SourceError;
 use crate::host::{Host, HostClock, HostError, KernelState};
 use crate::source::chrony::Tracking;
+use crate::source::chrony::allowance::Trust;
 use crate::source::chrony::check::{ChronyAnswer, ChronyCheck};
 use crate::source::daemons::TimeDaemons;
 use crate::source::ntpd::check::{NtpdAnswer, NtpdCheck};
@@ -50,6 +51,8 @@ pub(crate) struct WriterCheck {
     ntpd: NtpdCheck,
     rules: Rules,
     seen: Seen,
+    /// How chronyd's statement is taken.
+    trust: Trust,
 }
 
 impl WriterCheck {
@@ -60,7 +63,18 @@ impl WriterCheck {
             ntpd: NtpdCheck::default(),
             rules: Rules::default(),
             seen: Seen::default(),
+            trust: Trust::default(),
         }
+    }
+
+    /// How chronyd's statement is taken.
+    pub(crate) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// Sets how chronyd's statement is taken.
+    pub(crate) fn trusting(&mut self, trust: Trust) {
+        self.trust = trust;
     }
 
     /// Requests chronyd's report too.
@@ -154,13 +168,44 @@ impl WriterCheck {
         &mut self,
         kernel: &(KernelState, KernelState),
     ) -> Result<u64, SourceError> {
-        judge(kernel, &self.rules, &self.seen, &mut || self.daemons.running())
+        let excess_ns = judge(kernel, &self.rules, &self.seen, &mut || self.daemons.running())?;
+        let allowance_ns = match (self.confirming(), self.trust) {
+            (Some(chrony), Trust::Within(ppm)) => chrony.allowance_ns(kernel, ppm),
+            _ => 0,
+        };
+        Ok(excess_ns.saturating_add(allowance_ns))
+    }
+
+    /// chronyd's own bound at this moment, where that is believed, in ns.
+    pub(crate) fn estimate_ns(
+        &self,
+        kernel: &(KernelState, KernelState),
+        now_ns: i64,
+    ) -> Option<u64> {
+        let chrony = self.confirming().filter(|_| self.trust == Trust::AsStated)?;
+        chrony.estimate_ns(kernel, now_ns)
+    }
+
+    /// Whether the bound is one with an allowance for what it leaves out.
+    pub(crate) fn has_allowance(&self) -> bool {
+        self.confirming().is_some() && self.trust != Trust::AsStated
+    }
+
+    /// The chronyd that confirms the kernel's bound.
+    fn confirming(&self) -> Option<&ChronyCheck> {
+        let confirms = matches!(self.seen.chrony, ChronyAnswer::Confirms { .. });
+        self.chrony.as_ref().filter(|_| confirms)
     }
 
     /// What the writer states, in one line for the report.
     pub(crate) fn details(&self) -> Option<String> {
         if let Some(tracking) = self.tracking() {
-            return Some(tracking.to_string());
+            let fit = match (&self.chrony, self.trust) {
+                (Some(chrony), Trust::Within(ppm)) => chrony.fit_details(ppm),
+                _ => None,
+            };
+            let fit = fit.map(|fit| format!("; {fit}")).unwrap_or_default();
+            return Some(format!("{tracking}{fit}"));
         }
         self.ntpd.variables().map(ToString::to_string)
     }

@@ -118,7 +118,7 @@ pub enum Reader {
     Manual,
     /// `Clock::new()` that asks every millisecond, and so in the few that a leap second is odd.
     Eager,
-    /// `Clock::new()`, but that it asks as seldom as the leisure says.
+    /// A clock without A3, which asks as seldom as the leisure says.
     Drift,
     /// The same with A3: the oscillator wanders by no more than so many ppm.
     Wander(u32),

@@ -12,7 +12,7 @@
 //! is 1.5 ppm, slowly: what swings by 6 chronyd itself does not follow there, and the bound
 //! that it states is untrue. That would be a test of A1.)
 //!
-//! The footing is that of `examples/tightness.rs`: widths are latest − earliest,
+//! The footing is that of `examples/frontier.rs`: widths are latest − earliest,
 //! the whole of the uncertainty, and maxerror is taken as the kernel shows it, to one
 //! side. So a ratio of 1 is a reading half as wide as `REALTIME ± maxerror`, whose whole
 //! width, twice maxerror, the table has too. Medians are over the steady part, the first

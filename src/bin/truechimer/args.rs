@@ -125,10 +125,11 @@ pub struct ClockArgs {
     pub reference_error: Option<Duration>,
     /// How far the counter's rate may stray from its own mean, in parts per million
     ///
-    /// It is learnt, and intervals widen by this and not by --max-drift-ppm. 15 is safe for a
-    /// quartz in a machine room; leave it out on a virtual machine that may be moved.
-    #[arg(long, value_name = "PPM", allow_hyphen_values = true, value_parser = parse_ppm)]
-    pub max_wander_ppm: Option<u32>,
+    /// The rate is learnt, and intervals widen by this and not by --max-drift-ppm. 20 by default,
+    /// which is safe for a quartz in a machine room. Say "off" on a virtual machine that may be moved
+    /// and has no VMClock to show it.
+    #[arg(long, value_name = "PPM|off", allow_hyphen_values = true, value_parser = parse_wander)]
+    pub max_wander_ppm: Option<Wander>,
     /// Ask this NTP server directly, as in time.example.org or 192.0.2.1:123; repeatable
     ///
     /// The servers' answers are then the evidence, and the kernel's bound is only compared with
@@ -153,6 +154,12 @@ pub struct ClockArgs {
     /// For containers that see nothing of their host, if you know what runs there.
     #[arg(long)]
     pub believe_any_writer: bool,
+    /// Take chronyd's estimate of its error for a bound, as it states it
+    ///
+    /// It is narrower than the bound with an allowance, and wrong at times where the oscillator's
+    /// rate swings.
+    #[arg(long)]
+    pub believe_chrony_estimate: bool,
 }
 
 /// [`CounterKind`], as it is written on a command line.
@@ -189,7 +196,7 @@ impl ClockArgs {
         if let Some(ppm) = self.max_drift_ppm {
             builder = builder.max_drift_ppm(ppm);
         }
-        if let Some(ppm) = self.max_wander_ppm {
+        if let Some(Wander(ppm)) = self.max_wander_ppm {
             builder = builder.max_wander_ppm(ppm);
         }
         if let Some(width) = self.max_width {
@@ -203,6 +210,9 @@ impl ClockArgs {
         }
         if self.believe_any_writer {
             builder = builder.believe_any_writer();
+        }
+        if self.believe_chrony_estimate {
+            builder = builder.believe_chrony_estimate();
         }
         if self.asks_servers() {
             builder = builder.ntp_with(self.servers());
@@ -245,6 +255,19 @@ impl ClockArgs {
 /// The builder checks the range. A text that is not a number gets the same range in its error.
 fn parse_ppm(text: &str) -> Result<u32, String> {
     text.parse().map_err(|_| "it must be a whole number from 1 to 100000".to_owned())
+}
+
+/// A limit of the rate's wander, or none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wander(pub Option<u32>);
+
+fn parse_wander(text: &str) -> Result<Wander, String> {
+    if text == "off" {
+        return Ok(Wander(None));
+    }
+    let ppm =
+        text.parse().map_err(|_| "it must be \"off\", or a whole number from 1 on".to_owned());
+    ppm.map(|ppm| Wander(Some(ppm)))
 }
 
 fn parse_wall_scale(text: &str) -> Result<RealtimeScale, String> {
@@ -293,7 +316,7 @@ pub fn is_usage_error(error: &BuildError) -> bool {
 ///
 /// This is the only place that knows which option stands for which method.
 pub fn with_option_names(text: &impl ToString) -> String {
-    const NAMES: [(&str, &str); 15] = [
+    const NAMES: [(&str, &str); 16] = [
         ("`ntp()`", "`--ntp HOST`"),
         ("; that of a `Phc` source with its `error()`", ""),
         ("call `believe_any_writer()`", "use `--believe-any-writer`"),
@@ -305,6 +328,7 @@ pub fn with_option_names(text: &impl ToString) -> String {
         ("max_width", "--max-width"),
         ("max_drift_ppm", "--max-drift-ppm"),
         ("max_wander_ppm", "--max-wander-ppm"),
+        ("None learns no rate", "\"off\" learns no rate"),
         ("poll_interval", "the poll interval"),
         ("state its error again with `reassume()`", "start the command again"),
         ("`CounterKind::Auto` or `MonotonicRaw`", "`--counter auto` or `--counter monotonic-raw`"),

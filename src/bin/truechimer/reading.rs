@@ -6,6 +6,8 @@
 //! (`_ns`, `_us`) is decimal text, because such counts need up to 64 bits, and a reader whose
 //! numbers are doubles would round them. Read them as integers of 64 bits or more.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use truechimer::clock::{Said, SourceReport};
 use truechimer::{CounterKind, Interval, Report, Role, Status, Timestamp};
@@ -70,6 +72,13 @@ impl From<Interval> for IntervalView {
             width_ns,
             error_ns: width_ns.div_ceil(2),
         }
+    }
+}
+
+impl Reading {
+    /// How wide the interval is, if there is one.
+    pub fn width(&self) -> Option<Duration> {
+        Some(Duration::from_nanos(self.interval.as_ref()?.width_ns))
     }
 }
 

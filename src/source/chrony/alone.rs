@@ -28,6 +28,9 @@
 //! that update did not take in fully. The same step is unseen with the kernel's bound, which
 //! chronyd overwrites at that update.
 //!
+//! The report is an estimate, so an allowance is added for what it leaves out, and for the time since
+//! its newest poll (`allowance`).
+//!
 //! The sample is kept for a second, so that a process with many clocks does not burden
 //! chronyd. It stays true for its own moment, and the counter carries it from there.
 
@@ -40,6 +43,7 @@ use crate::host::{
     TIME_OK, suspended_ns,
 };
 use crate::scale::LeapTable;
+use crate::source::chrony::allowance::{FitWatch, Trust};
 use crate::source::chrony::check::reference_error_ns_of;
 use crate::source::chrony::tracking::{Leap, Tracking};
 use crate::source::daemons::TimeDaemons;
@@ -49,6 +53,9 @@ use crate::timestamp::NANOS_PER_SECOND;
 
 /// How long a sample is kept, and for how long no request follows one without an answer.
 const GOOD_FOR_NS: i64 = NANOS_PER_SECOND;
+
+/// How often a report is requested again after chronyd was asked what it rests on.
+const TRIES: u32 = 3;
 
 /// How many updates chronyd has made before a step that it never reported as an offset no
 /// longer counts. With 64 s between two of them it is half an hour.
@@ -67,6 +74,9 @@ pub(crate) struct ChronyAlone {
     pending_leap: Option<PendingLeap>,
     /// So many updates prove nothing yet, because the machine was moved before them.
     misled_updates: u32,
+    /// What chronyd's estimate rests on.
+    fit: FitWatch,
+    trust: Trust,
 }
 
 /// What was seen of the wall clock and of chronyd so far.
@@ -99,8 +109,16 @@ impl ChronyAlone {
     /// The machine was moved or restored: how far its clock is off is not known to chronyd until
     /// it has measured it several times.
     pub(crate) fn disrupted(&mut self) {
-        *self =
-            ChronyAlone { misled_updates: UPDATES_AFTER_STEP.saturating_sub(1), ..Self::default() };
+        *self = ChronyAlone {
+            misled_updates: UPDATES_AFTER_STEP.saturating_sub(1),
+            trust: self.trust,
+            ..Self::default()
+        };
+    }
+
+    /// How chronyd's report is taken.
+    pub(crate) fn trusting(&mut self, trust: Trust) {
+        self.trust = trust;
     }
 
     /// A sample by chronyd's report. `denied` says why the kernel is not read.
@@ -139,7 +157,17 @@ impl ChronyAlone {
         let refuse = |detail: String| {
             SourceError::no_bound(Reason::Denied, format_args!("{denied}; chronyd: {detail}"))
         };
-        let report = daemons.chrony_tracking();
+        let (mut before_ns, mut report) = (before_ns, daemons.chrony_tracking());
+        for _ in 0..TRIES {
+            let Ok(tracking) = &report else { break };
+            let shown = Realtime::read(counter)?;
+            if !self.fit.follow(tracking, daemons, (shown.unix_ns, before_ns)) {
+                break;
+            }
+            // That took time, in which the clock may have been slewed.
+            before_ns = counter.host().nanos(HostClock::Monotonic)?;
+            report = daemons.chrony_tracking();
+        }
         self.last = report.as_ref().ok().copied();
         let tracking = report.map_err(|error| refuse(error.to_string()))?;
         let bound_ns = bound_ns(&tracking).map_err(&refuse)?;
@@ -167,7 +195,12 @@ impl ChronyAlone {
                 tracking.update_interval
             )));
         };
+        let allowance_ns = match self.trust {
+            Trust::Within(ppm) => self.fit.live_allowance_ns(&tracking, read.unix_ns, ppm),
+            Trust::AsStated => 0,
+        };
         let error_ns = bound_ns
+            .saturating_add(allowance_ns)
             .saturating_add(watch.unknown_ns())
             .saturating_add(took_ns.max(0).unsigned_abs() / 8);
         let leap = as_kernel(tracking.leap);

@@ -30,6 +30,7 @@
 //! bound exceeded the kernel's, while the kernel's has the same mark (see `source::kernel`).
 //! A new mark means a new update, and then the clock sends a new request.
 
+use super::allowance::{FitWatch, Statement, moved_ns};
 use super::client::ChronyError;
 use super::fit::{Fit, History, Process};
 use super::tracking::{Leap, Tracking};
@@ -91,6 +92,12 @@ pub(crate) struct ChronyCheck {
     /// When an answer confirmed the bound last.
     confirmed_at_ns: Option<i64>,
     silence: Silence,
+    /// What its estimate rests on.
+    fit: FitWatch,
+    /// When the last report was requested that was answered.
+    reported_at_ns: i64,
+    /// By how much the reference clock that it follows may be off beyond that, in ns.
+    reference_error_ns: u64,
 }
 
 /// How a chronyd that had answered fell silent.
@@ -163,7 +170,7 @@ impl ChronyCheck {
         if let Some(remembered) = fresh {
             return Ok(remembered.answer.clone());
         }
-        let mut report = daemons.chrony_tracking();
+        let mut report = self.request(daemons, &kernel, now_ns);
         for _ in 1..TRIES {
             let after = host.kernel_state()?;
             let is_unchanged = (after.residue_us(), after.rate_ppb, after.status)
@@ -172,7 +179,7 @@ impl ChronyCheck {
             if is_unchanged || report.is_err() {
                 break;
             }
-            report = daemons.chrony_tracking();
+            report = self.request(daemons, &kernel, now_ns);
         }
         let answer = match &report {
             Ok(tracking) => self.weigh(tracking, &kernel, now_ns, daemons, reference_error_ns),
@@ -194,6 +201,55 @@ impl ChronyCheck {
         Ok(answer)
     }
 
+    /// Requests a report, and what it rests on if that is not known.
+    fn request(
+        &mut self,
+        daemons: &mut dyn TimeDaemons,
+        kernel: &KernelState,
+        now_ns: i64,
+    ) -> Result<Tracking, ChronyError> {
+        let report = daemons.chrony_tracking();
+        if let Ok(tracking) = &report {
+            self.fit.follow(tracking, daemons, (kernel.unix_ns, now_ns));
+            self.reported_at_ns = now_ns;
+        }
+        report
+    }
+
+    /// By how much chronyd's bound may be too small in a kernel that was read twice, in ns (see
+    /// `allowance`).
+    pub(crate) fn allowance_ns(&self, kernel: &(KernelState, KernelState), wander_ppm: u32) -> u64 {
+        let is_same = self.is_of_this_write(kernel);
+        let statement = if is_same { Statement::OfUpdate } else { Statement::Later };
+        self.fit.allowance_ns(wander_ppm, statement)
+    }
+
+    /// chronyd's own bound when the monotonic clock shows `now_ns`, as its last report states it,
+    /// in ns. `None` if that report is not of the statement that the kernel has.
+    pub(crate) fn estimate_ns(
+        &self,
+        kernel: &(KernelState, KernelState),
+        now_ns: i64,
+    ) -> Option<u64> {
+        let tracking = self.last.as_ref().filter(|_| self.is_of_this_write(kernel))?;
+        let age_ns = now_ns.saturating_sub(self.reported_at_ns);
+        // In a slew of 12 % the monotonic clock shows as much less or more.
+        let grown_ns = moved_ns(age_ns.saturating_add(age_ns / 8), GROWTH_PPM as u32);
+        let bound_ns = tracking.bound_ns()?.saturating_add(self.reference_error_ns);
+        Some(bound_ns.saturating_add(grown_ns))
+    }
+
+    /// Whether the kernel showed twice what it showed when chronyd was asked last.
+    fn is_of_this_write(&self, (before, after): &(KernelState, KernelState)) -> bool {
+        let mark_us = self.remembered.as_ref().map(|remembered| remembered.mark_us);
+        [before, after].iter().all(|kernel| mark_us == Some(kernel.residue_us()))
+    }
+
+    /// What the allowance rests on, in words.
+    pub(crate) fn fit_details(&self, wander_ppm: u32) -> Option<String> {
+        self.fit.details(wander_ppm)
+    }
+
     /// What a report is worth beside the kernel's bound.
     fn weigh(
         &mut self,
@@ -213,6 +269,7 @@ impl ChronyCheck {
         };
         match reference_error_ns_of(tracking, daemons, reference_error_ns) {
             Ok(error_ns) => {
+                self.reference_error_ns = error_ns;
                 ChronyAnswer::Confirms { excess_ns: excess_ns.saturating_add(error_ns), wrote_mark }
             }
             Err(why) => ChronyAnswer::Reference(why),

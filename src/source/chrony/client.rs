@@ -27,11 +27,15 @@ use std::time::{Duration, Instant};
 
 use crate::fork::ProcessKey;
 
-use super::sources::{COUNT, ChronySource, DATA, decode_count};
+use super::allowance::ChronyFit;
+use super::source_stats::{STATS, SourceStats};
+use super::sources::{COUNT, ChronySource, DATA, SourceState, decode_count};
 use super::tracking::{PACKET, Tracking, TrackingError, request};
 
 /// chronyd has no source of this number (`STT_NOSUCHSOURCE`).
 const NO_SUCH_SOURCE: u16 = 4;
+/// Of so many sources it is asked what their line is, at most: each costs it two answers.
+const MOST_FITTED: u32 = 64;
 
 /// Where chronyd answers any user of this host.
 pub const UDP: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 323);
@@ -257,11 +261,58 @@ impl Client {
     /// As [`tracking`](Self::tracking). The list may change between two requests: a source that is
     /// gone by then is left out.
     pub fn sources(&mut self) -> Result<Vec<ChronySource>, ChronyError> {
-        let count = self.exchange(|sequence| COUNT.request(sequence, 0), decode_count)?;
+        let count = self.count()?;
+        self.each(0..count, Self::source)
+    }
+
+    /// Requests what chronyd has made of the polls of its sources, one source after the other and
+    /// in the order of [`sources`](Self::sources).
+    ///
+    /// # Errors
+    ///
+    /// As [`sources`](Self::sources).
+    pub fn source_stats(&mut self) -> Result<Vec<SourceStats>, ChronyError> {
+        let count = self.count()?;
+        self.each(0..count, Self::stats)
+    }
+
+    /// What chronyd's estimate rests on: the sources that it follows, or all of them if it follows
+    /// none at present. `None` if there is none.
+    pub(crate) fn fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        let count = self.count()?.min(MOST_FITTED);
+        let sources = self.each(0..count, Self::source)?;
+        let is_selected = |source: &ChronySource| source.state == SourceState::Selected;
+        let follows = sources.iter().any(is_selected);
+        let mut fitted = Vec::new();
+        for (index, source) in (0..count).zip(sources) {
+            if !follows || source.may_be_combined() {
+                fitted.push((source, self.stats(index)?));
+            }
+        }
+        Ok(ChronyFit::of(&fitted))
+    }
+
+    fn count(&mut self) -> Result<u32, ChronyError> {
+        self.exchange(|sequence| COUNT.request(sequence, 0), decode_count)
+    }
+
+    fn source(&mut self, index: u32) -> Result<ChronySource, ChronyError> {
+        self.exchange(|sequence| DATA.request(sequence, index), ChronySource::decode)
+    }
+
+    fn stats(&mut self, index: u32) -> Result<SourceStats, ChronyError> {
+        self.exchange(|sequence| STATS.request(sequence, index), SourceStats::decode)
+    }
+
+    /// Requests one after the other, as far as there are any.
+    fn each<T>(
+        &mut self,
+        indices: std::ops::Range<u32>,
+        ask: impl Fn(&mut Client, u32) -> Result<T, ChronyError>,
+    ) -> Result<Vec<T>, ChronyError> {
         let mut found = Vec::new();
-        for index in 0..count {
-            let request = |sequence| DATA.request(sequence, index);
-            match self.exchange(request, ChronySource::decode) {
+        for index in indices {
+            match ask(self, index) {
                 Ok(source) => found.push(source),
                 Err(ChronyError::Answer(TrackingError::Refused { status: NO_SUCH_SOURCE })) => {
                     break;

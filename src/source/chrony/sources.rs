@@ -4,6 +4,7 @@
 //! second describes one of them.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::tracking::{Fields, REPLY, REQUEST, SUCCESS, TrackingError, VERSION};
 
@@ -14,10 +15,13 @@ const SOURCE_DATA_REPLY: u16 = 3;
 
 /// The lengths of the two replies, to which requests are padded.
 const N_SOURCES_LENGTH: usize = 32;
-const SOURCE_DATA_LENGTH: usize = 76;
+pub(super) const SOURCE_DATA_LENGTH: usize = 76;
 
 /// chronyd has no more sources than this; a larger number is damage.
 const MAX_SOURCES: u32 = 1_024;
+
+/// The age of a measurement that was never made.
+const NEVER: u32 = u32::MAX;
 
 /// A source of chronyd's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +40,25 @@ pub struct ChronySource {
     pub poll: i16,
     /// Which of the last eight polls were answered, a bit each.
     pub reach: u16,
+    /// Its newest measurement, if there is one.
+    pub newest: Option<NewestMeasurement>,
+}
+
+/// The newest measurement of a source by chronyd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct NewestMeasurement {
+    /// How far chronyd's clock was from what the measurement showed, at most, in ns. What chronyd
+    /// has learnt and corrected since is taken off.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+    pub offset_ns: u64,
+    /// How far the measurement itself may be off, at most, in ns: half of the round trip to the
+    /// primary source, and the dispersion on the way there.
+    #[cfg_attr(feature = "serde", serde(with = "crate::decimal"))]
+    pub error_ns: u64,
+    /// How long ago it was made, to within a second.
+    pub age: Duration,
 }
 
 /// What kind of source it is.
@@ -68,9 +91,9 @@ pub enum SourceState {
     Falseticker,
     /// It is too unsteady.
     Jittery,
-    /// It could be followed, and another is.
-    Unselected,
     /// It is combined with the one that is followed.
+    Unselected,
+    /// It could be followed, and is too far away to be combined with the one that is.
     Selectable,
     /// Something that this crate does not know.
     Other,
@@ -85,6 +108,14 @@ impl ChronySource {
         );
         self.mode == SourceMode::Server && self.reach != 0 && is_good
     }
+
+    /// Whether chronyd's estimate may rest on it.
+    pub(super) fn may_be_combined(&self) -> bool {
+        matches!(
+            self.state,
+            SourceState::Selected | SourceState::Unselected | SourceState::Selectable
+        )
+    }
 }
 
 /// A command and its reply.
@@ -97,12 +128,16 @@ pub(super) struct Command {
 
 /// How many sources there are.
 pub(super) const COUNT: Command =
-    Command { command: N_SOURCES_COMMAND, reply: N_SOURCES_REPLY, length: N_SOURCES_LENGTH };
+    Command::new(N_SOURCES_COMMAND, N_SOURCES_REPLY, N_SOURCES_LENGTH);
 /// One of them.
 pub(super) const DATA: Command =
-    Command { command: SOURCE_DATA_COMMAND, reply: SOURCE_DATA_REPLY, length: SOURCE_DATA_LENGTH };
+    Command::new(SOURCE_DATA_COMMAND, SOURCE_DATA_REPLY, SOURCE_DATA_LENGTH);
 
 impl Command {
+    pub(super) const fn new(command: u16, reply: u16, length: usize) -> Command {
+        Command { command, reply, length }
+    }
+
     /// The request, with its argument.
     pub(super) fn request(&self, sequence: u32, index: u32) -> Vec<u8> {
         let mut packet = vec![0; self.length];
@@ -115,7 +150,11 @@ impl Command {
     }
 
     /// Whether a packet is the reply, whole.
-    fn check<'a>(&self, packet: &'a [u8], sequence: u32) -> Result<Fields<'a>, TrackingError> {
+    pub(super) fn check<'a>(
+        &self,
+        packet: &'a [u8],
+        sequence: u32,
+    ) -> Result<Fields<'a>, TrackingError> {
         let length = packet.len();
         if length < 20 {
             return Err(TrackingError::Length { length });
@@ -168,6 +207,19 @@ impl ChronySource {
             SourceMode::ReferenceClock => None,
             _ => fields.address_at(28)?,
         };
+        let error = fields.float(72);
+        if error.value() < 0.0 {
+            return Err(TrackingError::Field {
+                field: "measurement's error",
+                value: error.value(),
+            });
+        }
+        let age_s = fields.u32(60);
+        let newest = NewestMeasurement {
+            offset_ns: fields.float(68).nanos_at_most(),
+            error_ns: error.nanos_at_most(),
+            age: Duration::from_secs(age_s.into()),
+        };
         Ok(ChronySource {
             address,
             mode,
@@ -183,13 +235,25 @@ impl ChronySource {
             stratum: fields.u16(50),
             poll: fields.u16(48) as i16,
             reach: fields.u16(58),
+            newest: (age_s != NEVER).then_some(newest),
         })
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A source whose newest measurement is off by so much.
+    pub(in crate::source::chrony) fn source(
+        state: SourceState,
+        mode: SourceMode,
+        offset_ns: u64,
+    ) -> ChronySource {
+        let source = ChronySource::decode(&reply(1, 0, 0, 255), 7).expect("good");
+        let newest = NewestMeasurement { offset_ns, error_ns: 1, age: Duration::ZERO };
+        ChronySource { state, mode, newest: Some(newest), ..source }
+    }
 
     /// A reply to SOURCE_DATA, as chronyd 4.9 sends it.
     fn reply(family: u16, state: u16, mode: u16, reach: u16) -> Vec<u8> {
@@ -219,6 +283,23 @@ mod tests {
         assert!(!followed(0, 0, 0), "it does not answer");
         let clock = ChronySource::decode(&reply(0, 0, 2, 255), 7).expect("good");
         assert_eq!(clock.address, None);
+    }
+
+    #[test]
+    fn the_newest_measurement_of_a_real_chronyd_is_read() {
+        let mut packet = reply(1, 0, 0, 255);
+        // 0.841 µs off, to within 6.579 µs, as chronyd 4.3 answered.
+        packet[60..76].copy_from_slice(&[
+            0, 0, 0, 9, 0xdc, 0x82, 0xdc, 0xbf, 0xda, 0xe1, 0xcf, 0x81, 0xe0, 0xdc, 0xc3, 0xf1,
+        ]);
+        let newest = ChronySource::decode(&packet, 7).expect("good").newest;
+        let age = Duration::from_secs(9);
+        assert_eq!(newest, Some(NewestMeasurement { offset_ns: 842, error_ns: 6_580, age }));
+        packet[60..64].fill(0xff);
+        assert_eq!(ChronySource::decode(&packet, 7).expect("good").newest, None, "never");
+        packet[72] = 0xe1;
+        let damaged = ChronySource::decode(&packet, 7);
+        assert!(matches!(damaged, Err(TrackingError::Field { .. })), "{damaged:?}");
     }
 
     #[test]

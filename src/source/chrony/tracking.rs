@@ -306,7 +306,7 @@ impl Fields<'_> {
         u32::from_be_bytes(self.bytes(at))
     }
 
-    fn float(&self, at: usize) -> Float {
+    pub(super) fn float(&self, at: usize) -> Float {
         Float(self.u32(at))
     }
 
@@ -369,7 +369,7 @@ impl Fields<'_> {
 /// chrony's float: a signed exponent of 7 bits, then a signed coefficient of
 /// 25; the value is coefficient × 2^(exponent − 25).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Float(u32);
+pub(super) struct Float(u32);
 
 const COEFFICIENT_BITS: u32 = 25;
 
@@ -383,13 +383,13 @@ impl Float {
         (self.0 << (32 - COEFFICIENT_BITS)) as i32 >> (32 - COEFFICIENT_BITS)
     }
 
-    fn value(self) -> f64 {
+    pub(super) fn value(self) -> f64 {
         f64::from(self.coefficient()) * 2f64.powi(self.exponent())
     }
 
     /// The magnitude in ns if the value is in seconds, rounded up, and with the
     /// unit that chronyd may have cut off when it made the coefficient.
-    fn nanos_at_most(self) -> u64 {
+    pub(super) fn nanos_at_most(self) -> u64 {
         if self.0 == 0 {
             return 0; // chronyd's exact zero
         }

@@ -5,9 +5,13 @@ use crate::counter::CounterId;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_INS, TIME_OK};
 use crate::source::chrony::Reference;
+use crate::source::chrony::allowance::ChronyFit;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Leap;
 use crate::source::daemon::{Daemon, Running};
+
+/// What is added to chronyd's bound, and how old it is.
+mod allowance;
 
 const SECOND: i64 = NANOS_PER_SECOND;
 
@@ -45,7 +49,7 @@ fn evidence(before: KernelState, after: KernelState) -> Evidence {
 
 /// The error by a writer that is believed and states no more than the kernel.
 fn error_ns(evidence: &Evidence, since_suspend: Option<i64>) -> Result<u64, SourceError> {
-    stated_error_ns(evidence, since_suspend, 0)
+    stated_error_ns(evidence, since_suspend, 0, None)
 }
 
 fn judge(state: KernelState) -> Result<u64, Reason> {
@@ -83,7 +87,7 @@ fn how_far_off_the_clock_may_be_by_a_bound_that_is_believed() {
 #[test]
 fn what_the_writer_states_beyond_the_kernel_is_added() {
     let evidence = evidence(healthy(), healthy());
-    let with = |excess_ns| stated_error_ns(&evidence, None, excess_ns).expect("a bound");
+    let with = |excess_ns| stated_error_ns(&evidence, None, excess_ns, None).expect("a bound");
     assert_eq!(with(9_000), with(0) + 9_000);
     assert_eq!(with(u64::MAX), u64::MAX);
 }
@@ -112,7 +116,8 @@ fn maxerror_ages_until_the_second_is_counted() {
         (0, i64::MAX, 4_611_686_018_427_388),
     ];
     for (counted, now, added) in cases {
-        assert_eq!(stale_ns(counted, now), added, "counted until {counted}, now {now}");
+        let since = i64::saturating_sub(now, counted);
+        assert_eq!(stale_ns(since), added, "counted until {counted}, now {now}");
     }
 }
 
@@ -420,12 +425,23 @@ fn the_slew_that_a_dead_daemon_has_left_is_no_statement() {
 }
 
 /// What a scripted chronyd does with a request.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Behaviour {
+    /// What its estimate rests on.
+    fit: Option<ChronyFit>,
+    /// How many updates it has made.
+    updates: u64,
     /// Another program steps the clock by this, right after the answer.
     steps_by_ns: i64,
     is_gone: bool,
     is_busy: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Behaviour {
+        let fit = ChronyFit { samples: 3, span: Duration::ZERO, newest: None };
+        Behaviour { fit: Some(fit), updates: 0, steps_by_ns: 0, is_gone: false, is_busy: false }
+    }
 }
 
 /// A chronyd that steers the clock of a scripted host.
@@ -438,6 +454,7 @@ impl TimeDaemons for Chronyd {
 
     fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
         let (at, behaviour) = ("the test".to_owned(), *self.1.lock());
+        let reference_s = 1_700_003_500 + 16 * behaviour.updates;
         if behaviour.is_gone {
             return Err(ChronyError::NotRunning { at });
         }
@@ -449,7 +466,7 @@ impl TimeDaemons for Chronyd {
             reference: Reference { id: 1, address: Some([192, 0, 2, 1].into()) },
             stratum: 2,
             leap: Leap::Normal,
-            reference_time: Duration::from_secs(1_700_003_500),
+            reference_time: Duration::from_secs(reference_s),
             correction_ns: 0,
             root_delay_ns: 1_000_000,
             root_dispersion_ns: 500_000,
@@ -460,6 +477,11 @@ impl TimeDaemons for Chronyd {
             skew_ppm: 0.0,
             update_interval: 16.0,
         })
+    }
+
+    fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        let at = "the test".to_owned();
+        self.1.lock().fit.map(Some).ok_or(ChronyError::NotRunning { at })
     }
 }
 

@@ -317,10 +317,20 @@ impl Association {
                     self.exchanges.pop_front();
                 }
                 self.exchanges.push_back(exchange);
+                self.policy.follow_width(self.narrowest_ns(ageing), ageing.widening_ppb);
                 Received::Answer
             }
             Err(refusal) => Received::Refused(self.refuse(refusal)),
         }
+    }
+
+    /// The width of the narrowest exchange: twice the server's own bound, and the round trip.
+    fn narrowest_ns(&self, ageing: &Ageing) -> u64 {
+        let width = |exchange: &Exchange| {
+            let took_ns = ageing.rates.most_nanos(exchange.after - exchange.before);
+            exchange.bound_ns.saturating_mul(2).saturating_add(took_ns)
+        };
+        self.exchanges.iter().map(width).min().unwrap_or(u64::MAX)
     }
 
     fn exchange(

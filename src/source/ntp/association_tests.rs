@@ -10,7 +10,12 @@ const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
 
 fn ageing() -> Ageing {
-    Ageing { rates: RateBounds::NANOSECONDS.with_drift(200), granularity_ns: 10, generation: 1 }
+    Ageing {
+        rates: RateBounds::NANOSECONDS.with_drift(200),
+        widening_ppb: 400_000,
+        granularity_ns: 10,
+        generation: 1,
+    }
 }
 
 fn near() -> SocketAddr {

@@ -12,7 +12,12 @@ const LEAP: i64 = 1_483_228_800;
 const UNLISTED: i64 = 1_814_400_000;
 
 fn ageing() -> Ageing {
-    Ageing { rates: RateBounds::NANOSECONDS.with_drift(200), granularity_ns: 10, generation: 1 }
+    Ageing {
+        rates: RateBounds::NANOSECONDS.with_drift(200),
+        widening_ppb: 400_000,
+        granularity_ns: 10,
+        generation: 1,
+    }
 }
 
 fn stamp(unix_ns: i64) -> NtpTime {

@@ -10,7 +10,12 @@ const OFFSET: i64 = 37 * SECOND;
 const BOUND_NS: u64 = 50_000;
 
 fn ageing() -> Ageing {
-    Ageing { rates: RateBounds::NANOSECONDS.with_drift(200), granularity_ns: 10, generation: 1 }
+    Ageing {
+        rates: RateBounds::NANOSECONDS.with_drift(200),
+        widening_ppb: 400_000,
+        granularity_ns: 10,
+        generation: 1,
+    }
 }
 
 /// An exchange that took 100 µs, around this tick, with a server that is off by this.

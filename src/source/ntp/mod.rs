@@ -39,8 +39,9 @@
 //!
 //! # Manners
 //!
-//! Four requests at the start, then one in 64 s to a public server, in 16 s to a private
-//! address, and each second to this host, this link or a cloud's metadata server; spread at random.
+//! Four requests at the start, then one in 64 s to a public server, in 4 to 16 s to a private
+//! address, and in 0.25 to 1 s to this host, this link or a cloud's metadata server; spread at
+//! random. What the width wants decides within these ranges (`poll`).
 //! After three requests without an answer the next address of the name is asked, and then the name
 //! is looked up again. Each server has a thread for this (`socket`), and the clock's own thread
 //! never waits for one.

@@ -3,6 +3,11 @@
 //! Public servers are somebody's gift. Their pools ask clients not to poll faster than once in
 //! 64 s, and to spread their requests. A server on the same host or link, or a cloud's metadata
 //! server, is there for its own clients, and costs next to nothing. So the address decides.
+//!
+//! Within what the address allows, the width decides. Between two exchanges an interval widens by
+//! what is not known of the counter's rate. A poll is too slow if that is more than the width of
+//! an exchange itself (twice the server's bound, and the round trip), and faster ones gain
+//! little. So the interval may double from one exchange to the next.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -12,7 +17,9 @@ use crate::timestamp::duration_nanos_i64;
 /// Public servers are polled no faster than this, unless the operator forces it.
 pub(crate) const PUBLIC_POLL: Duration = Duration::from_secs(64);
 const PRIVATE_POLL: Duration = Duration::from_secs(16);
+const FASTEST_PRIVATE_POLL: Duration = Duration::from_secs(4);
 const NEAR_POLL: Duration = Duration::from_secs(1);
+const FASTEST_NEAR_POLL: Duration = Duration::from_millis(250);
 
 /// The slowest poll, 2^17 s: the longest that RFC 5905 has.
 pub(crate) const SLOWEST_POLL: Duration = Duration::from_secs(131_072);
@@ -70,6 +77,8 @@ pub(crate) struct PollSetting {
 pub(crate) struct PollPolicy {
     every: Duration,
     spacing: Duration,
+    /// The least and the most that the width may choose. `None` where it does not.
+    by_width: Option<(Duration, Duration)>,
 }
 
 impl PollPolicy {
@@ -84,7 +93,22 @@ impl PollPolicy {
         let is_public = reach == Reach::Public;
         let every = if is_public && !setting.is_forced { every.max(PUBLIC_POLL) } else { every };
         let spacing = if is_public { PUBLIC_SPACING } else { SPACING };
-        PollPolicy { every, spacing: spacing.min(every) }
+        let by_width = match reach {
+            _ if setting.every.is_some() => None,
+            Reach::Near => Some((FASTEST_NEAR_POLL, NEAR_POLL)),
+            Reach::Private => Some((FASTEST_PRIVATE_POLL, PRIVATE_POLL)),
+            Reach::Public => None,
+        };
+        PollPolicy { every, spacing: spacing.min(every), by_width }
+    }
+
+    /// Asks as often as an exchange of this width wants, where an interval widens by so many ns a
+    /// second.
+    pub(crate) fn follow_width(&mut self, width_ns: u64, widening_ppb: u64) {
+        let Some((least, most)) = self.by_width else { return };
+        let doubled_ns = u128::from(width_ns) * 1_000_000_000 / u128::from(widening_ppb.max(1));
+        let doubled = Duration::from_nanos(u64::try_from(doubled_ns).unwrap_or(u64::MAX));
+        self.every = doubled.clamp(least, most);
     }
 
     /// The time between two polls, before it is randomised.
@@ -96,6 +120,7 @@ impl PollPolicy {
     pub(crate) fn double(&mut self) {
         self.every = (self.every * 2).min(SLOWEST_POLL);
         self.spacing = self.every;
+        self.by_width = None;
     }
 
     /// How long to wait before the next request, in ns: up to an eighth longer than the poll, so
@@ -143,6 +168,33 @@ mod tests {
             assert_eq!(of(Some(2), false), told, "{address}");
             assert_eq!(of(Some(2), true), 2, "{address}");
             assert_eq!(of(Some(300), false), 300, "{address}");
+        }
+    }
+
+    #[test]
+    fn within_what_the_address_allows_the_width_decides() {
+        let us = |micros: u64| micros * 1_000;
+        let cases = [
+            // address, width of an exchange, how fast a reading widens, the poll in ms
+            ("127.0.0.1", us(140), 400_000, 350),
+            ("127.0.0.1", us(140), 50_000, 1_000),
+            ("127.0.0.1", us(20), 400_000, 250),
+            ("10.1.2.3", us(600), 400_000, 4_000),
+            ("10.1.2.3", us(600), 50_000, 12_000),
+            ("10.1.2.3", us(50_000), 50_000, 16_000),
+            ("192.0.2.1", us(20), 400_000, 64_000),
+        ];
+        for (address, width_ns, widening_ppb, poll_ms) in cases {
+            let mut by_address = policy(address, None, false);
+            by_address.follow_width(width_ns, widening_ppb);
+            assert_eq!(by_address.every().as_millis(), poll_ms, "{address}, {width_ns} ns");
+            // Not where the operator has said how often, nor after the server has.
+            let mut told = policy(address, Some(100), false);
+            told.follow_width(width_ns, widening_ppb);
+            assert_eq!(told.every().as_secs(), 100, "{address}");
+            by_address.double();
+            by_address.follow_width(width_ns, widening_ppb);
+            assert_eq!(by_address.every().as_millis(), 2 * poll_ms, "{address}");
         }
     }
 

@@ -112,7 +112,7 @@ pub fn reader(kind: Reader, plan: &Plan) -> io::Result<Box<dyn FnMut() -> Readin
                 }
                 Reader::AnyWriter => Clock::builder().believe_any_writer(),
                 Reader::Eager => Clock::builder().poll_interval(Duration::from_millis(1)),
-                Reader::Drift => at_leisure,
+                Reader::Drift => at_leisure.max_wander_ppm(None),
                 Reader::Wander(ppm) => at_leisure.max_wander_ppm(ppm),
                 Reader::KernelOnly => Clock::builder().without_chrony().believe_any_writer(),
                 Reader::WithRtc => Clock::builder().source(Rtc::new(RTC_ERROR)),

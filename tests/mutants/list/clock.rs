@@ -73,7 +73,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a forked child has no reading until its own sources state a bound, and begins in epoch 0 again",
         changes: &[Change {
             file: CORE,
-            from: "driver.resume_from(&self.published.read().1, record.drift_ppm);",
+            from: "driver.resume_from(&self.published.read().1, record.drift_ppm, record.learning);",
             to: "let _ = &mut driver;",
         }],
         caught_by: unit(&[

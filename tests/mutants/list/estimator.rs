@@ -8,6 +8,8 @@ const COUNTER: &str = "src/counter/calibration.rs";
 const ESTIMATOR: &str = "src/estimator/mod.rs";
 const MOVEMENT: &str = "src/counter/movement.rs";
 const RATE: &str = "src/estimator/rate.rs";
+const REFINE: &str = "src/estimator/refine.rs";
+const DRIVER: &str = "src/clock/driver.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
@@ -49,8 +51,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a rate is used for longer than the two hours for which it is known",
         changes: &[Change {
             file: RATE,
-            from: "until = until.min(older.origin.saturating_add(window));",
-            to: "until = until.min(older.origin.saturating_add(window).max(u64::MAX));",
+            from: "estimate.until.min(anchor.since.saturating_add(window));",
+            to: "estimate.until.min(anchor.since.saturating_add(window).max(u64::MAX));",
         }],
         caught_by: unit(&["what_is_learnt_ends_two_hours_after_the_oldest_sample_it_rests_on"]),
     },
@@ -148,13 +150,151 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a rate that the samples have refuted is used further",
         changes: &[Change {
             file: RATE,
-            from: "rates.intersect(allowed).ok_or(Excluded)?",
-            to: "rates.intersect(allowed).ok_or(Excluded).unwrap_or(rates)",
+            from: "Some(before) => before.intersect(allowed).ok_or(Refuted::Wander)?,",
+            to: "Some(before) => before.intersect(allowed).unwrap_or(before),",
+        }],
+        caught_by: unit(&["a_rate_that_changed_by_more_than_the_allowance_is_noticed"]),
+    },
+    Mutant {
+        name: "mean-beyond-a2-not-noticed",
+        breaks: Rule(9),
+        harm: "a rate is learnt although A2, within which it is learnt, is refuted",
+        changes: &[Change {
+            file: RATE,
+            from: "mean.intersect(*base).ok_or(Refuted::Drift)?;",
+            to: "let _ = mean.intersect(*base);",
         }],
         caught_by: unit(&[
-            "a_rate_that_changed_by_more_than_the_allowance_is_noticed",
             "a_rate_beyond_a2_is_excluded",
+            "a_mean_rate_beyond_a2_is_a_contradiction",
         ]),
+    },
+    Mutant {
+        name: "old-means-count-for-ever",
+        breaks: Rule(6),
+        harm: "means of hours ago limit the rate of today",
+        changes: &[Change {
+            file: RATE,
+            from: "self.anchors.retain(|anchor| anchor.since.saturating_add(memory) > tick);",
+            to: "self.anchors.retain(|anchor| anchor.since.saturating_add(memory) > tick || true);",
+        }],
+        caught_by: unit(&["what_is_learnt_ends_two_hours_after_the_oldest_sample_it_rests_on"]),
+    },
+    Mutant {
+        name: "merged-anchor-counts-as-new",
+        breaks: Rule(6),
+        harm: "what a sample of two hours ago has shown is used for as long as newer ones are merged into it",
+        changes: &[Change {
+            file: RATE,
+            from: "            self.bound = later.bound;",
+            to: "            self.bound = later.bound;\n            self.since = later.since;",
+        }],
+        caught_by: unit(&["what_rests_on_a_sample_ends_with_it_whatever_takes_its_place"]),
+    },
+    Mutant {
+        name: "wander-refuted-by-nothing",
+        breaks: Rule(9),
+        harm: "a sample that the learnt rate excludes is overlooked, and readings stay wrong",
+        changes: &[Change {
+            file: REFINE,
+            from: "            (_, Ok(_)) => Refuted::Wander,",
+            to: "            (_, Ok(_)) => return Ok(()),",
+        }],
+        caught_by: unit(&["a_rate_that_strays_further_refutes_a3_and_no_source"]),
+    },
+    Mutant {
+        name: "refuted-wander-not-widened",
+        breaks: Rule(9),
+        harm: "an oscillator that strays further than assumed makes readings wrong again and again",
+        changes: &[Change {
+            file: REFINE,
+            from: "            self.learner.widen();",
+            to: "            self.learner.forget();",
+        }],
+        caught_by: unit(&["a_rate_that_strays_further_refutes_a3_and_no_source"]),
+    },
+    Mutant {
+        name: "refuted-wander-in-the-same-epoch",
+        breaks: Rule(7),
+        harm: "readings since the rate changed may have been wrong, and nobody is told",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "if shown.is_some_and(|shown| shown.estimate.is_learnt()) {",
+            to: "if shown.is_some_and(|shown| shown.estimate.is_learnt() && false) {",
+        }],
+        caught_by: unit(&["a_rate_that_strays_further_refutes_a3_and_no_source"]),
+    },
+    Mutant {
+        name: "learnt-from-both-sides",
+        breaks: Rule(7),
+        harm: "while one of two sides is wrong, readings are narrowed by a rate that may be of it",
+        changes: &[
+            Change {
+                file: ESTIMATOR,
+                from: "        if self.conflicting.is_some() {
+            return true;
+        }",
+                to: "",
+            },
+            Change {
+                file: ESTIMATOR,
+                from: "let refined = if self.is_contradicted() { None } else { self.refined(tick) };",
+                to: "let refined = self.refined(tick);",
+            },
+        ],
+        caught_by: unit(&["nothing_is_learnt_while_both_sides_of_a_contradiction_are_published"]),
+    },
+    Mutant {
+        name: "learnt-rate-outlives-a-suspend",
+        breaks: Rule(6),
+        harm: "what was learnt before the host slept is used after it",
+        changes: &[Change {
+            file: REFINE,
+            from: "        self.learner.forget();
+        self.refined = None;",
+            to: "        self.learner.forget();",
+        }],
+        caught_by: unit(&["what_was_learnt_ends_with_a_suspend"]),
+    },
+    Mutant {
+        name: "moved-machine-keeps-the-refuted-wander",
+        breaks: Promise("on another machine the assumptions are those that were set"),
+        harm: "after one move every later host's readings are wider than they need be",
+        changes: &[Change {
+            file: DRIVER,
+            from: "        self.estimator.learn_anew(self.limits.max_wander_ppm);",
+            to: "",
+        }],
+        caught_by: unit(&["another_machine_begins_with_what_was_set"]),
+    },
+    Mutant {
+        name: "child-forgets-the-refuted-wander",
+        breaks: Rule(9),
+        harm: "the child of a fork assumes again what its parent has seen refuted",
+        changes: &[Change {
+            file: DRIVER,
+            from: "            self.estimator.learn_anew(wander_ppm);",
+            to: "            let _ = wander_ppm;",
+        }],
+        caught_by: unit(&["a_child_that_lost_its_driver_keeps_what_was_refuted"]),
+    },
+    Mutant {
+        name: "cross-check-against-a2-alone",
+        breaks: Rule(9),
+        harm: "a cross-check that excludes what readers are shown is overlooked",
+        changes: &[
+            Change {
+                file: ESTIMATOR,
+                from: "let newer_side = refined.map(|refined| refined.bound).or(self.fused);",
+                to: "let newer_side = self.fused;",
+            },
+            Change {
+                file: ESTIMATOR,
+                from: "let rates = refined.map_or(self.base, |refined| refined.estimate.rates);",
+                to: "let rates = refined.map_or(self.base, |_| self.base);",
+            },
+        ],
+        caught_by: unit(&["what_is_learnt_is_held_against_cross_checks"]),
     },
     Mutant {
         name: "counter-rate-not-compared",
@@ -266,11 +406,9 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a false side is published alone, although its source has fallen silent",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "        self.end_estimate(tick);
-        let known = match",
-            to: "        self.end_estimate(tick);
-        self.give_up_conflicting(tick);
-        let known = match",
+            from: "        let known = match (self.fused, self.conflicting)",
+            to: "        self.give_up_conflicting(tick);
+        let known = match (self.fused, self.conflicting)",
         }],
         caught_by: unit(&["while_no_source_speaks_for_the_newer_side_the_older_is_kept"]),
     },
@@ -302,8 +440,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a source that repeats its sample between two polls is in holdover",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.estimate.rates));",
-            to: "known.and_then(|bound| bound.carried_to(bound.origin, &self.estimate.rates));",
+            from: "known.and_then(|bound| bound.carried_to(tick.max(bound.origin), &self.base));",
+            to: "known.and_then(|bound| bound.carried_to(bound.origin, &self.base));",
         }],
         caught_by: unit(&["a_source_that_repeats_its_sample_is_current_and_its_bound_widens"]),
     },

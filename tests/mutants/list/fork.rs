@@ -45,8 +45,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "a child reports its parent's thread as its own",
         changes: &[Change {
             file: CORE,
-            from: "let record = Record::after_loss(lost.collect(), record.drift_ppm);",
-            to: "let _ = lost.count();",
+            from: "let record = record.after_loss(lost);",
+            to: "let _: Vec<String> = lost;",
         }],
         caught_by: file(
             "forks",

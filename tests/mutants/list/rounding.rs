@@ -158,8 +158,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the mean of the past is taken for the rate of the next second",
         changes: &[Change {
             file: RATE,
-            from: "let allowed = mean.with_drift(self.max_wander_ppm);",
-            to: "let allowed = mean;",
+            from: "anchor.allow(mean.with_drift(self.max_wander_ppm))?;",
+            to: "anchor.allow(mean)?;",
         }],
         caught_by: unit(&[
             "the_true_rate_is_inside_whatever_the_errors_and_the_wander_are",

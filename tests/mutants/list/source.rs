@@ -30,7 +30,7 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "the kernel adds to maxerror once a second only, and it is up to a second old",
         changes: &[Change {
             file: KERNEL,
-            from: ".saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))",
+            from: ".saturating_add(stale_ns(uncounted_ns.min(since_ns)))",
             to: "",
         }],
         caught_by: unit(&["how_far_off_the_clock_may_be_by_a_bound_that_is_believed"]),

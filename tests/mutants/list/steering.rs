@@ -231,8 +231,8 @@ pub const MUTANTS: &[Mutant] = &[
         harm: "what was known while the oscillator was further off is carried by what it keeps now",
         changes: &[Change {
             file: ESTIMATOR,
-            from: "self.change_estimate(RateEstimate { rates: narrower, ..self.estimate }, tick);",
-            to: "self.change_estimate(RateEstimate { rates: narrower, ..self.estimate }, tick.min(0));",
+            from: "|bound: Bound| bound.carried_to(tick.max(bound.origin), &old).unwrap_or(bound);",
+            to: "|bound: Bound| bound.carried_to(bound.origin, &old).unwrap_or(bound);",
         }],
         caught_by: unit(&["rates_that_become_narrower_do_so_from_now_on"]),
     },

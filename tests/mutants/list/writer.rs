@@ -1,12 +1,15 @@
 //! Which daemon wrote the kernel's bound, what it says when it is asked, and what of it is believed.
 
 use crate::mutant::Broken::{Promise, Rule};
-use crate::mutant::{Mutant, unit};
+use crate::mutant::{Mutant, sim, unit};
 use crate::patched::Change;
 
+const ALLOWANCE: &str = "src/source/chrony/allowance.rs";
 const ALONE: &str = "src/source/chrony/alone.rs";
 const STATE: &str = "src/host/kernel_state.rs";
 const KERNEL: &str = "src/source/kernel.rs";
+const MOMENT: &str = "src/source/write_moment.rs";
+const WRITER: &str = "src/source/writer.rs";
 const JUDGE: &str = "src/source/writer/judge.rs";
 const SEGMENT: &str = "src/source/writer/clockbound_segment.rs";
 const CHECK: &str = "src/source/chrony/check.rs";
@@ -19,6 +22,86 @@ const PHC_ERROR: &str = "src/source/phc_error.rs";
 const TRACKING: &str = "src/source/chrony/tracking.rs";
 
 pub const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "what-chronyds-line-leaves-out-is-not-allowed-for",
+        breaks: Rule(2),
+        harm: "where an oscillator's rate swings, chronyd's estimate is taken for a bound",
+        changes: &[Change {
+            file: WRITER,
+            from: "Ok(excess_ns.saturating_add(allowance_ns))",
+            to: "Ok(excess_ns.saturating_add(allowance_ns.min(0)))",
+        }],
+        caught_by: sim("sim", &["no_reading_is_wrong_in_random_worlds_of_estimating_daemons"]),
+    },
+    Mutant {
+        name: "the-span-of-chronyds-line-ignored",
+        breaks: Rule(2),
+        harm: "a line over an hour is taken to follow the oscillator as one over a minute does",
+        changes: &[Change {
+            file: ALLOWANCE,
+            from: "duration_nanos_i64(fit.span).saturating_add(SPAN_ROUNDING_NS)",
+            to: "duration_nanos_i64(fit.span).min(NANOS_PER_SECOND).saturating_add(SPAN_ROUNDING_NS)",
+        }],
+        caught_by: unit(&[
+            "the_smaller_of_what_the_span_and_the_newest_poll_show_is_allowed",
+            "what_chronyds_line_leaves_out_is_added_to_its_bound",
+        ]),
+    },
+    Mutant {
+        name: "two-polls-make-a-line",
+        breaks: Rule(2),
+        harm: "a chronyd that was reset since its update seems to rest on the seconds since then",
+        changes: &[Change {
+            file: ALLOWANCE,
+            from: "if fit.samples >= LEAST_SAMPLES",
+            to: "if fit.samples > 0",
+        }],
+        caught_by: unit(&["what_a_chronyd_keeps_at_most_counts_where_it_does_not_tell"]),
+    },
+    Mutant {
+        name: "an-old-measurement-is-the-updates",
+        breaks: Rule(2),
+        harm: "a server's measurement of a minute before is taken for one of chronyd's update",
+        changes: &[Change {
+            file: ALLOWANCE,
+            from: ".saturating_add(moved_ns(self.lag_ns, wander_ppm))",
+            to: ".saturating_add(moved_ns(self.lag_ns.min(0), wander_ppm))",
+        }],
+        caught_by: unit(&["a_measurement_from_before_the_update_may_be_off_by_the_wander_since"]),
+    },
+    Mutant {
+        name: "allowance-of-an-earlier-statement",
+        breaks: Rule(2),
+        harm: "a bound that was written since is allowed what its predecessor was",
+        changes: &[Change {
+            file: CHECK,
+            from: "if is_same { Statement::OfUpdate } else { Statement::Later }",
+            to: "if is_same { Statement::OfUpdate } else { Statement::OfUpdate }",
+        }],
+        caught_by: unit(&["a_bound_that_was_written_since_chronyd_was_asked_is_allowed_more"]),
+    },
+    Mutant {
+        name: "a-moment-without-evidence",
+        breaks: Rule(1),
+        harm: "a bound is taken to be as new as the last look, though no write was seen",
+        changes: &[Change {
+            file: MOMENT,
+            from: "before.filter(written_since)",
+            to: "before.filter(|before| written_since(before) || before.from_ns > 0)",
+        }],
+        caught_by: unit(&["a_bound_is_no_older_than_the_last_look_that_showed_another_one"]),
+    },
+    Mutant {
+        name: "a-moment-for-any-writer",
+        breaks: Rule(1),
+        harm: "the slack goes that hides what another daemon's bound leaves out",
+        changes: &[Change {
+            file: KERNEL,
+            from: "written.filter(|_| self.writer.has_allowance())",
+            to: "written.filter(|_| self.writer.has_allowance() || read.before > 0)",
+        }],
+        caught_by: unit(&["a_write_that_was_seen_costs_the_time_since_the_look_before"]),
+    },
     Mutant {
         name: "chrony-excess-ignored",
         breaks: Rule(1),

@@ -42,7 +42,16 @@ pub struct Facts<'a> {
     pub chrony_is_local: bool,
     /// The time between chronyd's last two updates.
     pub update_interval: Option<Duration>,
-    pub max_drift_ppm: u32,
+    /// By how many ppm an interval widens either way between samples, once the rate is learnt.
+    pub rate_error_ppm: u32,
+    /// Whether a rate is learnt.
+    pub learns_rate: bool,
+    /// chronyd's root distance: how far its server's time may be off when it arrives here.
+    pub root_distance: Option<Duration>,
+    /// The width of the reading.
+    pub width: Option<Duration>,
+    /// Whether a VMClock shows moves of this machine.
+    pub moves_show: bool,
     pub in_container: bool,
     pub hypervisor: Option<&'a str>,
     /// A PTP clock's path, and its driver's name for it.
@@ -160,8 +169,31 @@ impl Facts<'_> {
         let server = self.near_server.filter(|_| !self.asks_servers)?;
         Some(format!(
             "For narrower intervals, ask chronyd's server {server} directly, because it is near: \
-             `--ntp-of-daemon`, or `ntp_of_daemon()` in a program."
+             `--ntp-of-daemon`, or `ntp_of_daemon()` in a program{}.",
+            self.width_of_own_exchanges().unwrap_or_default(),
         ))
+    }
+
+    /// What own exchanges would give, beside what there is.
+    ///
+    /// An exchange is no wider than twice chronyd's root distance, which has chronyd's own doubt in
+    /// it too. Until the next, up to 4 s later for a server that is this near, it widens.
+    fn width_of_own_exchanges(&self) -> Option<String> {
+        const POLL: Duration = Duration::from_secs(4);
+        let (distance, width) = (self.root_distance?, self.width?);
+        let expected = distance.saturating_mul(2) + self.grows(POLL) / 2;
+        (expected < width).then(|| {
+            format!(
+                ". They would be some {} wide, and not {}",
+                rounded_up(expected),
+                rounded_up(width)
+            )
+        })
+    }
+
+    /// By how much an interval widens in this time.
+    fn grows(&self, time: Duration) -> Duration {
+        time.saturating_mul(2).saturating_mul(self.rate_error_ppm) / 1_000_000
     }
 
     /// What holds until there is evidence.
@@ -252,14 +284,13 @@ impl Facts<'_> {
         );
     }
 
-    /// Between two updates the interval grows by what the oscillator may be off.
+    /// Between two updates the interval grows by what is not known of the oscillator's rate.
     fn about_a_long_poll(&self) -> Option<String> {
-        /// An update every 64 s or less costs at most some 30 ms.
+        /// An update every 64 s or less costs at most some 3 ms where the rate is learnt, and 30 ms
+        /// where it is not.
         const LONG: Duration = Duration::from_secs(100);
         let interval = self.update_interval.filter(|interval| *interval >= LONG)?;
-        let grows = |interval: Duration| {
-            rounded_up(interval.saturating_mul(2).saturating_mul(self.max_drift_ppm) / 1_000_000)
-        };
+        let grows = |interval: Duration| rounded_up(self.grows(interval));
         Some(format!(
             "chronyd updates the clock every {} s, and until its next update the interval grows \
              by up to {}. `maxpoll 4` on the server lines in chrony.conf makes that {}.",
@@ -328,6 +359,13 @@ impl Facts<'_> {
     }
 
     fn about_details(&self, steps: &mut Vec<String>) {
+        if let Some(hypervisor) = self.hypervisor.filter(|_| self.learns_rate && !self.moves_show) {
+            steps.push(format!(
+                "This is a virtual machine ({hypervisor}), and no VMClock shows when it is moved to \
+                 another host. If that can happen while it runs, do not rely on the rate that is \
+                 learnt here: `--max-wander-ppm off`, or `max_wander_ppm(None)` in a program."
+            ));
+        }
         if self.used_table_expired {
             steps.push(
                 "The clock's leap table has expired and is still used. Update truechimer, or give \
@@ -379,7 +417,7 @@ mod tests {
             kernel_synchronized: true,
             tai: (Some(37), Some(37)),
             daemons: vec![Daemon::Chrony],
-            max_drift_ppm: 200,
+            rate_error_ppm: 200,
             ..Facts::default()
         }
     }
@@ -416,6 +454,31 @@ mod tests {
             let interval = Some(Duration::from_secs(seconds));
             let steps = Facts { update_interval: interval, ..healthy() }.steps().join("\n");
             assert!(steps.starts_with("Nothing"), "{steps}");
+        }
+    }
+
+    #[test]
+    fn own_exchanges_are_not_praised_where_they_would_be_wider() {
+        let facts = Facts {
+            near_server: Some(IpAddr::from([10, 0, 0, 1])),
+            root_distance: Some(Duration::from_millis(5)),
+            width: Some(Duration::from_millis(9)),
+            ..healthy()
+        };
+        let steps = facts.steps().join("\n");
+        assert!(steps.contains("--ntp-of-daemon") && !steps.contains("They would"), "{steps}");
+    }
+
+    #[test]
+    fn a_learnt_rate_is_not_doubted_where_a_move_would_show() {
+        let facts = Facts { hypervisor: Some("KVM"), learns_rate: true, ..healthy() };
+        for facts in [
+            Facts { moves_show: true, ..facts.clone() },
+            Facts { learns_rate: false, ..facts.clone() },
+            Facts { hypervisor: None, ..facts },
+        ] {
+            let steps = facts.steps().join("\n");
+            assert!(!steps.contains("max-wander-ppm"), "{steps}");
         }
     }
 
@@ -463,6 +526,28 @@ mod tests {
             (
                 Facts { update_interval: Some(Duration::from_secs(1024)), ..healthy() },
                 "`maxpoll 4` on the server lines in chrony.conf makes that 6.400 ms",
+            ),
+            (
+                Facts {
+                    update_interval: Some(Duration::from_secs(1024)),
+                    rate_error_ppm: 20,
+                    ..healthy()
+                },
+                "the interval grows by up to 40.960 ms",
+            ),
+            (
+                Facts {
+                    near_server: Some(IpAddr::from([10, 0, 0, 1])),
+                    root_distance: Some(Duration::from_micros(300)),
+                    width: Some(Duration::from_millis(2)),
+                    rate_error_ppm: 20,
+                    ..healthy()
+                },
+                "They would be some 680.000 µs wide, and not 2.000 ms",
+            ),
+            (
+                Facts { hypervisor: Some("KVM"), learns_rate: true, ..healthy() },
+                "virtual machine (KVM), and no VMClock shows",
             ),
             (Facts { kernel_is_denied: true, ..broken() }, "seccomp"),
             (Facts { kernel_is_unsupported: true, ..broken() }, "--assume 250ms"),

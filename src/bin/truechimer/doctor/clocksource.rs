@@ -22,6 +22,12 @@ pub struct CounterView {
     pub drift_ppm: u32,
     /// The same, if it is more than the limit that was set; `null` if not.
     pub wider_drift_ppm: Option<u32>,
+    /// By how many ppm its rate may stray from its own mean; `null` if nothing is assumed.
+    pub wander_ppm: Option<u32>,
+    /// How often the evidence has refuted that, and it was doubled.
+    pub wander_refutations: u64,
+    /// By how much intervals widen either way, as the rate is known by now.
+    pub rate_error_ppb: f64,
     /// The kernel's clocksource; `null` if the kernel does not say.
     pub clocksource: Option<String>,
     pub clocksources_available: Vec<String>,
@@ -39,9 +45,26 @@ impl CounterView {
             uncertainty_ppb: counter.uncertainty_ppb,
             drift_ppm: counter.drift_ppm,
             wider_drift_ppm: wider_drift_ppm(report),
+            wander_ppm: counter.wander_ppm,
+            wander_refutations: counter.wander_refutations,
+            rate_error_ppb: counter.rate_error_ppb,
             clocksource: current(root),
             clocksources_available: available(root),
         }
+    }
+
+    /// What is learnt of the counter's rate, and by which assumption.
+    fn rate(&self, wander_ppm: u32) -> String {
+        let known = self.rate_error_ppb / 1000.0;
+        let refuted = match self.wander_refutations {
+            0 => String::new(),
+            1 => ", after the evidence has refuted less".to_owned(),
+            times => format!(", after the evidence has refuted less {times} times"),
+        };
+        format!(
+            "learnt to {known:.1} ppm so far; it is assumed to stay within {wander_ppm} ppm of its \
+             means of two hours{refuted}"
+        )
     }
 
     pub fn lines(&self, page: &mut Page) {
@@ -58,6 +81,9 @@ impl CounterView {
             let why =
                 "the time daemon corrects an oscillator that is further off than max_drift_ppm";
             page.line("widened by", &format!("{drift_ppm} ppm: {why}"));
+        }
+        if let Some(wander_ppm) = self.wander_ppm {
+            page.line("rate", &self.rate(wander_ppm));
         }
         if let Some(why) = &self.why_not_hardware {
             page.line(

@@ -60,6 +60,11 @@ impl Devices {
         }
     }
 
+    /// Whether a VMClock is used, so that moves of this machine show.
+    pub fn moves_show(&self) -> bool {
+        self.vmclock_use.path.is_some() && self.vmclock_use.unused.is_none()
+    }
+
     pub fn has_vmclock(&self) -> bool {
         !self.vmclock.is_empty()
     }

@@ -232,7 +232,11 @@ fn facts(diagnosis: &Diagnosis) -> Facts<'_> {
         reference_clock: diagnosis.writer.reference_clock(),
         chrony_is_local: diagnosis.writer.is_local(),
         update_interval: diagnosis.writer.update_interval(),
-        max_drift_ppm: diagnosis.limits.max_drift_ppm,
+        rate_error_ppm: counter.wander_ppm.unwrap_or(counter.drift_ppm).min(counter.drift_ppm),
+        learns_rate: counter.wander_ppm.is_some(),
+        root_distance: diagnosis.writer.root_distance(),
+        width: diagnosis.reading.width(),
+        moves_show: diagnosis.devices.moves_show(),
         in_container: diagnosis.container.inside,
         hypervisor: diagnosis.virtual_machine.hypervisor,
         ptp: ptp.map(|ptp| {

@@ -109,6 +109,8 @@ impl From<&SamplerReport> for SamplerView {
 #[derive(Serialize)]
 pub struct LimitsView {
     pub max_drift_ppm: u32,
+    /// `null` if no rate is learnt.
+    pub max_wander_ppm: Option<u32>,
     #[serde(serialize_with = "truechimer::decimal::serialize")]
     pub max_width_ns: u64,
     #[serde(serialize_with = "truechimer::decimal::serialize")]
@@ -119,6 +121,7 @@ impl From<Limits> for LimitsView {
     fn from(limits: Limits) -> LimitsView {
         LimitsView {
             max_drift_ppm: limits.max_drift_ppm,
+            max_wander_ppm: limits.max_wander_ppm,
             max_width_ns: nanos(limits.max_width),
             poll_interval_ns: nanos(limits.poll_interval),
         }

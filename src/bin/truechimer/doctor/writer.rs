@@ -63,6 +63,12 @@ impl WriterView {
         is_near.then_some(address)
     }
 
+    /// How far the time of chronyd's server may be off when it arrives here (RFC 5905, 11.2).
+    pub fn root_distance(&self) -> Option<Duration> {
+        let chrony = self.chrony.as_ref()?;
+        Some(Duration::from_nanos(chrony.root_delay_ns / 2 + chrony.root_dispersion_ns))
+    }
+
     /// How long it was between chronyd's last two updates.
     pub fn update_interval(&self) -> Option<Duration> {
         Duration::try_from_secs_f64(self.chrony.as_ref()?.update_interval).ok()

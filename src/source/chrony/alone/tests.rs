@@ -9,6 +9,7 @@ use crate::host::scripted::ScriptedHost;
 use crate::interval::Interval;
 use crate::source::RealtimeScale;
 use crate::source::chrony::Chrony;
+use crate::source::chrony::allowance::ChronyFit;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Reference;
 use crate::source::daemon::{Daemon, Running};
@@ -67,6 +68,10 @@ impl TimeDaemons for Chronyd {
         *self.requests.lock() += 1;
         Ok(*self.tracking.lock())
     }
+
+    fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        Ok(Some(ChronyFit { samples: 3, span: Duration::ZERO, newest: None }))
+    }
 }
 
 /// A kernel source on a host that denies `adjtimex`, a second later at each sample.
@@ -84,7 +89,10 @@ impl Bench {
         let (host, chronyd) = (ScriptedHost::new(), Chronyd::new());
         host.deny_adjtimex();
         let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
-        let kernel = Kernel::of(wall_clock, Box::new(chronyd.clone())).with_chrony();
+        // What is added to its statement has a test of its own.
+        let kernel = Kernel::of(wall_clock, Box::new(chronyd.clone()))
+            .with_chrony()
+            .believing_chrony_estimate();
         let counter = Counter::new(host.clone(), CounterId::MONOTONIC_RAW);
         Bench { host, chronyd, kernel, counter, off_ns: 0 }
     }
@@ -285,4 +293,24 @@ fn without_chronyd_in_use_the_kernels_denial_stands() {
     let mut kernel = Kernel::of(wall_clock, Box::new(Chronyd::new()));
     let counter = Counter::new(host, CounterId::MONOTONIC_RAW);
     assert!(matches!(kernel.sample(&counter), Err(SourceError::Host(_))));
+}
+
+#[test]
+fn what_its_line_leaves_out_and_the_time_since_its_update_are_added() {
+    let width = |wander: Option<u32>| {
+        let mut bench = Bench::new();
+        let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
+        let kernel = Kernel::of(wall_clock, Box::new(bench.chronyd.clone())).with_chrony();
+        bench.kernel = kernel.max_wander_ppm(wander);
+        bench.sample().expect_err("the first look");
+        bench.chronyd.update(0);
+        let now_s = (bench.truth().tai_nanos() / SECOND - 37).unsigned_abs();
+        bench.chronyd.change(|tracking| tracking.reference_time = Duration::from_secs(now_s - 98));
+        bench.sample().expect("an update").width().as_nanos() as i64
+    };
+    let (narrow, wide) = (width(Some(1)), width(None));
+    assert_eq!(width(Some(20)), wide);
+    // On each side 19 ppm more of some 101 s, and of half of a span of half a second.
+    let apart = (wide - narrow) / 2;
+    assert!((19 * 101_000..=19 * 103_000).contains(&apart), "{apart}");
 }

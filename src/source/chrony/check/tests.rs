@@ -4,6 +4,7 @@ use super::*;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{STA_NANO, TIME_OK};
 use crate::source::chrony::Reference;
+use crate::source::chrony::allowance::ChronyFit;
 
 const UPDATED_S: i64 = 1_714_521_600;
 
@@ -36,13 +37,14 @@ struct Scripted {
     answer: Option<Tracking>,
     running: Running,
     driver_error_ns: Option<u64>,
+    fit: Option<ChronyFit>,
     asked: u32,
 }
 
 impl Scripted {
     fn answering(tracking: Tracking) -> Scripted {
         let running = Running::default();
-        Scripted { answer: Some(tracking), running, driver_error_ns: None, asked: 0 }
+        Scripted { answer: Some(tracking), running, driver_error_ns: None, fit: None, asked: 0 }
     }
 }
 
@@ -55,6 +57,10 @@ impl TimeDaemons for Scripted {
         self.asked += 1;
         let at = "the test".to_owned();
         self.answer.ok_or(ChronyError::NoAnswer { at, timeout: Duration::from_millis(100) })
+    }
+
+    fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
+        Ok(self.fit)
     }
 
     fn reference_error_ns(&mut self, _name: &str) -> Option<u64> {
@@ -259,4 +265,22 @@ fn a_chronyd_that_is_too_busy_to_answer_has_still_written_what_it_wrote() {
     chronyd.answer = None;
     let got = answer(&mut check, &mut chronyd, 2 * second, 1_601, None);
     assert!(matches!(got, ChronyAnswer::Nothing(_)), "another mark: {got:?}");
+}
+
+#[test]
+fn a_bound_that_was_written_since_chronyd_was_asked_is_allowed_more() {
+    let host = ScriptedHost::new();
+    let (then, since) = (kernel(1_234), kernel(1_235));
+    host.set_kernel_state(then);
+    let mut check = ChronyCheck::default();
+    let mut daemons = Scripted {
+        fit: Some(ChronyFit { samples: 12, span: Duration::from_secs(160), newest: None }),
+        ..Scripted::answering(report())
+    };
+    check.answer(&mut daemons, 0, &*host, None).expect("the kernel is read");
+    let asked = check.allowance_ns(&(then, then), 10);
+    assert_eq!(asked, 160_500 * 5);
+    for pair in [(then, since), (since, since), (since, then)] {
+        assert!(check.allowance_ns(&pair, 10) > asked, "{pair:?}");
+    }
 }
