@@ -129,6 +129,7 @@ mod fault;
 mod hardware;
 mod host;
 mod kernel;
+mod listening;
 mod machine;
 mod mix;
 mod moved;

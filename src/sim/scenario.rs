@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::NodeId;
 use super::daemon::{Daemon, TimeService};
 use super::fault::Fault;
+use super::listening;
 use super::machine::{CounterModel, Machine, Reference};
 use super::mix::Mix;
 use super::moved;
@@ -19,7 +20,6 @@ use super::node::{Env, Node};
 use super::ntp_service::NtpService;
 use super::oscillator::Oscillator;
 use super::random::Random;
-use super::timesyncd;
 use super::world::{BEGIN, World};
 use crate::host::HostClock;
 use crate::timestamp::{NANOS_PER_SECOND, Timestamp, seconds_to_nanos};
@@ -520,7 +520,7 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
         };
     }
     if mix == Mix::Timesyncd {
-        return timesyncd::service(random);
+        return listening::service(random);
     }
     let poll = Duration::from_secs(1 << random.below(if mix.is_honest() { 8 } else { 6 }));
     let micros = |us| Duration::from_micros(us);

@@ -7,9 +7,7 @@
 
 use std::time::Duration;
 
-use super::daemon::TimeService;
 use super::kernel::KernelClock;
-use super::network::Link;
 use super::random::Random;
 use crate::host::STA_PLL;
 use crate::source::timesyncd::NtpMessage;
@@ -22,23 +20,6 @@ const POLL_S: (i64, i64) = (16, 2_048);
 const FEWEST_EXCHANGES: u64 = 4;
 /// The kernel's PLL moves the rate by no more than this, in ppb.
 const LARGEST_FREQUENCY_PPB: i64 = 500_000;
-
-/// A time service of the random worlds.
-pub(super) fn service(random: &mut Random) -> TimeService {
-    let micros = |us| Duration::from_micros(us);
-    let link = match random.below(3) {
-        0 => Link::within(micros(50), micros(30_000)),
-        // One way may be far longer than the other.
-        1 => Link::within(micros(100), micros(450_000)),
-        _ => Link::heavy_tailed(Duration::from_millis(8)).losing(100_000),
-    };
-    TimeService {
-        poll: Duration::from_secs(16 << random.below(2)),
-        link,
-        server_error: micros(1 << random.below(14)),
-        ..TimeService::default()
-    }
-}
 
 /// When a request was sent and its reply arrived, by the wall clock, and the server's clock in
 /// between, in ns of Unix time.
