@@ -23,8 +23,8 @@ soundness: every reading of every simulated clock, held against the truth
                       as in 200000000 or 2e8
     --per-clock N     readings of each clock in each world (default 40000)
     --first SEED      where to begin (default 0)
-    --mix NAME        only honest, lying, drifting, stopped-vm, estimating or exchanging
-                      worlds
+    --mix NAME        only honest, lying, drifting, stopped-vm, estimating, exchanging,
+                      moved or timesyncd worlds
     --replay LINE     one world, as a failing campaign prints it
     --help            this text";
 

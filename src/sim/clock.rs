@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::bus::{BusClient, SimTimesyncd};
 use super::host::SimHost;
 use super::machine::{Machine, Reference};
 use super::ntp::{NtpClient, SimNtp};
@@ -43,14 +44,17 @@ pub struct SimClock {
     core: Arc<Mutex<Option<Arc<ClockCore<SimHost>>>>>,
     /// What asks the machine's time servers, if the clock has any.
     ntp: Arc<Mutex<Option<SharedNtp>>>,
+    /// What listens to the machine's bus, if the clock can reach it.
+    bus: Arc<Mutex<Option<SharedBus>>>,
 }
 
-/// The client belongs to the source and to the world's events.
+/// A client belongs to the source and to the world's events.
 pub(super) type SharedNtp = Arc<Mutex<NtpClient>>;
+pub(super) type SharedBus = Arc<Mutex<BusClient>>;
 
 impl SimClock {
     pub(super) fn new(host: SimHost) -> SimClock {
-        SimClock { host, core: Arc::default(), ntp: Arc::default() }
+        SimClock { host, core: Arc::default(), ntp: Arc::default(), bus: Arc::default() }
     }
 
     pub(super) fn host(&self) -> &SimHost {
@@ -58,7 +62,7 @@ impl SimClock {
     }
 
     /// A process begins: its clock is built, and samples its sources once.
-    pub(super) fn build(&self, machine: &Machine, [random, of_ntp]: [Random; 2]) {
+    pub(super) fn build(&self, machine: &Machine, [random, of_ntp, of_bus]: [Random; 3]) {
         let mut hardware = self.host.hardware();
         hardware.begin_process();
         hardware.set_sampling(true);
@@ -73,6 +77,8 @@ impl SimClock {
         let ntp = machine.ntp.clone().map(|service| NtpClient::new(service, process, of_ntp));
         let ntp = ntp.map(|client| Arc::new(Mutex::new(client)));
         self.ntp.lock().clone_from(&ntp);
+        let bus = machine.has_bus.then(|| Arc::new(Mutex::new(BusClient::new(process, of_bus))));
+        self.bus.lock().clone_from(&bus);
         let make_sources = move || {
             let daemons = Box::new(SimDaemons(host.clone()));
             let kernel = Kernel::of(of_kernel.clone(), daemons).max_drift_ppm(max_drift_ppm);
@@ -89,6 +95,10 @@ impl SimClock {
             }
             if let Some(client) = ntp.clone() {
                 sources.push(Box::new(SimNtp::new(host.clone(), client, of_kernel.clone())));
+            }
+            if let Some(client) = bus.clone() {
+                let (host, wall_clock) = (host.clone(), of_kernel.clone());
+                sources.push(Box::new(SimTimesyncd::new(host, client, wall_clock, max_drift_ppm)));
             }
             sources.into_iter().map(SourceKind::Evidence).collect::<Vec<_>>()
         };
@@ -124,11 +134,17 @@ impl SimClock {
     pub(super) fn end(&self) {
         *self.core.lock() = None;
         *self.ntp.lock() = None;
+        *self.bus.lock() = None;
     }
 
     /// What asks the machine's time servers, while its process runs.
     pub(super) fn ntp(&self) -> Option<SharedNtp> {
         self.ntp.lock().clone()
+    }
+
+    /// What listens to the machine's bus, while its process runs.
+    pub(super) fn bus(&self) -> Option<SharedBus> {
+        self.bus.lock().clone()
     }
 
     /// The clock's thread samples all sources, which takes time on this machine.

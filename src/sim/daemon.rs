@@ -12,9 +12,11 @@ use super::network::Link;
 use super::oscillator::FRACTION;
 use super::random::{Random, nanos};
 use super::regression::Regression;
+use super::timesyncd::{Measurement, Stamps, Timesyncd};
 use crate::host::{STA_FREQHOLD, STA_PLL, STA_UNSYNC};
 use crate::source::chrony::allowance::ChronyFit;
 use crate::source::chrony::{Leap, NewestMeasurement, Reference, Tracking};
+use crate::source::timesyncd::NtpMessage;
 use crate::timestamp::{NANOS_PER_SECOND, seconds_to_nanos};
 
 /// The program that disciplines the clock.
@@ -33,7 +35,9 @@ pub enum Daemon {
     /// Leaves out of its bound what it has still to correct, as ntpd-rs does. It cannot be asked,
     /// and its process cannot be seen, as in a container.
     NtpdRs,
-    /// Corrects its offset through the kernel's PLL, and writes a bound of 0.
+    /// systemd-timesyncd: it corrects its offset through the kernel's PLL, or steps the clock, and
+    /// writes a bound of 0. Its exchanges are on the system bus
+    /// ([`Machine::system_bus`](super::Machine::system_bus)).
     Timesyncd,
     /// No daemon, which the kernel reports.
     None,
@@ -80,6 +84,8 @@ pub(super) enum DaemonEvent {
     Answer { server_tai: i64, asked_at: i64, steps: (u64, i64) },
     /// The present slew has corrected its offset.
     SlewEnds,
+    /// timesyncd comes to act on an exchange, if the clock has been set as often as this by then.
+    Act(Measurement, (u64, i64)),
 }
 
 /// A daemon at work.
@@ -116,6 +122,7 @@ pub(super) struct Discipline {
     last_bound_ns: i64,
     /// What [`Daemon::ChronyEstimating`] fits.
     regression: Regression,
+    timesyncd: Timesyncd,
     /// What its last estimate rests on, beside when it was made.
     fit: ChronyFit,
     /// What its last update left to be corrected, in ns.
@@ -162,6 +169,7 @@ impl Discipline {
             skew_ppb: 1_000,
             last_bound_ns: 0,
             regression: Regression::default(),
+            timesyncd: Timesyncd::new(service.poll),
             fit: ONE_EXCHANGE,
             left_ns: 0,
         }
@@ -300,6 +308,12 @@ impl Discipline {
         }
     }
 
+    /// What timesyncd answers on the bus: its last exchange, if it has made one, and its shortest
+    /// poll in seconds; and how often there was news. `None` if it does not run.
+    pub(super) fn published(&self) -> Option<(Option<NtpMessage>, u64, u64)> {
+        (self.kind == Daemon::Timesyncd).then(|| self.timesyncd.published())
+    }
+
     /// The delay of its first poll.
     pub(super) fn first_event(&mut self) -> Duration {
         Duration::from_millis(self.random.below(2_000))
@@ -321,6 +335,13 @@ impl Discipline {
                 vec![(self.random.between(1, 20_000_000_000), DaemonEvent::Ask)]
             }
             (_, DaemonEvent::Ask) => self.ask(t, kernel, raw, reachable),
+            (Daemon::Timesyncd, DaemonEvent::Act(measurement, steps)) => {
+                if steps == (kernel.steps(), kernel.leaps_made()) {
+                    self.timesyncd.act(measurement, kernel);
+                }
+                Vec::new()
+            }
+            (_, DaemonEvent::Act(..)) => Vec::new(),
             (_, DaemonEvent::SlewEnds) => {
                 if self.slew_until.is_some_and(|until| t >= until) {
                     self.slew_until = None;
@@ -335,17 +356,25 @@ impl Discipline {
                 }
                 let Some(offset_s) = self.offset_s(server_tai) else { return Vec::new() };
                 let server_utc = server_tai - seconds_to_nanos(offset_s);
+                if kind == Daemon::Timesyncd {
+                    let server = server_utc + self.lie_ns;
+                    let stamps = Stamps { asked_at, server, arrived_at: kernel.realtime_ns(raw) };
+                    let (_, leap) = self.utc_of_servers(server_tai);
+                    let error = nanos(self.service.server_error);
+                    let random = &mut self.random;
+                    let measurement = self.timesyncd.measure(stamps, error, leap, random);
+                    let late = match random.below(50) {
+                        0 => random.between(100_000_000, 1_400_000_000),
+                        _ => random.between(200_000, 30_000_000),
+                    };
+                    return vec![(late, DaemonEvent::Act(measurement, steps))];
+                }
                 let measured = self.measure(server_utc, asked_at, kernel.realtime_ns(raw));
                 self.overlooked = match self.overlooked {
                     (by_ns, updates @ 2..) => (by_ns, updates - 1),
                     _ => (0, 0),
                 };
                 match kind {
-                    Daemon::Timesyncd => {
-                        kernel.set_pll_offset(measured.offset);
-                        kernel.state_error(0, STA_PLL, kernel.tai());
-                        Vec::new()
-                    }
                     Daemon::ChronyEstimating => {
                         let raw_ns = (raw >> FRACTION) as i64;
                         self.estimate(t, measured, raw_ns, kernel, offset_s as i32)
@@ -363,7 +392,11 @@ impl Discipline {
         raw: u128,
         reachable: bool,
     ) -> Vec<(i64, DaemonEvent)> {
-        let again = (nanos(self.service.poll).max(1_000_000), DaemonEvent::Ask);
+        let poll = match self.kind {
+            Daemon::Timesyncd => self.timesyncd.poll(),
+            _ => self.service.poll,
+        };
+        let again = (nanos(poll).max(1_000_000), DaemonEvent::Ask);
         let there = self.service.link.draw(&mut self.random, t - self.began, i64::MIN);
         let way_back = self.service.back.unwrap_or(self.service.link);
         let back = way_back.draw(&mut self.random, t - self.began, i64::MIN);
@@ -373,6 +406,9 @@ impl Discipline {
         self.server_off_ns = match self.kind {
             // At the edge of its bound, where an estimate has no room left.
             Daemon::ChronyEstimating => error - error / 20,
+            Daemon::Timesyncd if self.random.chance(500_000) => {
+                error * self.random.between(0, 1) * 2 - error
+            }
             _ => (self.server_off_ns + self.random.between(-step, step)).clamp(-error, error),
         };
         let answer = DaemonEvent::Answer {

@@ -69,6 +69,7 @@ pub(super) const PROCESS: u64 = 4;
 pub(super) const NETWORK: u64 = 5;
 pub(super) const REFERENCE: u64 = 6;
 pub(super) const NTP: u64 = 7;
+pub(super) const BUS: u64 = 8;
 
 /// A stream of its own for each part of each machine.
 pub(super) fn stream(seed: u64, machine: u32, part: u64) -> Random {

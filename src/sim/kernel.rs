@@ -18,7 +18,7 @@ use crate::host::{
 use crate::timestamp::NANOS_PER_SECOND as SECOND;
 
 const DAY_S: i64 = 86_400;
-/// The time constant of every PLL here: it takes a sixteenth of the rest a second.
+/// The PLL's time constant until a daemon sets another: it takes a sixteenth of the rest a second.
 const PLL_CONSTANT: i64 = 2;
 /// The kernel's NTP_PHASE_LIMIT, in µs: beyond it there is no bound.
 const MAXERROR_LIMIT_US: i64 = 16_000_000;
@@ -37,6 +37,7 @@ pub(super) struct KernelClock {
     monotonic: i128,
     freq_ppb: i64,
     pll_offset_ns: i64,
+    pll_constant: i64,
     pll_rate_ppb: i64,
     adjtime_ns: i64,
     adjtime_rate_ppb: i64,
@@ -66,6 +67,7 @@ impl KernelClock {
             monotonic: 0,
             freq_ppb: 0,
             pll_offset_ns: 0,
+            pll_constant: PLL_CONSTANT,
             pll_rate_ppb: 0,
             adjtime_ns: 0,
             adjtime_rate_ppb: 0,
@@ -132,7 +134,7 @@ impl KernelClock {
             status: self.status,
             maxerror_us: self.maxerror_us,
             esterror_us: self.maxerror_us / 8,
-            constant: PLL_CONSTANT,
+            constant: self.pll_constant,
             offset_ns: self.pll_offset_ns,
             adjtime_ns: self.adjtime_ns,
             rate_ppb: self.freq_ppb,
@@ -197,9 +199,15 @@ impl KernelClock {
         self.tai = tai;
     }
 
-    /// ADJ_OFFSET: the PLL is to correct this offset.
-    pub(super) fn set_pll_offset(&mut self, offset_ns: i64) {
+    /// ADJ_OFFSET and ADJ_TIMECONST: the PLL is to correct this offset, so fast.
+    pub(super) fn set_pll(&mut self, offset_ns: i64, constant: i64) {
         self.pll_offset_ns = offset_ns.clamp(-500_000_000, 500_000_000);
+        self.pll_constant = constant.clamp(0, 10);
+    }
+
+    /// ADJ_FREQUENCY as it was set.
+    pub(super) fn frequency_ppb(&self) -> i64 {
+        self.freq_ppb
     }
 
     /// `adjtime()`: 500 ppm until it is done.
@@ -252,8 +260,8 @@ impl KernelClock {
 
     fn work_off(&mut self) {
         // By SHIFT_PLL, which is 2, and the time constant.
-        let share =
-            if self.status & STA_PLL != 0 { self.pll_offset_ns / (4 << PLL_CONSTANT) } else { 0 };
+        let is_pll = self.status & STA_PLL != 0;
+        let share = if is_pll { self.pll_offset_ns / (4 << self.pll_constant) } else { 0 };
         self.pll_offset_ns -= share;
         self.pll_rate_ppb = share;
         let share = self.adjtime_ns.clamp(-500_000, 500_000);
@@ -366,7 +374,7 @@ mod tests {
             clock.realtime_ns(raw(at)) - (DAY_S - 80_000) * SECOND - at
         };
         clock.state_error(0, STA_PLL, 37);
-        clock.set_pll_offset(100_000_000);
+        clock.set_pll(100_000_000, PLL_CONSTANT);
         clock.advance(raw(200 * SECOND));
         // A share is worked off in a second of the clock itself, which is then as much shorter.
         let done = ahead(&clock, 200 * SECOND);

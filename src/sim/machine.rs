@@ -38,6 +38,7 @@ pub struct Machine {
     pub(super) believes_estimate: bool,
     pub(super) assume_error: Option<Duration>,
     pub(super) vmclock: Option<VmClockModel>,
+    pub(super) has_bus: bool,
 }
 
 /// What the hypervisor of a simulated virtual machine shows in its VMClock.
@@ -105,6 +106,7 @@ impl Default for Machine {
             believes_estimate: false,
             assume_error: None,
             vmclock: None,
+            has_bus: false,
         }
     }
 }
@@ -200,6 +202,13 @@ impl Machine {
     /// [`Fault::MoveVm`](super::Fault::MoveVm).
     pub fn vmclock(mut self, model: VmClockModel) -> Machine {
         self.vmclock = Some(model);
+        self
+    }
+
+    /// The clock can reach the system bus, on which [`Daemon::Timesyncd`] publishes its exchanges.
+    /// They are evidence then, as on any host of systemd's.
+    pub fn system_bus(mut self) -> Machine {
+        self.has_bus = true;
         self
     }
 

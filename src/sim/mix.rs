@@ -24,11 +24,13 @@ pub enum Mix {
     /// The assumptions hold, and virtual machines with a VMClock are moved to other hosts, or
     /// restored later.
     Moved,
+    /// As `Honest`, and each machine has timesyncd, whose exchanges its clock hears on the bus.
+    Timesyncd,
 }
 
 impl Mix {
     /// All of them.
-    pub const ALL: [Mix; 7] = [
+    pub const ALL: [Mix; 8] = [
         Mix::Honest,
         Mix::Lying,
         Mix::Drifting,
@@ -36,11 +38,12 @@ impl Mix {
         Mix::Estimating,
         Mix::Exchanging,
         Mix::Moved,
+        Mix::Timesyncd,
     ];
 
     /// Whether the clock's assumptions hold on every machine, so that no reading may be wrong.
     pub fn is_honest(self) -> bool {
-        matches!(self, Mix::Honest | Mix::Exchanging | Mix::Moved)
+        matches!(self, Mix::Honest | Mix::Exchanging | Mix::Moved | Mix::Timesyncd)
     }
 
     /// Whether a reading that is wrong is a fault of the clock: as [`is_honest`](Self::is_honest),
@@ -60,6 +63,7 @@ impl fmt::Display for Mix {
             Mix::Estimating => "estimating",
             Mix::Exchanging => "exchanging",
             Mix::Moved => "moved",
+            Mix::Timesyncd => "timesyncd",
         })
     }
 }

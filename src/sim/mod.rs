@@ -120,6 +120,7 @@
 
 mod apply_fault;
 mod audit;
+mod bus;
 mod campaign;
 mod clock;
 mod daemon;
@@ -128,6 +129,7 @@ mod fault;
 mod hardware;
 mod host;
 mod kernel;
+mod listening;
 mod machine;
 mod mix;
 mod moved;
@@ -140,6 +142,7 @@ mod random;
 mod regression;
 mod scenario;
 mod search;
+mod timesyncd;
 mod trace;
 mod vmclock;
 mod world;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::NodeId;
 use super::daemon::{Daemon, TimeService};
 use super::fault::Fault;
+use super::listening;
 use super::machine::{CounterModel, Machine, Reference};
 use super::mix::Mix;
 use super::moved;
@@ -70,10 +71,14 @@ impl Scenario {
             // Now and then long enough for a rate to be learnt.
             Mix::Honest if layout.chance(50_000) => 3_000 + layout.below(9_000),
             Mix::Honest | Mix::Exchanging => 30 + layout.below(400),
+            // It polls every 16 s at most.
+            Mix::Timesyncd => 100 + layout.below(700),
             _ => 900,
         });
         let faults = match mix {
-            Mix::Honest | Mix::Exchanging => layout.below(4 + 2 * u64::from(nodes)) as u32,
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd => {
+                layout.below(4 + 2 * u64::from(nodes)) as u32
+            }
             Mix::Moved => 4 * nodes,
             _ => nodes,
         };
@@ -245,6 +250,9 @@ impl Scenario {
             };
             return machine.oscillator(oscillator).daemon(Daemon::Chrony).time_service(service);
         }
+        if self.mix == Mix::Timesyncd {
+            machine = machine.system_bus();
+        }
         if self.mix == Mix::Exchanging {
             let number = MACHINES + (1 << 42) + u64::from(number);
             machine = machine.ntp(NtpService::random(&mut Random::new(self.seed, number)));
@@ -271,7 +279,9 @@ impl Scenario {
         let mut random = Random::new(self.seed, FAULTS + u64::from(number));
         let full = Scenario::with_nodes(self.mix, self.seed, self.nodes).run;
         let node = match self.mix {
-            Mix::Honest | Mix::Exchanging => NodeId(random.below(u64::from(self.nodes)) as u32),
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd => {
+                NodeId(random.below(u64::from(self.nodes)) as u32)
+            }
             Mix::Moved => NodeId(number % self.nodes.max(1)),
             _ => NodeId(number),
         };
@@ -296,10 +306,12 @@ impl Scenario {
             Mix::Exchanging if random.chance(100_000) => {
                 (at, Fault::Lie(node, random.between(-NANOS_PER_SECOND, NANOS_PER_SECOND)))
             }
-            Mix::Honest | Mix::Exchanging if random.chance(250_000) => {
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd if random.chance(250_000) => {
                 (at, self.network_fault(node, &mut random))
             }
-            Mix::Honest | Mix::Exchanging => (at, self.honest_fault(node, &mut random)),
+            Mix::Honest | Mix::Exchanging | Mix::Timesyncd => {
+                (at, self.honest_fault(node, &mut random))
+            }
         })
     }
 
@@ -484,6 +496,7 @@ fn daemon(mix: Mix, random: &mut Random) -> Daemon {
         // A daemon would show the drift by its correction.
         Mix::Drifting => return Daemon::None,
         Mix::Lying | Mix::StoppedVm => return Daemon::Chrony,
+        Mix::Timesyncd => return Daemon::Timesyncd,
         Mix::Estimating => return Daemon::ChronyEstimating,
     }
     match random.below(12) {
@@ -506,6 +519,9 @@ fn time_service(mix: Mix, random: &mut Random) -> TimeService {
             slew_ppm: 250,
             back: None,
         };
+    }
+    if mix == Mix::Timesyncd {
+        return listening::service(random);
     }
     let poll = Duration::from_secs(1 << random.below(if mix.is_honest() { 8 } else { 6 }));
     let micros = |us| Duration::from_micros(us);

@@ -10,6 +10,7 @@ use parking_lot::MutexGuard;
 
 use super::NodeId;
 use super::audit::Audit;
+use super::bus::BusEvent;
 use super::clock::SimClock;
 use super::daemon::DaemonEvent;
 use super::disk::Disk;
@@ -26,7 +27,10 @@ use crate::host::KernelState;
 use crate::source::chrony::Tracking;
 use crate::timestamp::Timestamp;
 
+mod event;
 mod exchange;
+
+use event::{Entry, Event, Wake};
 
 /// Machines, clocks, a network and your program, all from one seed.
 ///
@@ -69,84 +73,9 @@ pub(super) struct Host<N: Node> {
     tamper: Option<Tamper<N::Message>>,
 }
 
-impl<M> Event<M> {
-    /// The machine that must be ready for it, if it is one.
-    fn node(&self) -> Option<NodeId> {
-        match self {
-            Event::Arrival { to: node, .. }
-            | Event::Timer { node, .. }
-            | Event::Sample(node)
-            | Event::Discipline(node, _)
-            | Event::Ntp(node, NtpEvent::Tick | NtpEvent::Reply { .. })
-            | Event::Start(node, _)
-            | Event::Resume(node) => Some(*node),
-            // A server does not wait for the machine.
-            Event::Ntp(_, NtpEvent::Request { .. }) => None,
-            // A process may be killed or stopped at any moment.
-            Event::Fault(fault) => match **fault {
-                Fault::Crash(_) | Fault::Pause(..) | Fault::StopSampler(..) => None,
-                _ => fault.node(),
-            },
-        }
-    }
-}
-
 impl<N: Node> Host<N> {
     pub(super) fn hardware(&self) -> MutexGuard<'_, Hardware> {
         self.clock.host().hardware()
-    }
-}
-
-/// Something that will happen.
-enum Event<M> {
-    Arrival {
-        from: NodeId,
-        to: NodeId,
-        message: M,
-    },
-    Timer {
-        node: NodeId,
-        incarnation: u32,
-        stood_still: i64,
-        wake: Wake,
-    },
-    Sample(NodeId),
-    Discipline(NodeId, DaemonEvent),
-    Ntp(NodeId, NtpEvent),
-    Fault(Box<Fault>),
-    /// The process has built its clock, and begins.
-    Start(NodeId, u32),
-    /// The machine goes on after it stood still.
-    Resume(NodeId),
-}
-
-#[derive(Clone, Copy)]
-enum Wake {
-    Timer(u64),
-    WhenPast(Timestamp, u64),
-}
-
-struct Entry<M> {
-    at: i64,
-    /// Ties are broken by the order in which events were made: the run is one sequence.
-    sequence: u64,
-    event: Event<M>,
-}
-
-impl<M> PartialEq for Entry<M> {
-    fn eq(&self, other: &Self) -> bool {
-        (self.at, self.sequence) == (other.at, other.sequence)
-    }
-}
-impl<M> Eq for Entry<M> {}
-impl<M> PartialOrd for Entry<M> {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl<M> Ord for Entry<M> {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.at, self.sequence).cmp(&(other.at, other.sequence))
     }
 }
 
@@ -206,7 +135,7 @@ impl<N: Node> World<N> {
         self.set_now(now);
         let first_event = clock.host().hardware().discipline.first_event();
         let poll_interval = nanos(machine.limits.poll_interval);
-        let asks_servers = machine.ntp.is_some();
+        let (asks_servers, has_bus) = (machine.ntp.is_some(), machine.has_bus);
         self.hosts.push(Host {
             machine,
             clock,
@@ -226,6 +155,9 @@ impl<N: Node> World<N> {
         self.after(poll_interval, Event::Sample(id));
         if asks_servers {
             self.after(1, Event::Ntp(id, NtpEvent::Tick));
+        }
+        if has_bus {
+            self.after(1, Event::Bus(id, BusEvent::Tick));
         }
         self.start(id);
         id
@@ -395,6 +327,7 @@ impl<N: Node> World<N> {
             Event::Sample(node) => self.sample(node),
             Event::Discipline(node, event) => self.discipline(node, event),
             Event::Ntp(node, event) => self.exchange(node, event),
+            Event::Bus(node, event) => self.hear(node, event),
             Event::Fault(fault) => {
                 self.trace.fault(self.elapsed(), &fault);
                 self.apply_fault(*fault);
@@ -484,8 +417,8 @@ impl<N: Node> World<N> {
     }
 
     /// What the sources of a process draw from.
-    fn streams(&self, id: NodeId, incarnation: u32) -> [Random; 2] {
-        [hardware::REFERENCE, hardware::NTP]
+    fn streams(&self, id: NodeId, incarnation: u32) -> [Random; 3] {
+        [hardware::REFERENCE, hardware::NTP, hardware::BUS]
             .map(|part| hardware::stream(self.seed, id.0, part + (u64::from(incarnation) << 4)))
     }
 

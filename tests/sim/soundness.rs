@@ -37,6 +37,43 @@ fn no_reading_is_wrong_where_clocks_ask_servers_of_which_a_minority_lies() {
     assert_eq!(worlds.unwrap_or_else(|failure| panic!("{failure}")), 40);
 }
 
+/// timesyncd steers these machines, and says on the bus what it has measured.
+#[test]
+fn no_reading_is_wrong_where_clocks_hear_timesyncd() {
+    let worlds = search(Mix::Timesyncd, 0..24, |scenario| {
+        let outcome = campaign(scenario, READINGS)?;
+        assert_eq!(outcome.audit.misses, 0);
+        Ok(())
+    });
+    assert_eq!(worlds.unwrap_or_else(|failure| panic!("{failure}")), 24);
+}
+
+#[test]
+fn a_clock_that_hears_timesyncd_has_time_although_the_kernel_states_none() {
+    let service = TimeService { poll: 32 * SECOND, ..TimeService::default() };
+    let machine = Machine::default().daemon(Daemon::Timesyncd).time_service(service);
+    let mut world = World::of_clocks(17);
+    let (deaf, hears) = (world.add(machine.clone()), world.add(machine.system_bus()));
+    world.run_for(100 * SECOND);
+    let status = |world: &World<()>, id| world.clock(id).unwrap().status();
+    assert_ne!(status(&world, deaf), Status::Synchronized);
+    assert_eq!(status(&world, hears), Status::Synchronized);
+    let clock = world.clock(hears).unwrap().clone();
+    let width = clock.now().unwrap().width();
+    // At most 64 s by 200 ppm either way, and what is not known of its stamps.
+    assert!(width < Duration::from_millis(40), "{width:?}");
+    // A process that begins between two exchanges carries the last one on.
+    world.schedule(world.elapsed(), Fault::Crash(hears));
+    world.schedule(world.elapsed() + SECOND, Fault::Restart(hears));
+    world.run_for(5 * SECOND);
+    assert_eq!(status(&world, hears), Status::Synchronized);
+    let report = world.clock(hears).unwrap().report().unwrap();
+    let details = report.sources.iter().find_map(|source| source.details.clone());
+    assert!(details.is_some_and(|details| details.to_string().contains("before this clock")));
+    let _ = world.clock(hears).unwrap().now();
+    assert_eq!(world.audit().complaint(), None);
+}
+
 #[test]
 fn a_clock_that_asks_near_servers_is_narrow_without_any_daemon() {
     let server = NtpServer::default();

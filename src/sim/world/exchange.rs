@@ -1,7 +1,9 @@
-//! Exchanges of the machines' clocks with time servers, as events.
+//! Exchanges of the machines' clocks with time servers, and what they hear on their buses, as
+//! events.
 
 use super::{Event, World};
 use crate::sim::NodeId;
+use crate::sim::bus::BusEvent;
 use crate::sim::node::Node;
 use crate::sim::ntp::NtpEvent;
 
@@ -41,6 +43,37 @@ impl<N: Node> World<N> {
         };
         for (delay, event) in next {
             self.after(delay, Event::Ntp(id, event));
+        }
+    }
+
+    /// An event between a machine's clock and its bus.
+    pub(super) fn hear(&mut self, id: NodeId, event: BusEvent) {
+        let now = self.now_ns();
+        let host = &self.hosts[id.index()];
+        let frozen = host.frozen_until - now;
+        if frozen > 0 {
+            return self.after(frozen, Event::Bus(id, event));
+        }
+        let Some(client) = host.clock.bus() else {
+            // The process is down: its next one listens anew.
+            if matches!(event, BusEvent::Tick) {
+                self.after(DOWN_NS, Event::Bus(id, event));
+            }
+            return;
+        };
+        let published = host.hardware().discipline.published();
+        // Each reading of a clock takes time.
+        host.hardware().set_sampling(true);
+        let next = match event {
+            BusEvent::Tick => client.lock().tick(now, published),
+            BusEvent::Answer(request) => {
+                client.lock().answer(request, published);
+                Vec::new()
+            }
+        };
+        host.hardware().set_sampling(false);
+        for (delay, event) in next {
+            self.after(delay, Event::Bus(id, event));
         }
     }
 }

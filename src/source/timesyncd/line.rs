@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use crate::counter::{Counter, raw_ticks};
 use crate::fork::{Mutex, ProcessKey};
+use crate::host::HostError;
 
 use super::bus::{Connection, system_bus};
 use super::error::BusError;
@@ -66,9 +67,9 @@ pub(super) struct News {
     /// A hint: the server that timesyncd uses now.
     pub(super) server: Option<String>,
     /// The counter in use, which the other thread looks by.
-    counter: Option<Counter>,
+    pub(super) counter: Option<Counter>,
     was_started: bool,
-    is_running: bool,
+    pub(super) is_running: bool,
     retry_at: Option<Instant>,
     had_folder: bool,
 }
@@ -250,36 +251,64 @@ fn ask(
     counter: &Counter,
     poll_min_s: Option<u64>,
 ) -> Result<NtpMessage, BusError> {
-    let denied = |error: crate::host::HostError| BusError::Host(error.to_string());
-    let asked_raw = raw_ticks(counter.host()).map_err(denied)? as i64;
-    let pair = Pair::read(counter).map_err(denied)?;
+    let denied = |error: HostError| BusError::Host(error.to_string());
+    let asked = Asked::now(counter).map_err(denied)?;
     let answer = connection.ntp_message();
-    let heard_raw = raw_ticks(counter.host()).map_err(denied)? as i64;
-    let after = counter.host().kernel_state().map_err(denied)?;
-    // A look is taken under the lock, so that looks are added in their order.
-    let mut watch = shared.watch.lock();
-    let next = Pair::read(counter).map_err(denied)?;
-    match &answer {
-        Ok(message) => {
-            watch.hear(Some(*message), (asked_raw, heard_raw));
-            let poll_min_s = poll_min_s.unwrap_or(0);
-            watch.hear_late(&LateLook { pair, message: *message, after, poll_min_s });
-        }
-        Err(BusError::NotRunning) => watch.hear(None, (asked_raw, heard_raw)),
-        Err(_) => {}
-    }
-    watch.look(next);
+    let message = match &answer {
+        Ok(message) => Some(*message),
+        Err(BusError::NotRunning) => None,
+        Err(_) => return answer,
+    };
+    let poll_min_s = poll_min_s.unwrap_or(0);
+    asked.answered(message, poll_min_s, shared, counter).map_err(denied)?;
     answer
 }
 
+/// What was read before a request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    raw: i64,
+    pair: Pair,
+}
+
+impl Asked {
+    /// Reads it.
+    pub(super) fn now(counter: &Counter) -> Result<Asked, HostError> {
+        let raw = raw_ticks(counter.host())? as i64;
+        Ok(Asked { raw, pair: Pair::read(counter)? })
+    }
+
+    /// timesyncd has answered, or the bus has because no timesyncd runs.
+    pub(super) fn answered(
+        self,
+        message: Option<NtpMessage>,
+        poll_min_s: u64,
+        shared: &Shared,
+        counter: &Counter,
+    ) -> Result<(), HostError> {
+        let Asked { raw, pair } = self;
+        let heard_raw = raw_ticks(counter.host())? as i64;
+        let after = counter.host().kernel_state()?;
+        // A look is taken under the lock, so that looks are added in their order.
+        let mut watch = shared.watch.lock();
+        let next = Pair::read(counter)?;
+        watch.hear(message, (raw, heard_raw));
+        if let Some(message) = message {
+            watch.hear_late(&LateLook { pair, message, after, poll_min_s });
+        }
+        watch.look(next);
+        Ok(())
+    }
+}
+
 /// Whether the clocks were looked at lately.
-fn is_watched(shared: &Shared, counter: &Counter) -> bool {
+pub(super) fn is_watched(shared: &Shared, counter: &Counter) -> bool {
     let Ok(now) = raw_ticks(counter.host()) else { return true };
     let watch = shared.watch.lock();
     watch.last_look().is_some_and(|pair| (now as i64) - pair.raw.1 < LOOK_EVERY_NS)
 }
 
-fn look(shared: &Shared, counter: &Counter) {
+pub(super) fn look(shared: &Shared, counter: &Counter) {
     let mut watch = shared.watch.lock();
     if let Ok(pair) = Pair::read(counter) {
         watch.look(pair);

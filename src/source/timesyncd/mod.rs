@@ -37,6 +37,8 @@
 mod bus;
 mod error;
 mod exchange;
+#[cfg(feature = "sim")]
+pub(crate) mod fed;
 mod late;
 mod line;
 mod message;

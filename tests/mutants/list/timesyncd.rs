@@ -1,7 +1,7 @@
 //! What timesyncd publishes of its exchanges, and what of it is believed.
 
 use crate::mutant::Broken::{Promise, Rule};
-use crate::mutant::{Mutant, file, unit};
+use crate::mutant::{Mutant, file, sim, unit};
 use crate::patched::Change;
 
 const EXCHANGE: &str = "src/source/timesyncd/exchange.rs";
@@ -21,6 +21,17 @@ pub const MUTANTS: &[Mutant] = &[
             to: "if false {",
         }],
         caught_by: unit(&["a_process_that_is_shown_another_wall_clock_looks_nothing_up_in_it"]),
+    },
+    Mutant {
+        name: "stamps-looked-up-in-another-wall-clock-in-worlds",
+        breaks: Rule(2),
+        harm: "under libfaketime timesyncd's stamps are of another clock than the one that was looked at",
+        changes: &[Change {
+            file: PAIRS,
+            from: "if self.shows_other_time || earlier.shows_other_time {",
+            to: "if false {",
+        }],
+        caught_by: sim("sim", &["no_reading_is_wrong_where_clocks_hear_timesyncd"]),
     },
     Mutant {
         name: "late-exchange-by-another-wall-clock",
@@ -63,6 +74,17 @@ pub const MUTANTS: &[Mutant] = &[
             to: "self.known.filter(|known| known.exchange.counter == counter).map(|mut known| {\n            let Some(pair) = self.pairs.last() else { return known };\n            let passed = pair.read.unix_ns - known.message.destination_us * 1_000;\n            known.exchange.unix_ns.0 += passed;\n            known.exchange.unix_ns.1 += passed;\n            (known.exchange.before, known.exchange.after) = (pair.read.before, pair.read.after);\n            known\n        })",
         }],
         caught_by: unit(&["no_exchange_that_was_watched_misses_the_truth"]),
+    },
+    Mutant {
+        name: "wall-clock-goes-on-from-t4-in-worlds",
+        breaks: Rule(2),
+        harm: "the wall clock since T4 is taken for the time that passed, although it is slewed and stepped",
+        changes: &[Change {
+            file: WATCH,
+            from: "self.known.filter(|known| known.exchange.counter == counter)",
+            to: "self.known.filter(|known| known.exchange.counter == counter).map(|mut known| {\n            let Some(pair) = self.pairs.last() else { return known };\n            let passed = pair.read.unix_ns - known.message.destination_us * 1_000;\n            known.exchange.unix_ns.0 += passed;\n            known.exchange.unix_ns.1 += passed;\n            (known.exchange.before, known.exchange.after) = (pair.read.before, pair.read.after);\n            known\n        })",
+        }],
+        caught_by: sim("sim", &["no_reading_is_wrong_where_clocks_hear_timesyncd"]),
     },
     Mutant {
         name: "root-distance-not-rounded",
