@@ -120,7 +120,8 @@ pub(super) struct Discipline {
 }
 
 /// What a daemon's estimate rests on that takes its last exchange as it is.
-const ONE_EXCHANGE: ChronyFit = ChronyFit { samples: 3, span: Duration::ZERO, newest: None };
+const ONE_EXCHANGE: ChronyFit =
+    ChronyFit { samples: 3, span: Duration::ZERO, newest: None, averaged: Duration::ZERO };
 
 impl Discipline {
     pub(super) fn new(
@@ -440,6 +441,7 @@ impl Discipline {
             samples: line.samples.max(ONE_EXCHANGE.samples),
             span: Duration::from_nanos(line.span_ns.max(0).unsigned_abs()),
             newest: Some(newest(ahead_ns - line.ahead_ns, measured.bound)),
+            averaged: Duration::ZERO,
         };
         let mut left = line.ahead_ns - (shown - raw_ns);
         if !self.synced || left.abs() > 200_000_000 {

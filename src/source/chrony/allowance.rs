@@ -53,6 +53,10 @@
 //! assumption about the oscillator, and no line. Beside a near server it is the smaller of the two
 //! by far. After a poll that came late it is not: half of its delay is in it.
 //!
+//! A measurement of a reference clock is a mean over its poll interval T. A mean of values at moments
+//! within T differs from the value at their mean moment by w · T / 2 at most, which is added. What the
+//! reference clock itself is off by is in neither, and comes on top (`check`).
+//!
 //! Both hold, so the smaller counts, and only by what it exceeds chronyd's own statement.
 //!
 //! # How it is asked
@@ -110,6 +114,9 @@ const LEAST_SAMPLES: u32 = 3;
 /// The update interval of a chronyd that states none, in ns: NTP's longest usual one.
 const UNKNOWN_INTERVAL_NS: i64 = 1_024 * NANOS_PER_SECOND;
 
+/// The longest poll interval that chronyd can be set to, in log2 s.
+const LONGEST_POLL: i16 = 24;
+
 /// How long nothing is asked after a request that failed, in ns.
 const RETRY_NS: i64 = 5 * NANOS_PER_SECOND;
 
@@ -126,8 +133,10 @@ pub(crate) struct ChronyFit {
     pub(crate) samples: u32,
     /// The longest span of the polls of one source.
     pub(crate) span: Duration,
-    /// The newest measurement of the server that it follows.
+    /// The newest measurement of the source that it follows.
     pub(crate) newest: Option<NewestMeasurement>,
+    /// Over how long a time that is a mean.
+    pub(crate) averaged: Duration,
 }
 
 impl ChronyFit {
@@ -140,9 +149,16 @@ impl ChronyFit {
             Some((_, stats)) => stats.samples,
             None => sources.iter().map(|(_, stats)| stats.samples).max()?,
         };
-        // What a reference clock is off by itself is in no measurement of it.
-        let server = selected.filter(|(source, _)| source.mode == SourceMode::Server);
-        Some(ChronyFit { samples, span, newest: server.and_then(|(source, _)| source.newest) })
+        let newest = selected.and_then(|(source, _)| source.newest);
+        let averaged = match selected.map(|(source, _)| (source.mode, source.poll)) {
+            Some((SourceMode::Server | SourceMode::Peer, _)) => Some(Duration::ZERO),
+            Some((SourceMode::ReferenceClock, poll)) => {
+                Some(Duration::from_secs_f64(2f64.powi(poll.clamp(-8, LONGEST_POLL).into())))
+            }
+            _ => None,
+        };
+        let newest = newest.filter(|_| averaged.is_some());
+        Some(ChronyFit { samples, span, newest, averaged: averaged.unwrap_or_default() })
     }
 }
 
@@ -299,12 +315,16 @@ fn bent_ns(span_ns: i64, wander_ppm: u32) -> u64 {
 impl Known {
     /// By how much the newest measurement exceeds what chronyd stated at its update, in ns.
     fn beyond_ns(&self, wander_ppm: u32) -> u64 {
-        let newest = self.fit.as_ref().ok().and_then(|fit| fit.newest);
-        let Some(newest) = newest else { return u64::MAX };
+        let fit = self.fit.as_ref().ok();
+        let Some((fit, newest)) = fit.and_then(|fit| Some((fit, fit.newest?))) else {
+            return u64::MAX;
+        };
+        let averaged_ns = duration_nanos_i64(fit.averaged);
         newest
             .offset_ns
             .saturating_add(newest.error_ns)
             .saturating_add(moved_ns(self.lag_ns, wander_ppm))
+            .saturating_add(moved_ns(averaged_ns / 2 + averaged_ns % 2, wander_ppm))
             .saturating_sub(self.stated_ns)
     }
 }

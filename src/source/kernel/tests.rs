@@ -439,7 +439,8 @@ struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Behaviour {
-        let fit = ChronyFit { samples: 3, span: Duration::ZERO, newest: None };
+        let fit =
+            ChronyFit { samples: 3, span: Duration::ZERO, newest: None, averaged: Duration::ZERO };
         Behaviour { fit: Some(fit), updates: 0, steps_by_ns: 0, is_gone: false, is_busy: false }
     }
 }

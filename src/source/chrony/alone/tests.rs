@@ -69,7 +69,12 @@ impl TimeDaemons for Chronyd {
     }
 
     fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
-        Ok(Some(ChronyFit { samples: 3, span: Duration::ZERO, newest: None }))
+        Ok(Some(ChronyFit {
+            samples: 3,
+            span: Duration::ZERO,
+            newest: None,
+            averaged: Duration::ZERO,
+        }))
     }
 }
 

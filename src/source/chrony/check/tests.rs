@@ -274,7 +274,12 @@ fn a_bound_that_was_written_since_chronyd_was_asked_is_allowed_more() {
     host.set_kernel_state(then);
     let mut check = ChronyCheck::default();
     let mut daemons = Scripted {
-        fit: Some(ChronyFit { samples: 12, span: Duration::from_secs(160), newest: None }),
+        fit: Some(ChronyFit {
+            samples: 12,
+            span: Duration::from_secs(160),
+            newest: None,
+            averaged: Duration::ZERO,
+        }),
         ..Scripted::answering(report())
     };
     check.answer(&mut daemons, 0, &*host, None).expect("the kernel is read");
