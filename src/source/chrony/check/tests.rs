@@ -285,7 +285,10 @@ fn a_bound_that_was_written_since_chronyd_was_asked_is_allowed_more() {
     check.answer(&mut daemons, 0, &*host, None).expect("the kernel is read");
     let asked = check.allowance_ns(&(then, then), 10);
     assert_eq!(asked, 160_500 * 5);
-    for pair in [(then, since), (since, since), (since, then)] {
+    let grown = kernel(1_734);
+    assert_eq!(check.allowance_ns(&(then, grown), 10), asked);
+    let same_mark = kernel(734);
+    for pair in [(then, since), (since, since), (since, then), (same_mark, same_mark)] {
         assert!(check.allowance_ns(&pair, 10) > asked, "{pair:?}");
     }
 }
