@@ -217,6 +217,7 @@ impl Discipline {
             _ => 0,
         };
         let stated = self.stated_ns.unwrap_or(0).saturating_sub(left_ns);
+        let updated_unix_ns = self.updated_at.saturating_sub(seconds_to_nanos(self.offset_s));
         let lasts = self.slew_until.map_or(1, |until| until - self.updated_at).max(1);
         let to_come = i128::from(lasts - age.min(lasts));
         let correction_ns = (i128::from(left_ns) * to_come / i128::from(lasts)) as i64;
@@ -229,7 +230,7 @@ impl Discipline {
                 (_, Some(_)) => Leap::Delete,
                 (_, None) => Leap::Normal,
             },
-            reference_time: Duration::from_nanos(self.updated_at.max(0).unsigned_abs()),
+            reference_time: Duration::from_nanos(updated_unix_ns.max(0).unsigned_abs()),
             correction_ns: correction_ns.unsigned_abs(),
             root_delay_ns: 0,
             root_dispersion_ns: stated.saturating_add(age / 1_000_000).unsigned_abs(),

@@ -335,7 +335,7 @@ fn lag_ns(newest: &NewestMeasurement, tracking: &Tracking, unix_ns: i64) -> i64 
     // Both ages are known to within a second.
     const SAME_NS: i64 = 3 * NANOS_PER_SECOND;
     let reference_ns = duration_nanos_i64(tracking.reference_time);
-    let updated_ns = unix_ns.saturating_sub(reference_ns).saturating_sub(HIDDEN_NS);
+    let updated_ns = unix_ns.saturating_sub(reference_ns).saturating_sub(HIDDEN_NS).max(0);
     let lag_ns = duration_nanos_i64(newest.age).saturating_sub(updated_ns);
     if lag_ns > SAME_NS { lag_ns.saturating_add(NANOS_PER_SECOND) } else { 0 }
 }

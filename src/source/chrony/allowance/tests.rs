@@ -143,9 +143,9 @@ fn a_measurement_from_before_the_update_may_be_off_by_the_wander_since() {
         watching(Some(fit)).allowance_ns(15, Statement::OfUpdate)
     };
     let same = older(0);
-    assert_eq!(same, older(2), "both ages are rounded");
-    // Two seconds more, because both are rounded.
-    assert_eq!(older(64) - same, 66 * 15_000);
+    assert_eq!(same, older(3), "both ages are rounded");
+    // A second more, because it is rounded.
+    assert_eq!(older(64) - same, 65 * 15_000);
 }
 
 #[test]
