@@ -13,7 +13,7 @@ use super::oscillator::FRACTION;
 use super::random::{Random, nanos};
 use super::regression::Regression;
 use crate::host::{STA_FREQHOLD, STA_PLL, STA_UNSYNC};
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 use crate::source::chrony::{Leap, NewestMeasurement, Reference, Tracking};
 use crate::timestamp::{NANOS_PER_SECOND, seconds_to_nanos};
 

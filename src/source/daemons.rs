@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::chrony::SourceStats;
-use super::chrony::allowance::ChronyFit;
+use super::chrony::chrony_fit::ChronyFit;
 use super::chrony::client::{ChronyError, Client, Endpoint};
 use super::chrony::sources::ChronySource;
 use super::chrony::tracking::Tracking;

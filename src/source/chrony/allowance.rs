@@ -69,8 +69,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::source_stats::{MAX_SAMPLES, SourceStats};
-use super::sources::{ChronySource, NewestMeasurement, SourceMode, SourceState};
+use super::chrony_fit::ChronyFit;
+use super::source_stats::MAX_SAMPLES;
+use super::sources::NewestMeasurement;
 use super::tracking::Tracking;
 use crate::source::daemons::TimeDaemons;
 use crate::timestamp::{NANOS_PER_SECOND, duration_nanos_i64};
@@ -114,9 +115,6 @@ const LEAST_SAMPLES: u32 = 3;
 /// The update interval of a chronyd that states none, in ns: NTP's longest usual one.
 const UNKNOWN_INTERVAL_NS: i64 = 1_024 * NANOS_PER_SECOND;
 
-/// The longest poll interval that chronyd can be set to, in log2 s.
-const LONGEST_POLL: i16 = 24;
-
 /// How long nothing is asked after a request that failed, in ns.
 const RETRY_NS: i64 = 5 * NANOS_PER_SECOND;
 
@@ -125,42 +123,6 @@ const SPAN_ROUNDING_NS: i64 = NANOS_PER_SECOND / 2;
 
 /// chronyd hides its reference time by shifting it by up to this, in ns.
 const HIDDEN_NS: i64 = NANOS_PER_SECOND;
-
-/// What chronyd's estimate rests on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ChronyFit {
-    /// To how many polls of the server that it follows it has fitted its line.
-    pub(crate) samples: u32,
-    /// The longest span of the polls of one source.
-    pub(crate) span: Duration,
-    /// The newest measurement of the source that it follows.
-    pub(crate) newest: Option<NewestMeasurement>,
-    /// Over how long a time that is a mean.
-    pub(crate) averaged: Duration,
-}
-
-impl ChronyFit {
-    /// What follows from the sources of a chronyd and their statistics.
-    pub(crate) fn of(sources: &[(ChronySource, SourceStats)]) -> Option<ChronyFit> {
-        let span = sources.iter().map(|(_, stats)| stats.span).max()?;
-        let is_selected = |source: &ChronySource| source.state == SourceState::Selected;
-        let selected = sources.iter().find(|(source, _)| is_selected(source));
-        let samples = match selected {
-            Some((_, stats)) => stats.samples,
-            None => sources.iter().map(|(_, stats)| stats.samples).max()?,
-        };
-        let newest = selected.and_then(|(source, _)| source.newest);
-        let averaged = match selected.map(|(source, _)| (source.mode, source.poll)) {
-            Some((SourceMode::Server | SourceMode::Peer, _)) => Some(Duration::ZERO),
-            Some((SourceMode::ReferenceClock, poll)) => {
-                Some(Duration::from_secs_f64(2f64.powi(poll.clamp(-8, LONGEST_POLL).into())))
-            }
-            _ => None,
-        };
-        let newest = newest.filter(|_| averaged.is_some());
-        Some(ChronyFit { samples, span, newest, averaged: averaged.unwrap_or_default() })
-    }
-}
 
 /// Follows what chronyd's estimate rests on, from update to update.
 #[derive(Debug, Default)]

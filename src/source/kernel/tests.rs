@@ -5,7 +5,7 @@ use crate::counter::CounterId;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_INS, TIME_OK};
 use crate::source::chrony::Reference;
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Leap;
 use crate::source::daemon::{Daemon, Running};

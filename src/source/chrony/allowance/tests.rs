@@ -199,23 +199,3 @@ fn chronyd_is_asked_once_for_each_of_its_updates() {
     let unsynchronised = Tracking { leap: Leap::Unsynchronized, ..tracking(99) };
     assert!(!watch.follow(&unsynchronised, &mut chronyd, (0, 99 * SECOND)));
 }
-
-#[test]
-fn the_longest_span_counts_and_the_newest_poll_of_the_server_that_is_followed() {
-    let source = |state, mode, span_s, offset_ns| {
-        let source = crate::source::chrony::sources::tests::source(state, mode, offset_ns);
-        (source, crate::source::chrony::source_stats::tests::stats(12, span_s))
-    };
-    let other = source(SourceState::Unselected, SourceMode::Server, 640, 1);
-    let of = |mode| ChronyFit::of(&[other, source(SourceState::Selected, mode, 99, 2)]);
-    let server = of(SourceMode::Server).expect("two sources");
-    assert_eq!((server.span, server.samples), (Duration::from_secs(640), 12));
-    assert_eq!(server.newest.map(|newest| newest.offset_ns), Some(2));
-    assert_eq!(server.averaged, Duration::ZERO);
-    // A reference clock is measured by a mean over its poll interval, here 64 s.
-    let clock = of(SourceMode::ReferenceClock).expect("two sources");
-    assert_eq!((clock.newest, clock.averaged), (server.newest, Duration::from_secs(64)));
-    assert_eq!(of(SourceMode::Other).expect("two sources").newest, None);
-    assert_eq!(ChronyFit::of(&[other]).expect("one source").newest, None, "it is not followed");
-    assert_eq!(ChronyFit::of(&[]), None);
-}

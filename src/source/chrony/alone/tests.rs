@@ -8,7 +8,7 @@ use crate::evidence::Source;
 use crate::host::scripted::ScriptedHost;
 use crate::interval::Interval;
 use crate::source::RealtimeScale;
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Reference;
 use crate::source::daemon::{Daemon, Running};

@@ -4,7 +4,7 @@ use super::*;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{STA_NANO, TIME_OK};
 use crate::source::chrony::Reference;
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 
 const UPDATED_S: i64 = 1_714_521_600;
 
