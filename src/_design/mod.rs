@@ -46,10 +46,14 @@
 //! | A2 | The counter's rate is within this many parts per million of nominal. | [`max_drift_ppm`](crate::ClockBuilder::max_drift_ppm), 200 by default, the figure of Spanner | comparison with `CLOCK_MONOTONIC_RAW`; what the time daemon corrects the oscillator by (if that is more, bounds are carried by it); the learnt rate under A3 |
 //! | A3 | Within any two hours the rate stays within this many parts per million of each mean that it had over a part of them. | [`max_wander_ppm`](crate::ClockBuilder::max_wander_ppm), 20 by default | mean rates that exclude each other, and samples that what was carried by the learnt rate excludes: then the allowance is doubled, what was learnt is forgotten, and an epoch ends |
 //!
-//! A daemon's bound is an estimate: chronyd's rests on a regression over its last polls and on
+//! A daemon's bound is an estimate: chronyd's rests on a line through its last polls and on
 //! `maxclockerror` (1 ppm). With a server at the edge of its stated bound and an oscillator that
-//! swings by 7 ppm in 240 s, A1 did not hold: chronyd's own report missed in 44 % of readings, the
-//! kernel's `maxerror` in 1.5 %, and this clock by default in 2 of 11 373.
+//! swings by 7 ppm in 240 s, A1 did not hold: chronyd's own report missed in 44 % of readings, and
+//! the kernel's `maxerror` in 1.5 %. So an allowance is added to what chronyd states, under an
+//! assumption with a name: *chronyd's fit follows the oscillator within the wander*. Within the
+//! span of the polls that it fits its line to, the rate stays within `max_wander_ppm` of its mean,
+//! or within 15 ppm where that is not set. It is not needed where chronyd's newest poll alone shows
+//! that its statement holds (`src/source/chrony/allowance.rs`).
 //!
 //! # The rules
 //!

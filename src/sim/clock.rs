@@ -24,7 +24,7 @@ use crate::interval::Interval;
 use crate::scale::LeapTable;
 use crate::snapshot::{ClockError, Status};
 use crate::source::assume::Assumed;
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 use crate::source::chrony::{ChronyError, Tracking};
 use crate::source::daemon::{Daemon, Running};
 use crate::source::daemons::TimeDaemons;

@@ -14,7 +14,7 @@ use super::random::{Random, nanos};
 use super::regression::Regression;
 use super::timesyncd::{Measurement, Stamps, Timesyncd};
 use crate::host::{STA_FREQHOLD, STA_PLL, STA_UNSYNC};
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 use crate::source::chrony::{Leap, NewestMeasurement, Reference, Tracking};
 use crate::source::timesyncd::NtpMessage;
 use crate::timestamp::{NANOS_PER_SECOND, seconds_to_nanos};
@@ -130,7 +130,8 @@ pub(super) struct Discipline {
 }
 
 /// What a daemon's estimate rests on that takes its last exchange as it is.
-const ONE_EXCHANGE: ChronyFit = ChronyFit { samples: 3, span: Duration::ZERO, newest: None };
+const ONE_EXCHANGE: ChronyFit =
+    ChronyFit { samples: 3, span: Duration::ZERO, newest: None, averaged: Duration::ZERO };
 
 impl Discipline {
     pub(super) fn new(
@@ -482,6 +483,7 @@ impl Discipline {
             samples: line.samples.max(ONE_EXCHANGE.samples),
             span: Duration::from_nanos(line.span_ns.max(0).unsigned_abs()),
             newest: Some(newest(ahead_ns - line.ahead_ns, measured.bound)),
+            averaged: Duration::ZERO,
         };
         let mut left = line.ahead_ns - (shown - raw_ns);
         if !self.synced || left.abs() > 200_000_000 {

@@ -31,6 +31,7 @@
 pub(crate) mod allowance;
 pub(crate) mod alone;
 pub(crate) mod check;
+pub(crate) mod chrony_fit;
 pub mod client;
 mod fit;
 pub mod source_stats;

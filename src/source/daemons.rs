@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::chrony::SourceStats;
-use super::chrony::allowance::ChronyFit;
+use super::chrony::chrony_fit::ChronyFit;
 use super::chrony::client::{ChronyError, Client, Endpoint};
+use super::chrony::source_stats::SourceStats;
 use super::chrony::sources::ChronySource;
 use super::chrony::tracking::Tracking;
 use super::clockbound;

@@ -50,7 +50,7 @@ pub const ALL: &[Sabotage] = &[
         what: "the bound is taken as it stands, though the kernel adds to it once a second only",
         changes: &[Change {
             file: "src/source/kernel.rs",
-            from: ".saturating_add(stale_ns(evidence.counted_until_ns, evidence.realtime.unix_ns))",
+            from: ".saturating_add(stale_ns(uncounted_ns.min(since_ns)))",
             to: "",
         }],
     },

@@ -53,6 +53,10 @@
 //! assumption about the oscillator, and no line. Beside a near server it is the smaller of the two
 //! by far. After a poll that came late it is not: half of its delay is in it.
 //!
+//! A measurement of a reference clock is a mean over its poll interval T. A mean of values at moments
+//! within T differs from the value at their mean moment by w · T / 2 at most, which is added. What the
+//! reference clock itself is off by is in neither, and comes on top (`check`).
+//!
 //! Both hold, so the smaller counts, and only by what it exceeds chronyd's own statement.
 //!
 //! # How it is asked
@@ -65,8 +69,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::source_stats::{MAX_SAMPLES, SourceStats};
-use super::sources::{ChronySource, NewestMeasurement, SourceMode, SourceState};
+use super::chrony_fit::ChronyFit;
+use super::source_stats::MAX_SAMPLES;
+use super::sources::NewestMeasurement;
 use super::tracking::Tracking;
 use crate::counter::DEFAULT_MAX_WANDER_PPM;
 use crate::source::daemons::TimeDaemons;
@@ -118,33 +123,6 @@ const SPAN_ROUNDING_NS: i64 = NANOS_PER_SECOND / 2;
 
 /// chronyd hides its reference time by shifting it by up to this, in ns.
 const HIDDEN_NS: i64 = NANOS_PER_SECOND;
-
-/// What chronyd's estimate rests on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct ChronyFit {
-    /// To how many polls of the server that it follows it has fitted its line.
-    pub(crate) samples: u32,
-    /// The longest span of the polls of one source.
-    pub(crate) span: Duration,
-    /// The newest measurement of the server that it follows.
-    pub(crate) newest: Option<NewestMeasurement>,
-}
-
-impl ChronyFit {
-    /// What follows from the sources of a chronyd and their statistics.
-    pub(crate) fn of(sources: &[(ChronySource, SourceStats)]) -> Option<ChronyFit> {
-        let span = sources.iter().map(|(_, stats)| stats.span).max()?;
-        let is_selected = |source: &ChronySource| source.state == SourceState::Selected;
-        let selected = sources.iter().find(|(source, _)| is_selected(source));
-        let samples = match selected {
-            Some((_, stats)) => stats.samples,
-            None => sources.iter().map(|(_, stats)| stats.samples).max()?,
-        };
-        // What a reference clock is off by itself is in no measurement of it.
-        let server = selected.filter(|(source, _)| source.mode == SourceMode::Server);
-        Some(ChronyFit { samples, span, newest: server.and_then(|(source, _)| source.newest) })
-    }
-}
 
 /// Follows what chronyd's estimate rests on, from update to update.
 #[derive(Debug, Default)]
@@ -299,12 +277,16 @@ fn bent_ns(span_ns: i64, wander_ppm: u32) -> u64 {
 impl Known {
     /// By how much the newest measurement exceeds what chronyd stated at its update, in ns.
     fn beyond_ns(&self, wander_ppm: u32) -> u64 {
-        let newest = self.fit.as_ref().ok().and_then(|fit| fit.newest);
-        let Some(newest) = newest else { return u64::MAX };
+        let fit = self.fit.as_ref().ok();
+        let Some((fit, newest)) = fit.and_then(|fit| Some((fit, fit.newest?))) else {
+            return u64::MAX;
+        };
+        let averaged_ns = duration_nanos_i64(fit.averaged);
         newest
             .offset_ns
             .saturating_add(newest.error_ns)
             .saturating_add(moved_ns(self.lag_ns, wander_ppm))
+            .saturating_add(moved_ns(averaged_ns / 2 + averaged_ns % 2, wander_ppm))
             .saturating_sub(self.stated_ns)
     }
 }
@@ -315,7 +297,7 @@ fn lag_ns(newest: &NewestMeasurement, tracking: &Tracking, unix_ns: i64) -> i64 
     // Both ages are known to within a second.
     const SAME_NS: i64 = 3 * NANOS_PER_SECOND;
     let reference_ns = duration_nanos_i64(tracking.reference_time);
-    let updated_ns = unix_ns.saturating_sub(reference_ns).saturating_sub(HIDDEN_NS);
+    let updated_ns = unix_ns.saturating_sub(reference_ns).saturating_sub(HIDDEN_NS).max(0);
     let lag_ns = duration_nanos_i64(newest.age).saturating_sub(updated_ns);
     if lag_ns > SAME_NS { lag_ns.saturating_add(NANOS_PER_SECOND) } else { 0 }
 }

@@ -119,6 +119,8 @@ struct Remembered {
     until_ns: i64,
     /// `maxerror mod 500` of the kernel at the time of the request.
     mark_us: i64,
+    /// `maxerror` then, which only grows until it is written again.
+    maxerror_us: i64,
     answer: ChronyAnswer,
 }
 
@@ -197,7 +199,9 @@ impl ChronyCheck {
         self.last = report.ok();
         let until_ns = now_ns.saturating_add(good_for_ns);
         let mark_us = kernel.residue_us();
-        self.remembered = Some(Remembered { until_ns, mark_us, answer: answer.clone() });
+        let maxerror_us = kernel.maxerror_us;
+        let remembered = Remembered { until_ns, mark_us, maxerror_us, answer: answer.clone() };
+        self.remembered = Some(remembered);
         Ok(answer)
     }
 
@@ -241,8 +245,11 @@ impl ChronyCheck {
 
     /// Whether the kernel showed twice what it showed when chronyd was asked last.
     fn is_of_this_write(&self, (before, after): &(KernelState, KernelState)) -> bool {
-        let mark_us = self.remembered.as_ref().map(|remembered| remembered.mark_us);
-        [before, after].iter().all(|kernel| mark_us == Some(kernel.residue_us()))
+        let Some(remembered) = &self.remembered else { return false };
+        [before, after].iter().all(|kernel| {
+            kernel.residue_us() == remembered.mark_us
+                && kernel.maxerror_us >= remembered.maxerror_us
+        })
     }
 
     /// What the allowance rests on, in words.

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::fork::ProcessKey;
 
-use super::allowance::ChronyFit;
+use super::chrony_fit::ChronyFit;
 use super::source_stats::{STATS, SourceStats};
 use super::sources::{COUNT, ChronySource, DATA, SourceState, decode_count};
 use super::tracking::{PACKET, Tracking, TrackingError, request};

@@ -5,7 +5,7 @@ use crate::counter::CounterId;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{STA_INS, STA_NANO, STA_UNSYNC, TIME_INS, TIME_OK};
 use crate::source::chrony::Reference;
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Leap;
 use crate::source::daemon::{Daemon, Running};
@@ -439,7 +439,8 @@ struct Behaviour {
 
 impl Default for Behaviour {
     fn default() -> Behaviour {
-        let fit = ChronyFit { samples: 3, span: Duration::ZERO, newest: None };
+        let fit =
+            ChronyFit { samples: 3, span: Duration::ZERO, newest: None, averaged: Duration::ZERO };
         Behaviour { fit: Some(fit), updates: 0, steps_by_ns: 0, is_gone: false, is_busy: false }
     }
 }

@@ -70,6 +70,17 @@ pub const MUTANTS: &[Mutant] = &[
         caught_by: unit(&["a_measurement_from_before_the_update_may_be_off_by_the_wander_since"]),
     },
     Mutant {
+        name: "a-mean-over-a-poll-is-a-moment",
+        breaks: Rule(2),
+        harm: "what a reference clock showed on average counts as what it showed at one moment",
+        changes: &[Change {
+            file: ALLOWANCE,
+            from: "moved_ns(averaged_ns / 2 + averaged_ns % 2, wander_ppm)",
+            to: "moved_ns(averaged_ns.min(0), wander_ppm)",
+        }],
+        caught_by: unit(&["the_smaller_of_what_the_span_and_the_newest_poll_show_is_allowed"]),
+    },
+    Mutant {
         name: "allowance-of-an-earlier-statement",
         breaks: Rule(2),
         harm: "a bound that was written since is allowed what its predecessor was",

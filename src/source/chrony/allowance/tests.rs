@@ -64,7 +64,7 @@ fn fit(span_s: u64, newest: Option<(u64, u64)>) -> ChronyFit {
         error_ns,
         age: Duration::ZERO,
     });
-    ChronyFit { samples: 12, span: Duration::from_secs(span_s), newest }
+    ChronyFit { samples: 12, span: Duration::from_secs(span_s), newest, averaged: Duration::ZERO }
 }
 
 /// A watch that has asked this chronyd, right after its first update.
@@ -126,6 +126,8 @@ fn the_smaller_of_what_the_span_and_the_newest_poll_show_is_allowed() {
     assert_eq!(of(fit(176, Some((90_000, 1_050_000)))), 141_000);
     assert_eq!(of(fit(176, Some((0, 900_000)))), 0);
     assert_eq!(of(fit(2, Some((90_000, 1_050_000)))), 18_750);
+    let averaged = ChronyFit { averaged: Duration::from_secs(4), ..fit(176, Some((0, 999_000))) };
+    assert_eq!(of(averaged), 30_000, "a mean of 4 s");
     assert_eq!(of(fit(u64::MAX, None)), 69_175_290_276_411);
     let wanders = |ppm| watching(Some(fit(99, None))).allowance_ns(ppm, Statement::OfUpdate);
     assert_eq!((wanders(1), wanders(200)), (49_750, 9_950_000));
@@ -141,9 +143,9 @@ fn a_measurement_from_before_the_update_may_be_off_by_the_wander_since() {
         watching(Some(fit)).allowance_ns(15, Statement::OfUpdate)
     };
     let same = older(0);
-    assert_eq!(same, older(2), "both ages are rounded");
-    // Two seconds more, because both are rounded.
-    assert_eq!(older(64) - same, 66 * 15_000);
+    assert_eq!(same, older(3), "both ages are rounded");
+    // A second more, because it is rounded.
+    assert_eq!(older(64) - same, 65 * 15_000);
 }
 
 #[test]
@@ -196,21 +198,4 @@ fn chronyd_is_asked_once_for_each_of_its_updates() {
     // Nothing rests on a report without a bound.
     let unsynchronised = Tracking { leap: Leap::Unsynchronized, ..tracking(99) };
     assert!(!watch.follow(&unsynchronised, &mut chronyd, (0, 99 * SECOND)));
-}
-
-#[test]
-fn the_longest_span_counts_and_the_newest_poll_of_the_server_that_is_followed() {
-    let source = |state, mode, span_s, offset_ns| {
-        let source = crate::source::chrony::sources::tests::source(state, mode, offset_ns);
-        (source, crate::source::chrony::source_stats::tests::stats(12, span_s))
-    };
-    let other = source(SourceState::Unselected, SourceMode::Server, 640, 1);
-    let of = |mode| ChronyFit::of(&[other, source(SourceState::Selected, mode, 99, 2)]);
-    let server = of(SourceMode::Server).expect("two sources");
-    assert_eq!((server.span, server.samples), (Duration::from_secs(640), 12));
-    assert_eq!(server.newest.map(|newest| newest.offset_ns), Some(2));
-    // What a reference clock itself is off by does not show.
-    assert_eq!(of(SourceMode::ReferenceClock).expect("two sources").newest, None);
-    assert_eq!(ChronyFit::of(&[other]).expect("one source").newest, None, "it is not followed");
-    assert_eq!(ChronyFit::of(&[]), None);
 }

@@ -9,7 +9,7 @@ use crate::host::scripted::ScriptedHost;
 use crate::interval::Interval;
 use crate::source::RealtimeScale;
 use crate::source::chrony::Chrony;
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 use crate::source::chrony::client::ChronyError;
 use crate::source::chrony::tracking::Reference;
 use crate::source::daemon::{Daemon, Running};
@@ -70,7 +70,12 @@ impl TimeDaemons for Chronyd {
     }
 
     fn chrony_fit(&mut self) -> Result<Option<ChronyFit>, ChronyError> {
-        Ok(Some(ChronyFit { samples: 3, span: Duration::ZERO, newest: None }))
+        Ok(Some(ChronyFit {
+            samples: 3,
+            span: Duration::ZERO,
+            newest: None,
+            averaged: Duration::ZERO,
+        }))
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::host::scripted::ScriptedHost;
 use crate::host::{STA_NANO, TIME_OK};
 use crate::source::chrony::Reference;
-use crate::source::chrony::allowance::ChronyFit;
+use crate::source::chrony::chrony_fit::ChronyFit;
 
 const UPDATED_S: i64 = 1_714_521_600;
 
@@ -274,13 +274,21 @@ fn a_bound_that_was_written_since_chronyd_was_asked_is_allowed_more() {
     host.set_kernel_state(then);
     let mut check = ChronyCheck::default();
     let mut daemons = Scripted {
-        fit: Some(ChronyFit { samples: 12, span: Duration::from_secs(160), newest: None }),
+        fit: Some(ChronyFit {
+            samples: 12,
+            span: Duration::from_secs(160),
+            newest: None,
+            averaged: Duration::ZERO,
+        }),
         ..Scripted::answering(report())
     };
     check.answer(&mut daemons, 0, &*host, None).expect("the kernel is read");
     let asked = check.allowance_ns(&(then, then), 10);
     assert_eq!(asked, 160_500 * 5);
-    for pair in [(then, since), (since, since), (since, then)] {
+    let grown = kernel(1_734);
+    assert_eq!(check.allowance_ns(&(then, grown), 10), asked);
+    let same_mark = kernel(734);
+    for pair in [(then, since), (since, since), (since, then), (same_mark, same_mark)] {
         assert!(check.allowance_ns(&pair, 10) > asked, "{pair:?}");
     }
 }

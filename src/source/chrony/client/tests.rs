@@ -133,3 +133,59 @@ fn a_unix_socket_answers_and_leaves_no_file_behind() {
     assert_eq!(left.len(), 1, "only the server's own: {left:?}");
     std::fs::remove_dir_all(&dir).expect("removed");
 }
+
+/// A chronyd with these sources: the state of each, and the span of its polls in seconds.
+fn chronyd_with_sources(sources: &'static [(u8, u8)]) -> (SocketAddr, thread::JoinHandle<u32>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port on the loopback");
+    socket.set_read_timeout(Some(Duration::from_millis(500))).expect("a timeout");
+    let at = socket.local_addr().expect("it is bound");
+    let server = thread::spawn(move || {
+        let (mut packet, mut statistics) = ([0; 2 * PACKET], 0);
+        while let Ok((length, from)) = socket.recv_from(&mut packet) {
+            let mut answer = vec![0; length];
+            let (command, index) = (packet[5], usize::from(packet[23]));
+            let (code, needed) = match command {
+                14 => (2, 32),
+                15 => (3, 76),
+                _ => (6, 84),
+            };
+            assert!(length >= needed, "padded");
+            answer[..8].copy_from_slice(&[6, 2, 0, 0, 0, command, 0, code]);
+            answer[16..20].copy_from_slice(&packet[8..12]);
+            match (command, sources.get(index)) {
+                (14, _) => answer[31] = sources.len() as u8,
+                // chronyd has dropped it meanwhile.
+                (_, None) => answer[9] = 4,
+                (15, Some(&(state, _))) => answer[53] = state,
+                (_, Some(&(_, span_s))) => {
+                    statistics += 1;
+                    (answer[55], answer[63]) = (12, span_s);
+                }
+            }
+            socket.send_to(&answer, from).expect("sent");
+        }
+        statistics
+    });
+    (at, server)
+}
+
+#[test]
+fn what_its_estimate_rests_on_is_asked_of_the_sources_that_it_may_combine() {
+    // Selected, a falseticker, combined, one that does not answer.
+    let (at, server) = chronyd_with_sources(&[(0, 50), (2, 250), (4, 90), (1, 200)]);
+    let mut client = patient(at);
+    let fit = client.fit().expect("answers").expect("it has sources");
+    assert_eq!((fit.samples, fit.span), (12, Duration::from_secs(90)));
+    assert_eq!(server.join().expect("good requests"), 2);
+    // Where none is followed, each may be the one that was.
+    let (at, server) = chronyd_with_sources(&[(1, 50), (3, 80)]);
+    let mut client = patient(at);
+    let fit = client.fit().expect("answers").expect("it has sources");
+    assert_eq!(fit.span, Duration::from_secs(80));
+    let all = client.source_stats().expect("answers");
+    assert_eq!(all.iter().map(|stats| stats.span.as_secs()).collect::<Vec<_>>(), [50, 80]);
+    assert_eq!(server.join().expect("good requests"), 4);
+    let (at, server) = chronyd_with_sources(&[]);
+    assert_eq!(patient(at).fit().expect("an answer"), None);
+    server.join().expect("good requests");
+}

@@ -38,6 +38,7 @@ fn what_chronyds_line_leaves_out_is_added_to_its_bound() {
     let fit = |samples, span_s, newest: Option<(u64, u64)>| ChronyFit {
         samples,
         span: Duration::from_secs(span_s),
+        averaged: Duration::ZERO,
         newest: newest.map(|(offset_ns, error_ns)| NewestMeasurement {
             offset_ns,
             error_ns,
