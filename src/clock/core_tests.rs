@@ -151,6 +151,51 @@ fn now_reads_the_counter_in_order_because_an_early_tick_makes_latest_too_small()
     }
 }
 
+#[test]
+fn an_end_of_a_reading_itself_is_neither_over_nor_to_come() {
+    // Readings of equal hosts are equal.
+    for host in
+        [ScriptedHost::new, ScriptedHost::with_fast_counter, ScriptedHost::with_raw_clock_only]
+    {
+        let after_a_round = || {
+            let host = host();
+            let core = honest(&host);
+            assert!(core.round());
+            host.pass(10_000);
+            (host, core)
+        };
+        let (host, core) = after_a_round();
+        let earliest = core.earliest().expect("there is evidence");
+        assert!((host.truth_ns() - 1_200..=host.truth_ns()).contains(&earliest.tai_nanos()));
+        let latest = after_a_round().1.now().expect("there is evidence").latest();
+        let ns = Duration::from_nanos(1);
+        for (moment, is_over) in [(earliest, false), (earliest.saturating_sub(ns), true)] {
+            assert_eq!(after_a_round().1.after(moment), Ok(is_over), "{moment}");
+        }
+        for (moment, is_to_come) in [(latest, false), (latest.saturating_add(ns), true)] {
+            assert_eq!(after_a_round().1.before(moment), Ok(is_to_come), "{moment}");
+        }
+    }
+}
+
+#[test]
+fn the_status_says_that_there_was_no_sample_for_a_while() {
+    let host = ScriptedHost::new();
+    let core = honest(&host);
+    assert_eq!(core.status(), NOTHING);
+    core.round();
+    // Three polls and a second.
+    host.pass(1_299_000_000);
+    assert_eq!(core.status(), Status::Synchronized);
+    host.pass(2_000_000);
+    assert_eq!(core.status(), Status::Holdover);
+    host.pass(20_000 * NANOS_PER_SECOND);
+    assert_eq!(core.status(), Status::Holdover);
+    // At 200 ppm either way it is wider than 10 s after 25 000 s.
+    host.pass(5_000 * NANOS_PER_SECOND);
+    assert_eq!(core.status(), Status::Unsynchronized(Reason::TooOld));
+}
+
 /// A source that states nothing.
 struct Silent;
 
