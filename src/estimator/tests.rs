@@ -376,6 +376,14 @@ fn a_learnt_rate_holds_for_as_long_as_a3_says_and_a2_holds_from_there() {
 }
 
 #[test]
+fn what_was_learnt_stays_when_the_counter_is_measured_better() {
+    let mut e = learnt(&[1, 3_601]);
+    let before = e.publish(3_601 * SECOND);
+    e.set_rates(RateBounds::NANOSECONDS.with_drift(DEFAULT_MAX_DRIFT_PPM - 1));
+    assert_eq!(e.publish(3_601 * SECOND), before);
+}
+
+#[test]
 fn a_change_of_the_rate_that_a3_excludes_is_a_contradiction_though_the_last_samples_agree() {
     let mut e = learnt(&[1]);
     e.set_update_interval(Some(Duration::from_secs(1_024)));
