@@ -78,6 +78,23 @@ fn a_child_whose_parent_was_in_the_middle_of_a_round_goes_on_without_waiting_for
 }
 
 #[test]
+fn a_source_that_a_child_makes_anew_is_not_lost() {
+    let host = ScriptedHost::new();
+    let mut core = honest(&host);
+    let truth = host.clone();
+    core.make_sources =
+        Box::new(move || vec![SourceKind::Evidence(Box::new(Honest(truth.clone())))]);
+    core.limits.max_width = Duration::from_secs(7);
+    core.round();
+    core.process().lose_driver();
+    host.fork();
+    core.round();
+    check(&core, &host);
+    assert!(core.report().sampler.lost_sources.is_empty());
+    assert_eq!(core.limits().max_width, Duration::from_secs(7));
+}
+
+#[test]
 fn a_step_or_a_suspend_ends_the_operators_statement_until_it_is_made_again() {
     let wall_clock = Arc::new(WallClock::new(LeapTable::builtin(), RealtimeScale::Utc));
     for is_suspend in [false, true] {
@@ -179,6 +196,16 @@ fn an_end_of_a_reading_itself_is_neither_over_nor_to_come() {
 }
 
 #[test]
+fn earliest_reads_the_counter_that_the_bound_is_of() {
+    let host = ScriptedHost::with_raw_clock_only();
+    let core = honest(&host);
+    core.round();
+    host.disturb_counter(5 * NANOS_PER_SECOND as u64);
+    let earliest = core.earliest().expect("there is evidence");
+    assert!(earliest.tai_nanos() <= host.truth_ns(), "{earliest}");
+}
+
+#[test]
 fn the_status_says_that_there_was_no_sample_for_a_while() {
     let host = ScriptedHost::new();
     let core = honest(&host);
@@ -256,6 +283,8 @@ fn a_child_that_lost_its_driver_carries_bounds_by_the_drift_that_its_parent_was_
         check(&core, &host).width().as_micros() / 2
     };
     assert!((500..520).contains(&carried_ppm()), "in the parent");
+    #[cfg(feature = "sim")]
+    assert_eq!(core.drift_ppm(), 500);
     core.process().lose_driver();
     host.fork();
     for _ in 0..2 {

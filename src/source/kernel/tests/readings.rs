@@ -30,8 +30,8 @@ fn adjtimex_shows_whole_microseconds_and_leap_seconds_only_at_midnight() {
 fn a_step_counts_if_a_daemon_may_have_stated_a_bound_since_the_last_look() {
     for (gap_ms, counts) in [(1_500, false), (2_000, false), (2_001, true), (60_000, true)] {
         let mut kernel = believed();
-        let mut judge = |at_ms: i64, status, ahead_ms: i64| {
-            let state = KernelState { status, ..healthy() };
+        let mut judge = |at_ms: i64, (maxerror_us, status), ahead_ms: i64| {
+            let state = KernelState { maxerror_us, status, ..healthy() };
             let now_ns = at_ms * 1_000_000;
             let unix_ns = 1_700_000_000 * SECOND + now_ns + ahead_ms * 1_000_000;
             let offset = unix_ns - now_ns;
@@ -41,8 +41,8 @@ fn a_step_counts_if_a_daemon_may_have_stated_a_bound_since_the_last_look() {
             e.monotonic_ns = now_ns;
             kernel.judge(&e).map(|sample| sample.time.width())
         };
-        let _ = judge(5_000, STA_NANO | STA_UNSYNC, 0);
-        let width = judge(5_000 + gap_ms, STA_NANO, 300).expect("a bound");
+        let _ = judge(5_000, (16_000_000, STA_NANO | STA_UNSYNC), 0);
+        let width = judge(5_000 + gap_ms, (1_234, STA_NANO), 300).expect("a bound");
         assert_eq!(width > Duration::from_millis(300), counts, "after {gap_ms} ms: {width:?}");
     }
 }
@@ -71,7 +71,11 @@ fn where_adjtimex_is_denied_chronys_own_interval_counts() {
 fn a_kernel_source_is_what_it_was_made_to_be() {
     assert_eq!((believed().name(), believed().role()), ("kernel", Role::Evidence));
     assert_eq!(believed().cross_checking().role(), Role::CrossCheck);
-    let table = LeapTable::from_entries(&[(0, 10)]).expect("in order");
+    let entries: Vec<(i64, i32)> = LeapTable::builtin()
+        .entries()
+        .map(|entry| (entry.since.seconds(), entry.tai_minus_utc))
+        .collect();
+    let table = LeapTable::from_entries(&entries[..9]).expect("in order");
     let kernel = believed().showing(table.clone(), RealtimeScale::Utc);
     assert_eq!(*kernel.wall_clock.leaps(), table);
 }
