@@ -115,12 +115,14 @@ fn with_a_microsecond<'c>(disk: &ModelDisk, clock: &'c Set) -> Hlc<&'c Set> {
 fn a_write_that_fails_is_no_error_while_a_part_of_the_window_is_left() {
     let (disk, clock) = (ModelDisk::new(1), Set(Cell::new(START)));
     let hlc = with_a_microsecond(&disk, &clock);
-    disk.fail_after(0, ErrorKind::Other);
     for ns in [400, 600, 700, 950, 990] {
         clock.0.set(START + ns);
+        // The next operation fails, and those after it do not.
+        disk.fail_after(0, ErrorKind::Other);
         assert!(hlc.stamp().is_ok(), "after {ns} ns");
     }
     clock.0.set(START + 5_000);
+    disk.fail_after(0, ErrorKind::Other);
     assert!(hlc.stamp().is_err(), "the window is used up");
     disk.mend();
     assert!(hlc.stamp().is_ok());
