@@ -122,10 +122,8 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: ESTIMATOR,
             from: "_ => {
-                self.epoch = self.epoch.wrapping_add(1);
-                bound",
-            to: "_ => {
-                bound",
+                self.epoch = self.epoch.wrapping_add(1);",
+            to: "_ => {",
         }],
         caught_by: unit(&["a_contradiction_covers_both_sides_and_begins_an_epoch"]),
     },
