@@ -338,6 +338,7 @@ mod tests {
         let (_directory, path) = place();
         assert_eq!(create(&path).value(), 7);
         let mut record = open(&path).expect("there");
+        assert_eq!(record.place(), path.display().to_string());
         record.advance(9).expect("forward");
         record.advance(9).expect("no change");
         drop(record);

@@ -42,6 +42,23 @@ fn a_child_whose_parent_was_in_the_middle_of_a_round_goes_on_without_waiting_for
 }
 
 #[test]
+fn a_source_that_a_child_makes_anew_is_not_lost() {
+    let host = ScriptedHost::new();
+    let mut core = honest(&host);
+    let truth = host.clone();
+    core.make_sources =
+        Box::new(move || vec![SourceKind::Evidence(Box::new(Honest(truth.clone())))]);
+    core.limits.max_width = Duration::from_secs(7);
+    core.round();
+    core.process().lose_driver();
+    host.fork();
+    core.round();
+    check(&core, &host);
+    assert!(core.report().sampler.lost_sources.is_empty());
+    assert_eq!(core.limits().max_width, Duration::from_secs(7));
+}
+
+#[test]
 fn a_step_or_a_suspend_ends_the_operators_statement_until_it_is_made_again() {
     let wall_clock = utc();
     for is_suspend in [false, true] {
@@ -115,6 +132,61 @@ fn now_reads_the_counter_in_order_because_an_early_tick_makes_latest_too_small()
     }
 }
 
+#[test]
+fn an_end_of_a_reading_itself_is_neither_over_nor_to_come() {
+    // Readings of equal hosts are equal.
+    for host in
+        [ScriptedHost::new, ScriptedHost::with_fast_counter, ScriptedHost::with_raw_clock_only]
+    {
+        let after_a_round = || {
+            let host = host();
+            let core = honest(&host);
+            assert!(core.round());
+            host.pass(10_000);
+            (host, core)
+        };
+        let (host, core) = after_a_round();
+        let earliest = core.earliest().expect("there is evidence");
+        assert!((host.truth_ns() - 1_200..=host.truth_ns()).contains(&earliest.tai_nanos()));
+        let latest = after_a_round().1.now().expect("there is evidence").latest();
+        let ns = Duration::from_nanos(1);
+        for (moment, is_over) in [(earliest, false), (earliest.saturating_sub(ns), true)] {
+            assert_eq!(after_a_round().1.after(moment), Ok(is_over), "{moment}");
+        }
+        for (moment, is_to_come) in [(latest, false), (latest.saturating_add(ns), true)] {
+            assert_eq!(after_a_round().1.before(moment), Ok(is_to_come), "{moment}");
+        }
+    }
+}
+
+#[test]
+fn earliest_reads_the_counter_that_the_bound_is_of() {
+    let host = ScriptedHost::with_raw_clock_only();
+    let core = honest(&host);
+    core.round();
+    host.disturb_counter(5 * NANOS_PER_SECOND as u64);
+    let earliest = core.earliest().expect("there is evidence");
+    assert!(earliest.tai_nanos() <= host.truth_ns(), "{earliest}");
+}
+
+#[test]
+fn the_status_says_that_there_was_no_sample_for_a_while() {
+    let host = ScriptedHost::new();
+    let core = honest(&host);
+    assert_eq!(core.status(), NOTHING);
+    core.round();
+    // Three polls and a second.
+    host.pass(1_299_000_000);
+    assert_eq!(core.status(), Status::Synchronized);
+    host.pass(2_000_000);
+    assert_eq!(core.status(), Status::Holdover);
+    host.pass(20_000 * NANOS_PER_SECOND);
+    assert_eq!(core.status(), Status::Holdover);
+    // At 200 ppm either way it is wider than 10 s after 25 000 s.
+    host.pass(5_000 * NANOS_PER_SECOND);
+    assert_eq!(core.status(), Status::Unsynchronized(Reason::TooOld));
+}
+
 /// A source that states nothing.
 struct Silent;
 
@@ -175,6 +247,8 @@ fn a_child_that_lost_its_driver_carries_bounds_by_the_drift_that_its_parent_was_
         check(&core, &host).width().as_micros() / 2
     };
     assert!((500..520).contains(&carried_ppm()), "in the parent");
+    #[cfg(feature = "sim")]
+    assert_eq!(core.drift_ppm(), 500);
     core.process().lose_driver();
     host.fork();
     for _ in 0..2 {

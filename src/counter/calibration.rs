@@ -271,6 +271,7 @@ fn elapsed(from: &CrossTimestamp, to: &CrossTimestamp) -> Option<((u64, u64), (u
 mod tests {
     use super::*;
     use crate::host::System;
+    use crate::host::scripted::ScriptedHost;
 
     fn host() -> Arc<dyn Host> {
         Arc::new(System)
@@ -356,6 +357,45 @@ mod tests {
         }
         let same = c.last_good;
         c.compare(same).expect("no time has passed");
+        // A comparison that begins where the anchor ends says nothing of the rate, and a slow
+        // counter may show one tick before and after it.
+        c.last_good = c.anchor;
+        c.compare(CrossTimestamp { before: c.anchor.after, ..cross(51) }).expect("too near");
+        c.compare(CrossTimestamp { after: 25_000_000, ..cross(25_000_000) }).expect("one tick");
+    }
+
+    #[test]
+    fn a_counter_by_which_the_kernel_does_not_keep_time_or_that_traps_is_refused() {
+        let refusal = |made: Arc<ScriptedHost>| {
+            let host: Arc<dyn Host> = made;
+            let auto = Calibration::new(&host, CounterKind::Auto).expect("Auto never fails");
+            let refused = Calibration::new(&host, CounterKind::Tsc).map(|_| ()).err();
+            assert_eq!(auto.why_not_hardware, refused);
+            assert_eq!(auto.counter.kind() == CounterKind::Tsc, refused.is_none());
+            refused
+        };
+        assert_eq!(refusal(ScriptedHost::new()), None);
+        let host = ScriptedHost::new();
+        host.set_clocksource("hpet");
+        let current = "hpet".to_owned();
+        assert_eq!(refusal(host), Some(CounterError::Clocksource { current, wanted: "tsc" }));
+        for nanos in [100, 101, 1_000] {
+            let host = ScriptedHost::new();
+            host.slow_counter(nanos as i64);
+            let slow = CounterError::Slow { nanos, limit: 100 };
+            assert_eq!(refusal(host), (nanos > 100).then_some(slow), "{nanos} ns");
+        }
+    }
+
+    #[test]
+    fn a_clock_by_which_the_kernel_no_longer_keeps_time_is_not_trusted() {
+        let scripted = ScriptedHost::new();
+        let host: Arc<dyn Host> = scripted.clone();
+        let mut c = Calibration::new(&host, CounterKind::Auto).expect("Auto never fails");
+        scripted.pass(1_000_000_000);
+        c.check().expect("nothing has changed");
+        scripted.set_clocksource("hpet");
+        assert!(matches!(c.check(), Err(CounterError::Clocksource { .. })));
     }
 
     #[test]

@@ -145,6 +145,14 @@ mod tests {
         RateBounds::measured(shift, (ticks, ticks), nanos).expect("measurable")
     }
 
+    #[test]
+    fn a_counter_faster_than_1250_mhz_needs_no_shift() {
+        let shift_for = |ticks| RateBounds::shift_for(ticks, 1_000_000_000);
+        assert_eq!(shift_for(1_250_000_002), Some(0));
+        assert_eq!(shift_for(1_250_000_001), Some(1), "what is measured is rounded");
+        assert_eq!(shift_for(0), None);
+    }
+
     proptest! {
         #[test]
         fn measured_bounds_hold_the_true_rate(

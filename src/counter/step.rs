@@ -87,6 +87,13 @@ fn least_gap(mut read: impl FnMut() -> u64, reads: usize) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::scripted::ScriptedHost;
+
+    #[test]
+    fn the_raw_clocks_step_counts_twice_because_the_wall_clock_has_one_too() {
+        // Each reading of the host comes 10 ns later.
+        assert_eq!(kernel_step_ns(&*ScriptedHost::new()), 20);
+    }
 
     #[test]
     fn a_counter_that_adds_many_ticks_at_once_is_known_by_its_step() {

@@ -144,6 +144,13 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_with_an_open_end_is_not_finite() {
+        let is_finite = |a, b| Bound { origin: 0, time: span(a, b) }.is_finite();
+        assert!(is_finite(i64::MIN + 1, i64::MAX - 1));
+        assert!(!is_finite(i64::MIN, 0) && !is_finite(0, i64::MAX));
+    }
+
+    #[test]
     fn both_ends_give_way_by_the_step_of_the_counter() {
         // Shown: 1000 before and after. The counter may have stood just before its next
         // step when the sample was taken, and stand at its beginning when it is read.

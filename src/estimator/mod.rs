@@ -423,6 +423,9 @@ impl Estimator {
             Some(time) if is_rounding || !is_disputed => Bound { time, ..bound },
             _ => {
                 self.epoch = self.epoch.wrapping_add(1);
+                // In the new epoch nothing was shown yet. If `bound` cannot be read, it promises
+                // nothing either, and the next one begins no further epoch.
+                self.published = None;
                 bound
             }
         }

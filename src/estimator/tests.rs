@@ -340,6 +340,72 @@ fn what_is_resumed_stays_within_what_readers_were_shown() {
 }
 
 #[test]
+fn on_another_counter_a_new_epoch_begins() {
+    let mut e = estimator();
+    e.resume_after(3);
+    assert_eq!(e.publish(1).epoch, 4);
+}
+
+/// An estimator that has learnt the rate from exact samples at these seconds.
+fn learnt(seconds: &[u64]) -> Estimator {
+    let mut e = estimator().learning_rate(Some(15));
+    for &second in seconds {
+        assert_eq!(fuse(&mut e, 0, &off(second, (-1, 1)), second * SECOND), Fused::Agrees);
+    }
+    e
+}
+
+#[test]
+fn a_learnt_rate_holds_for_as_long_as_a3_says_and_a2_holds_from_there() {
+    let mut e = learnt(&[1, 3_501]);
+    let base = e.base;
+    let shown = e.publish(3_501 * SECOND);
+    let end = shown.until;
+    assert!(shown.rates != base && end < 7_202 * SECOND);
+    assert_eq!(e.clone().publish(end - 1).rates, shown.rates);
+    let at_the_end = interval_at(&shown, end).expect("readable");
+    for tick in [end, end + 1, end + 100 * SECOND] {
+        let later = e.clone().publish(tick);
+        assert_eq!((later.rates, later.until), (base, u64::MAX), "at {tick}");
+        let now = interval_at(&later, tick).expect("readable");
+        let carried = Bound { origin: end, time: at_the_end }.carried_to(tick, &base);
+        let carried = carried.expect("in range").time;
+        assert_eq!(carried.widen(ROUNDING).hull(&now), carried.widen(ROUNDING), "at {tick}");
+        assert_eq!(now.widen(ROUNDING).hull(&carried), now.widen(ROUNDING), "at {tick}");
+    }
+}
+
+#[test]
+fn what_was_learnt_stays_when_the_counter_is_measured_better() {
+    let mut e = learnt(&[1, 3_501]);
+    let before = e.publish(3_501 * SECOND);
+    e.set_rates(RateBounds::NANOSECONDS.with_drift(DEFAULT_MAX_DRIFT_PPM - 1));
+    assert_eq!(e.publish(3_501 * SECOND), before);
+}
+
+#[test]
+fn what_nobody_could_read_promises_nothing() {
+    // The first bound is wider than a reading may be, so what contradicts it ends no epoch.
+    let mut e = estimator();
+    fuse(&mut e, 0, &off(1, (-6_000_000, 6_000_000)), SECOND);
+    e.publish(SECOND);
+    let new = off(2, (20_000_000, 20_000_001));
+    assert_eq!(fuse(&mut e, 0, &new, 2 * SECOND), Fused::Contradicts);
+    assert_eq!(e.publish(2 * SECOND).epoch, 0);
+}
+
+#[test]
+fn while_both_sides_are_too_far_apart_to_be_read_one_epoch_begins() {
+    let mut e = estimator();
+    fuse(&mut e, 0, &off(1, (-1, 1)), SECOND);
+    e.publish(SECOND);
+    for second in 2..10 {
+        fuse(&mut e, 0, &off(second, (20_000_000, 20_000_001)), second * SECOND);
+        assert_eq!(e.publish(second * SECOND).epoch, 1, "after {second} s");
+    }
+}
+
+#[test]
 fn after_a_suspend_nothing_is_left_and_an_epoch_begins() {
     let mut e = estimator();
     e.forget(0);

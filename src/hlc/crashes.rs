@@ -5,9 +5,11 @@
 //! number.
 
 use std::cell::Cell;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use super::builder::HlcBuilder;
+use super::error::HlcError;
 use super::hlc::Hlc;
 use super::stamp::Stamp;
 use crate::clock::truetime::TrueTime;
@@ -96,6 +98,57 @@ fn world(seed: u64, happened: &mut Happened) -> Result<(), String> {
         time -= disk.below(120) as i64;
     }
     Ok(())
+}
+
+/// A new clock at `START` with a mark that is raised by a microsecond at a time.
+const START: i64 = 1_000_000;
+
+fn with_a_microsecond<'c>(disk: &ModelDisk, clock: &'c Set) -> Hlc<&'c Set> {
+    let store = disk.create_new(PATH).expect("the disk is empty");
+    let builder = builder(clock).window(Duration::from_micros(1));
+    let hlc = builder.create_new_in(store).expect("the disk works");
+    hlc.stamp().expect("the disk works");
+    hlc
+}
+
+#[test]
+fn a_write_that_fails_is_no_error_while_a_part_of_the_window_is_left() {
+    let (disk, clock) = (ModelDisk::new(1), Set(Cell::new(START)));
+    let hlc = with_a_microsecond(&disk, &clock);
+    for ns in [400, 600, 700, 950, 990] {
+        clock.0.set(START + ns);
+        // The next operation fails, and those after it do not.
+        disk.fail_after(0, ErrorKind::Other);
+        assert!(hlc.stamp().is_ok(), "after {ns} ns");
+    }
+    clock.0.set(START + 5_000);
+    disk.fail_after(0, ErrorKind::Other);
+    assert!(hlc.stamp().is_err(), "the window is used up");
+    disk.mend();
+    assert!(hlc.stamp().is_ok());
+}
+
+#[test]
+fn a_stamp_that_may_not_wait_is_issued_up_to_the_mark() {
+    let (disk, clock) = (ModelDisk::new(1), Set(Cell::new(START)));
+    let hlc = with_a_microsecond(&disk, &clock);
+    for ns in [400, 600, 950] {
+        clock.0.set(START + ns);
+        assert!(hlc.try_stamp().is_ok(), "after {ns} ns");
+    }
+    clock.0.set(START + 5_000);
+    assert!(matches!(hlc.try_stamp(), Err(HlcError::MarkUsedUp { .. })));
+}
+
+#[test]
+fn a_mark_that_was_renewed_lasts_for_half_of_a_window() {
+    let (disk, clock) = (ModelDisk::new(1), Set(Cell::new(START)));
+    let hlc = with_a_microsecond(&disk, &clock);
+    clock.0.set(START + 700);
+    hlc.renew_mark().expect("the disk works");
+    disk.fail_after(0, ErrorKind::Other);
+    clock.0.set(START + 1_190);
+    assert!(hlc.stamp().is_ok(), "less than half of a window later");
 }
 
 #[test]

@@ -240,6 +240,10 @@ impl Register {
     }
 }
 
+#[cfg(all(test, not(loom)))]
+#[path = "register_tests.rs"]
+mod tests;
+
 /// Run by `RUSTFLAGS="--cfg loom" cargo test --release --lib loom_`.
 #[cfg(all(test, loom))]
 mod loom_models {

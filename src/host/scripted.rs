@@ -45,6 +45,10 @@ struct Script {
     adjtimex_calls: u32,
     kernel: KernelState,
     has_hardware: bool,
+    /// The name of the clock by which the kernel keeps time.
+    clocksource: &'static str,
+    /// How long a reading of the counter takes.
+    tick_ns: i64,
     ticks_per_ns: i64,
     /// By how much the hardware counter is ahead of the oscillator.
     counter_ahead: i64,
@@ -94,6 +98,8 @@ impl Script {
             adjtimex_calls: 0,
             kernel,
             has_hardware: true,
+            clocksource: "tsc",
+            tick_ns: READING_NS,
             ticks_per_ns: 1,
             counter_ahead: 0,
             raw_ahead_ns: 0,
@@ -259,6 +265,16 @@ impl ScriptedHost {
         self.script.lock().move_to_come = Some((later_ns, counter_by));
     }
 
+    /// The kernel keeps time by this clock from now on.
+    pub(crate) fn set_clocksource(&self, name: &'static str) {
+        self.script.lock().clocksource = name;
+    }
+
+    /// A reading of the counter takes so long from now on, as where the processor traps.
+    pub(crate) fn slow_counter(&self, tick_ns: i64) {
+        self.script.lock().tick_ns = tick_ns;
+    }
+
     /// The process is a forked child from now on.
     pub(crate) fn fork(&self) {
         self.script.lock().process += 1;
@@ -270,7 +286,7 @@ impl ScriptedHost {
             self.move_machine(later_ns, counter_by);
         }
         let mut script = self.script.lock();
-        script.now_ns += READING_NS;
+        script.now_ns += script.tick_ns;
         (script.now_ns * script.ticks_per_ns).wrapping_add(script.counter_ahead) as u64
     }
 }
@@ -299,7 +315,7 @@ impl Host for ScriptedHost {
     }
 
     fn clocksource(&self) -> Result<String, HostError> {
-        Ok("tsc".to_owned())
+        Ok(self.script.lock().clocksource.to_owned())
     }
 
     fn nanos(&self, clock: HostClock) -> Result<i64, HostError> {

@@ -424,6 +424,76 @@ mod tests {
     }
 
     #[test]
+    fn readers_take_the_short_way_where_it_is_one() {
+        let short = RateBounds { shift: 0, ..RateBounds::NANOSECONDS };
+        let is_direct = |counter, rates| {
+            Snapshot::empty(rates, SnapshotFlags::new(counter, Status::Synchronized, 7)).is_direct()
+        };
+        assert!(is_direct(CounterId::DIRECT, short));
+        assert!(!is_direct(CounterId::MONOTONIC_RAW, short));
+        let shifts = !cfg!(target_arch = "x86_64");
+        assert_eq!(is_direct(CounterId::DIRECT, RateBounds::NANOSECONDS), shifts);
+    }
+
+    #[test]
+    fn a_refusal_says_what_is_wrong() {
+        let limit = Duration::from_secs(1);
+        let of = |status, valid_until: u64| {
+            let flags = SnapshotFlags::new(CounterId::MONOTONIC_RAW, status, 0);
+            let bound = Bound { origin: 1_000, time: at(1_000).into() };
+            Snapshot::new(bound, RateBounds::NANOSECONDS, limit, flags).until(valid_until)
+        };
+        let refusal = |status, valid_until, tick| of(status, valid_until).refusal(tick, limit);
+        let (wide, backwards) = (ClockError::TooWide { limit }, ClockError::CounterWentBackwards);
+        assert_eq!(refusal(Status::Synchronized, 2_000, 2_000), wide);
+        assert_eq!(refusal(Status::Synchronized, 2_000, 999), backwards);
+        assert_eq!(refusal(Status::Synchronized, 1_000, 999), wide, "it was never readable");
+        assert_eq!(refusal(Status::Contradicted, 2_000, 2_000), ClockError::Contradicted);
+        assert_eq!(refusal(Status::Contradicted, 1_000, 999), ClockError::Contradicted);
+        assert_eq!(refusal(Status::Contradicted, 2_000, 999), backwards);
+        for reason in [Reason::Disrupted, Reason::Slewing] {
+            let error = match reason {
+                Reason::Disrupted => ClockError::Disrupted,
+                reason => ClockError::Unsynchronized(reason),
+            };
+            assert_eq!(refusal(Status::Unsynchronized(reason), 2_000, 2_000), error);
+        }
+        let whole = of(Status::Synchronized, u64::MAX);
+        for tick in [1_000, 1_001, 1_000 + MAX_VALID_FOR] {
+            assert!(!whole.is_before(tick), "{tick}");
+        }
+    }
+
+    #[test]
+    fn its_age_is_what_may_have_passed_since_its_evidence() {
+        let rates = RateBounds::NANOSECONDS.with_drift(200);
+        let bound = Bound { origin: 1_000, time: at(1_000).into() };
+        let snapshot = Snapshot::new(bound, rates, Duration::from_secs(1), flags());
+        assert_eq!(snapshot.age_at(999), Duration::ZERO);
+        assert_eq!(snapshot.age_at(1_000), Duration::ZERO);
+        let age = snapshot.age_at(1_000 + 1_000_000_000);
+        let second = Duration::from_secs(1);
+        assert!(age >= second && age < second + Duration::from_micros(201), "{age:?}");
+    }
+
+    #[test]
+    fn a_reading_long_after_its_evidence_is_right_or_refused() {
+        // An exact rate never becomes too wide, but the ticks that are shifted have an end.
+        for shift in [0, 1, 20] {
+            let rate = 1 << (63 - shift);
+            let rates = RateBounds { shift, min: rate, max: rate };
+            let bound = Bound { origin: 0, time: at(i64::MIN / 2).into() };
+            let snapshot = Snapshot::new(bound, rates, Duration::from_secs(1), flags());
+            let last = snapshot.valid_for - 1;
+            let reading = snapshot.interval_at(last).expect("valid");
+            let passed = (u128::from(last) << shift) * u128::from(rate) >> 64;
+            let truth = i128::from(i64::MIN / 2) + passed as i128;
+            assert_eq!(i128::from(reading.earliest().tai_nanos()), truth, "shift {shift}");
+            assert_eq!(snapshot.interval_at(1 << 63 >> shift), None, "shift {shift}");
+        }
+    }
+
+    #[test]
     fn rates_that_are_known_until_a_tick_are_not_used_at_it() {
         let time = Interval::new(at(0), at(100)).expect("in order");
         let bound = Bound { origin: 1_000, time };

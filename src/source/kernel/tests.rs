@@ -12,6 +12,7 @@ use crate::source::daemon::{Daemon, Running};
 
 /// What is added to chronyd's bound, and how old it is.
 mod allowance;
+mod readings;
 
 const SECOND: i64 = NANOS_PER_SECOND;
 
@@ -148,6 +149,7 @@ fn after_a_suspend_the_bound_is_refused_until_the_daemon_writes() {
     };
     assert!(judge(at(500, 1_234)).is_ok(), "never suspended, but for noise");
     assert!(judge(at(500_900, 1_234)).is_ok(), "noise of reading two clocks");
+    assert!(judge(at(500_900 + SUSPEND_NOISE_NS, 1_234)).is_ok(), "no more than noise");
     assert_eq!(judge(at(9 * SECOND, 1_234)), Err(Reason::Suspended));
     assert_eq!(judge(at(9 * SECOND, 1_734)), Err(Reason::Suspended), "only growth");
     assert!(judge(at(9 * SECOND, 801)).is_ok(), "the daemon has written");
@@ -386,21 +388,33 @@ fn the_clock_and_its_bound_are_read_in_one_stretch_without_a_step() {
     let counter = |host: &Arc<ScriptedHost>| Counter::new(host.clone(), CounterId::DIRECT);
     let mut read = 0;
     // The wall clock is stepped away before any of the readings, and back before any later one.
-    for from in 0..40 {
-        for to in from + 1..40 {
-            let host = ScriptedHost::new();
-            host.set_kernel_state(healthy());
-            let honest = Realtime::read(&counter(&host)).expect("readable");
-            host.step_away_during(from..to, 5 * SECOND);
-            let Ok(evidence) = gather(&counter(&host)) else { continue };
-            read += 1;
-            assert!(!is_apart(&evidence), "the kernel's states, {from} to {to}");
-            let is_synchronized = evidence.kernel.0.is_synchronized();
-            let is_off = evidence.realtime.was_stepped_since(&honest);
-            assert_eq!(is_off, !is_synchronized, "the clock, {from} to {to}");
-        }
+    for (from, to, by_ns) in (0..40)
+        .flat_map(|from| (from + 1..40).map(move |to| (from, to)))
+        .flat_map(|(from, to)| [(from, to, 5 * SECOND), (from, to, -5 * SECOND)])
+    {
+        let host = ScriptedHost::new();
+        host.set_kernel_state(healthy());
+        host.pass(250_000_000);
+        let honest = Realtime::read(&counter(&host)).expect("readable");
+        host.step_away_during(from..to, by_ns);
+        let Ok(evidence) = gather(&counter(&host)) else { continue };
+        read += 1;
+        assert!(!is_apart(&evidence), "the kernel's states, {from} to {to}");
+        let is_synchronized = evidence.kernel.0.is_synchronized();
+        let is_off = evidence.realtime.was_stepped_since(&honest);
+        assert_eq!(is_off, !is_synchronized, "the clock, {from} to {to}");
+        let since_counted_ns = evidence.realtime.unix_ns - evidence.counted_until_ns;
+        assert!(since_counted_ns >= 0 || by_ns > 0, "maxerror, {from} to {to}");
     }
     assert!(read > 100, "{read}");
+    // Another state is another state without a step too, and without a flag that changes.
+    for from in 0..40 {
+        let host = ScriptedHost::new();
+        host.set_kernel_state(KernelState { status: STA_NANO | STA_UNSYNC, ..healthy() });
+        host.step_away_during(from..60, 1);
+        let evidence = gather(&counter(&host)).expect("it changes once");
+        assert!(!is_apart(&evidence), "the kernel's states, from {from}");
+    }
 }
 
 #[test]
@@ -528,6 +542,11 @@ fn a_chronyd_that_had_answered_and_is_gone_leaves_a_holdover_at_once() {
     assert_eq!(holdover(|chronyd| chronyd.is_gone = false), None);
     let why = holdover(|chronyd| chronyd.is_gone = true).expect("its port is closed");
     assert!(why.contains("chronyd had answered, and is gone"), "{why}");
+    assert!(holdover(|_| {}).is_some(), "it is gone still");
+    let written = KernelState { maxerror_us: 801, ..healthy() };
+    host.set_kernel_state(written);
+    assert_eq!(holdover(|_| {}), None, "another daemon has taken over");
+    host.set_kernel_state(healthy());
     assert_eq!(holdover(|chronyd| chronyd.is_gone = false), None, "it was started again");
     // On a busy host one answer may be missing.
     assert_eq!(holdover(|chronyd| chronyd.is_busy = true), None);

@@ -124,10 +124,8 @@ pub const MUTANTS: &[Mutant] = &[
         changes: &[Change {
             file: ESTIMATOR,
             from: "_ => {
-                self.epoch = self.epoch.wrapping_add(1);
-                bound",
-            to: "_ => {
-                bound",
+                self.epoch = self.epoch.wrapping_add(1);",
+            to: "_ => {",
         }],
         caught_by: unit(&["a_contradiction_covers_both_sides_and_begins_an_epoch"]),
     },
@@ -479,5 +477,64 @@ pub const MUTANTS: &[Mutant] = &[
             to: "is_stopped: !is_seen_to_move(host).unwrap_or(true) && false",
         }],
         caught_by: unit(&["a_raw_clock_that_never_moves_is_stopped_from_the_beginning"]),
+    },
+    Mutant {
+        name: "learnt-rate-is-not-ended",
+        breaks: Rule(6),
+        harm: "what was learnt is used after the two hours, if no sample comes",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "if tick < self.estimate.until {",
+            to: "if tick < u64::MAX {",
+        }],
+        caught_by: unit(&["a_learnt_rate_holds_for_as_long_as_a3_says_and_a2_holds_from_there"]),
+    },
+    Mutant {
+        name: "rate-excluded-and-believed",
+        breaks: Rule(6),
+        harm: "a rate has changed by more than A3 allows, while the bounds of its samples agree",
+        changes: &[Change { file: ESTIMATOR, from: "Err(_) => false,", to: "Err(_) => true," }],
+        caught_by: unit(&[
+            "a_change_of_the_rate_that_a3_excludes_is_a_contradiction_though_the_last_samples_agree",
+        ]),
+    },
+    Mutant {
+        name: "an-epoch-each-round",
+        breaks: Promise(
+            "an epoch ends when a reading may contradict an earlier one, and at nothing else",
+        ),
+        harm: "while two sides are too far apart to be read, each round ends an epoch",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "self.published = None;\n                bound",
+            to: "bound",
+        }],
+        caught_by: unit(&["while_both_sides_are_too_far_apart_to_be_read_one_epoch_begins"]),
+    },
+    Mutant {
+        name: "clocksource-not-looked-at",
+        breaks: Rule(10),
+        harm: "a counter that the kernel has found unstable is used",
+        changes: &[Change {
+            file: COUNTER,
+            from: "if current == wanted {",
+            to: "if current == wanted || true {",
+        }],
+        caught_by: unit(&[
+            "a_counter_by_which_the_kernel_does_not_keep_time_or_that_traps_is_refused",
+        ]),
+    },
+    Mutant {
+        name: "comparison-goes-on-over-a-suspend",
+        breaks: Rule(10),
+        harm: "the counter went on in a suspend and the raw clock did not, so the counter is given up",
+        changes: &[Change {
+            file: COUNTER,
+            from: "self.last_good = self.anchor;",
+            to: "self.anchor = self.last_good;",
+        }],
+        caught_by: unit(&[
+            "a_counter_that_went_on_in_a_suspend_while_the_raw_clock_stood_still_is_kept",
+        ]),
     },
 ];

@@ -274,4 +274,26 @@ pub const MUTANTS: &[Mutant] = &[
         }],
         caught_by: unit(&["where_the_kernel_is_not_used_adjtimex_is_not_called"]),
     },
+    Mutant {
+        name: "error-counted-before-a-step",
+        breaks: Rule(1),
+        harm: "maxerror is aged from a second that the clock showed before it was stepped",
+        changes: &[Change {
+            file: KERNEL,
+            from: "realtime.was_stepped_since(&first) || last",
+            to: "realtime.was_stepped_since(&first) && last",
+        }],
+        caught_by: unit(&["the_clock_and_its_bound_are_read_in_one_stretch_without_a_step"]),
+    },
+    Mutant {
+        name: "chronys-frequency-for-its-correction",
+        breaks: Rule(1),
+        harm: "an oscillator that is slow is taken for a fast one, and its drift for a slew",
+        changes: &[Change {
+            file: KERNEL,
+            from: "(-tracking.frequency_ppm",
+            to: "(tracking.frequency_ppm",
+        }],
+        caught_by: unit(&["chronys_correction_is_the_opposite_of_the_frequency_that_it_found"]),
+    },
 ];

@@ -141,6 +141,20 @@ fn what_chronyd_adds_for_a_frequency_that_it_does_not_know_yet_is_left_to_the_ke
         let left = after(seconds, 1_000);
         assert!((500_000..510_000).contains(&left), "{left} ns after {seconds} s");
     }
+    // What is left of its frequency's error counts like the skew, whichever its sign.
+    let half = |residual_frequency_ppm| {
+        let grown = 250_000 + 60 * 30_000_000;
+        let tracking = Tracking {
+            skew_ppm: 15_000.0,
+            residual_frequency_ppm,
+            root_dispersion_ns: grown,
+            ..report()
+        };
+        let at = (UPDATED_S + 60) * NANOS_PER_SECOND;
+        let kernel = KernelState { unix_ns: at, ..kernel(1_500 + 500 * 60) };
+        excess_ns(&tracking, &kernel).expect("it has a bound")
+    };
+    assert!(half(15_000.0) < 10_000 && half(-15_000.0) < 10_000);
     // A skew below the kernel's growth takes nothing away.
     let calm = Tracking { skew_ppm: 400.0, root_dispersion_ns: 9_000_000, ..report() };
     let later = KernelState { unix_ns: (UPDATED_S + 9) * NANOS_PER_SECOND, ..kernel(1_500) };
@@ -153,9 +167,14 @@ fn a_chronyd_that_is_not_synchronised_or_follows_itself_confirms_nothing() {
     let local = Reference { id: Reference::LOCAL, address: None };
     let itself = Tracking { reference: local, ..report() };
     let relayed = Tracking { reference: reference(*b"LOCL"), ..report() };
-    for tracking in [unsynchronized, itself, relayed] {
+    for (tracking, said) in [
+        (unsynchronized, "not synchronised to anything"),
+        (itself, "its own clock only"),
+        (relayed, "its own clock only"),
+    ] {
         let got = first_answer(&mut Scripted::answering(tracking), 1_600, Some(1));
-        assert!(matches!(got, ChronyAnswer::Nothing(_)), "{got:?}");
+        let ChronyAnswer::Nothing(why) = got else { panic!("{got:?}") };
+        assert!(why.contains(said), "{why}");
     }
 }
 
@@ -243,20 +262,49 @@ fn a_silent_chronyd_is_left_alone_for_five_seconds() {
     }
 }
 
+/// No chronyd runs: its port is closed.
+struct Closed {
+    asked: u32,
+}
+
+impl TimeDaemons for Closed {
+    fn running(&mut self) -> Running {
+        Running::default()
+    }
+
+    fn chrony_tracking(&mut self) -> Result<Tracking, ChronyError> {
+        self.asked += 1;
+        Err(ChronyError::NotRunning { at: "the test".to_owned() })
+    }
+}
+
+#[test]
+fn a_chronyd_that_does_not_run_is_looked_for_each_second() {
+    let (mut closed, mut check) = (Closed { asked: 0 }, ChronyCheck::default());
+    let host = ScriptedHost::new();
+    host.set_kernel_state(kernel(1_600));
+    for (now_ns, asked) in [(0, 1), (NANOS_PER_SECOND - 1, 1), (NANOS_PER_SECOND, 2)] {
+        let answer = check.answer(&mut closed, now_ns, &host, None).expect("readable");
+        assert!(matches!(answer, ChronyAnswer::Nothing(_)), "{answer:?}");
+        assert_eq!(closed.asked, asked, "at {now_ns} ns");
+    }
+}
+
 #[test]
 fn a_chronyd_that_is_too_busy_to_answer_has_still_written_what_it_wrote() {
     let mut chronyd = Scripted::answering(report());
     let mut check = ChronyCheck::default();
-    assert_eq!(answer(&mut check, &mut chronyd, 0, 1_600, None), confirms(0));
+    // The machine has run for a day.
+    let (second, start) = (NANOS_PER_SECOND, 86_400 * NANOS_PER_SECOND);
+    assert_eq!(answer(&mut check, &mut chronyd, start, 1_600, None), confirms(0));
     chronyd.answer = None;
-    let second = NANOS_PER_SECOND;
     for (at, maxerror_us, is_confirmed) in [
         (2, 2_600, true),
         (8, 5_600, true),
         (29, 16_100, true),
-        (35, 19_100, false), // for too long
+        (34, 18_600, false), // for too long
     ] {
-        let got = answer(&mut check, &mut chronyd, at * second, maxerror_us, None);
+        let got = answer(&mut check, &mut chronyd, start + at * second, maxerror_us, None);
         assert_eq!(got == confirms(0), is_confirmed, "after {at} s: {got:?}");
     }
     let mut check = ChronyCheck::default();
