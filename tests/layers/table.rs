@@ -73,7 +73,6 @@ pub const LAYERS: &[Layer] = &[
     // Documentation only.
     layer("_design", &[]),
     layer("_platforms", DOCUMENTATION),
-    layer("_width", DOCUMENTATION),
     // What fuzzing runs that is not public.
     layer("_fuzz", &[&["durable", "source"]]),
     // Chooses between std and loom.

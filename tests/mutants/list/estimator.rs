@@ -483,20 +483,22 @@ pub const MUTANTS: &[Mutant] = &[
         breaks: Rule(6),
         harm: "what was learnt is used after the two hours, if no sample comes",
         changes: &[Change {
-            file: ESTIMATOR,
-            from: "if tick < self.estimate.until {",
-            to: "if tick < u64::MAX {",
+            file: REFINE,
+            from: "if tick >= until {",
+            to: "if tick > until && tick < until {",
         }],
         caught_by: unit(&["a_learnt_rate_holds_for_as_long_as_a3_says_and_a2_holds_from_there"]),
     },
     Mutant {
-        name: "rate-excluded-and-believed",
-        breaks: Rule(6),
-        harm: "a rate has changed by more than A3 allows, while the bounds of its samples agree",
-        changes: &[Change { file: ESTIMATOR, from: "Err(_) => false,", to: "Err(_) => true," }],
-        caught_by: unit(&[
-            "a_change_of_the_rate_that_a3_excludes_is_a_contradiction_though_the_last_samples_agree",
-        ]),
+        name: "mean-beyond-a2-and-believed",
+        breaks: Rule(9),
+        harm: "the counter's mean rate was beyond A2, while the bounds of its samples agree",
+        changes: &[Change {
+            file: ESTIMATOR,
+            from: "Err(Refuted::Drift) => false,",
+            to: "Err(Refuted::Drift) => true,",
+        }],
+        caught_by: unit(&["a_mean_rate_beyond_a2_is_a_contradiction"]),
     },
     Mutant {
         name: "an-epoch-each-round",
