@@ -316,6 +316,9 @@ impl ClockBuilder {
     /// instead of by `max_drift_ppm`. With a daemon that polls every 17 minutes they are ten
     /// times narrower. 15 covers a quartz through 20 °C and more.
     ///
+    /// It also sizes the allowance for what the line through chronyd's last polls cannot follow
+    /// ([`_design`](crate::_design#the-assumptions)). Without this call that is made for 15.
+    ///
     /// Do not call it on a virtual machine that may be moved to another host while it runs, unless
     /// its VMClock shows that ([`vmclock`](Self::vmclock)): then the rate is learnt anew. The other
     /// host's quartz may be 50 ppm away, and readings would be wrong until the time daemon's next
