@@ -52,7 +52,7 @@
 //! the kernel's `maxerror` in 1.5 %. So an allowance is added to what chronyd states, under an
 //! assumption with a name: *chronyd's fit follows the oscillator within the wander*. Within the
 //! span of the polls that it fits its line to, the rate stays within `max_wander_ppm` of its mean,
-//! or within 15 ppm where that is not set. It is not needed where chronyd's newest poll alone shows
+//! or within 20 ppm where that is not set. It is not needed where chronyd's newest poll alone shows
 //! that its statement holds (`src/source/chrony/allowance.rs`).
 //!
 //! # The rules

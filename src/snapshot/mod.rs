@@ -486,7 +486,7 @@ mod tests {
             let snapshot = Snapshot::new(bound, rates, Duration::from_secs(1), flags());
             let last = snapshot.valid_for - 1;
             let reading = snapshot.interval_at(last).expect("valid");
-            let passed = (u128::from(last) << shift) * u128::from(rate) >> 64;
+            let passed = ((u128::from(last) << shift) * u128::from(rate)) >> 64;
             let truth = i128::from(i64::MIN / 2) + passed as i128;
             assert_eq!(i128::from(reading.earliest().tai_nanos()), truth, "shift {shift}");
             assert_eq!(snapshot.interval_at(1 << 63 >> shift), None, "shift {shift}");

@@ -31,7 +31,10 @@ pub const MUTANTS: &[Mutant] = &[
             from: "Ok(excess_ns.saturating_add(allowance_ns))",
             to: "Ok(excess_ns.saturating_add(allowance_ns.min(0)))",
         }],
-        caught_by: sim("sim", &["no_reading_is_wrong_in_random_worlds_of_estimating_daemons"]),
+        caught_by: sim(
+            "sim",
+            &["estimating_daemons_are_believed_with_an_allowance_and_no_reading_is_wrong"],
+        ),
     },
     Mutant {
         name: "the-span-of-chronyds-line-ignored",
