@@ -89,7 +89,7 @@ mod phc_error;
 mod rate_correction;
 mod realtime;
 pub mod rtc;
-#[cfg(unix)]
+#[cfg(any(unix, feature = "sim"))]
 pub mod timesyncd;
 mod unaccounted_step;
 mod update_watch;

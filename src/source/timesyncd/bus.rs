@@ -11,12 +11,15 @@
 //! a daemon that is stopped answers nothing.
 
 use std::io::{self, Read, Write};
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::error::{BusError, NAME};
 use super::message::{NtpMessage, SIGNATURE};
+#[cfg(not(unix))]
+use super::no_bus::UnixStream;
 use super::wire::{Call, Kind, LARGEST, Malformed, Message};
 
 /// How long an answer may take.

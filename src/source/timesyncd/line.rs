@@ -143,6 +143,7 @@ impl Line {
         let name = "truechimer-bus".to_owned();
         let started = thread::Builder::new().name(name).spawn(move || {
             // Signals are for the program's own threads.
+            #[cfg(unix)]
             let _ = nix::sys::signal::SigSet::all().thread_block();
             let error = listen(&path, &shared).err();
             let mut news = shared.news.lock();

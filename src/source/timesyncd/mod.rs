@@ -42,6 +42,8 @@ pub(crate) mod fed;
 mod late;
 mod line;
 mod message;
+#[cfg(not(unix))]
+mod no_bus;
 mod pairs;
 #[cfg(test)]
 mod tests;
