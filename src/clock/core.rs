@@ -154,7 +154,7 @@ impl<H: Host + Clone> ClockCore<H> {
     pub(crate) fn now(&self) -> Result<Interval, ClockError> {
         let (marker, snapshot) = self.published.read();
         if !snapshot.is_direct() {
-            return self.now_from(marker, snapshot);
+            return self.now_by_any_counter();
         }
         let tick = self.host.ticks_fenced();
         if self.published.is_disrupted_since(marker) {
@@ -171,7 +171,7 @@ impl<H: Host + Clone> ClockCore<H> {
     pub(crate) fn earliest(&self) -> Result<Timestamp, ClockError> {
         let (marker, snapshot) = self.published.read();
         if !snapshot.is_direct() {
-            return Ok(self.now_from(marker, snapshot)?.earliest());
+            return Ok(self.now_by_any_counter()?.earliest());
         }
         let tick = self.host.ticks_unordered();
         if self.published.is_disrupted_since(marker) {
@@ -196,9 +196,11 @@ impl<H: Host + Clone> ClockCore<H> {
     }
 
     /// Reads from any counter, in order. It is apart from the hot path, which then keeps
-    /// no register for a call that it hardly ever makes.
+    /// no register for a call that it hardly ever makes; and it reads the snapshot again, because
+    /// one that is handed on has to be in memory, where the hot path would put it each time.
     #[inline(never)]
-    fn now_from(&self, marker: u64, snapshot: Snapshot) -> Result<Interval, ClockError> {
+    fn now_by_any_counter(&self) -> Result<Interval, ClockError> {
+        let (marker, snapshot) = self.published.read();
         let tick = snapshot.counter().read_ordered(&self.host).map_err(denied)?;
         if self.published.is_disrupted_since(marker) {
             return self.read_again();

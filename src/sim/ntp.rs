@@ -70,12 +70,16 @@ impl NtpClient {
         client
     }
 
-    /// Knows nothing, as a new process.
+    /// Begins anew with all servers, as the child of a fork.
     fn begin(&mut self, now_ns: i64) {
         let poll = PollSetting { every: Some(self.service.poll), is_forced: true };
         let address = |i: usize| SocketAddr::from((Ipv4Addr::new(10, 9, 8, i as u8), 123));
-        let associations = (0..self.service.servers.len()).map(address);
-        self.associations = associations.map(|at| Association::new(at, poll, now_ns)).collect();
+        let before = std::mem::take(&mut self.associations);
+        let associations = (0..self.service.servers.len()).map(|i| {
+            let announced = before.get(i).and_then(Association::announced);
+            Association::new(address(i), poll, now_ns).knowing(announced)
+        });
+        self.associations = associations.collect();
         self.number = self.random.bits();
     }
 

@@ -162,6 +162,16 @@ fn a_failing_world_is_made_small_and_its_line_replays_it() {
     assert!(failure.to_string().contains("sleeps"), "{failure}");
 }
 
+/// A leap second that no table lists is announced before its midnight only. The child of a fork asks
+/// the servers anew after it, and they no longer say so.
+#[test]
+fn a_forked_child_knows_of_the_leap_second_that_was_announced_to_its_parent() {
+    let world = "mix=exchanging seed=405 nodes=2 run=387s machines=0 faults=1";
+    let scenario: Scenario = world.parse().expect("a line as a failing campaign prints it");
+    let outcome = campaign(&scenario, 2_000).unwrap_or_else(|why| panic!("{why}"));
+    assert!(outcome.audit.readings > 1_000, "{}", outcome.audit);
+}
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A server under chronyd with this poll interval, whose clock polls once a second.

@@ -138,6 +138,13 @@ impl Association {
         }
     }
 
+    /// The same, where it is known already that servers have announced this leap second: by an
+    /// earlier association with them, or by the process that this one was forked from.
+    pub(crate) fn knowing(mut self, announced: Option<AnnouncedLeap>) -> Association {
+        self.announced = announced;
+        self
+    }
+
     /// The same, with authenticated exchanges.
     pub(crate) fn with_authenticator(
         mut self,
@@ -187,6 +194,11 @@ impl Association {
     /// The exchanges that count, the oldest first.
     pub(crate) fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
         self.exchanges.iter()
+    }
+
+    /// The leap second that the server has announced, if one is to come or in doubt.
+    pub(crate) fn announced(&self) -> Option<AnnouncedLeap> {
+        self.announced
     }
 
     pub(crate) fn last_reply(&self) -> Option<&Header> {

@@ -24,6 +24,8 @@
 //! second both offsets are covered. So they are from the midnight on of a leap second that
 //! the server has announced and that the table does not list, until a table decides it.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use crate::counter::Ageing;
 use crate::interval::Interval;
 use crate::scale::{LeapTable, NtpTime, ScaleError, ScaleInterval, Smeared, UnixTime};
@@ -209,6 +211,30 @@ impl AnnouncedLeap {
         // a server that has made a false one needs time to find out.
         let is_denied = leaps.expires().is_some_and(|end| end.seconds() > self.midnight + DAY);
         !(is_denied && unix >= self.midnight + DAY)
+    }
+}
+
+/// An announced leap second that threads share without a lock, so that the child of a fork finds it
+/// whatever its parent's threads were doing.
+#[derive(Debug)]
+pub(crate) struct SharedLeap(AtomicI64);
+
+impl SharedLeap {
+    pub(crate) fn new(leap: Option<AnnouncedLeap>) -> SharedLeap {
+        let shared = SharedLeap(AtomicI64::new(0));
+        shared.set(leap);
+        shared
+    }
+
+    pub(crate) fn get(&self) -> Option<AnnouncedLeap> {
+        let signed = self.0.load(Ordering::Relaxed);
+        let step = i32::try_from(signed.signum()).ok().filter(|&step| step != 0)?;
+        Some(AnnouncedLeap { midnight: signed.saturating_abs(), step })
+    }
+
+    pub(crate) fn set(&self, leap: Option<AnnouncedLeap>) {
+        let signed = leap.map_or(0, |leap| leap.midnight.saturating_mul(leap.step.into()));
+        self.0.store(signed, Ordering::Relaxed);
     }
 }
 

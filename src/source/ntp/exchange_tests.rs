@@ -179,3 +179,16 @@ fn a_leap_second_that_a_server_announces_is_covered_until_a_table_decides() {
     assert_eq!(offsets(UNLISTED - 100, &lists), (37, 37));
     assert_eq!(offsets(UNLISTED + 100, &lists), (38, 38), "the table knows");
 }
+
+#[test]
+fn what_threads_share_of_an_announced_leap_second_comes_back_as_it_was() {
+    for leap in [None, AnnouncedLeap::update(None, &reply(1, UNLISTED - 1_000))]
+        .into_iter()
+        .chain([AnnouncedLeap::update(None, &reply(2, UNLISTED - 1_000))])
+    {
+        let shared = SharedLeap::new(leap);
+        assert_eq!(shared.get(), leap);
+        shared.set(None);
+        assert_eq!(shared.get(), None);
+    }
+}

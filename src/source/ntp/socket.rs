@@ -29,6 +29,7 @@ use crate::timestamp::duration_nanos_i64;
 
 use super::association::{Association, PATIENCE, Received, Refusal};
 use super::authenticator::Authenticator;
+use super::exchange::{AnnouncedLeap, SharedLeap};
 use super::judge::Word;
 use super::packet::LONGEST;
 use super::poll::PollSetting;
@@ -58,6 +59,8 @@ pub(crate) struct Client {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// For each group.
+    announced: Vec<SharedLeap>,
 }
 
 struct State {
@@ -99,11 +102,16 @@ impl Client {
         let daemon = settings.of_daemon.then(|| group(Place::Daemon, daemons_scale, true));
         let groups: Vec<Group> = named.chain(daemon).collect();
         let unknown = || groups.iter().map(Group::unknown).collect::<Vec<_>>();
+        let announced = groups.iter().enumerate().map(|(i, _)| {
+            SharedLeap::new(known.and_then(|client| client.shared.announced.get(i)?.get()))
+        });
+        let announced = announced.collect();
         // The lock may be held by a thread that this process does not have.
         let known = known.and_then(|client| client.shared.state.try_lock());
         let words = known.map(|state| state.words.clone()).unwrap_or_else(unknown);
         let state = State { is_stopping: false, counter: None, words };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::default() });
+        let shared =
+            Arc::new(Shared { state: Mutex::new(state), changed: Condvar::default(), announced });
         Client { shared, unstarted: Mutex::new(groups.into_iter().enumerate().collect()) }
     }
 
@@ -240,6 +248,13 @@ impl Worker {
         }
     }
 
+    /// A leap second that servers of this group have announced, to an earlier association or to the
+    /// process that this one was forked from. They need not repeat it once it has happened.
+    fn announced(&self) -> Option<AnnouncedLeap> {
+        let own = self.associations.iter().find_map(Association::announced);
+        own.or_else(|| self.shared.announced[self.index].get())
+    }
+
     fn now_ns(&self) -> i64 {
         duration_nanos_i64(self.began.elapsed())
     }
@@ -308,6 +323,11 @@ impl Worker {
             .collect();
         if words.is_empty() {
             words.push(self.group.word(None, self.trouble.clone()));
+        }
+        // What a new association has only been told is not its server's own statement.
+        if self.associations.iter().any(|of| of.last_reply().is_some()) {
+            let own = self.associations.iter().find_map(Association::announced);
+            self.shared.announced[self.index].set(own);
         }
         let mut state = self.shared.state.lock();
         if let Some(place) = state.words.get_mut(self.index) {
@@ -433,6 +453,7 @@ impl Worker {
     fn take(&mut self, addresses: Vec<SocketAddr>, authenticator: Option<Box<dyn Authenticator>>) {
         let now_ns = self.now_ns();
         let poll = self.group.poll;
+        let announced = self.announced();
         let usable: Vec<SocketAddr> =
             addresses.into_iter().filter(|at| !self.denied.contains(&at.ip())).collect();
         if self.group.asks_each {
@@ -441,7 +462,8 @@ impl Worker {
             for &address in &usable {
                 let is_known = self.associations.iter().any(|of| of.address() == address);
                 if !is_known && self.associations.len() < MAX_ADDRESSES {
-                    self.associations.push(Association::new(address, poll, now_ns));
+                    let association = Association::new(address, poll, now_ns);
+                    self.associations.push(association.knowing(announced));
                 }
             }
             return;
@@ -452,7 +474,7 @@ impl Worker {
         match (authenticator, self.associations.first_mut()) {
             (None, Some(association)) => association.move_to(first, poll, now_ns),
             (authenticator, _) => {
-                let association = Association::new(first, poll, now_ns);
+                let association = Association::new(first, poll, now_ns).knowing(announced);
                 self.associations = vec![match authenticator {
                     Some(authenticator) => association.with_authenticator(authenticator),
                     None => association,

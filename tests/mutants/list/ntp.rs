@@ -14,6 +14,17 @@ const POLL: &str = "src/source/ntp/poll.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "announced-leap-forgotten-in-a-fork",
+        breaks: Rule(4),
+        harm: "a child that asks the servers anew after a leap second is a second off",
+        changes: &[Change {
+            file: ASSOCIATION,
+            from: "        self.announced = announced;\n        self",
+            to: "        let _ = announced;\n        self",
+        }],
+        caught_by: sim("sim", &["a_forked_child_knows_of_the_leap_second_that_was_announced"]),
+    },
+    Mutant {
         name: "half-of-the-round-trip",
         breaks: Rule(2),
         harm: "half of the round trip is taken for the error, and the way is longer in one direction",
