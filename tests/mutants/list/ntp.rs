@@ -22,7 +22,10 @@ pub const MUTANTS: &[Mutant] = &[
             from: "        self.announced = announced;\n        self",
             to: "        let _ = announced;\n        self",
         }],
-        caught_by: sim("sim", &["a_forked_child_knows_of_the_leap_second_that_was_announced_to_its_parent"]),
+        caught_by: sim(
+            "sim",
+            &["a_forked_child_knows_of_the_leap_second_that_was_announced_to_its_parent"],
+        ),
     },
     Mutant {
         name: "half-of-the-round-trip",
