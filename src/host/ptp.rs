@@ -1,12 +1,9 @@
 //! [`PtpDevice`]: the clock of a network card or a hypervisor, as `/dev/ptpN` shows it.
 //!
 //! Nothing is decided here. One call asks the driver for one reading, which the kernel brackets
-//! with the wall clock.
-//!
-//! `PTP_SYS_OFFSET_PRECISE`, which some drivers answer, is not used. It pairs the device's time
-//! with `CLOCK_MONOTONIC_RAW`. On the machines whose drivers answer it this crate counts by the
-//! processor's counter, and the pair could be carried over to that by a fit of the two only, whose
-//! error would have to be added. A reading between two reads of the counter itself needs none.
+//! with the wall clock. Some drivers also answer `PTP_SYS_OFFSET_PRECISE`, which pairs the device's
+//! time with `CLOCK_MONOTONIC_RAW` at one moment: by hardware that stamps both, or because the
+//! device is the hypervisor's own clock.
 
 #[cfg(not(target_os = "linux"))]
 use std::{io, path::Path};
@@ -21,6 +18,8 @@ pub(crate) struct PtpReading {
     pub(crate) clock_ns: i64,
     /// `CLOCK_REALTIME` after it.
     pub(crate) realtime_after_ns: i64,
+    /// `CLOCK_MONOTONIC_RAW` at the very moment, where the driver pairs the two.
+    pub(crate) raw_ns: Option<i64>,
 }
 
 /// An open `/dev/ptpN`.
@@ -45,6 +44,11 @@ impl PtpDevice {
 
     /// Reads it once.
     pub(crate) fn read(&self) -> io::Result<PtpReading> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Reads it together with the raw clock.
+    pub(crate) fn read_precise(&self) -> io::Result<PtpReading> {
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -78,6 +82,9 @@ mod linux {
     /// on every processor.
     const SYS_OFFSET_EXTENDED: u32 = 0xc4c0_3d09;
 
+    /// `_IOWR('=', 8, struct ptp_sys_offset_precise)`.
+    const SYS_OFFSET_PRECISE: u32 = 0xc040_3d08;
+
     /// The kernel's `struct ptp_clock_time`.
     #[repr(C)]
     #[derive(Clone, Copy, Default)]
@@ -105,6 +112,16 @@ mod linux {
         clock: i32,
         reserved: [u32; 2],
         times: [[PtpClockTime; 3]; 25],
+    }
+
+    /// The kernel's `struct ptp_sys_offset_precise`.
+    #[repr(C)]
+    #[derive(Default)]
+    struct PtpSysOffsetPrecise {
+        device: PtpClockTime,
+        realtime: PtpClockTime,
+        raw: PtpClockTime,
+        reserved: [u32; 4],
     }
 
     impl PtpDevice {
@@ -144,6 +161,26 @@ mod linux {
                 realtime_before_ns: before.nanos()?,
                 clock_ns: clock.nanos()?,
                 realtime_after_ns: after.nanos()?,
+                raw_ns: None,
+            })
+        }
+
+        /// Reads it together with the raw clock. Most drivers cannot.
+        pub(crate) fn read_precise(&self) -> io::Result<PtpReading> {
+            let mut offset = PtpSysOffsetPrecise::default();
+            let request = SYS_OFFSET_PRECISE as _;
+            // SAFETY: as in `read`, of this structure.
+            let result = unsafe { libc::ioctl(self.file.as_raw_fd(), request, &raw mut offset) };
+            if result < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            let PtpSysOffsetPrecise { device, realtime, raw, .. } = offset;
+            let realtime_ns = realtime.nanos()?;
+            Ok(PtpReading {
+                realtime_before_ns: realtime_ns,
+                clock_ns: device.nanos()?,
+                realtime_after_ns: realtime_ns,
+                raw_ns: Some(raw.nanos()?),
             })
         }
     }

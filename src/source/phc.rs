@@ -11,7 +11,8 @@
 //!   TAI − UTC) where it should be the other is an error that names the other choice.
 //! - **The moment.** The reading takes place somewhere between two reads of the counter. The
 //!   narrowest of a few such brackets counts. It is never wider than the truth and never moved to
-//!   its middle.
+//!   its middle. Where the driver pairs the device's time with the raw clock
+//!   (`PTP_SYS_OFFSET_PRECISE`), the bracket is narrowed to where the raw clock showed that.
 //!
 //! Hence, if the device showed `t` at some moment between the counter's `before` and `after`, true
 //! time at that moment was from `t` − error to `t` + error + the device's own step.
@@ -119,6 +120,29 @@ struct Bracketed {
     after: u64,
 }
 
+impl Bracketed {
+    /// Where the driver pairs its clock with the raw clock: between which ticks the raw clock showed
+    /// that.
+    ///
+    /// When the counter showed `before`, the raw clock had shown `raw.0` already. So no more ticks
+    /// can have followed than fit between that and the moment of the pair, and likewise back from
+    /// `after`. This needs no fit of the two clocks: the times are those of some readings, in which
+    /// A2 is worth less than a nanosecond.
+    fn narrowed_by_raw(self, counter: &Counter) -> Bracketed {
+        let (Some(at_ns), Some(ageing)) = (self.reading.raw_ns, counter.ageing()) else {
+            return self;
+        };
+        let passed = |from: i64, to: i64| u64::try_from(to.checked_sub(from)?).ok();
+        let (since, until) = (passed(self.raw.0, at_ns), passed(at_ns, self.raw.1));
+        // A pair that is outside of the call is no pair.
+        let (Some(since), Some(until)) = (since, until) else { return self };
+        let ticks = |ns: u64| ageing.rates.most_ticks(ns.saturating_add(ageing.granularity_ns));
+        let before = self.before.max(self.after.saturating_sub(ticks(until)));
+        let after = self.after.min(self.before.saturating_add(ticks(since)));
+        if before <= after { Bracketed { before, after, ..self } } else { self }
+    }
+}
+
 impl Phc {
     /// Opens the clock at `path` (`/dev/ptp0`, or a name that udev gives it such as
     /// `/dev/ptp_ena`), which counts `scale`. The leap table is the builtin one.
@@ -193,7 +217,8 @@ impl Phc {
         let reading = self.device.read().map_err(Failure::Device)?;
         let after = counter.try_read()?;
         let raw_after = host.nanos(HostClock::MonotonicRaw)?;
-        Ok(Bracketed { raw: (raw_before, raw_after), before, reading, after })
+        let read = Bracketed { raw: (raw_before, raw_after), before, reading, after };
+        Ok(read.narrowed_by_raw(counter))
     }
 
     /// Whether what it shows can be on its scale at all.

@@ -34,6 +34,8 @@ pub(super) struct HostDevice {
     folder: PathBuf,
     /// What its driver calls it.
     clock_name: Option<String>,
+    /// Whether its driver pairs it with the raw clock.
+    is_precise: bool,
 }
 
 impl HostDevice {
@@ -53,12 +55,19 @@ impl HostDevice {
         let number = device.number().map_err(not_a_clock)?;
         let folder = root.join("sys/dev/char").join(number);
         let clock_name = clock_name(&folder);
-        Ok(HostDevice { root: root.to_owned(), device, folder, clock_name })
+        let is_precise = device.read_precise().is_ok();
+        Ok(HostDevice { root: root.to_owned(), device, folder, clock_name, is_precise })
     }
 }
 
 impl Device for HostDevice {
     fn read(&mut self) -> io::Result<PtpReading> {
+        if self.is_precise {
+            // One that fails at times is read in the other way then.
+            if let Ok(reading) = self.device.read_precise() {
+                return Ok(reading);
+            }
+        }
         self.device.read()
     }
 
@@ -77,6 +86,7 @@ impl Device for HostDevice {
         if fs::read_to_string(found.join("dev"))?.trim() != device.number()? {
             return Err(io::Error::other("the device is about to change its number"));
         }
+        self.is_precise = device.read_precise().is_ok();
         self.device = device;
         self.folder = found;
         Ok(())

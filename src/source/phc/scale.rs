@@ -50,7 +50,7 @@ pub(super) fn looks_like(reading: &PtpReading) -> Option<PhcScale> {
 
 /// Whether the clock is ahead of the wall clock by so many seconds, to within one second.
 pub(super) fn is_ahead_by(reading: &PtpReading, least: i32, most: i32) -> bool {
-    let PtpReading { realtime_before_ns, clock_ns, realtime_after_ns } = *reading;
+    let PtpReading { realtime_before_ns, clock_ns, realtime_after_ns, .. } = *reading;
     let seconds = |count: i32, and: i64| (i64::from(count) + and) * NANOS_PER_SECOND;
     clock_ns.saturating_sub(realtime_before_ns) >= seconds(least, -1)
         && clock_ns.saturating_sub(realtime_after_ns) <= seconds(most, 1)
@@ -79,10 +79,12 @@ mod tests {
                 realtime_before_ns: realtime_ns,
                 clock_ns,
                 realtime_after_ns: realtime_ns,
+                raw_ns: None,
             };
             assert_eq!(looks_like(&reading), expected, "{ahead_ms} ms");
         }
-        let reset = PtpReading { realtime_before_ns: 5, clock_ns: 5, realtime_after_ns: 5 };
+        let reset =
+            PtpReading { realtime_before_ns: 5, clock_ns: 5, realtime_after_ns: 5, raw_ns: None };
         assert_eq!(looks_like(&reset), None);
     }
 }

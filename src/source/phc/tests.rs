@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use proptest::prelude::*;
 
 use super::*;
-use crate::counter::CounterId;
+use crate::counter::{Ageing, CounterId, RateBounds};
 use crate::host::scripted::ScriptedHost;
 use crate::host::{Host, KernelState, STA_INS, TIME_INS};
 use crate::scale::Smear;
@@ -32,6 +32,8 @@ struct Card {
     reopens: VecDeque<io::Result<()>>,
     /// At which moments of the machine it was read.
     read_at: Vec<i64>,
+    /// Its driver pairs it with a raw clock that is off by so much.
+    paired_off_ns: Option<i64>,
 }
 
 impl Card {
@@ -48,6 +50,9 @@ impl Device for Arc<Mutex<Card>> {
         let realtime_before_ns = host.nanos(HostClock::Realtime).expect("allowed");
         host.pass(before);
         let now = host.truth_ns();
+        let paired_off_ns = card.paired_off_ns;
+        let raw_ns = paired_off_ns
+            .map(|off_ns| off_ns + host.nanos(HostClock::MonotonicRaw).expect("allowed"));
         host.pass(after);
         if let Some(errno) = card.fails.pop_front() {
             return Err(io::Error::from_raw_os_error(errno));
@@ -56,7 +61,7 @@ impl Device for Arc<Mutex<Card>> {
         let gained = (now - card.since_ns) / 1_000 * card.fast_ppm / 1_000;
         let realtime_after_ns = host.nanos(HostClock::Realtime).expect("allowed");
         let clock_ns = BOOT_UNIX_NS + now + card.ahead_ns + gained;
-        Ok(PtpReading { realtime_before_ns, clock_ns, realtime_after_ns })
+        Ok(PtpReading { realtime_before_ns, clock_ns, realtime_after_ns, raw_ns })
     }
 
     fn stated_bound(&mut self) -> StatedBound {
@@ -98,6 +103,7 @@ impl Rig {
             bounds: VecDeque::new(),
             reopens: VecDeque::new(),
             read_at: Vec::new(),
+            paired_off_ns: None,
         }));
         let phc = Phc::of("phc /dev/ptp7".to_owned(), Box::new(card.clone()), scale);
         let counter = Counter::new(host.clone(), CounterId::HARDWARE);
@@ -174,6 +180,38 @@ fn of_several_readings_the_narrowest_counts() {
     assert!((sample.before..=sample.after).contains(&(read_at[2] as u64)));
     assert!(sample.after - sample.before < 1_000, "{sample:?}");
     assert_eq!(around_of(&sample, read_at[2]).0, 1_000);
+}
+
+#[test]
+fn a_pair_with_the_raw_clock_shows_where_within_a_slow_call_the_device_was_read() {
+    for (paired_off_ns, is_narrow) in [
+        (None, false),
+        (Some(0), true),
+        // No moment of the call: it belongs to another, or the driver is wrong.
+        (Some(-SECOND), false),
+        (Some(SECOND), false),
+        (Some(i64::MIN / 2), false),
+    ] {
+        for takes_ns in [(40_000, 10_000), (10, 60_000), (60_000, 10)] {
+            let mut rig = Rig::tai();
+            rig.counter = rig.counter.with_ageing(Ageing {
+                rates: RateBounds::NANOSECONDS.with_drift(200),
+                widening_ppb: 400_000,
+                granularity_ns: 10,
+                generation: 1,
+            });
+            rig.sample().expect("steady");
+            rig.host.pass(100 * MS);
+            let first = rig.card.lock().read_at.len();
+            rig.card.lock().paired_off_ns = paired_off_ns;
+            rig.card.lock().takes_ns = [takes_ns; 5].into();
+            let sample = rig.sample().expect("steady");
+            let width = sample.after - sample.before;
+            assert_eq!(width < 200, is_narrow, "{paired_off_ns:?}, {takes_ns:?}: {width}");
+            let inside = |at: &i64| (sample.before..=sample.after).contains(&(*at as u64));
+            assert!(rig.card.lock().read_at[first..].iter().any(inside), "{sample:?}");
+        }
+    }
 }
 
 #[test]
@@ -400,7 +438,12 @@ fn near_a_leap_second_a_clock_that_counts_utc_covers_both_sides() {
         let read = Bracketed {
             raw: (0, 0),
             before: 1,
-            reading: PtpReading { realtime_before_ns: 0, clock_ns: unix_ns, realtime_after_ns: 0 },
+            reading: PtpReading {
+                realtime_before_ns: 0,
+                clock_ns: unix_ns,
+                realtime_after_ns: 0,
+                raw_ns: None,
+            },
             after: 2,
         };
         let counter = rig.counter.clone();

@@ -14,6 +14,32 @@ const SEGMENT: &str = "src/source/clockbound/segment.rs";
 
 pub const MUTANTS: &[Mutant] = &[
     Mutant {
+        name: "pair-with-the-raw-clock-from-the-wrong-end",
+        breaks: Rule(1),
+        harm: "the device is taken to have been read at another part of a slow call",
+        changes: &[Change {
+            file: PHC,
+            from: "self.before.max(self.after.saturating_sub(ticks(until)))",
+            to: "self.before.max(self.after.saturating_sub(ticks(since)))",
+        }],
+        caught_by: unit(&[
+            "a_pair_with_the_raw_clock_shows_where_within_a_slow_call_the_device_was_read",
+        ]),
+    },
+    Mutant {
+        name: "pair-of-another-moment-believed",
+        breaks: Rule(1),
+        harm: "a driver's pair that belongs to no moment of the call moves the sample",
+        changes: &[Change {
+            file: PHC,
+            from: "let (Some(since), Some(until)) = (since, until) else { return self };",
+            to: "let (since, until) = (since.unwrap_or(0), until.unwrap_or(0));",
+        }],
+        caught_by: unit(&[
+            "a_pair_with_the_raw_clock_shows_where_within_a_slow_call_the_device_was_read",
+        ]),
+    },
+    Mutant {
         name: "phc-error-of-0",
         breaks: Rule(3),
         harm: "a driver that does not know its clock's error writes 0, and it is taken for exact",
