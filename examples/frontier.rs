@@ -91,6 +91,7 @@ fn main() -> ExitCode {
             rows.push(row);
         }
     }
+    table::print_summary(&rows);
     let written = [
         (&arguments.csv, table::csv(&rows)),
         (&arguments.svg, picture::svg(&rows)),

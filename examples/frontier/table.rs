@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::worlds::{Cell, Row, Way};
+use super::worlds::{Cell, POLLS, Row, Way};
 
 pub fn print_heading(poll_s: u64) {
     println!(
@@ -22,6 +22,42 @@ pub fn print_row(row: &Row) {
         print!(" {:>23}", cell.map_or_else(String::new, text));
     }
     println!();
+}
+
+/// The README's table: for each poll the median over its worlds, and all misses together, where no
+/// machine is moved unseen.
+pub fn print_summary(rows: &[Row]) {
+    println!("\nmedians over the worlds of a poll in µs, and all misses, but for unseen moves");
+    print!("{:<26}", "");
+    for way in Way::ALL {
+        print!(" {:>23}", way.name());
+    }
+    println!();
+    for poll_s in POLLS {
+        print!("{:<26}", format!("{poll_s} s"));
+        for way in Way::ALL {
+            let cells = cells_of(rows, way).filter(|(poll, _)| *poll == poll_s);
+            let mut medians: Vec<f64> = cells.map(|(_, cell)| cell.median).collect();
+            medians.sort_by(f64::total_cmp);
+            let middle = medians.get(medians.len() / 2).copied().unwrap_or(f64::NAN);
+            print!(" {middle:>23.0}");
+        }
+        println!();
+    }
+    print!("{:<26}", "misses / readings");
+    for way in Way::ALL {
+        let sum = |of: fn(&Cell) -> u64| cells_of(rows, way).map(|(_, cell)| of(cell)).sum::<u64>();
+        let (misses, readings) = (sum(|cell| cell.misses), sum(|cell| cell.readings));
+        print!(" {:>23}", format!("{misses} / {readings}"));
+    }
+    println!();
+}
+
+/// What a way gave where no machine is moved unseen, with the poll.
+fn cells_of(rows: &[Row], way: Way) -> impl Iterator<Item = (u64, &Cell)> {
+    let rows = rows.iter().filter(|row| row.keeps_a2());
+    let cells = rows.flat_map(|row| row.cells.iter().map(|cell| (row.by.poll_s, cell)));
+    cells.filter(move |(_, (of, _))| *of == way).map(|(poll_s, (_, cell))| (poll_s, cell))
 }
 
 fn text(cell: &Cell) -> String {

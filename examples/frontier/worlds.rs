@@ -115,9 +115,14 @@ pub struct Row {
 }
 
 impl Row {
+    /// Whether A2 holds here. A move that no VMClock shows breaks it.
+    pub fn keeps_a2(&self) -> bool {
+        !matches!(self.world.event, Event::Move { has_vmclock: false, .. })
+    }
+
     /// Whether the assumptions of this way hold here, so that it must not miss.
     pub fn must_hold(&self, way: Way) -> bool {
-        let a2 = !matches!(self.world.event, Event::Move { has_vmclock: false, .. });
+        let a2 = self.keeps_a2();
         match way {
             // A daemon's bound is an estimate.
             Way::Kernel | Way::Tracking | Way::Estimate => false,

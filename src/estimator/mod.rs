@@ -389,7 +389,7 @@ impl Estimator {
             None => (known, RateEstimate::unlimited(self.base)),
         };
         let bound = known.map(|bound| self.within_published(bound));
-        if let Some(bound) = bound.filter(|bound| self.is_readable(bound, &estimate)) {
+        if let Some(bound) = bound.filter(|bound| self.is_readable(bound)) {
             // Snapshots that cannot be read promise nothing: the next one is compared
             // with the last readable one.
             let is_contradicted = self.is_contradicted();
@@ -440,10 +440,8 @@ impl Estimator {
     }
 
     /// Whether a reader gets an interval out of it, at least at its origin.
-    fn is_readable(&self, bound: &Bound, estimate: &RateEstimate) -> bool {
-        bound.is_finite()
-            && bound.time.width().saturating_add(ROUNDING) < self.max_width
-            && estimate.until > bound.origin
+    fn is_readable(&self, bound: &Bound) -> bool {
+        bound.is_finite() && bound.time.width().saturating_add(ROUNDING) < self.max_width
     }
 
     /// Learns the counter's rate better. What is known was carried by the old rates, which

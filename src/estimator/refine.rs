@@ -147,7 +147,7 @@ impl Refined {
     fn improved(self, newer: RateEstimate, tick: u64) -> Refined {
         let width = |estimate: &RateEstimate| u128::from(estimate.rates.max - estimate.rates.min);
         let is_narrower = width(&newer) * 64 <= width(&self.estimate) * 63;
-        // Readers for whom nobody publishes any more keep half an hour at least.
+        // While samples come, readers for whom nobody publishes any more keep half an hour.
         let left = self.estimate.until.saturating_sub(tick);
         let ends_soon = left < self.estimate.rates.most_ticks(duration_nanos(WINDOW / 4));
         if is_narrower || ends_soon { self.carried_on_by(newer, tick) } else { self }

@@ -43,6 +43,22 @@ pub struct KernelState {
     pub unix_ns: i64,
 }
 
+impl KernelState {
+    /// A clock of which nothing is said: in order, with nothing stated and nothing to correct.
+    pub(crate) const BLANK: KernelState = KernelState {
+        state: TIME_OK,
+        status: 0,
+        maxerror_us: 0,
+        esterror_us: 0,
+        constant: 0,
+        offset_ns: 0,
+        adjtime_ns: 0,
+        rate_ppb: 0,
+        tai: 0,
+        unix_ns: 0,
+    };
+}
+
 /// How fast `maxerror` grows, in parts per million: the kernel's MAXFREQ.
 pub(crate) const GROWTH_PPM: i64 = 500;
 
@@ -167,18 +183,7 @@ mod tests {
 
     /// A state that bears no mark of its own.
     fn state(maxerror_us: i64, status: i32) -> KernelState {
-        KernelState {
-            state: TIME_OK,
-            status,
-            maxerror_us,
-            esterror_us: 0,
-            constant: 0,
-            offset_ns: 0,
-            adjtime_ns: 0,
-            rate_ppb: 0,
-            tai: 0,
-            unix_ns: 0,
-        }
+        KernelState { status, maxerror_us, ..KernelState::BLANK }
     }
 
     #[test]

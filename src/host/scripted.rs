@@ -80,12 +80,7 @@ impl Script {
             status: STA_UNSYNC,
             maxerror_us: 16_000_000,
             esterror_us: 16_000_000,
-            constant: 0,
-            offset_ns: 0,
-            adjtime_ns: 0,
-            rate_ppb: 0,
-            tai: 0,
-            unix_ns: 0,
+            ..KernelState::BLANK
         };
         Script {
             now_ns: 3_600_000_000_000,

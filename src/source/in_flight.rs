@@ -71,21 +71,10 @@ impl InFlight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{STA_NANO, TIME_OK};
+    use crate::host::STA_NANO;
 
     fn state(offset_ns: i64, adjtime_ns: i64, status: i32) -> KernelState {
-        KernelState {
-            state: TIME_OK,
-            status,
-            maxerror_us: 1,
-            esterror_us: 0,
-            constant: 0,
-            offset_ns,
-            adjtime_ns,
-            rate_ppb: 0,
-            tai: 0,
-            unix_ns: 0,
-        }
+        KernelState { status, maxerror_us: 1, offset_ns, adjtime_ns, ..KernelState::BLANK }
     }
 
     #[test]

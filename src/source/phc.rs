@@ -132,6 +132,10 @@ impl Bracketed {
         let (Some(at_ns), Some(ageing)) = (self.reading.raw_ns, counter.ageing()) else {
             return self;
         };
+        // The driver pairs with the host's raw clock, and a time namespace shows another.
+        if !counter.host().time_namespace().is_zero() {
+            return self;
+        }
         let passed = |from: i64, to: i64| u64::try_from(to.checked_sub(from)?).ok();
         let (since, until) = (passed(self.raw.0, at_ns), passed(at_ns, self.raw.1));
         // A pair that is outside of the call is no pair.

@@ -110,24 +110,12 @@ impl UpdateWatch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::TIME_OK;
     use crate::source::chrony::{Leap, Reference};
 
     const SECOND: i64 = NANOS_PER_SECOND;
 
     fn kernel(maxerror_us: i64) -> KernelState {
-        KernelState {
-            state: TIME_OK,
-            status: 0,
-            maxerror_us,
-            esterror_us: 0,
-            constant: 0,
-            offset_ns: 0,
-            adjtime_ns: 0,
-            rate_ppb: 0,
-            tai: 0,
-            unix_ns: 0,
-        }
+        KernelState { maxerror_us, ..KernelState::BLANK }
     }
 
     /// A report of chronyd's whose last update was so many milliseconds after 1970.

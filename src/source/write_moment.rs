@@ -60,21 +60,9 @@ impl WriteMoment {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::TIME_OK;
 
     fn kernel(maxerror_us: i64) -> KernelState {
-        KernelState {
-            state: TIME_OK,
-            status: 0,
-            maxerror_us,
-            esterror_us: 0,
-            constant: 0,
-            offset_ns: 0,
-            adjtime_ns: 0,
-            rate_ppb: 0,
-            tai: 0,
-            unix_ns: 0,
-        }
+        KernelState { maxerror_us, ..KernelState::BLANK }
     }
 
     /// After these looks, each at its moment: since when the bound is that the last one showed.

@@ -342,6 +342,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_wander_is_a_number_or_off() {
+        assert_eq!(parse_wander("off"), Ok(Wander(None)));
+        assert_eq!(parse_wander("15"), Ok(Wander(Some(15))));
+        for bad in ["", "-1", "OFF", "15ppm", "4294967296", "1.5"] {
+            let why = parse_wander(bad).expect_err(bad);
+            assert!(why.contains("\"off\"") && why.contains("whole number"), "{why}");
+        }
+    }
+
+    #[test]
     fn durations_have_a_unit_and_are_positive() {
         let good = [
             ("250ms", Duration::from_millis(250)),

@@ -321,18 +321,7 @@ fn as_kernel(leap: Leap) -> KernelState {
         Leap::Delete => (TIME_DEL, STA_DEL),
         Leap::Normal | Leap::Unsynchronized => (TIME_OK, 0),
     };
-    KernelState {
-        state,
-        status,
-        maxerror_us: 0,
-        esterror_us: 0,
-        constant: 0,
-        offset_ns: 0,
-        adjtime_ns: 0,
-        rate_ppb: 0,
-        tai: 0,
-        unix_ns: 0,
-    }
+    KernelState { state, status, ..KernelState::BLANK }
 }
 
 #[cfg(test)]

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use super::segment::tests::segment_3;
 use super::*;
 use crate::counter::CounterId;
+use crate::host::Host;
 use crate::host::scripted::ScriptedHost;
-use crate::host::{Host, MARKER_WORD};
 use crate::timestamp::Timestamp;
 
 const SECOND: i64 = NANOS_PER_SECOND;
@@ -230,6 +230,8 @@ fn a_clock_that_counts_otherwise_has_no_use_for_it() {
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_segment_of_before_a_migration_is_void() {
+    use crate::host::MARKER_WORD;
+
     let mut rig = Rig::new("marker");
     let marked = |rig: &Rig| {
         let mut bytes = rig.segment(0, 0);

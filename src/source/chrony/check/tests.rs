@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::*;
+use crate::host::STA_NANO;
 use crate::host::scripted::ScriptedHost;
-use crate::host::{STA_NANO, TIME_OK};
 use crate::source::chrony::Reference;
 use crate::source::chrony::chrony_fit::ChronyFit;
 
@@ -70,16 +70,11 @@ impl TimeDaemons for Scripted {
 
 fn kernel(maxerror_us: i64) -> KernelState {
     KernelState {
-        state: TIME_OK,
         status: STA_NANO,
         maxerror_us,
-        esterror_us: 0,
-        constant: 0,
-        offset_ns: 0,
-        adjtime_ns: 0,
-        rate_ppb: 0,
         tai: 37,
         unix_ns: UPDATED_S * NANOS_PER_SECOND,
+        ..KernelState::BLANK
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::{STA_INS, STA_NANO, TIME_OK, TIME_WAIT};
+use crate::host::{STA_INS, STA_NANO, TIME_WAIT};
 use crate::source::chrony::Reference;
 
 const SECOND: i64 = 1_000_000_000;
@@ -25,18 +25,7 @@ fn tracking(updated_s: u64, bound_us: u64) -> Tracking {
 
 /// The kernel beside it, by the rate and maxerror that chronyd has set.
 fn kernel(maxerror_us: i64) -> KernelState {
-    KernelState {
-        state: TIME_OK,
-        status: STA_NANO,
-        maxerror_us,
-        esterror_us: 0,
-        constant: 0,
-        offset_ns: 0,
-        adjtime_ns: 0,
-        rate_ppb: 12_345,
-        tai: 37,
-        unix_ns: 0,
-    }
+    KernelState { status: STA_NANO, maxerror_us, rate_ppb: 12_345, tai: 37, ..KernelState::BLANK }
 }
 
 fn steers(fit: &Fit) -> bool {

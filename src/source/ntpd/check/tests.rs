@@ -1,5 +1,5 @@
 use super::*;
-use crate::host::{STA_NANO, STA_UNSYNC, TIME_OK};
+use crate::host::{STA_NANO, STA_UNSYNC};
 use crate::source::chrony::ChronyError;
 use crate::source::chrony::tracking::Tracking;
 use crate::source::daemon::Running;
@@ -45,18 +45,7 @@ fn variables(stratum: u8, refid: &str, root_delay_ns: u64) -> SystemVariables {
 }
 
 fn kernel(maxerror_us: i64) -> KernelState {
-    KernelState {
-        state: TIME_OK,
-        status: STA_NANO | STA_PLL,
-        maxerror_us,
-        esterror_us: 0,
-        constant: 0,
-        offset_ns: 0,
-        adjtime_ns: 0,
-        rate_ppb: 0,
-        tai: 37,
-        unix_ns: 0,
-    }
+    KernelState { status: STA_NANO | STA_PLL, maxerror_us, tai: 37, ..KernelState::BLANK }
 }
 
 fn ntpd(variables: SystemVariables) -> Scripted {
