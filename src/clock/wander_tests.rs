@@ -38,7 +38,10 @@ fn refuted() -> (Straying, ClockCore<Arc<ScriptedHost>>) {
     let host = ScriptedHost::new();
     let source = Straying { host: host.clone(), ahead_ns: Arc::default() };
     let limits = Limits { max_wander_ppm: Some(15), ..Limits::default() };
-    let parts = Parts { limits, ..parts(vec![evidence(source.clone())]) };
+    // A child that has lost its driver makes its source anew.
+    let again = source.clone();
+    let make_sources = Box::new(move || vec![evidence(again.clone())]);
+    let parts = Parts { limits, make_sources, ..parts(vec![evidence(source.clone())]) };
     let core = ClockCore::new(host, parts).expect("Auto never fails");
     run(&source, &core, 120, 0);
     assert_eq!(wander(&core), (Some(15), 0));

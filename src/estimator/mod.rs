@@ -227,9 +227,8 @@ impl Estimator {
         };
         if let Some(time) = known {
             self.fused = Some(Bound { origin: new.origin, time });
-            if self.refine(&sampled, tick) {
-                return Fused::Agrees;
-            }
+            self.refine(&sampled, tick);
+            return Fused::Agrees;
         }
         self.contradict(old, stated);
         self.remember(source, stated);
@@ -313,24 +312,19 @@ impl Estimator {
         tick.saturating_add(self.base.most_ticks(duration_nanos(hold)))
     }
 
-    /// Learns of the rate from a sample's own bound. `false` if the counter's mean rate was outside
-    /// of A2.
-    fn refine(&mut self, sampled: &Bound, tick: u64) -> bool {
+    /// Learns of the rate from a sample's own bound.
+    fn refine(&mut self, sampled: &Bound, tick: u64) {
         // One of the two sides is wrong, and nobody knows how long it has been.
         if self.conflicting.is_some() {
-            return true;
+            return;
         }
-        let (Some(refiner), Some(fused)) = (&mut self.refiner, &self.fused) else { return true };
-        match refiner.observe(sampled, fused, (&self.base, self.granularity_ns), tick) {
-            Ok(()) => true,
-            Err(Refuted::Drift) => false,
-            Err(Refuted::Wander) => {
-                // Readings may have been wrong since the rate changed.
-                let shown = self.published.take();
-                if shown.is_some_and(|shown| shown.estimate.is_learnt()) {
-                    self.epoch = self.epoch.wrapping_add(1);
-                }
-                true
+        let (Some(refiner), Some(fused)) = (&mut self.refiner, &self.fused) else { return };
+        let rates = (&self.base, self.granularity_ns);
+        if refiner.observe(sampled, fused, rates, tick) == Err(Refuted) {
+            // Readings may have been wrong since the rate changed.
+            let shown = self.published.take();
+            if shown.is_some_and(|shown| shown.estimate.is_learnt()) {
+                self.epoch = self.epoch.wrapping_add(1);
             }
         }
     }
@@ -470,9 +464,7 @@ impl Estimator {
         for last in &mut self.last_of_each {
             *last = last.map(carried);
         }
-        if let Some(refiner) = &mut self.refiner {
-            refiner.narrow(tick, rates);
-        }
+        // What is learnt holds by A3, whatever A2 allows. The next sample narrows it by these too.
     }
 
     /// Forgets everything that was known before `tick`, because it was carried by rates that

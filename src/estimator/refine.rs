@@ -58,8 +58,7 @@ impl Refiner {
     ///
     /// # Errors
     ///
-    /// If an assumption about the rate is refuted. All that was learnt is forgotten then, and
-    /// if it is A3, its allowance is doubled.
+    /// If A3 is refuted. All that was learnt is forgotten then, and the allowance is doubled.
     pub(super) fn observe(
         &mut self,
         sampled: &Bound,
@@ -77,20 +76,18 @@ impl Refiner {
             .and_then(|()| self.learner.estimate(base));
         // What is used may rest on samples that are no longer kept.
         let is_in_use = |newer: &RateEstimate| newer.rates.intersect(estimate.rates).is_some();
-        let refuted = match (agreed, learnt) {
+        match (agreed, learnt) {
             (Some(bound), Ok(newer)) if is_in_use(&newer) => {
                 self.refined = Some(Refined { bound, estimate }.improved(newer, tick));
-                return Ok(());
+                Ok(())
             }
-            (_, Ok(_)) => Refuted::Wander,
-            (_, Err(refuted)) => refuted,
-        };
-        self.forget();
-        if refuted == Refuted::Wander {
-            self.refutations += 1;
-            self.learner.widen();
+            _ => {
+                self.refutations += 1;
+                self.refined = None;
+                self.learner.widen();
+                Err(Refuted)
+            }
         }
-        Err(refuted)
     }
 
     /// What is known at `tick`. Learnt rates that are too old end here.
@@ -111,12 +108,6 @@ impl Refiner {
             let rates = estimate.rates.intersect(rates)?;
             Some(Refined { bound, estimate: RateEstimate { rates, ..estimate } })
         });
-    }
-
-    /// The counter's rate is within these bounds from `tick` on.
-    pub(super) fn narrow(&mut self, tick: u64, rates: RateBounds) {
-        self.refined = self.refined.map(|refined| refined.carried_on_by(refined.estimate, tick));
-        self.keep_within(rates);
     }
 
     /// Forgets all samples, and what they have shown.

@@ -71,6 +71,38 @@ fn a_rate_that_strays_further_refutes_a3_and_no_source() {
 }
 
 #[test]
+fn a_sample_that_the_learnt_rate_excludes_refutes_a3_though_all_means_agree() {
+    let mut e = learning(15);
+    let mut ahead = 0;
+    steady(&mut e, 1..121, 40, &mut ahead);
+    // 33 ppm more for 20 s are 660 µs, of which 17 ppm and the two errors explain 540. But the mean
+    // of these 20 s is known to 10 ppm only, and may be within 15 of all the others.
+    ahead += 20 * (40 + 33) * 1_000;
+    assert_eq!(fuse(&mut e, 0, &sample_at(140, ahead), 140 * SECOND), Fused::Agrees);
+    let shown = read(&mut e, 140 * SECOND);
+    assert!(shown.contains(Timestamp::from_tai_nanos(140 * NANOS_PER_SECOND + ahead)), "{shown:?}");
+    assert_eq!((e.learning().refutations, e.publish(140 * SECOND).epoch), (1, 1));
+}
+
+#[test]
+fn what_was_learnt_beyond_a_narrower_a2_is_no_contradiction_with_it() {
+    // A daemon has shown 275 ppm, the oscillator was off by 205, and is within 200 from now on.
+    let wide = RateBounds::NANOSECONDS.with_drift(275);
+    let limit = Duration::from_secs(10);
+    let mut e = Estimator::new(wide, 1, limit).learning_rate(Some(15));
+    let mut ahead = 0;
+    steady(&mut e, 1..601, 205, &mut ahead);
+    e.narrow_rates(600 * SECOND, RateBounds::NANOSECONDS.with_drift(DEFAULT_MAX_DRIFT_PPM));
+    steady(&mut e, 601..901, 195, &mut ahead);
+    let learning = e.learning();
+    assert_eq!(
+        (e.contradictions(), learning.refutations, e.publish(900 * SECOND).epoch),
+        (0, 0, 0)
+    );
+    assert!(learning.rate_error_ppb < 17_000.0, "{learning:?}");
+}
+
+#[test]
 fn what_was_learnt_ends_with_a_suspend() {
     let mut e = learning(15);
     let mut ahead = 0;
